@@ -1,0 +1,97 @@
+# `make run` and `make test` do everything, set-up included; `make help` lists the rest.
+
+PYTHON ?= python3
+VENV = .venv
+HOST = 127.0.0.1
+PORT = 8080
+WORKERS = auto
+PYTEST_ARGS =
+DIST = dist
+
+PACKAGES = waitress-parser waitress-buffers waitress-core waitress-cli waitress
+PLATFORMS = linux darwin win32
+INTERPRETERS = python3.10 python3.11 python3.12 python3.13 pypy3 python3.13t
+
+BIN = $(VENV)/bin
+# A package with native code may have no wheel of its newest version for every interpreter: take the newest wheel.
+PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary
+
+.DELETE_ON_ERROR:
+.PHONY: help run test typecheck lint format pytest test-all bench docs dist bump clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+run: $(VENV)/packages.stamp ## serve the example application on HOST:PORT
+	@cd docs/examples && exec $(abspath $(BIN))/waitress-serve --listen=$(HOST):$(PORT) tour:application
+
+test: typecheck lint pytest ## everything that must hold: typecheck, lint, pytest
+
+typecheck: $(VENV)/checks.stamp ## mypy --strict, for each of PLATFORMS
+	@for platform in $(PLATFORMS); do \
+	    echo "mypy --strict for $$platform"; \
+	    $(BIN)/mypy --strict --platform $$platform --cache-dir .mypy_cache/$$platform || exit 1; \
+	done
+
+lint: $(VENV)/checks.stamp ## ruff: rules, and whether `make format` would change anything
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+format: $(VENV)/checks.stamp ## ruff: rewrite the files
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+pytest: $(VENV)/tests.stamp ## the test suite alone: PYTEST_ARGS="tests/parser -x", WORKERS=0 for one process
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) $(PYTEST_ARGS)
+
+# Where pyenv is, its commands run the interpreter of each version only if all versions are selected. PYTHON_GIL=0 keeps
+# a free-threaded interpreter so when a framework's native code would ask for the lock.
+test-all: ## the test suite under each of INTERPRETERS that is found
+	@PYENV_VERSION=$$(pyenv versions --bare 2>/dev/null | paste -sd:); [ -z "$$PYENV_VERSION" ] || export PYENV_VERSION; \
+	missing=; failed=; \
+	for python in $(INTERPRETERS); do \
+	    if $$python -c 'import ensurepip, venv' 2>/dev/null; then \
+	        echo "== $$python: $$($$python -VV)"; \
+	        case $$python in *t) gil=PYTHON_GIL=0;; *) gil=;; esac; \
+	        env $$gil $(MAKE) --no-print-directory pytest PYTHON=$$python VENV=.venvs/$$python \
+	            || failed="$$failed $$python"; \
+	    else missing="$$missing $$python"; fi; \
+	done; \
+	[ -z "$$missing" ] || echo "Not found, so not tested:$$missing"; \
+	[ -z "$$failed" ] || { echo "Failed:$$failed"; exit 1; }
+
+bench: $(VENV)/packages.stamp ## the benchmarks: CASES="hello16" ROUNDS=5
+	$(BIN)/python tests/benchmarks/bench.py $(if $(CASES),--cases $(CASES)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+docs: $(VENV)/tests.stamp ## the documentation, into docs/_build/html; a warning is an error
+	$(BIN)/python -m sphinx -W --keep-going --quiet docs docs/_build/html
+
+dist: $(VENV)/tests.stamp ## wheel and sdist of each package, reproducible, into DIST
+	$(BIN)/python packages/release.py dist $(DIST)
+
+bump: $(VENV)/pyvenv.cfg ## set a version: PACKAGE=waitress-core VERSION=1.1.0
+	$(BIN)/python packages/release.py bump $(PACKAGE) $(VERSION)
+	@rm -f $(VENV)/packages.stamp
+
+clean: ## remove whatever the other targets made
+	rm -rf .venv .venvs dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find packages tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' \
+	    || { echo "$(PYTHON) is not Python 3.10 or later; name one that is: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	    || { echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+
+$(VENV)/packages.stamp: $(VENV)/pyvenv.cfg $(PACKAGES:%=packages/%/pyproject.toml)
+	$(PIP_INSTALL) $(PACKAGES:%=--editable packages/%)
+	@touch $@
+
+$(VENV)/tests.stamp: $(VENV)/packages.stamp tests/requirements.txt docs/requirements.txt
+	$(PIP_INSTALL) --requirement tests/requirements.txt
+	@touch $@
+
+$(VENV)/checks.stamp: $(VENV)/tests.stamp tests/requirements-checks.txt
+	$(PIP_INSTALL) --requirement tests/requirements-checks.txt
+	@touch $@

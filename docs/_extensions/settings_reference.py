@@ -1,0 +1,55 @@
+"""Puts the settings into a page: the line `% settings` becomes one section a group, one `confval` a setting.
+
+The table `waitress_core.SETTINGS` is the only source, so the page cannot fall behind the server.
+"""
+
+from itertools import groupby
+from typing import Any
+
+from sphinx.application import Sphinx
+
+from waitress_core import SETTINGS, Setting
+
+PLACEHOLDER = "% settings\n"
+
+
+def fill_in_settings(app: Sphinx, document: str, source: list[str]) -> None:
+    """Answer Sphinx's event `source-read`: replace the placeholder in the one string of `source`."""
+    if PLACEHOLDER in source[0]:
+        source[0] = source[0].replace(PLACEHOLDER, settings_as_markdown())
+
+
+def settings_as_markdown() -> str:
+    """Write the whole table, in its order."""
+    parts: list[str] = []
+    for group, settings in groupby(SETTINGS, key=lambda setting: setting.group):
+        parts.append(f"## {group}\n")
+        parts.extend(_entry(setting) for setting in settings)
+    return "\n".join(parts)
+
+
+def _entry(setting: Setting) -> str:
+    # "octal, octal permissions" says it twice.
+    kind = setting.unit if setting.kind in setting.unit else ", ".join(filter(None, (setting.kind, setting.unit)))
+    return f"""```{{confval}} {setting.name}
+:type: {kind}
+:default: {_default_as_text(setting)}
+
+{setting.help}
+```
+"""
+
+
+def _default_as_text(setting: Setting) -> str:
+    default = setting.default
+    if isinstance(default, list | set | tuple):
+        default = " ".join(default)
+    elif setting.kind == "octal":
+        default = f"{default:o}"
+    return "none" if default in (None, "") else f"`{default}`"
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register with Sphinx."""
+    app.connect("source-read", fill_in_settings)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,21 @@
+"""What holds for every test."""
+
+import os
+import re
+
+import hypothesis
+import pytest
+
+# A slow machine is no failure, and in continuous integration the same commit gives the same result twice.
+hypothesis.settings.register_profile("developer", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "developer")
+
+PROMISE_ID = re.compile(r"S(0[1-9]|[1-8][0-9]|9[0-2])")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for marker in item.iter_markers("promise"):
+            if not marker.args or not all(PROMISE_ID.fullmatch(str(promise)) for promise in marker.args):
+                raise pytest.UsageError(f"{item.nodeid}: promise{marker.args} names no promise S01 to S92")
