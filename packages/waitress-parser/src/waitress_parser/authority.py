@@ -1,0 +1,76 @@
+"""Host and authority: `uri-host [ ":" port ]`, nothing more (RFC 9110 section 7.2, RFC 3986 section 3.2).
+
+    uri-host  = IP-literal / IPv4address / reg-name
+    reg-name  = *( unreserved / pct-encoded / sub-delims )           an IPv4address is one too
+    port      = *DIGIT
+
+Choices where the RFCs leave one:
+
+- An empty host is refused: a URI of scheme http or https without a host is invalid (RFC 9110 section 4.2.1).
+- A comma is refused, though sub-delims has it: it is what two Host fields look like after somebody joined them.
+- `host:` with an empty port is accepted, as the grammar has it; a port has at most five digits and is at most 65535.
+- Userinfo is refused (RFC 9110 section 4.2.4), and so are IPvFuture and IPv6 zone identifiers, which name nothing here.
+
+Pure but for one bounded memory of values that were found valid, because a server sees the same few all the time. A
+wrong guess costs a match; it is never cleared, so that no client can make it useful only to himself.
+"""
+
+from __future__ import annotations
+
+import re
+
+_PORT = r"(?::(?P<port>[0-9]{0,5}))?"
+
+# unreserved / pct-encoded / sub-delims without ",", at least one. Unrolled: no octet can be matched in two ways.
+_PLAIN = r"[A-Za-z0-9\-._~!$&'()*+;=]*"
+_NAME = re.compile(rf"(?=[^:]){_PLAIN}(?:%[0-9A-Fa-f]{{2}}{_PLAIN})*{_PORT}")
+
+# IP-literal = "[" IPv6address "]"
+_LITERAL = re.compile(rf"\[(?P<address>[0-9A-Fa-f:.]{{2,45}})\]{_PORT}")
+
+_DIGITS_16_BITS = re.compile(r"[0-9A-Fa-f]{1,4}")
+_OCTET = re.compile(r"25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9]")
+
+MAX_REMEMBERED = 256
+MAX_REMEMBERED_CHARACTERS = 255
+_known_valid: set[str] = set()
+
+
+def is_authority(text: str) -> bool:
+    """Whether `text` is a non-empty uri-host with an optional port."""
+    if text in _known_valid:
+        return True
+    match = _LITERAL.fullmatch(text) if text.startswith("[") else _NAME.fullmatch(text)
+    if match is None or int(match["port"] or 0) > 65535:
+        return False
+    if text.startswith("[") and not is_ipv6_address(match["address"]):
+        return False
+    # Threads that add at the same time may pass the bound by their number: harmless.
+    if len(_known_valid) < MAX_REMEMBERED and len(text) <= MAX_REMEMBERED_CHARACTERS:
+        _known_valid.add(text)
+    return True
+
+
+def is_ipv6_address(text: str) -> bool:
+    """Whether `text` is an IPv6address (RFC 3986 section 3.2.2): eight groups of 16 bits, one run of zeros as `::`.
+
+    The last two groups may be written as an IPv4 address. The ipaddress module would do, at 2 ms of import time, and
+    it accepts zone identifiers.
+    """
+    head, gap, tail = text.partition("::")
+    groups = head.split(":") if head else []
+    if gap:
+        groups += tail.split(":") if tail else []
+    if groups and "." in groups[-1] and not (gap and not tail):
+        if not _is_ipv4_address(groups.pop()):
+            return False
+        groups += ["0", "0"]
+    if not all(_DIGITS_16_BITS.fullmatch(group) for group in groups):
+        return False
+    # RFC 3986 lets "::" stand for one group too (RFC 5952 only advises against writing it so).
+    return len(groups) <= 7 if gap else len(groups) == 8
+
+
+def _is_ipv4_address(text: str) -> bool:
+    octets = text.split(".")
+    return len(octets) == 4 and all(_OCTET.fullmatch(octet) for octet in octets)

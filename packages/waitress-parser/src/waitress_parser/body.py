@@ -1,0 +1,177 @@
+"""The chunked transfer coding: from chunks to content (RFC 9112 section 7.1).
+
+    chunked-body   = *chunk last-chunk trailer-section CRLF
+    chunk          = chunk-size [ chunk-ext ] CRLF chunk-data CRLF
+    chunk-size     = 1*HEXDIG                                   at most 16 digits
+    last-chunk     = 1*"0" [ chunk-ext ] CRLF
+    chunk-ext      = *( ";" token [ "=" ( token / quoted-string ) ] )   no whitespace; checked and ignored
+
+    SIZE_LINE --size > 0--> DATA --size octets--> DATA_END --CRLF--> SIZE_LINE
+    SIZE_LINE --size 0--> TRAILERS --CRLFCRLF--> (end of message)
+
+Rules: nothing is lenient here, because whoever reads a size, a sign or a line end otherwise than we do sees another
+request behind the body (CVE-2019-16785, CVE-2022-24761). A step either succeeds and moves on or raises and changes
+nothing, so that data before a fault is given out first, for any cut. Sizes are compared with the limit before their
+data is read. Small chunks that are there together come out as one piece.
+
+`ChunkedBody` holds no octets: the machine owns them and passes them with a position.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+
+from .errors import (
+    BodyTooLarge,
+    ChunkExtensionsTooLong,
+    ChunkLineTooLong,
+    ChunkNotTerminated,
+    InvalidChunkExtension,
+    InvalidChunkSize,
+    ProtocolError,
+)
+from .events import NEED_MORE, NO_TRAILERS, BodyPiece, EndOfMessage, NeedMore
+from .fields import parse_trailers
+from .grammar import CRLF, MAX_CHUNK_SIZE_DIGITS, QUOTED_STRING, TCHAR
+from .limits import Limits
+from .lines import NOT_YET, TOO_LONG, LineScanner, Part, SectionScanner
+
+_SIZE = rb"[0-9A-Fa-f]{1,%d}" % MAX_CHUNK_SIZE_DIGITS
+_PLAIN_LINE = re.compile(rb"(%s)\r\n" % _SIZE)
+_LINE_START = re.compile(rb"(%s)(?:[;\r]|\Z)" % _SIZE)
+
+# Every alternative begins with another octet than what may stand before it: no backtracking into what was matched.
+_EXTENSIONS = re.compile(rf"(?:;{TCHAR}+(?:=(?:{TCHAR}+|{QUOTED_STRING}))?)*".encode("latin-1"))
+
+
+class Step(enum.Enum):
+    """What the next octets of a chunked body are."""
+
+    SIZE_LINE = "chunk size"
+    DATA = "chunk data"
+    DATA_END = "CRLF after chunk data"
+    TRAILERS = "trailer section"
+
+
+class ChunkedBody:
+    """Decodes one chunked body."""
+
+    __slots__ = ("_extension_bytes", "_limits", "_line", "_remaining", "_step", "_total", "_trailers")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._step = Step.SIZE_LINE
+        self._remaining = 0  # octets of the current chunk's data to come
+        self._total = 0  # announced sizes of all chunks so far
+        self._extension_bytes = 0  # of all chunk lines so far
+        self._line: LineScanner | None = None  # while a chunk line is incomplete
+        self._trailers: SectionScanner | None = None  # while the trailer section is incomplete
+
+    def next_event(self, data: bytes | bytearray, position: int) -> tuple[BodyPiece | EndOfMessage | NeedMore, int]:
+        """Return the next event in `data` from `position` on, and the position behind it.
+
+        Raises ProtocolError, at the position where the last event ended, and the same again when called again.
+        """
+        pieces: list[bytes] = []
+        try:
+            while True:
+                if self._step is Step.DATA:
+                    stop = min(position + self._remaining, len(data))
+                    if stop == position:
+                        break
+                    pieces.append(bytes(data[position:stop]))
+                    self._remaining -= stop - position
+                    position = stop
+                    if not self._remaining:
+                        self._step = Step.DATA_END
+                elif self._step is Step.DATA_END:
+                    if not self._has_data_end(data, position):
+                        break
+                    position += len(CRLF)
+                    self._step = Step.SIZE_LINE
+                elif self._step is Step.SIZE_LINE:
+                    line_end = self._read_size_line(data, position)
+                    if line_end == NOT_YET:
+                        break
+                    if self._remaining:
+                        position = line_end + len(CRLF)
+                        self._step = Step.DATA
+                    else:
+                        position = line_end  # a trailer section begins with the CRLF before it (lines.py)
+                        self._step = Step.TRAILERS
+                elif pieces:
+                    break
+                else:
+                    end = self._find_end(data, position)
+                    if end == NOT_YET:
+                        break
+                    return self._end_of_message(data, position, end), end + 2 * len(CRLF)
+        except ProtocolError:
+            if not pieces:
+                raise
+        if pieces:
+            return BodyPiece(pieces[0] if len(pieces) == 1 else b"".join(pieces)), position
+        return NEED_MORE, position
+
+    def _read_size_line(self, data: bytes | bytearray, position: int) -> int:
+        """Read the chunk line at `position` into `_remaining`; return the index of its CRLF, or NOT_YET."""
+        plain = _PLAIN_LINE.match(data, position)
+        if plain is not None:
+            digits, line_end = plain[1], plain.end(1)
+            extension_bytes = self._extension_bytes
+        else:
+            start = _LINE_START.match(data, position)
+            if start is None:
+                if position == len(data):
+                    return NOT_YET
+                raise InvalidChunkSize
+            digits = start[1]
+            line_end = self._scan_size_line(data, position, len(digits))
+            if line_end == NOT_YET:
+                return NOT_YET
+            if not _EXTENSIONS.fullmatch(data, start.end(1), line_end):
+                raise InvalidChunkExtension
+            extension_bytes = self._extension_bytes + line_end - start.end(1)
+        size = int(digits, 16)
+        if self._total + size > self._limits.max_body_bytes:
+            raise BodyTooLarge(self._limits.max_body_bytes)
+        self._total += size
+        self._extension_bytes = extension_bytes
+        self._line = None
+        self._remaining = size
+        return line_end
+
+    def _scan_size_line(self, data: bytes | bytearray, position: int, digits: int) -> int:
+        """Look for the end of a chunk line with extensions, or of an incomplete one."""
+        max_line = self._limits.max_chunk_line_bytes
+        max_extension = self._limits.max_chunk_extension_bytes
+        max_with_extension = digits + max_extension - self._extension_bytes
+        if self._line is None:
+            self._line = LineScanner(Part.CHUNK_LINE)
+        line_end = self._line.advance(data, position, min(max_line, max_with_extension))
+        if line_end == TOO_LONG:
+            if max_line <= max_with_extension:
+                raise ChunkLineTooLong(max_line)
+            raise ChunkExtensionsTooLong(max_extension)
+        return line_end
+
+    def _has_data_end(self, data: bytes | bytearray, position: int) -> bool:
+        """Whether the CRLF after chunk data is there; raises ChunkNotTerminated as soon as it is something else."""
+        octets = data[position : position + len(CRLF)]
+        if not CRLF.startswith(octets):
+            raise ChunkNotTerminated
+        return len(octets) == len(CRLF)
+
+    def _find_end(self, data: bytes | bytearray, position: int) -> int:
+        """Return the index of the CRLFCRLF that ends the trailer section, or NOT_YET."""
+        if self._trailers is None:
+            max_head = self._limits.max_head_bytes
+            self._trailers = SectionScanner(max_head + len(CRLF), self._limits.max_fields, max_head)
+        return self._trailers.advance(data, position)
+
+    def _end_of_message(self, data: bytes | bytearray, start: int, end: int) -> EndOfMessage:
+        if start == end:
+            return NO_TRAILERS
+        trailers = parse_trailers(data[start + len(CRLF) : end].decode("latin-1").split("\r\n"))
+        return EndOfMessage(trailers) if trailers else NO_TRAILERS

@@ -1,0 +1,295 @@
+"""What can be wrong with a request: one class for every rule that a request can violate.
+
+Every leaf is a `ProtocolError` and says by its class attributes which status and reason phrase the answer has; `detail`
+is one line for the body of that answer. After an error the octets that follow have no meaning: they must not be
+interpreted, and the connection has to be closed once the answer is sent (RFC 9112 section 9.6).
+
+Rules of this file: a detail is printable ASCII of bounded length whatever the client sent, because it ends up in
+responses and in logs. Status codes are those of RFC 9110 section 15; the reason phrase of 413 is the one that waitress
+has always sent.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeVar
+
+MAX_SHOWN_CHARACTERS = 80  # of the client's octets in a detail: enough to recognise the line, short enough for a log
+
+_E = TypeVar("_E", bound="ProtocolError")
+
+
+def shown(text: str) -> str:
+    """Return `text` as it may stand in a detail: shortened, and every octet that is not printable ASCII escaped."""
+    is_long = len(text) > MAX_SHOWN_CHARACTERS
+    printable = text[:MAX_SHOWN_CHARACTERS].encode("unicode_escape").decode("ascii")
+    return printable + "..." if is_long else printable
+
+
+class ProtocolError(Exception):
+    """A request that is refused.
+
+    `detail` says what was wrong. `method` is the request's method, or "" when the request line was not read yet.
+    `version` is the version to answer with: "1.0" until the field section was read, then the request's own.
+    """
+
+    status: ClassVar[int] = 400
+    reason: ClassVar[str] = "Bad Request"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.method = ""
+        self.version = "1.0"
+
+    def again(self: _E) -> _E:
+        """Return an equal error that was never raised, so that keeping it keeps no traceback and no frames alive."""
+        twin = type(self).__new__(type(self))
+        twin.args = self.args
+        twin.__dict__.update(self.__dict__)
+        return twin
+
+
+class LimitExceeded(ProtocolError):
+    """Something is larger than the limits allow; `limit` is the largest value that would have been accepted."""
+
+    name: ClassVar[str]
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"exceeds {self.name} of {limit}")
+        self.limit = limit
+
+
+# Line structure (RFC 9112 section 2.2)
+
+
+class BareLineBreak(ProtocolError):
+    """A CR without its LF, or an LF without its CR, where lines end with CRLF only."""
+
+    def __init__(self, header_line: str | None = None) -> None:
+        where = "HTTP message" if header_line is None else f'header line "{shown(header_line)}"'
+        super().__init__(f"Bare CR or LF found in {where}")
+
+
+class ForbiddenOctet(ProtocolError):
+    """NUL or another control octet in a line; only HTAB is allowed, and only where the line's grammar allows it."""
+
+
+# Request line (RFC 9112 section 3)
+
+
+class StartLineInvalid(ProtocolError):
+    """Not exactly `method SP request-target SP HTTP/digit.digit`."""
+
+    def __init__(self) -> None:
+        super().__init__("Start line is invalid")
+
+
+class MethodNotUpperCase(ProtocolError):
+    """A method with a lower-case letter: applications compare with upper-case names."""
+
+    def __init__(self, method: str) -> None:
+        super().__init__(f'Malformed HTTP method "{shown(method)}"')
+
+
+class RequestLineTooLong(LimitExceeded):
+    """The request line is longer than its limit."""
+
+    status = 414
+    reason = "URI Too Long"
+    name = "max_request_line"
+
+
+class VersionNotSupported(ProtocolError):
+    """A major version other than 1."""
+
+    status = 505
+    reason = "HTTP Version Not Supported"
+
+    def __init__(self, version: str) -> None:
+        super().__init__(f'HTTP version "{shown(version)}" is not supported')
+
+
+# Field sections (RFC 9112 section 5)
+
+
+class HeadTooLarge(LimitExceeded):
+    """The head of a request, or its trailer section, has more octets than the limit."""
+
+    status = 431
+    reason = "Request Header Fields Too Large"
+    name = "max_header"
+
+
+class TooManyFields(LimitExceeded):
+    """A field section has more field lines than the limit."""
+
+    status = 431
+    reason = "Request Header Fields Too Large"
+    name = "max_fields"
+
+
+class InvalidFieldLine(ProtocolError):
+    """Not `token ":" OWS value OWS`: no colon, no name, whitespace before the colon, a foreign octet in the name."""
+
+    def __init__(self) -> None:
+        super().__init__("Invalid header")
+
+
+class FoldWithoutField(ProtocolError):
+    """The first line of a field section begins with whitespace: it continues nothing."""
+
+    def __init__(self, line: str) -> None:
+        super().__init__(f'Malformed header line "{shown(line)}"')
+
+
+class FoldedField(ProtocolError):
+    """A continuation line in a field that frames, routes or authorises: recipients differ in how they read it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Folded header: {shown(name)}")
+
+
+class DuplicateField(ProtocolError):
+    """A second Host, Content-Length or Content-Type."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Duplicate header: {shown(name)}")
+
+
+# Request target and Host (RFC 9112 section 3.2, RFC 9110 section 7.2)
+
+
+class BadTarget(ProtocolError):
+    """A request target of none of the four forms, in the wrong form for its method, or with an octet it cannot have."""
+
+    def __init__(self) -> None:
+        super().__init__("Bad URI")
+
+
+class ConnectNotSupported(ProtocolError):
+    """CONNECT asks for a tunnel; an origin server has none."""
+
+    status = 501
+    reason = "Not Implemented"
+
+    def __init__(self) -> None:
+        super().__init__("CONNECT is not supported")
+
+
+class MissingHost(ProtocolError):
+    """An HTTP/1.1 request without Host."""
+
+    def __init__(self) -> None:
+        super().__init__("Host header is missing")
+
+
+class InvalidHost(ProtocolError):
+    """A Host that is not `uri-host [ ":" port ]`."""
+
+    def __init__(self, value: str) -> None:
+        super().__init__(f'Host "{shown(value)}" is invalid')
+
+
+# Message framing (RFC 9112 section 6)
+
+
+class InvalidContentLength(ProtocolError):
+    """A Content-Length that is not a run of decimal digits."""
+
+    def __init__(self) -> None:
+        super().__init__("Content-Length is invalid")
+
+
+class LengthAndTransferCoding(ProtocolError):
+    """Content-Length beside Transfer-Encoding: two readings of where the request ends."""
+
+    def __init__(self) -> None:
+        super().__init__("Content-Length and Transfer-Encoding exclude each other")
+
+
+class TransferCodingInHttp10(ProtocolError):
+    """Transfer-Encoding in HTTP/1.0, which has none: a recipient before us may have framed the message otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__("Transfer-Encoding is not part of HTTP/1.0")
+
+
+class InvalidTransferCoding(ProtocolError):
+    """A Transfer-Encoding that is malformed or empty, or where `chunked` is not last, comes twice or has parameters."""
+
+    def __init__(self) -> None:
+        super().__init__("Transfer-Encoding is invalid.")
+
+
+class UnknownTransferCoding(ProtocolError):
+    """A transfer coding other than chunked."""
+
+    status = 501
+    reason = "Not Implemented"
+
+    def __init__(self) -> None:
+        super().__init__("Transfer-Encoding requested is not supported.")
+
+
+class BodyTooLarge(LimitExceeded):
+    """The content is announced to be, or has become, larger than the limit."""
+
+    status = 413
+    reason = "Request Entity Too Large"
+    name = "max_body"
+
+
+class UnknownExpectation(ProtocolError):
+    """An Expect other than 100-continue."""
+
+    status = 417
+    reason = "Expectation Failed"
+
+    def __init__(self, value: str) -> None:
+        super().__init__(f'Expectation "{shown(value)}" is not supported')
+
+
+# Chunked coding (RFC 9112 section 7.1)
+
+
+class InvalidChunkSize(ProtocolError):
+    """A chunk size that is not a bounded run of hexadecimal digits."""
+
+    def __init__(self) -> None:
+        super().__init__("Invalid chunk size")
+
+
+class InvalidChunkExtension(ProtocolError):
+    """A chunk extension that is not `*( ";" token [ "=" ( token / quoted-string ) ] )`."""
+
+    def __init__(self) -> None:
+        super().__init__("Invalid chunk extension")
+
+
+class ChunkLineTooLong(LimitExceeded):
+    """A chunk-size line is longer than its limit."""
+
+    name = "max_chunk_line"
+
+
+class ChunkExtensionsTooLong(LimitExceeded):
+    """The chunk extensions of one message are together longer than their limit."""
+
+    name = "max_chunk_extension"
+
+
+class ChunkNotTerminated(ProtocolError):
+    """The data of a chunk is not followed by CRLF."""
+
+    def __init__(self) -> None:
+        super().__init__("Chunk not properly terminated")
+
+
+# End of input
+
+
+class IncompleteRequest(ProtocolError):
+    """The input ended inside a message."""
+
+    def __init__(self) -> None:
+        super().__init__("Request ended before it was complete")

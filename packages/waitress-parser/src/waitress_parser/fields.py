@@ -1,0 +1,150 @@
+"""Field lines: names and values of a header or trailer section (RFC 9112 section 5, RFC 9110 section 5).
+
+    field-line = field-name ":" OWS field-value OWS      the name is a token, directly followed by the colon
+    obs-fold   = OWS CRLF 1*( SP / HTAB )                a continuation line; each becomes one SP
+
+Two ways with one result. The quick one, `read_known_fields`, takes a section whose names are all known, by one
+comprehension that calls only C. A continuation line, a bad name or a missing colon is no known name; a repeated name
+makes the dict shorter than the list. Any of these sends the section to the careful one, `parse_fields`, which goes line
+by line and knows what to refuse.
+
+Rules: the octets of the lines were checked before, so values need no look but for whitespace at their ends. The memory
+of names is bounded, and full it is full: never cleared, so that no client can make the others pay for his inventions.
+Names with an underscore are names like any other; they are never merged with the name that has a hyphen instead.
+"""
+
+from __future__ import annotations
+
+from .errors import DuplicateField, FoldedField, FoldWithoutField, InvalidFieldLine
+from .grammar import OWS, is_token
+
+# fmt: off
+_COMMON_NAMES = (
+    "Accept", "Accept-Charset", "Accept-Encoding", "Accept-Language", "Access-Control-Request-Headers",
+    "Access-Control-Request-Method", "Authorization", "Baggage", "Cache-Control", "CF-Connecting-IP", "CF-IPCountry",
+    "CF-Ray", "CF-Visitor", "Connection", "Content-Disposition", "Content-Encoding", "Content-Language",
+    "Content-Length", "Content-Type", "Cookie", "Date", "DNT", "Expect", "Forwarded", "From", "Host", "HTTP2-Settings",
+    "If-Match", "If-Modified-Since", "If-None-Match", "If-Range", "If-Unmodified-Since", "Keep-Alive", "Max-Forwards",
+    "Origin", "Pragma", "Prefer", "Priority", "Proxy-Connection", "Range", "Referer", "Sec-CH-UA", "Sec-CH-UA-Mobile",
+    "Sec-CH-UA-Platform", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-Fetch-User", "Sec-GPC", "TE",
+    "Traceparent", "Tracestate", "Trailer", "Transfer-Encoding", "Upgrade", "Upgrade-Insecure-Requests", "User-Agent",
+    "Via", "X-Amzn-Trace-Id", "X-CSRF-Token", "X-CSRFToken", "X-Forwarded-By", "X-Forwarded-For", "X-Forwarded-Host",
+    "X-Forwarded-Port", "X-Forwarded-Proto", "X-Real-IP", "X-Request-ID", "X-Requested-With",
+)
+# fmt: on
+
+MAX_REMEMBERED_NAMES = 1024
+MAX_REMEMBERED_NAME_CHARACTERS = 64
+
+# Name as sent, with its colon -> lower-cased name. Only valid names get in, so a hit needs no check.
+_known_names = {f"{name}:": name.lower() for known in _COMMON_NAMES for name in (known, known.lower())}
+
+# A second one is refused even when it is equal: somebody before us may have used the other (RFC 9112 section 6.3
+# step 5, RFC 9110 section 7.2). Transfer-Encoding is a list; framing.py refuses all lists but one.
+_SINGLE = frozenset({"host", "content-length", "content-type"})
+
+# RFC 9112 section 5.2 lets a server refuse any fold. Others are read, as waitress always has; here a recipient that
+# reads the lines as two fields would frame, route or authorise another request than we do (CVE-2019-16786).
+_NEVER_FOLDED = frozenset(
+    {
+        "host",
+        "content-length",
+        "content-type",
+        "transfer-encoding",
+        "connection",
+        "expect",
+        "authorization",
+        "forwarded",
+    }
+)
+
+# RFC 9110 section 6.5.1: fields that are needed before the content, for framing, routing, authentication, request
+# modifiers or content processing, mean nothing in a trailer section.
+# fmt: off
+_NEVER_TRAILERS = frozenset((
+    "authorization", "cache-control", "connection", "content-encoding", "content-length", "content-range",
+    "content-type", "cookie", "cookie2", "expect", "forwarded", "host", "http2-settings", "if-match",
+    "if-modified-since", "if-none-match", "if-range", "if-unmodified-since", "keep-alive", "max-forwards", "pragma",
+    "proxy-authenticate", "proxy-authorization", "proxy-connection", "range", "set-cookie", "te", "trailer",
+    "transfer-encoding", "upgrade", "via", "www-authenticate",
+))
+# fmt: on
+
+
+def read_known_fields(lines: list[str]) -> tuple[list[tuple[str, str]], dict[str, str]] | None:
+    """Return what `parse_fields` returns, or None when there is anything unusual in the section."""
+    try:
+        # Nearly every field line is `Name: value`: split at the space, the name still has its colon.
+        fields = [
+            (_known_names[name], value.strip(" \t"))  # OWS; a literal is quicker
+            for line in lines
+            for name, _, value in (line.partition(" "),)
+        ]
+    except KeyError:
+        return None
+    values = dict(fields)
+    return (fields, values) if len(values) == len(fields) else None
+
+
+def parse_fields(lines: list[str]) -> tuple[list[tuple[str, str]], dict[str, str]]:
+    """Return the fields of a header section in wire order, and the same as a dict with repeated ones joined by ", ".
+
+    Raises InvalidFieldLine, FoldWithoutField, FoldedField or DuplicateField (400), for the first line that is wrong.
+    """
+    fields: list[tuple[str, str]] = []
+    grouped: dict[str, list[str]] = {}
+    for name_as_sent, name, value in _read_lines(lines):
+        fields.append((name, value))
+        group = grouped.setdefault(name, [])
+        if group and name in _SINGLE:
+            raise DuplicateField(name_as_sent)
+        group.append(value)
+    # RFC 9110 section 5.3. Joined at once: one by one would copy the value again for each of its parts.
+    return fields, {name: ", ".join(group) for name, group in grouped.items()}
+
+
+def parse_trailers(lines: list[str]) -> list[tuple[str, str]]:
+    """Return the fields of a trailer section in wire order, without those that have no meaning there.
+
+    Raises as `parse_fields`, but for DuplicateField.
+    """
+    return [
+        (name, value)
+        for _, name, value in _read_lines(lines)
+        # X-Forwarded-* and its spellings route too; with an underscore a name could pose as another one later.
+        if (plain := name.replace("_", "-")) not in _NEVER_TRAILERS and not plain.startswith("x-forwarded-")
+    ]
+
+
+def _read_lines(lines: list[str]) -> list[tuple[str, str, str]]:
+    """Return (name as sent, lower-cased name, value) of every field, continuation lines joined."""
+    read: list[tuple[str, str, str]] = []
+    position = 0
+    while position < len(lines):
+        line = lines[position]
+        position += 1
+        if line.startswith((" ", "\t")):
+            raise FoldWithoutField(line)
+        name_as_sent, colon, value = line.partition(":")
+        name = _known_names.get(name_as_sent + colon) or _learn(name_as_sent)
+        if not colon or not name:
+            raise InvalidFieldLine
+        parts = [value.strip(OWS)]
+        while position < len(lines) and lines[position].startswith((" ", "\t")):
+            if name in _NEVER_FOLDED or name.startswith("x-forwarded-"):
+                raise FoldedField(name_as_sent)
+            parts.append(lines[position].strip(OWS))  # the blanks before a fold belong to it
+            position += 1
+        read.append((name_as_sent, name, " ".join(parts).strip(OWS)))
+    return read
+
+
+def _learn(name_as_sent: str) -> str:
+    """Return the lower-cased name, or "" when it is not a token; remember it while there is room."""
+    if not is_token(name_as_sent):
+        return ""
+    name = name_as_sent.lower()
+    # Threads that add at the same time may pass the bound by their number: harmless.
+    if len(_known_names) < MAX_REMEMBERED_NAMES and len(name) <= MAX_REMEMBERED_NAME_CHARACTERS:
+        _known_names[name_as_sent + ":"] = name
+    return name

@@ -1,0 +1,47 @@
+"""How large a request may be: one frozen record, validated once, shared by all parsers of a server.
+
+All limits are inclusive: a request of exactly the limit is accepted, one octet more is refused, and refused as soon as
+that octet has arrived. They bound what a parser holds: never more than one head, one chunk line or one trailer section
+beyond what the caller has not asked for yet.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .grammar import MAX_CHUNK_SIZE_DIGITS
+
+# The smallest value of each limit. Sizes may be as small as one octet, because a server that refuses everything is
+# still a server that behaves; a chunk line must have room for the digits of its size.
+_MINIMUM = {
+    "max_head_bytes": 1,
+    "max_request_line_bytes": 1,
+    "max_fields": 0,
+    "max_body_bytes": 0,
+    "max_chunk_line_bytes": MAX_CHUNK_SIZE_DIGITS,
+    "max_chunk_extension_bytes": 0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The largest request that is accepted; raises ValueError, naming the field, for a value out of range.
+
+    `max_head_bytes` counts from the first octet of the request line to the empty line, both included, and holds for a
+    trailer section too, as does `max_fields`. `max_request_line_bytes` is without CRLF. `max_body_bytes` counts decoded
+    content. `max_chunk_line_bytes` is one chunk-size line without CRLF, `max_chunk_extension_bytes` the sum of all
+    chunk extensions of one message.
+    """
+
+    max_head_bytes: int = 256 * 1024  # as waitress; node has 16K, Apache 8K a line
+    max_request_line_bytes: int = 64 * 1024  # RFC 9112 section 3 asks for 8000 at least
+    max_fields: int = 1000  # Apache and CPython's http.client have 100, Tomcat 100, node 2000
+    max_body_bytes: int = 1024 * 1024 * 1024  # as waitress
+    max_chunk_line_bytes: int = 4 * 1024
+    max_chunk_extension_bytes: int = 16 * 1024  # as Go's net/http; more is padding to keep a server busy
+
+    def __post_init__(self) -> None:
+        for name, minimum in _MINIMUM.items():
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
+                raise ValueError(f"{name} must be an integer of at least {minimum}, not {value!r}")

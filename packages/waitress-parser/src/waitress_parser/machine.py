@@ -1,0 +1,309 @@
+"""The request parser: octets in, events out. It owns the octets that are held and knows what part of a message is next.
+
+The theory. A connection is a sequence of requests, each a head, a body whose framing the head decides, and an end. The
+machine has one step for each of them and one for failure:
+
+    HEAD ---no body---------> END ----> HEAD
+    HEAD ---Content-Length--> FIXED_BODY --all octets--> END
+    HEAD ---chunked---------> CHUNKED_BODY --last chunk, trailers--> HEAD      (body.py gives out the end itself)
+    any but END --fault--> FAILED
+
+`MOVES` is the same as a table; the tests hold the machine to it. What the octets of each part mean is said elsewhere:
+head.py, body.py.
+
+Guarantees:
+
+- `next_event()` returns an event or raises ProtocolError, never anything else, for any octets in any cut; the
+  events, their joined content and the error are the same for every cut.
+- After an error nothing is interpreted: every later call raises an equal error, octets that arrive are dropped.
+- Time is linear in the octets received, for any cut. What is held once NEED_MORE was returned is less than one head,
+  one chunk line or one trailer section, as the limits have it.
+- No socket, file, thread, clock or log. A parser is for one connection and for one thread at a time.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+from .body import ChunkedBody
+from .errors import IncompleteRequest, ProtocolError
+from .events import NEED_MORE, NO_TRAILERS, BodyPiece, EndOfMessage, NeedMore, RequestHead
+from .grammar import CR, CRLF, HEAD_END
+from .head import HeadScanner, read_scanned_head, read_whole_head
+from .limits import Limits
+from .lines import NOT_YET
+
+
+class Step(enum.Enum):
+    """What the next octets are, or that there is nothing left to read."""
+
+    HEAD = "head"
+    FIXED_BODY = "body with Content-Length"
+    CHUNKED_BODY = "chunked body"
+    END = "end of message"
+    FAILED = "failed"
+
+
+MOVES: Final[dict[Step, frozenset[Step]]] = {
+    Step.HEAD: frozenset({Step.FIXED_BODY, Step.CHUNKED_BODY, Step.END, Step.FAILED}),
+    Step.FIXED_BODY: frozenset({Step.END, Step.FAILED}),
+    Step.CHUNKED_BODY: frozenset({Step.HEAD, Step.FAILED}),
+    Step.END: frozenset({Step.HEAD}),
+    Step.FAILED: frozenset(),
+}
+
+# A global is quicker than an attribute of an enum class, and this is looked at for every event.
+_HEAD: Final = Step.HEAD
+_FIXED_BODY: Final = Step.FIXED_BODY
+_CHUNKED_BODY: Final = Step.CHUNKED_BODY
+_END: Final = Step.END
+_FAILED: Final = Step.FAILED
+
+_DEFAULT_LIMITS: Final = Limits()
+
+
+class RequestParser:
+    """Parses the requests of one connection, one after the other.
+
+    Give it what was received by `receive()`, then call `next_event()` until it returns NEED_MORE; when the client has
+    closed its side call `end_of_input()`. A caller that does not want the next request yet just stops asking after
+    EndOfMessage: the octets are kept.
+    """
+
+    __slots__ = (
+        "_chunked",
+        "_data",
+        "_failure",
+        "_has_input_ended",
+        "_has_skipped_line",
+        "_is_starved",
+        "_limits",
+        "_method",
+        "_position",
+        "_remaining",
+        "_scanner",
+        "_step",
+        "_version",
+        "_view",
+    )
+
+    def __init__(self, limits: Limits = _DEFAULT_LIMITS) -> None:
+        # For the whole connection
+        self._limits = limits
+        self._step = _HEAD
+        self._failure: ProtocolError | None = None  # never raised itself: see ProtocolError.again
+        self._has_input_ended = False
+        self._is_starved = True  # the last event was NEED_MORE and nothing was received since
+        # Octets received and not given out: _data from _position on, or _view; _data is empty once all of it was given
+        # out, and _position 0. A bytearray from when octets have to be appended until then.
+        self._data: bytes | bytearray = b""
+        self._position = 0
+        self._view: memoryview | None = None
+        # While a head is incomplete
+        self._scanner: HeadScanner | None = None
+        self._has_skipped_line = False
+        # While a body is incomplete
+        self._method = ""
+        self._version = "1.0"
+        self._remaining = 0  # octets of a fixed-length body to come
+        self._chunked: ChunkedBody | None = None
+
+    @property
+    def is_between_messages(self) -> bool:
+        """Whether no octet of a next message has been received. The one empty line that is skipped is of none."""
+        return self._step is _HEAD and not self._data
+
+    @property
+    def held_bytes(self) -> int:
+        """Octets received and not yet given out as events."""
+        return len(self._data) - self._position + (0 if self._view is None else self._view.nbytes)
+
+    def receive(self, data: bytes | memoryview) -> None:
+        """Take octets that have arrived; never raises ProtocolError.
+
+        bytes are kept as they are when nothing is held. A memoryview (of octets, contiguous) is copied, except while
+        all of it is content of a fixed-length body and nothing else is held: then it becomes a BodyPiece, and its
+        buffer may be filled anew as soon as that was used. RuntimeError after `end_of_input()`.
+        """
+        if self._has_input_ended:
+            raise RuntimeError("receive() after end_of_input()")
+        if not data or self._step is _FAILED:
+            return
+        self._is_starved = False
+        if self._data or self._view is not None:
+            self._append(data)
+        elif isinstance(data, bytes):
+            self._data = data
+        elif self._step is _FIXED_BODY and isinstance(data, memoryview) and data.nbytes <= self._remaining:
+            self._view = data
+        else:
+            self._data = bytes(data)
+
+    def end_of_input(self) -> None:
+        """Note that no octets will follow; raises IncompleteRequest (400) when a message has begun and is not complete.
+
+        Complete requests that are held can still be taken. When octets are held that `next_event()` has not looked at,
+        it is `next_event()` that raises IncompleteRequest, where it would have returned NEED_MORE.
+        """
+        self._has_input_ended = True
+        if self._step is _END or self._step is _FAILED or self.is_between_messages:
+            return
+        if self._is_starved or not self.held_bytes:
+            error = IncompleteRequest()
+            self._fail(error)
+            raise error
+
+    def next_event(self) -> RequestHead | BodyPiece | EndOfMessage | NeedMore:
+        """Return the next event; raises ProtocolError, and an equal one on every later call."""
+        step = self._step
+        try:
+            if step is _HEAD:
+                return self._next_head()
+            if step is _END:
+                self._step = _HEAD
+                return NO_TRAILERS
+            if step is _FIXED_BODY:
+                return self._next_fixed()
+            if step is _CHUNKED_BODY:
+                return self._next_chunked()
+        except ProtocolError as error:
+            self._fail(error)
+            raise
+        assert self._failure is not None  # step FAILED
+        raise self._failure.again()
+
+    def _next_head(self) -> RequestHead | NeedMore:
+        data, start = self._data, self._position
+        if self._scanner is None:
+            if not data:
+                return self._need_more()
+            if data[start] == CR and not self._has_skipped_line:
+                return self._skip_line(data, start)
+            max_head = self._limits.max_head_bytes
+            head = None
+            if start == 0 and data.endswith(HEAD_END) and len(data) <= max_head:
+                # A guess that is nearly always right and spares the search: what is held is one head, nothing else.
+                end = len(data) - len(HEAD_END)
+                head = read_whole_head(data, start, end, self._limits)
+            if head is None:
+                end = data.find(HEAD_END, start, start + max_head)
+                head = None if end < 0 else read_whole_head(data, start, end, self._limits)
+            if head is None:
+                self._scanner = HeadScanner(self._limits)
+                return self._next_head()
+        else:
+            end = self._scanner.advance(data, start)
+            if end == NOT_YET:
+                return self._need_more()
+            head = read_scanned_head(data, start, end, self._limits)
+            self._scanner = None
+        position = end + len(HEAD_END)
+        if position == len(data):
+            self._data = b""
+            self._position = 0
+        else:
+            self._position = position
+        self._has_skipped_line = False
+        if head.content_length == 0:
+            self._step = _END
+        else:
+            self._begin_body(head)
+        return head
+
+    def _skip_line(self, data: bytes | bytearray, start: int) -> RequestHead | NeedMore:
+        """Pass over an empty line before a request line, and go on.
+
+        RFC 9112 section 2.2 has at least one ignored, for clients that send one behind a body. Only one, lest a stream
+        of them be a request that never begins.
+        """
+        if len(data) - start < len(CRLF):
+            return self._need_more()
+        self._has_skipped_line = True  # or it is a bare CR, which is looked at next as what it is
+        if data.startswith(CRLF, start):
+            self._consume(start + len(CRLF))
+        return self._next_head()
+
+    def _begin_body(self, head: RequestHead) -> None:
+        self._method = head.method
+        self._version = head.version
+        if head.content_length is None:
+            self._chunked = ChunkedBody(self._limits)
+            self._step = _CHUNKED_BODY
+        else:
+            self._remaining = head.content_length
+            self._step = _FIXED_BODY
+
+    def _next_fixed(self) -> BodyPiece | NeedMore:
+        view = self._view
+        if view is not None:
+            self._view = None
+            return self._fixed_piece(view)
+        data, start = self._data, self._position
+        if not data:
+            return self._need_more()
+        stop = min(len(data), start + self._remaining)
+        piece = bytes(data[start:stop])  # all of a bytes object is that object: no copy
+        self._consume(stop)
+        return self._fixed_piece(piece)
+
+    def _fixed_piece(self, data: bytes | memoryview) -> BodyPiece:
+        self._remaining -= len(data)
+        if not self._remaining:
+            self._step = _END
+        return BodyPiece(data)
+
+    def _next_chunked(self) -> BodyPiece | EndOfMessage | NeedMore:
+        assert self._chunked is not None
+        event, position = self._chunked.next_event(self._data, self._position)
+        self._consume(position)
+        if event is NEED_MORE:
+            return self._need_more()
+        if isinstance(event, EndOfMessage):
+            self._chunked = None
+            self._step = _HEAD
+        return event
+
+    def _need_more(self) -> NeedMore:
+        """Return NEED_MORE, or raise IncompleteRequest when there will be no more and a message has begun."""
+        self._is_starved = True
+        if self._has_input_ended and not self.is_between_messages:
+            raise IncompleteRequest
+        return NEED_MORE
+
+    def _fail(self, error: ProtocolError) -> None:
+        """Complete `error` by what is known of the request, keep a twin of it, and drop what is held."""
+        if self._step is not _HEAD:
+            error.method = self._method
+            error.version = self._version
+        elif self._scanner is not None and not error.method:
+            error.method = self._scanner.method
+        self._failure = error.again()
+        self._step = _FAILED
+        self._data = b""
+        self._position = 0
+        self._view = None
+        self._scanner = None
+        self._chunked = None
+
+    def _append(self, data: bytes | memoryview) -> None:
+        """Keep `data` behind what is held. A bytearray grows at its end and shrinks at its front in amortised time."""
+        held = self._data
+        if self._view is not None:
+            held = bytearray(self._view)
+            self._view = None
+        elif isinstance(held, bytearray):
+            del held[: self._position]
+        else:
+            held = bytearray(held[self._position :])
+        held += data
+        self._data = held
+        self._position = 0
+
+    def _consume(self, position: int) -> None:
+        """Give up the octets before `position`."""
+        if position == len(self._data):
+            self._data = b""
+            self._position = 0
+        else:
+            self._position = position

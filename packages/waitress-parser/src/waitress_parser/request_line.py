@@ -1,0 +1,46 @@
+"""The request line: method, request target, version.
+
+    request-line = method SP request-target SP HTTP-version          RFC 9112 section 3
+    HTTP-version = %x48.54.54.50 "/" DIGIT "." DIGIT                 "HTTP" in capitals, one digit each
+
+Exactly that: RFC 9112 lets a recipient split at any whitespace, but two recipients that split differently see different
+targets. Pure: a str in, a tuple out. What the target means is decided later (target.py), when the fields are known.
+"""
+
+from __future__ import annotations
+
+import re
+
+from .errors import BadTarget, MethodNotUpperCase, StartLineInvalid, VersionNotSupported
+from .grammar import is_token
+
+# Methods that need no further look: those of RFC 9110 section 9 and PATCH (RFC 5789). Others are checked and accepted.
+_KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH"})
+
+# RFC 9110 section 2.5: a minor version above ours is served as the highest one that we know.
+_VERSIONS = {"HTTP/1.0": "1.0", **{f"HTTP/1.{minor}": "1.1" for minor in range(1, 10)}}
+
+_VERSION = re.compile(r"HTTP/[0-9]\.[0-9]")
+
+
+def parse_request_line(line: str) -> tuple[str, str, str]:
+    """Return (method, target, version) of a request line without its CRLF; version is "1.0" or "1.1".
+
+    Raises StartLineInvalid, MethodNotUpperCase, BadTarget (400) or VersionNotSupported (505).
+    """
+    try:
+        method, target, version_sent = line.split(" ")
+    except ValueError:
+        raise StartLineInvalid from None
+    version = _VERSIONS.get(version_sent)
+    if method not in _KNOWN_METHODS or version is None or not target:
+        if not is_token(method) or not target or not _VERSION.fullmatch(version_sent):
+            raise StartLineInvalid
+        if method != method.upper():
+            raise MethodNotUpperCase(method)
+    # Visible ASCII and nothing else. Control octets never get here, but HTAB and obs-text do.
+    if not (target.isascii() and target.isprintable()):
+        raise BadTarget
+    if version is None:
+        raise VersionNotSupported(version_sent)
+    return method, target, version

@@ -1,0 +1,161 @@
+"""Feeds a parser with the same octets in every cut, and holds that the cut makes no difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import combinations
+from typing import NamedTuple
+
+from waitress_parser import (
+    NEED_MORE,
+    BodyPiece,
+    EndOfMessage,
+    Limits,
+    ProtocolError,
+    RequestHead,
+    RequestParser,
+)
+
+HOST = b"Host: a.example\r\n"
+GET = b"GET / HTTP/1.1\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+MAX_OCTETS_FOR_PAIRS = 52  # 1300 pairs of places are parsed in some 20 ms
+
+
+class Message(NamedTuple):
+    head: RequestHead
+    content: bytes
+    trailers: list[tuple[str, str]] | None
+    """None while the message is incomplete."""
+
+
+class Refusal(NamedTuple):
+    kind: type[ProtocolError]
+    status: int
+    detail: str
+    method: str
+    version: str
+
+
+class Outcome(NamedTuple):
+    messages: list[Message]
+    refusal: Refusal | None
+
+    @property
+    def head(self) -> RequestHead:
+        """The head of the only message, which is complete and was not refused."""
+        assert self.refusal is None
+        (message,) = self.messages
+        assert message.trailers is not None
+        return message.head
+
+
+def describe(error: ProtocolError) -> Refusal:
+    return Refusal(type(error), error.status, error.detail, error.method, error.version)
+
+
+def drain(parser: RequestParser, messages: list[Message]) -> Refusal | None:
+    """Take all events there are and add them to `messages`."""
+    while True:
+        try:
+            event = parser.next_event()
+        except ProtocolError as error:
+            return describe(error)
+        if event is NEED_MORE:
+            return None
+        if isinstance(event, RequestHead):
+            messages.append(Message(event, b"", None))
+        elif isinstance(event, BodyPiece):
+            assert len(event.data)
+            last = messages.pop()
+            messages.append(last._replace(content=last.content + event.data))
+        else:
+            assert isinstance(event, EndOfMessage)
+            assert messages[-1].trailers is None
+            messages.append(messages.pop()._replace(trailers=event.trailers))
+
+
+def exhaust(parser: RequestParser) -> None:
+    """Take all events there are and forget them."""
+    try:
+        while parser.next_event() is not NEED_MORE:
+            pass
+    except ProtocolError:
+        pass
+
+
+def parse(pieces: Iterable[bytes | memoryview], limits: Limits, *, has_end: bool = False) -> Outcome:
+    """Parse pieces one after the other; with `has_end` the input ends after them."""
+    parser = RequestParser(limits)
+    messages: list[Message] = []
+    for piece in pieces:
+        parser.receive(piece)
+        refusal = drain(parser, messages)
+        if refusal is not None:
+            parser.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert drain(parser, messages) == refusal
+            assert parser.held_bytes == 0
+            return Outcome(messages, refusal)
+    if has_end:
+        try:
+            parser.end_of_input()
+        except ProtocolError as error:
+            return Outcome(messages, describe(error))
+    return Outcome(messages, None)
+
+
+def reused(wire: bytes, size: int) -> Iterator[memoryview]:
+    """Give the octets in views of one buffer, which is spoilt as soon as the next view is asked for."""
+    buffer = bytearray(size)
+    for start in range(0, len(wire), size):
+        piece = wire[start : start + size]
+        buffer[: len(piece)] = piece
+        with memoryview(buffer) as whole, whole[: len(piece)] as view:
+            yield view
+        buffer[:] = b"\xff" * size
+
+
+def parse_undrained(wire: bytes, size: int, limits: Limits) -> Outcome:
+    """Receive everything in pieces before the first event is asked for."""
+    parser = RequestParser(limits)
+    for start in range(0, len(wire), size):
+        parser.receive(wire[start : start + size])
+    messages: list[Message] = []
+    return Outcome(messages, drain(parser, messages))
+
+
+def parse_every_cut(wire: bytes, limits: Limits | None = None, *, has_end: bool = False) -> Outcome:
+    """Parse whole, octet by octet, cut at every place, and at every pair of places of a short input."""
+    limits = limits or Limits()
+    outcome = parse([wire], limits, has_end=has_end)
+    octets = [wire[i : i + 1] for i in range(len(wire))]
+    assert parse(octets, limits, has_end=has_end) == outcome, "octet by octet"
+    for cut in range(1, len(wire)):
+        assert parse([wire[:cut], wire[cut:]], limits, has_end=has_end) == outcome, cut
+    if len(wire) <= MAX_OCTETS_FOR_PAIRS:
+        for a, b in combinations(range(1, len(wire)), 2):
+            assert parse([wire[:a], wire[a:b], wire[b:]], limits, has_end=has_end) == outcome, (a, b)
+    for size in (1, 7, max(len(wire), 1)):
+        assert parse(reused(wire, size), limits, has_end=has_end) == outcome, f"views of {size}"
+        if not has_end:
+            assert parse_undrained(wire, size, limits) == outcome, f"undrained pieces of {size}"
+    return outcome
+
+
+def refusal_of(wire: bytes, limits: Limits | None = None, *, has_end: bool = False) -> Refusal:
+    """Return how the last request in `wire` is refused, in every cut."""
+    outcome = parse_every_cut(wire, limits, has_end=has_end)
+    assert outcome.refusal is not None, outcome.messages
+    return outcome.refusal
+
+
+def head_of(wire: bytes, limits: Limits | None = None) -> RequestHead:
+    """Return the head of the only request in `wire`, which is complete, in every cut."""
+    return parse_every_cut(wire, limits).head
+
+
+def is_shown_by_last_octet(wire: bytes, limits: Limits | None = None) -> bool:
+    """Whether the fault in `wire` is found at its last octet, and not before."""
+    limits = limits or Limits()
+    return parse([wire[:-1]], limits).refusal is None and parse([wire], limits).refusal is not None

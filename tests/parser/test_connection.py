@@ -1,0 +1,63 @@
+"""What a request asks of its connection: persistence and 100-continue."""
+
+import pytest
+
+from tests.parser.helpers import head_of, refusal_of
+from waitress_parser import UnknownExpectation
+
+
+@pytest.mark.parametrize(
+    ("version", "lines", "expected"),
+    [
+        pytest.param(b"1.1", b"", True, id="1.1"),
+        pytest.param(b"1.2", b"", True, id="1.2"),
+        pytest.param(b"1.1", b"Connection: close\r\n", False, id="1.1-close"),
+        pytest.param(b"1.1", b"Connection: CLOSE\r\n", False, id="1.1-close-in-capitals"),
+        pytest.param(b"1.1", b"Connection: foo, close ,bar\r\n", False, id="1.1-close-in-list"),
+        pytest.param(b"1.1", b"Connection: keep-alive\r\nConnection: close\r\n", False, id="1.1-close-in-second-field"),
+        pytest.param(b"1.1", b"Connection: close\r\nConnection: keep-alive\r\n", False, id="1.1-close-wins"),
+        pytest.param(b"1.1", b"Connection: closed, xclose\r\n", True, id="1.1-not-quite-close"),
+        pytest.param(b"1.1", b"Connection: \r\n", True, id="1.1-empty"),
+        pytest.param(b"1.1", b"Connection: Upgrade\r\nUpgrade: websocket\r\n", True, id="1.1-upgrade-is-ignored"),
+        pytest.param(b"1.1", b"X_Connection: close\r\nProxy-Connection: close\r\n", True, id="1.1-other-names"),
+        pytest.param(b"1.0", b"", False, id="1.0"),
+        pytest.param(b"1.0", b"Connection: Keep-Alive\r\n", True, id="1.0-keep-alive"),
+        pytest.param(b"1.0", b"Connection: foo,keep-alive\r\n", True, id="1.0-keep-alive-in-list"),
+        pytest.param(b"1.0", b"Connection: keep-alive, close\r\n", False, id="1.0-close-wins"),
+        pytest.param(b"1.0", b"Connection: foo\r\n", False, id="1.0-other-option"),
+    ],
+)
+def test_a_connection_persists_as_the_version_and_the_list_say(version: bytes, lines: bytes, expected: bool) -> None:
+    assert head_of(b"GET / HTTP/" + version + b"\r\nHost: a\r\n" + lines + b"\r\n").is_persistent is expected
+
+
+@pytest.mark.parametrize(
+    ("version", "lines", "expected"),
+    [
+        pytest.param(b"1.1", b"Content-Length: 1\r\n", False, id="no-expect"),
+        pytest.param(b"1.1", b"Content-Length: 1\r\nExpect: 100-continue\r\n", True, id="length"),
+        pytest.param(b"1.1", b"Content-Length: 1\r\nExpect: 100-Continue\r\n", True, id="any-case"),
+        pytest.param(b"1.1", b"Content-Length: 1\r\nExpect: 100-continue, 100-continue\r\n", True, id="twice"),
+        pytest.param(b"1.1", b"Content-Length: 1\r\nExpect:\r\n", False, id="empty"),
+        pytest.param(b"1.1", b"Content-Length: 0\r\nExpect: 100-continue\r\n", False, id="empty-body"),
+        pytest.param(b"1.1", b"Expect: 100-continue\r\n", False, id="no-body"),
+        pytest.param(b"1.0", b"Content-Length: 1\r\nExpect: 100-continue\r\n", False, id="1.0"),
+        pytest.param(b"1.0", b"Content-Length: 1\r\nExpect: tea\r\n", False, id="1.0-anything"),
+    ],
+)
+def test_a_client_waits_only_with_1_1_and_a_body(version: bytes, lines: bytes, expected: bool) -> None:
+    body = b"x" if b"Length: 1" in lines else b""
+    wire = b"PUT / HTTP/" + version + b"\r\nHost: a\r\n" + lines + b"\r\n" + body
+    assert head_of(wire).expects_continue is expected
+
+
+def test_a_client_waits_with_a_chunked_body() -> None:
+    lines = b"Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n"
+    assert head_of(b"PUT / HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n0\r\n\r\n").expects_continue
+
+
+@pytest.mark.parametrize("value", [b"tea", b"100-continue, tea", b"100-continue;q=1", b"200-ok", b'100-continue="x,y"'])
+@pytest.mark.parametrize("body", [b"Content-Length: 1\r\n", b""])
+def test_any_other_expectation_fails(value: bytes, body: bytes) -> None:
+    refusal = refusal_of(b"PUT / HTTP/1.1\r\nHost: a\r\n" + body + b"Expect: " + value + b"\r\n\r\n")
+    assert (refusal.kind, refusal.status, refusal.version) == (UnknownExpectation, 417, "1.1")

@@ -1,0 +1,85 @@
+"""Four times the octets take about four times the time, whatever they are and however they are cut."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.parser.helpers import CHUNKED, GET, HOST, exhaust
+from waitress_parser import Limits, RequestParser
+
+GENEROUS = Limits(
+    max_head_bytes=1 << 30,
+    max_request_line_bytes=1 << 30,
+    max_fields=1 << 30,
+    max_chunk_line_bytes=1 << 30,
+    max_chunk_extension_bytes=1 << 30,
+)
+
+
+def seconds(wire: bytes, step: int) -> float:
+    """Return the least of three runs: what else the machine does only ever adds to it."""
+    best = float("inf")
+    for _ in range(3):
+        parser = RequestParser(GENEROUS)
+        started = time.process_time()
+        for start in range(0, len(wire), step):
+            parser.receive(wire[start : start + step])
+            exhaust(parser)
+        best = min(best, time.process_time() - started)
+    return best
+
+
+SHAPES: list[tuple[str, Callable[[int], bytes]]] = [
+    ("request-line", lambda n: b"GET /" + b"x" * n),
+    ("one-field", lambda n: GET + b"A: " + b"x" * n),
+    ("one-name", lambda n: GET + b"x" * n + b": y\r\n\r\n"),
+    ("many-fields", lambda n: GET + b"Ab: cd\r\n" * (n // 8) + HOST + b"\r\n"),
+    ("many-names", lambda n: GET + b"".join(b"X%06d:\r\n" % i for i in range(n // 10)) + HOST + b"\r\n"),
+    ("many-folds", lambda n: GET + HOST + b"A: b\r\n" + b" c\r\n" * (n // 4) + b"\r\n"),
+    ("carriage-returns-in-ends", lambda n: GET + HOST + b"A:\r\n" * (n // 4) + b"\r\n"),
+    ("blanks", lambda n: GET + HOST + b"A: b" + b" " * n + b"c\r\n\r\n"),
+    ("host", lambda n: GET + b"Host: " + b"a%41" * (n // 4) + b"/\r\n\r\n"),
+    ("target", lambda n: b"GET http://" + b"a%41" * (n // 4) + b"[ HTTP/1.1\r\n" + HOST + b"\r\n"),
+    ("content-length", lambda n: GET + HOST + b"Content-Length: " + b"9" * n + b"\r\n\r\n"),
+    ("transfer-encoding", lambda n: GET + HOST + b"Transfer-Encoding: " + b"a," * (n // 2) + b"b\r\n\r\n"),
+    ("connection", lambda n: GET + HOST + b"Connection: " + b"a, " * (n // 3) + b"b\r\n\r\n"),
+    ("chunk-extension", lambda n: CHUNKED + b"1;" + b"a" * n),
+    ("chunk-extensions-and-a-fault", lambda n: CHUNKED + b"1" + b';a=b;c="d"' * (n // 10) + b';"\r\n'),
+    ("quoted-pairs-and-a-fault", lambda n: CHUNKED + b'1;a="' + b"\\\\x" * (n // 3) + b"\r\n"),
+    ("small-chunks", lambda n: CHUNKED + b"1\r\nx\r\n" * (n // 6)),
+    ("small-chunks-with-extensions", lambda n: CHUNKED + b"1;a\r\nx\r\n" * (n // 8)),
+    ("trailers", lambda n: CHUNKED + b"0\r\n" + b"A: b\r\n" * (n // 6) + b"\r\n"),
+    ("trailer", lambda n: CHUNKED + b"0\r\nA: " + b"x" * n),
+    ("requests", lambda n: (GET + HOST + b"\r\n") * (n // 35)),
+    ("fixed-body", lambda n: b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % n + b"x" * n),
+]
+
+
+@pytest.mark.parametrize("shape", [pytest.param(shape, id=name) for name, shape in SHAPES])
+@pytest.mark.parametrize(("step", "octets"), [(1, 3_000), (1 << 30, 50_000)], ids=["octet-by-octet", "whole"])
+def test_time_is_linear_in_the_octets(shape: Callable[[int], bytes], step: int, octets: int) -> None:
+    """Quadratic would be 64 times for eight times the octets; a little of the time is the same for all."""
+    small, large = shape(octets), shape(8 * octets)
+    for _ in range(3):
+        ratio = (seconds(large, step) + 1e-4) / (seconds(small, step) + 1e-4)
+        if ratio < 24:
+            return
+    pytest.fail(f"eight times the octets took {ratio:.0f} times the time")
+
+
+def test_undrained_pieces_are_kept_in_linear_time() -> None:
+    """A caller that receives octet by octet while many requests wait."""
+
+    def run(count: int) -> float:
+        parser = RequestParser(GENEROUS)
+        request = GET + HOST + b"\r\n"
+        parser.receive(request * count)
+        started = time.process_time()
+        for _ in range(count):
+            parser.receive(b"G")
+            parser.next_event()
+            parser.next_event()
+        return time.process_time() - started
+
+    assert min(run(32_000) for _ in range(3)) < 24 * (min(run(4_000) for _ in range(3)) + 1e-3)

@@ -1,0 +1,373 @@
+"""The machine: its moves, pipelining, what it holds, errors, the end of input."""
+
+import gc
+import sys
+import weakref
+from typing import Any
+
+import pytest
+
+from tests.parser.helpers import (
+    CHUNKED,
+    GET,
+    HOST,
+    Message,
+    describe,
+    drain,
+    exhaust,
+    parse,
+    parse_every_cut,
+    refusal_of,
+)
+from waitress_parser import (
+    NEED_MORE,
+    BodyPiece,
+    EndOfMessage,
+    IncompleteRequest,
+    InvalidChunkSize,
+    Limits,
+    ProtocolError,
+    RequestHead,
+    RequestParser,
+    StartLineInvalid,
+)
+from waitress_parser.machine import MOVES, Step
+
+PLAIN = GET + HOST + b"\r\n"
+FIXED = b"PUT /f HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nabcde"
+WHOLE_CHUNKED = CHUNKED + b"3\r\nabc\r\n0\r\n\r\n"
+
+
+def parser_at_body(length: int) -> RequestParser:
+    parser = RequestParser()
+    parser.receive(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % length)
+    assert isinstance(parser.next_event(), RequestHead)
+    return parser
+
+
+def test_every_move_is_in_the_table_and_every_entry_of_the_table_is_made() -> None:
+    wires = [PLAIN, FIXED, WHOLE_CHUNKED, b"x\r\n", CHUNKED + b"x", PLAIN + b"\n"]
+    made: dict[Step, set[Step]] = {step: set() for step in Step}
+    for wire in wires:
+        parser = RequestParser()
+        for octet in range(len(wire)):
+            parser.receive(wire[octet : octet + 1])
+            event: object = None
+            while event is not NEED_MORE:
+                before = parser._step
+                try:
+                    event = parser.next_event()
+                except ProtocolError:
+                    event = NEED_MORE
+                if parser._step is not before:
+                    made[before].add(parser._step)
+    parser = parser_at_body(5)
+    with pytest.raises(IncompleteRequest):
+        parser.end_of_input()
+    made[Step.FIXED_BODY].add(parser._step)
+    assert made == {step: set(after) for step, after in MOVES.items()}
+
+
+# Pipelining
+
+
+def test_requests_come_out_one_behind_the_other() -> None:
+    outcome = parse_every_cut(PLAIN + FIXED + WHOLE_CHUNKED + PLAIN)
+    assert outcome.refusal is None
+    assert [(message.head.method, message.content) for message in outcome.messages] == [
+        ("GET", b""),
+        ("PUT", b"abcde"),
+        ("POST", b"abc"),
+        ("GET", b""),
+    ]
+
+
+@pytest.mark.parametrize("first", [PLAIN, FIXED, WHOLE_CHUNKED])
+def test_what_follows_a_request_is_not_looked_at_before_it_is_asked_for(first: bytes) -> None:
+    parser = RequestParser()
+    parser.receive(first + b"\x00" + PLAIN)
+    while not isinstance(parser.next_event(), EndOfMessage):
+        pass
+    assert parser.held_bytes == 1 + len(PLAIN)
+    with pytest.raises(ProtocolError):
+        parser.next_event()
+
+
+@pytest.mark.parametrize("second", [b"x\r\n\r\n", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"])
+def test_a_fault_in_the_second_request_leaves_the_first_as_it_is(second: bytes) -> None:
+    outcome = parse_every_cut(FIXED + second)
+    assert outcome.refusal is not None
+    assert outcome.refusal.method != "PUT"
+    assert [message.content for message in outcome.messages] == [b"abcde"]
+    assert outcome.messages[0].trailers == []
+
+
+def test_the_version_of_an_error_is_not_that_of_the_request_before() -> None:
+    refusal = refusal_of(WHOLE_CHUNKED + b"GET\r\n")
+    assert (refusal.method, refusal.version) == ("", "1.0")
+
+
+@pytest.mark.parametrize("before", [b"", PLAIN, FIXED, WHOLE_CHUNKED])
+def test_one_empty_line_before_a_request_line_is_skipped_and_a_second_is_not(before: bytes) -> None:
+    assert len(parse_every_cut(before + b"\r\n" + PLAIN).messages) == bool(before) + 1
+    assert refusal_of(before + b"\r\n\r\n" + PLAIN).kind is StartLineInvalid
+    assert parse_every_cut(before + b"\r\n" + PLAIN + b"\r\n" + PLAIN).refusal is None
+
+
+def test_a_request_that_ends_the_buffer_behind_another_is_not_taken_for_one_head() -> None:
+    wire = PLAIN + PLAIN
+    assert len(parse([wire], Limits(max_head_bytes=len(PLAIN))).messages) == 2
+    assert len(parse([wire], Limits()).messages) == 2
+
+
+# Receiving
+
+
+def test_octets_of_a_fixed_body_are_given_out_as_they_were_received() -> None:
+    parser = parser_at_body(10)
+    data = b"01234"
+    parser.receive(data)
+    event = parser.next_event()
+    assert isinstance(event, BodyPiece)
+    assert event.data is data
+    view = memoryview(bytearray(b"56789"))
+    parser.receive(view)
+    assert parser.held_bytes == 5
+    event = parser.next_event()
+    assert isinstance(event, BodyPiece)
+    assert event.data is view
+    assert isinstance(parser.next_event(), EndOfMessage)
+
+
+def test_a_view_is_copied_unless_all_of_it_is_content() -> None:
+    for length, received in ((3, b"abc" + PLAIN), (3, b"a")):
+        buffer = bytearray(received)
+        parser = parser_at_body(length)
+        if received == b"a":
+            parser.receive(b"x")
+        parser.receive(memoryview(buffer))
+        buffer[:] = b"\xff" * len(buffer)
+        messages = [Message(RequestHead("", "", "", [], {}, None, "", "", 0, True, False), b"", None)]
+        assert drain(parser, messages) is None
+        assert messages[0].content == (b"xa" if received == b"a" else b"abc")
+
+
+def test_the_parser_lets_go_of_a_view_with_its_event() -> None:
+    buffer = bytearray(b"abc")
+    parser = parser_at_body(10)
+    parser.receive(memoryview(buffer))
+    parser.next_event()
+    buffer.extend(b"grown, which an exported buffer does not allow")
+
+
+def test_a_view_that_was_not_taken_yet_is_copied_by_the_next_receive() -> None:
+    parser = parser_at_body(10)
+    buffer = bytearray(b"01234")
+    parser.receive(memoryview(buffer))
+    parser.receive(memoryview(b"56789"))
+    buffer[:] = b"\xff" * len(buffer)
+    assert parser.held_bytes == 10
+    assert parser.next_event() == BodyPiece(b"0123456789")
+
+
+def test_any_bytes_like_object_may_be_received() -> None:
+    parser = RequestParser()
+    buffer: Any = bytearray(PLAIN)
+    parser.receive(buffer)
+    buffer[:] = b"\xff" * len(buffer)
+    messages: list[Message] = []
+    assert drain(parser, messages) is None
+    assert len(messages) == 1
+
+
+def test_receiving_nothing_changes_nothing() -> None:
+    parser = RequestParser()
+    parser.receive(b"")
+    parser.receive(memoryview(b""))
+    assert parser.next_event() is NEED_MORE
+    assert parser.is_between_messages
+
+
+def test_held_bytes_and_between_messages_follow_what_is_there() -> None:
+    parser = RequestParser()
+
+    def state() -> tuple[bool, int]:
+        return parser.is_between_messages, parser.held_bytes
+
+    assert state() == (True, 0)
+    parser.receive(b"\r")
+    assert (parser.next_event(), state()) == (NEED_MORE, (False, 1))
+    parser.receive(b"\n")
+    assert (parser.next_event(), state()) == (NEED_MORE, (True, 0))
+    parser.receive(FIXED[:3])
+    assert state() == (False, 3)
+    assert (parser.next_event(), state()) == (NEED_MORE, (False, 3))
+    parser.receive(FIXED[3:] + b"GE")
+    assert state() == (False, len(FIXED) + 2)
+    assert isinstance(parser.next_event(), RequestHead)
+    assert state() == (False, 7)
+    assert isinstance(parser.next_event(), BodyPiece)
+    assert state() == (False, 2)
+    assert isinstance(parser.next_event(), EndOfMessage)
+    assert state() == (False, 2)
+    parser.receive(PLAIN[2:])
+    assert isinstance(parser.next_event(), RequestHead)
+    assert state() == (False, 0)
+    assert isinstance(parser.next_event(), EndOfMessage)
+    assert state() == (True, 0)
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        pytest.param(GET + b"A: " + b"x" * 5000, id="field"),
+        pytest.param(b"GET /" + b"x" * 5000, id="request-line"),
+        pytest.param(GET + b"A: b\r\n" * 5000, id="many-fields"),
+        pytest.param(GET + b"A: b\r\n" + b" c\r\n" * 5000, id="many-folds"),
+        pytest.param(CHUNKED + b"1;" + b"a" * 5000, id="chunk-line"),
+        pytest.param(CHUNKED + b"1;a\r\nx\r\n" * 5000, id="chunks"),
+        pytest.param(CHUNKED + b"0\r\nA: " + b"x" * 5000, id="trailer"),
+        pytest.param(b"\r\n" * 5000, id="garbage"),
+        pytest.param(PLAIN * 500, id="requests"),
+    ],
+)
+def test_what_is_held_stays_within_the_limits(wire: bytes) -> None:
+    limits = Limits(
+        max_head_bytes=200, max_request_line_bytes=100, max_chunk_line_bytes=50, max_chunk_extension_bytes=99
+    )
+    parser = RequestParser(limits)
+    for start in range(0, len(wire), 13):
+        parser.receive(wire[start : start + 13])
+        exhaust(parser)
+        assert parser.held_bytes <= limits.max_head_bytes + 2
+        assert sys.getsizeof(parser._data) < 1000
+
+
+def test_an_idle_parser_is_small() -> None:
+    parser = RequestParser()
+    parser.receive(PLAIN)
+    drain(parser, [])
+    assert sys.getsizeof(parser) < 200
+    assert not hasattr(parser, "__dict__")
+
+
+# Errors
+
+
+@pytest.mark.parametrize("wire", [b"x\r\n", GET + b"\n", PLAIN + b"\x00", CHUNKED + b"x", CHUNKED + b"1\r\na\r\n+"])
+def test_an_error_is_raised_again_and_nothing_is_held(wire: bytes) -> None:
+    parser = RequestParser()
+    parser.receive(wire + PLAIN)
+    first = drain(parser, [])
+    assert first is not None
+    for _ in range(3):
+        parser.receive(PLAIN)
+        parser.receive(memoryview(PLAIN))
+        with pytest.raises(first.kind) as caught:
+            parser.next_event()
+        assert describe(caught.value) == first
+        assert str(caught.value) == first.detail
+        assert parser.held_bytes == 0
+        assert not parser.is_between_messages
+
+
+def test_a_failed_parser_is_no_part_of_a_reference_cycle() -> None:
+    class Watched(RequestParser):
+        __slots__ = ("__weakref__",)
+
+    gc.disable()
+    try:
+        parser = Watched()
+        parser.receive(b"x\r\n")
+        for _ in range(2):
+            try:
+                parser.next_event()
+            except ProtocolError:
+                pass
+        reference = weakref.ref(parser)
+        del parser
+        if sys.implementation.name == "cpython":
+            assert reference() is None
+    finally:
+        gc.enable()
+
+
+# End of input
+
+
+@pytest.mark.parametrize("before", [b"", PLAIN, FIXED, WHOLE_CHUNKED, PLAIN + b"\r\n", b"\r\n"])
+def test_the_input_may_end_between_messages(before: bytes) -> None:
+    assert parse_every_cut(before, has_end=True).refusal is None
+
+
+@pytest.mark.parametrize(
+    ("wire", "method", "version"),
+    [
+        pytest.param(b"G", "", "1.0", id="request-line"),
+        pytest.param(b"\r", "", "1.0", id="half-an-empty-line"),
+        pytest.param(b"\r\n\r", "", "1.0", id="one-and-a-half-empty-lines"),
+        pytest.param(GET, "GET", "1.0", id="fields"),
+        pytest.param(PLAIN[:-1], "GET", "1.0", id="last-octet-of-the-head"),
+        pytest.param(FIXED[:-1], "PUT", "1.1", id="last-octet-of-the-body"),
+        pytest.param(FIXED[:-5], "PUT", "1.1", id="whole-body"),
+        pytest.param(CHUNKED, "POST", "1.1", id="chunk-size"),
+        pytest.param(CHUNKED + b"3\r\nab", "POST", "1.1", id="chunk-data"),
+        pytest.param(CHUNKED + b"3\r\nabc", "POST", "1.1", id="chunk-end"),
+        pytest.param(CHUNKED + b"0\r\n", "POST", "1.1", id="trailers"),
+        pytest.param(PLAIN + b"G", "", "1.0", id="second-request"),
+    ],
+)
+def test_an_end_inside_a_message_is_an_error(wire: bytes, method: str, version: str) -> None:
+    refusal = refusal_of(wire, has_end=True)
+    assert (refusal.kind, refusal.status) == (IncompleteRequest, 400)
+    assert (refusal.method, refusal.version) == (method, version)
+
+
+@pytest.mark.parametrize("rest", [b"", b"G", FIXED[:-1]])
+def test_complete_requests_that_are_held_can_be_taken_after_the_end(rest: bytes) -> None:
+    parser = RequestParser()
+    parser.receive(PLAIN + FIXED + rest)
+    parser.end_of_input()
+    messages: list[Message] = []
+    refusal = drain(parser, messages)
+    assert [message.content for message in messages[:2]] == [b"", b"abcde"]
+    assert (refusal is None) == (rest == b"")
+    if refusal is not None:
+        assert refusal.kind is IncompleteRequest
+        assert drain(parser, messages) == refusal
+
+
+def test_an_end_after_the_last_piece_of_a_body_is_none_inside_a_message() -> None:
+    parser = parser_at_body(1)
+    parser.receive(b"x")
+    assert isinstance(parser.next_event(), BodyPiece)
+    parser.end_of_input()
+    assert isinstance(parser.next_event(), EndOfMessage)
+    assert parser.next_event() is NEED_MORE
+    assert parser.is_between_messages
+
+
+def test_an_end_inside_a_body_is_seen_though_nobody_asked_for_more() -> None:
+    parser = parser_at_body(1)
+    with pytest.raises(IncompleteRequest):
+        parser.end_of_input()
+    with pytest.raises(IncompleteRequest):
+        parser.next_event()
+
+
+def test_the_end_may_be_noted_twice_and_after_an_error() -> None:
+    parser = RequestParser()
+    parser.receive(CHUNKED + b"x")
+    refusal = drain(parser, [])
+    parser.end_of_input()
+    parser.end_of_input()
+    assert refusal is not None
+    assert refusal.kind is InvalidChunkSize
+    assert drain(parser, []) == refusal
+
+
+def test_receiving_after_the_end_is_a_mistake_of_the_caller() -> None:
+    parser = RequestParser()
+    parser.end_of_input()
+    with pytest.raises(RuntimeError):
+        parser.receive(b"G")

@@ -1,0 +1,20 @@
+"""The README's example does what it says, and its tables agree with the code."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from waitress_parser import Limits
+
+README = Path(__file__).parents[2] / "packages" / "waitress-parser" / "README.md"
+TEXT = README.read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_readme_runs() -> None:
+    (example,) = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    exec(compile(example, str(README), "exec"), {"__name__": "example"})
+
+
+def test_the_readme_states_every_limit_with_its_default() -> None:
+    rows = dict(re.findall(r"^\| `(max_\w+)`[^|]*\| (\d+) \|", TEXT, re.MULTILINE))
+    assert rows == {field.name: str(field.default) for field in fields(Limits)}
