@@ -1,0 +1,64 @@
+"""A range of octets shown as a read-only, seekable raw file: what an application gets as `wsgi.input`.
+
+It has its own position and no descriptor. It owns nothing: the octets come from a function, and whoever gave that
+function says how long they last.
+"""
+
+import io
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+
+class FileView(io.RawIOBase):
+    """The octets from `start` to `end` of what `read(size, offset)` gives: all it is asked for, or it raises."""
+
+    def __init__(self, read: Callable[[int, int], bytes], start: int, end: int) -> None:
+        super().__init__()
+        self._read = read
+        self._start = start
+        self._size = end - start
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        self._check_open()
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Move as in any file: beyond the end is legal and reads nothing, before the start is a ValueError."""
+        self._check_open()
+        if whence not in (io.SEEK_SET, io.SEEK_CUR, io.SEEK_END):
+            raise ValueError(f"whence {whence} is none of 0, 1 and 2")
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
+        if base + offset < 0:
+            raise ValueError(f"position {base + offset} is before the start of the file")
+        self._position = base + offset
+        return self._position
+
+    def readinto(self, target: "WriteableBuffer", /) -> int:
+        with memoryview(target) as view, view.cast("B") as octets:
+            data = self._take(len(octets))
+            octets[: len(data)] = data
+        return len(data)
+
+    def readall(self) -> bytes:
+        return self._take(self._size)  # the inherited one reads in steps of a few KiB
+
+    def _take(self, size: int) -> bytes:
+        self._check_open()
+        size = max(0, min(size, self._size - self._position))
+        data = self._read(size, self._start + self._position) if size else b""
+        self._position += len(data)
+        return data
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise ValueError("I/O operation on closed file")

@@ -1,0 +1,59 @@
+"""Reading and writing at offsets, whole."""
+
+import errno
+import tempfile
+from collections.abc import Iterator
+from typing import IO
+
+import pytest
+
+from waitress_buffers import positioned
+
+
+@pytest.fixture
+def file() -> Iterator[IO[bytes]]:
+    with tempfile.TemporaryFile(buffering=0) as opened:
+        yield opened
+
+
+def test_more_than_one_call_may_carry_is_moved_in_several(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(positioned, "MAX_CALL_BYTES", 7)
+    data = bytes(range(100))
+    positioned.write_fully(file, data, 5)
+    assert positioned.read_fully(file, 100, 5) == data
+    assert positioned.read_fully(file, 105, 0) == bytes(5) + data
+
+
+def test_calls_that_do_less_than_asked_are_continued(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    read_at, write_at = positioned.read_at, positioned.write_at
+    monkeypatch.setattr(positioned, "read_at", lambda file, size, offset: read_at(file, min(size, 3), offset))
+    monkeypatch.setattr(positioned, "write_at", lambda file, data, offset: write_at(file, data[:3], offset))
+    positioned.write_fully(file, b"ten octets", 0)
+    assert positioned.read_fully(file, 10, 0) == b"ten octets"
+
+
+def test_reading_past_the_end_gives_what_there_is(file: IO[bytes]) -> None:
+    positioned.write_fully(file, b"short", 0)
+    assert positioned.read_fully(file, 100, 2) == b"ort"
+    assert positioned.read_fully(file, 100, 50) == b""
+
+
+def test_a_write_that_takes_nothing_is_an_error_and_no_endless_loop(
+    file: IO[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(positioned, "write_at", lambda file, data, offset: 0)
+    with pytest.raises(OSError) as raised:
+        positioned.write_fully(file, b"data", 0)
+    assert raised.value.errno == errno.ENOSPC
+
+
+def test_no_view_of_the_data_is_held_even_while_the_error_is(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(file: IO[bytes], data: memoryview, offset: int) -> int:
+        raise OSError(errno.EIO, "broken")
+
+    monkeypatch.setattr(positioned, "write_at", fail)
+    data = bytearray(b"data")
+    with pytest.raises(OSError, match="broken") as raised:
+        positioned.write_fully(file, data, 0)
+    data.clear()  # BufferError if something had a view of it
+    assert raised.value.__traceback__ is not None
