@@ -1,0 +1,22 @@
+"""A WSGI server: settings, listeners, reactor, dispatcher, tasks and responses."""
+
+from .adjustments import Adjustments
+from .dispatcher import Dispatcher, Task, TaskSink
+from .server import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, UnixWSGIServer, create_server
+from .settings import SETTINGS, Setting
+
+__version__ = "1.0.0"
+
+__all__ = [
+    "SETTINGS",
+    "Adjustments",
+    "BaseWSGIServer",
+    "Dispatcher",
+    "MultiSocketServer",
+    "Setting",
+    "Task",
+    "TaskSink",
+    "TcpWSGIServer",
+    "UnixWSGIServer",
+    "create_server",
+]

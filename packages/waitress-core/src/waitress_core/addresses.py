@@ -1,0 +1,99 @@
+"""Addresses to listen on: from `host:port` words to what `socket.bind` takes.
+
+Stands before everything else: the settings resolve their `listen` words here, once, at construction. Reads no setting,
+opens no socket that stays open.
+"""
+
+import re
+import socket
+import sys
+from collections.abc import Iterable
+from typing import NamedTuple
+
+# Python on Windows has lacked these names although the system has the option (ws2ipdef.h gives the numbers).
+IPPROTO_IPV6: int = getattr(socket, "IPPROTO_IPV6", 41)
+IPV6_V6ONLY: int = getattr(socket, "IPV6_V6ONLY", 27)
+AF_UNIX: int | None = getattr(socket, "AF_UNIX", None)
+
+_NUMBER = re.compile(r"-?[0-9]+")
+
+SocketAddress = tuple[str, int] | tuple[str, int, int, int]
+
+
+class ListenAddress(NamedTuple):
+    """One address to bind: the first four items that `socket.getaddrinfo` gives, without the canonical name."""
+
+    family: int
+    type: int
+    protocol: int
+    address: SocketAddress
+
+
+def bracketed(host: str) -> str:
+    """Give the host as it stands before `:port` in a URL: an IPv6 address in brackets (RFC 3986 3.2.2)."""
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host
+
+
+def split_listen_word(word: str, default_port: str) -> tuple[str, str]:
+    """Split `host:port`, `host`, `[v6]:port`, `[v6]` or `*:port` into host (without brackets) and port."""
+    host, colon, port = word.rpartition(":")
+    if not colon or "]" in port:
+        host, port = word, default_port
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    return host, port
+
+
+def resolve(words: Iterable[str], default_port: str, *, ipv4: bool, ipv6: bool) -> list[ListenAddress]:
+    """Resolve listen words to addresses, in the order of the words, each address once (port 0 as often as it is named).
+
+    With one of `ipv4` and `ipv6` only addresses of that family are given; with none, or both, those of either.
+
+    Raises:
+        ValueError: no word, one without a host or port, or one that resolves to no address of an enabled family.
+    """
+    family = socket.AF_UNSPEC
+    if ipv4 and not ipv6:
+        family = socket.AF_INET
+    elif ipv6 and not ipv4:
+        family = socket.AF_INET6
+    addresses: list[ListenAddress] = []
+    bound: set[tuple[str, int]] = set()
+    for word in words:
+        for address in _resolve_word(word, default_port, family):
+            host, port = address.address[:2]
+            key = (host.partition("%")[0], port)
+            if port and key in bound:
+                continue
+            bound.add(key)
+            addresses.append(address)
+    if not addresses:
+        raise ValueError("no address is named")
+    return addresses
+
+
+def _resolve_word(word: str, default_port: str, family: int) -> list[ListenAddress]:
+    host, port = split_listen_word(word, default_port)
+    if not host or not port:
+        raise ValueError(f"{word!r} is not HOST:PORT, [IPV6]:PORT or *:PORT")
+    if _NUMBER.fullmatch(port):
+        if not 0 <= int(port) <= 65535:
+            raise ValueError(f"the port of {word!r} is not between 0 and 65535")
+    elif sys.platform == "win32":
+        raise ValueError("Windows does not support service names instead of port numbers")
+    try:
+        # AI_PASSIVE and nothing else: AI_ADDRCONFIG would hide loopback on a machine that has only that.
+        found = socket.getaddrinfo(
+            None if host == "*" else host, port, family, socket.SOCK_STREAM, socket.IPPROTO_TCP, socket.AI_PASSIVE
+        )
+    except (OSError, UnicodeError) as error:
+        raise ValueError(f"{word!r} is not an address, or a name and port that resolve to one ({error})") from error
+    inet = [entry for entry in found if entry[0] in (socket.AF_INET, socket.AF_INET6)]
+    return [ListenAddress(family, kind, protocol, _plain(address)) for family, kind, protocol, _, address in inet]
+
+
+def _plain(address: tuple[str | int, ...] | tuple[int, bytes]) -> SocketAddress:
+    host, port, *scope = address
+    if len(scope) == 2:
+        return (str(host), int(port), int(scope[0]), int(scope[1]))
+    return (str(host), int(port))

@@ -1,0 +1,156 @@
+"""The settings of one server: given as keyword arguments, cast and checked once, at construction.
+
+After construction nothing writes to them. What the settings are stands in `settings`.
+"""
+
+import socket
+import warnings
+from typing import Any, ClassVar
+
+from .addresses import AF_UNIX, ListenAddress, resolve
+from .casts import aslist
+from .settings import SETTINGS
+
+X_FORWARDED_HEADERS = frozenset(f"x-forwarded-{name}" for name in ("for", "host", "proto", "port", "by"))
+PROXY_HEADERS = X_FORWARDED_HEADERS | {"forwarded"}
+
+_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+# Pairs that contradict each other: (given, with any of, message).
+_EXCLUSIVE = (
+    ("listen", ("host", "port"), "host or port may not be set if listen is set."),
+    ("listen", ("sockets",), "socket may not be set if listen is set."),
+    ("sockets", ("host", "port"), "host or port may not be set if sockets is set."),
+    ("sockets", ("unix_socket",), "unix_socket may not be set if sockets is set"),
+    ("unix_socket", ("host", "port"), "unix_socket may not be set if host or port is set"),
+    ("unix_socket", ("listen",), "unix_socket may not be set if listen is set"),
+)
+
+
+class Adjustments:
+    """The settings of one server, each an attribute; keyword arguments as in `SETTINGS`.
+
+    After construction `listen` is a list of `(family, type, protocol, address)` tuples, resolved, empty with
+    `unix_socket` or `sockets`.
+
+    Raises:
+        ValueError: an unknown setting, a value that does not fit, or settings that contradict each other.
+    """
+
+    host: str
+    port: int | str
+    listen: list[ListenAddress]
+    ipv4: bool
+    ipv6: bool
+    unix_socket: str | None
+    unix_socket_perms: int
+    sockets: list[socket.socket]
+    backlog: int
+    url_scheme: str
+    url_prefix: str
+    server_name: str
+    ident: str | None
+    expose_tracebacks: bool
+    threads: int
+    trusted_proxy: str | None
+    trusted_proxy_count: int
+    trusted_proxy_headers: set[str]
+    clear_untrusted_proxy_headers: bool
+    log_untrusted_proxy_headers: bool
+    connection_limit: int
+    max_request_header_size: int
+    max_request_body_size: int
+    channel_request_lookahead: int
+    channel_timeout: int
+    cleanup_interval: int
+    request_head_timeout: int
+    request_body_timeout: int
+    request_body_rate: int
+    response_timeout: int
+    response_rate: int
+    shutdown_timeout: int
+    asyncore_loop_timeout: int
+    recv_bytes: int
+    send_bytes: int
+    inbuf_overflow: int
+    outbuf_overflow: int
+    outbuf_high_watermark: int
+    log_socket_errors: bool
+    asyncore_use_poll: bool
+
+    # Set on every accepted TCP connection; a subclass or an instance may replace it.
+    socket_options: ClassVar[list[tuple[int, int, int]]] = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+
+    def __init__(self, **given: Any) -> None:
+        for name, others, message in _EXCLUSIVE:
+            if name in given and any(other in given for other in others):
+                raise ValueError(message)
+        for name in given:
+            if name not in _BY_NAME:
+                raise ValueError(f"Unknown adjustment {name!r}")
+        for setting in SETTINGS:
+            default = setting.default
+            if setting.name in given:
+                setattr(self, setting.name, setting.read(given[setting.name]))
+            else:
+                # A copy: a server that changes its list must not change another's default.
+                setattr(self, setting.name, default.copy() if isinstance(default, (list, set)) else default)
+        if "send_bytes" in given:
+            warnings.warn("send_bytes will be removed in a future release", DeprecationWarning, stacklevel=2)
+        self.listen = [] if self.sockets or self.unix_socket else self._resolve(given)
+        self._check_proxy(given)
+        _check_sockets(self.sockets)
+
+    def _resolve(self, given: dict[str, Any]) -> list[ListenAddress]:
+        if not self.ipv4 and not socket.has_ipv6:
+            raise ValueError("IPv4 is disabled but IPv6 is not available. Cowardly refusing to start.")
+        if "listen" in given:
+            words = aslist(given["listen"])
+        else:
+            host = f"[{self.host}]" if ":" in self.host and not self.host.startswith("[") else self.host
+            words = [f"{host}:{self.port}"]
+        try:
+            return resolve(words, str(self.port), ipv4=self.ipv4, ipv6=self.ipv6 and socket.has_ipv6)
+        except ValueError as error:
+            said = ", ".join(f"{name}={given[name]!r}" for name in ("listen", "host", "port") if name in given)
+            raise ValueError(f"Invalid host/port specified. {said}: {error}") from error
+
+    def _check_proxy(self, given: dict[str, Any]) -> None:
+        for name in ("trusted_proxy_count", "trusted_proxy_headers"):
+            if self.trusted_proxy is None and given.get(name):
+                raise ValueError(f"{name} has no meaning without setting trusted_proxy")
+        headers = self.trusted_proxy_headers = {name.lower() for name in self.trusted_proxy_headers}
+        unknown = headers - PROXY_HEADERS
+        if unknown:
+            raise ValueError(
+                f"Received unknown trusted_proxy_headers value ({', '.join(sorted(unknown))}) expected one of "
+                f"{', '.join(sorted(PROXY_HEADERS))}"
+            )
+        if "forwarded" in headers and len(headers) > 1:
+            raise ValueError(
+                "The Forwarded proxy header and the X-Forwarded-{By,Host,Proto,Port,For} headers are mutually "
+                "exclusive. Can't trust both!"
+            )
+        if self.trusted_proxy is not None and not headers:
+            warnings.warn(
+                "No proxy headers were marked as trusted, but trusted_proxy was set. Implicitly trusting "
+                "X-Forwarded-Proto for backwards compatibility. This will be removed in future versions of waitress.",
+                DeprecationWarning,
+                stacklevel=3,
+            )
+            self.trusted_proxy_headers = {"x-forwarded-proto"}
+
+
+def _check_sockets(sockets: list[socket.socket]) -> None:
+    families = {sock.family for sock in sockets}
+    inet = {socket.AF_INET, socket.AF_INET6}
+    unix = {AF_UNIX} - {None}
+    if any(sock.type != socket.SOCK_STREAM for sock in sockets) or families - inet - unix:
+        raise ValueError("Only Internet or UNIX stream sockets may be used.")
+    if families & inet and families & unix:
+        raise ValueError("Internet and UNIX sockets may not be mixed.")
+
+
+for _setting in SETTINGS:
+    # The defaults can be read, and replaced by a subclass, on the class too.
+    setattr(Adjustments, _setting.name, _setting.default)

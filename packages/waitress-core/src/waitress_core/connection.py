@@ -1,0 +1,447 @@
+"""One client: octets to the parser, complete requests to tasks, and from one phase (`phases`) to the next.
+
+The socket is closed by the holder of the lead only, and never while a task runs: the number of a closed descriptor may
+be another client's at once, and the worker would write to that one.
+"""
+
+import logging
+from collections.abc import Callable
+
+from waitress_buffers import BufferStorageError, StorageFullError
+from waitress_parser import BodyPiece, EndOfMessage, Limits, ProtocolError, RequestHead, RequestParser
+
+from .adjustments import Adjustments
+from .deadlines import DeadlineQueue
+from .dispatcher import Task
+from .environ import EnvironMaker
+from .error_pages import ERROR_CONTENT_TYPE, SERVER_ERROR_DETAIL, error_body
+from .phases import Ending, Phase
+from .poller import READ, WRITE
+from .reactor import Reactor
+from .request import Request
+from .response import Response
+from .sender import Sender, SenderServices
+from .transport import Disconnected, FileFailed, SocketTransport
+
+logger = logging.getLogger("waitress")
+
+BODY_READ_BYTES = 256 * 1024  # of a body in one read, into one buffer that all connections use
+LINGER_BYTES = 64 * 1024  # discarded after the end of output
+LINGER_SECONDS = 2.0
+PACE_SECONDS = 1.0  # slow bodies and slow readers are looked at so often
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class ConnectionServices:
+    """What the connections of a server share. All but `wants_close` is set once, before the first connection."""
+
+    def __init__(
+        self,
+        adj: Adjustments,
+        reactor: Reactor,
+        make_task: "Callable[[Connection, Request], Task]",
+        submit: Callable[[Task], None],  # from the holder of the lead: run this task between two turns
+        yield_lead: Callable[[], None],  # from a task: it is about to block
+    ) -> None:
+        self.adj = adj
+        self.reactor = reactor
+        self.make_task = make_task
+        self.submit = submit
+        self.forget: Callable[[Connection], None] = _nothing  # a connection has ended; set by the roster
+        self.limits = Limits(max_head_bytes=adj.max_request_header_size, max_body_bytes=adj.max_request_body_size)
+        self.sender = SenderServices(adj, reactor.attend, yield_lead, submit)
+        # Whether responses are to end their connections. Written by the holder of the lead, read by tasks.
+        self.wants_close = False
+        # The holder of the lead only
+        self.read_buffer = memoryview(bytearray(BODY_READ_BYTES))  # used within one call
+        self.idle = DeadlineQueue(adj.channel_timeout, Connection.close)
+        self.head = DeadlineQueue(adj.request_head_timeout, Connection.on_overdue)
+        self.body = DeadlineQueue(PACE_SECONDS, Connection.on_body_pace)
+        self.output = DeadlineQueue(PACE_SECONDS, Connection.on_output_pace)
+        self.linger = DeadlineQueue(LINGER_SECONDS, Connection.close)
+        reactor.deadlines = (self.idle, self.head, self.body, self.output, self.linger)
+
+
+def _nothing(connection: "Connection") -> None:
+    pass
+
+
+class Connection:
+    """One client connection."""
+
+    __slots__ = (
+        "_discarded_bytes",
+        "_ending",
+        "_is_input_ended",
+        "_is_task_done",
+        "_parser",
+        "_request",
+        "_services",
+        "_transport",
+        "descriptor",
+        "environs",
+        "interest",
+        "is_gone",
+        "phase",
+        "remote_addr",
+        "remote_port",
+        "sender",
+    )
+
+    def __init__(
+        self,
+        transport: SocketTransport,
+        remote_addr: str,
+        remote_port: str,
+        environs: EnvironMaker,
+        services: ConnectionServices,
+    ) -> None:
+        # Set once, read anywhere
+        self.descriptor = transport.descriptor
+        self.remote_addr = remote_addr
+        self.remote_port = remote_port
+        self.environs = environs
+        self.sender = Sender(transport, services.sender)
+        self._services = services
+        self._transport = transport
+        # The holder of the lead only
+        self.phase = Phase.IDLE
+        self.interest = 0  # written by Reactor.watch
+        self._parser = RequestParser(services.limits)
+        self._request: Request | None = None  # whose body is on its way
+        self._discarded_bytes = 0
+        # Written by the holder of the lead, read by the worker: only ever from false to true
+        self._is_input_ended = False
+        self.is_gone = False
+        # The worker only while a task runs, else the holder of the lead; handed over by the lock of Reactor.attend
+        self._ending = Ending.PERSIST
+        self._is_task_done = False
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.remote_addr}:{self.remote_port} {self.phase.name}>"
+
+    # --- the worker, while a task runs
+
+    def is_client_gone(self) -> bool:
+        """Whether the client has ended its output, or the connection: `waitress.client_disconnected`."""
+        return self._is_input_ended or self.is_gone
+
+    @property
+    def wants_close(self) -> bool:
+        """Whether the response should say that the connection ends after it."""
+        return self._services.wants_close
+
+    def finish(self, ending: Ending) -> None:
+        """End the task: nothing of it touches this connection any more."""
+        self._ending = ending
+        self._is_task_done = True
+        self._services.reactor.attend(self.descriptor)
+
+    # --- the holder of the lead: called by the reactor and the deadlines
+
+    def begin(self) -> None:
+        """Begin to watch a connection that has just been accepted."""
+        services = self._services
+        services.idle.arm(self, services.reactor.now)
+        services.reactor.watch(self, READ)
+
+    def on_ready(self, readiness: int) -> None:
+        """The socket is ready, or has failed."""
+        try:
+            if readiness & ~READ and self.interest & WRITE:
+                self._flush()
+            if readiness & ~WRITE and self.interest & READ:
+                self._receive()
+        except Disconnected as error:
+            self.sender.log(error)
+            self.close()
+        except FileFailed as error:
+            logger.error("A file can not be sent to its end: %s", error)
+            self.close()
+
+    def on_attention(self) -> None:
+        """The task has output for the reactor to send, or has ended, or both."""
+        is_task_done, self._is_task_done = self._is_task_done, False
+        if is_task_done:
+            self.phase = Phase.FLUSH
+        if self.is_gone:
+            self.sender.abort()
+            if is_task_done:
+                self._release()
+        elif self.sender.has_pending:
+            self._begin_flush()
+        elif is_task_done:
+            try:
+                self._end_response()
+            except Disconnected as error:
+                self.sender.log(error)
+                self.close()
+
+    def on_fault(self) -> None:
+        """A call from the reactor has raised."""
+        self.close()
+
+    def on_overdue(self) -> None:
+        """The time for a request to arrive is up."""
+        try:
+            self._answer(408, "Request Timeout", "The request did not arrive in time")
+        except Disconnected:
+            self.close()
+
+    def on_body_pace(self) -> None:
+        """Look whether a body keeps its minimum rate."""
+        services, request = self._services, self._request
+        adj, now = services.adj, services.reactor.now
+        if request is not None and request.is_too_slow(now, adj.request_body_timeout, adj.request_body_rate):
+            self.on_overdue()
+        else:
+            services.body.arm(self, now)
+
+    def on_output_pace(self) -> None:
+        """Look whether the client takes its response."""
+        services = self._services
+        # Linux calls a socket writable when a third of its buffer is free, which may be megabytes, but takes octets as
+        # soon as there is any room: without this a slow reader that reads steadily would seem to stand still.
+        self.on_ready(WRITE)
+        if self.is_gone:
+            return
+        if self.sender.is_stalled(services.reactor.now):
+            logger.info("Client %s does not take its response: connection reset", self.remote_addr)
+            self._transport.reset()
+            self.close()
+        elif self.sender.has_pending:
+            services.output.arm(self, services.reactor.now)
+
+    # --- the holder of the lead: input
+
+    def _receive(self) -> None:
+        services, phase = self._services, self.phase
+        data: bytes | memoryview | None
+        if phase is Phase.BODY or phase is Phase.LINGER:
+            size = self._transport.receive_into(services.read_buffer)
+            data = None if size is None else services.read_buffer[:size]
+        else:
+            data = self._transport.receive(services.adj.recv_bytes)
+        if data is None:
+            return
+        if not data:
+            self._end_input()
+        elif phase is Phase.LINGER:
+            self._discarded_bytes += len(data)
+            if self._discarded_bytes > LINGER_BYTES:
+                self.close()
+        else:
+            self._parser.receive(data)
+            if phase is Phase.TASK or phase is Phase.FLUSH:
+                # Read ahead once; more stays with the client until this request is answered.
+                services.reactor.watch(self, self.interest & WRITE)
+            else:
+                self._advance()
+
+    def _advance(self) -> None:
+        """Take the parser's events until a request is complete or octets are missing."""
+        parser, services = self._parser, self._services
+        try:
+            while True:
+                event = parser.next_event()
+                if type(event) is EndOfMessage:
+                    self._submit()
+                    return
+                if type(event) is RequestHead:
+                    self._request = Request(event, services.reactor.now)
+                    if event.content_length != 0:
+                        self._begin_body(event)
+                elif type(event) is BodyPiece and self._request is not None:
+                    self._request.append(event.data, services.adj.inbuf_overflow)
+                else:
+                    break
+        except ProtocolError as error:
+            self._answer(error.status, error.reason, error.detail, error.version, error.method)
+        except BufferStorageError as error:
+            self._refuse_body(error)
+        else:
+            if self.phase is Phase.IDLE and not parser.is_between_messages:
+                services.idle.disarm(self)
+                services.head.arm(self, services.reactor.now)
+                self.phase = Phase.HEAD
+
+    def _begin_body(self, head: RequestHead) -> None:
+        self._disarm_input()
+        self.phase = Phase.BODY
+        self._services.body.arm(self, self._services.reactor.now)
+        # RFC 9110 10.1.1: not when the body has begun already.
+        if head.expects_continue and not self._parser.held_bytes:
+            self.sender.send_now(CONTINUE)
+            if self.sender.has_pending:
+                self._begin_flush()
+
+    def _submit(self) -> None:
+        """Hand a complete request to a task."""
+        request, self._request = self._request, None
+        assert request is not None  # a message begins with its head
+        self._disarm_input()
+        self.phase = Phase.TASK
+        self._services.submit(self._services.make_task(self, request))
+
+    def _disarm_input(self) -> None:
+        """Let the connection off the deadline of its phase."""
+        if self.phase is Phase.IDLE:
+            self._services.idle.disarm(self)
+        elif self.phase is Phase.HEAD:
+            self._services.head.disarm(self)
+        elif self.phase is Phase.BODY:
+            self._services.body.disarm(self)
+
+    def _end_input(self) -> None:
+        """The client has ended its output; what it has sent completely is still answered."""
+        self._is_input_ended = True
+        if self.phase is Phase.TASK or self.phase is Phase.FLUSH:
+            # The end stays readable: watching on would spin.
+            self._services.reactor.watch(self, self.interest & WRITE)
+        elif self.phase is Phase.LINGER:
+            self.close()
+        else:
+            try:
+                self._parser.end_of_input()
+            except ProtocolError as error:
+                self._answer(error.status, error.reason, error.detail, error.version, error.method)
+            else:
+                self.close()
+
+    def _refuse_body(self, error: BufferStorageError) -> None:
+        assert self._request is not None  # it is its body
+        head = self._request.head
+        logger.error("The request body for %s can not be stored: %s", head.path, error)
+        status, reason = 500, "Internal Server Error"
+        if isinstance(error, StorageFullError):
+            status, reason = 413, "Request Entity Too Large"
+        self._answer(status, reason, SERVER_ERROR_DETAIL, head.version, head.method)
+
+    def _answer(self, status: int, reason: str, detail: str, version: str = "1.0", method: str = "") -> None:
+        """Answer for the server itself, and end the connection: nothing after this is interpreted."""
+        self._drop_request()
+        self.phase = Phase.FLUSH
+        self._ending = Ending.LINGER
+        ident = self._services.adj.ident
+        body = error_body(reason, detail, ident)
+        response = Response(version, method, False, ident)
+        response.start(f"{status} {reason}", [("Content-Type", ERROR_CONTENT_TYPE), ("Content-Length", str(len(body)))])
+        self.sender.send_now(response.begin() + response.frame(body))
+        if self.sender.has_pending:
+            self._begin_flush()
+        else:
+            self._end_response()
+
+    def _drop_request(self) -> None:
+        """Forget a request that is on its way."""
+        self._disarm_input()
+        if self._request is not None:
+            self._request.close()
+            self._request = None
+
+    # --- the holder of the lead: output
+
+    def _begin_flush(self) -> None:
+        """Have pending output sent when the client takes it, and look after its pace."""
+        services = self._services
+        if not self.interest & WRITE:
+            services.reactor.watch(self, self.interest | WRITE)
+            services.output.arm(self, services.reactor.now)
+
+    def _flush(self) -> None:
+        if not self.sender.flush():
+            self._services.reactor.watch(self, self.interest & READ)
+        if self.phase is Phase.FLUSH and not self.sender.has_pending:
+            self._end_response()
+
+    def _end_response(self) -> None:
+        """The response is sent wholly: go on with the next request, or end."""
+        services = self._services
+        services.output.disarm(self)
+        self.sender.end_response()
+        has_input = self._parser.held_bytes > 0
+        if self._ending is Ending.RESET:
+            self._transport.reset()
+            self.close()
+        elif self._ending is Ending.LINGER or (self._ending is Ending.CLOSE and has_input):
+            self._linger()
+        elif self._ending is Ending.CLOSE:
+            self.close()
+        elif has_input:
+            self._go_on()
+        elif self._is_input_ended or services.wants_close:
+            self.close()
+        else:
+            self.phase = Phase.IDLE
+            services.idle.arm(self, services.reactor.now)
+            if not self.interest & READ:
+                services.reactor.watch(self, READ)
+
+    def _go_on(self) -> None:
+        """Take the next request out of what has been read ahead."""
+        services = self._services
+        self.phase = Phase.IDLE
+        services.idle.arm(self, services.reactor.now)
+        self._advance()
+        if self.is_gone:
+            return
+        if self._is_input_ended and self.phase in (Phase.IDLE, Phase.HEAD, Phase.BODY):
+            self._end_input()
+        elif self.phase is Phase.IDLE and services.wants_close:
+            self.close()  # only an empty line had been read ahead
+        elif not self._is_input_ended:
+            services.reactor.watch(self, self.interest | READ)
+
+    def _linger(self) -> None:
+        """End output and discard input for a while, so that the client can read the response.
+
+        Closing with unread input makes the system send a reset, which overtakes what the client has not read yet
+        (RFC 9112 9.6).
+        """
+        if self._is_input_ended:
+            self.close()
+            return
+        self.phase = Phase.LINGER
+        self._transport.end_output()
+        self._services.linger.arm(self, self._services.reactor.now)
+        self._services.reactor.watch(self, READ)
+
+    # --- the holder of the lead: the end
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a request of it waits or runs."""
+        return self.phase is Phase.TASK
+
+    def close_if_idle(self) -> None:
+        """Close a connection that has sent no octet of a request; one that just has is served."""
+        if self.phase is Phase.IDLE:
+            self.on_ready(READ)
+            if self.phase is Phase.IDLE:
+                self.close()
+
+    def close(self) -> None:
+        """End the connection now; while a task runs, as far as that allows."""
+        if self.is_gone:
+            return
+        self.is_gone = True
+        services = self._services
+        services.reactor.watch(self, 0)
+        self._drop_request()
+        services.output.disarm(self)
+        services.linger.disarm(self)
+        self.sender.abort()
+        self._transport.end()
+        if self.phase is not Phase.TASK:
+            self._release()
+
+    def _release(self) -> None:
+        """Give the descriptor back."""
+        self.phase = Phase.CLOSED
+        self._transport.close()
+        self._services.forget(self)
+
+    def abandon_after_fork(self) -> None:
+        """Give back a forked child's copy of the descriptor: what the child's task sends goes nowhere."""
+        self.is_gone = True
+        self._transport.close()

@@ -1,0 +1,101 @@
+"""The WSGI environ of a request (PEP 3333, "environ Variables").
+
+A listener's part is made once and copied; a request's part is written over it. Strings everywhere, header values and
+paths as latin-1, as PEP 3333 wants. Decides nothing about proxies: see `proxy_headers`.
+
+Thread: the worker that runs the task.
+"""
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+from waitress_buffers import ReadOnlyFileBuffer
+
+from .adjustments import Adjustments
+from .request import Request
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+# Field name (lower case) -> environ key. Bounded: names come from clients, and a full cache only costs time.
+_KEYS: dict[str, str] = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
+_MAX_KEYS = 1024
+_MAX_KEY_LENGTH = 64
+
+
+def environ_key(name: str) -> str | None:
+    """Give the environ key of a lower-case field name; None for a field that the application must not see.
+
+    That is a name with an underscore, which would pose as the one with a hyphen, and Transfer-Encoding: the
+    application gets the decoded body.
+    """
+    if "_" in name or name == "transfer-encoding":
+        return None
+    key = _KEYS.get(name)
+    if key is None:
+        key = "HTTP_" + name.upper().replace("-", "_")
+        if len(_KEYS) < _MAX_KEYS and len(name) <= _MAX_KEY_LENGTH:
+            _KEYS[name] = key
+    return key
+
+
+class EnvironMaker:
+    """Makes the environs of the requests that come in by one listener.
+
+    `server_port` is a decimal string, as `url_scheme` and the rest of the settings give it to the application.
+    """
+
+    def __init__(self, adj: Adjustments, server_port: str) -> None:
+        self._prefix = adj.url_prefix
+        self._prefix_slash = adj.url_prefix + "/"
+        self._base: dict[str, Any] = {
+            "SCRIPT_NAME": adj.url_prefix,
+            "SERVER_NAME": adj.server_name,
+            "SERVER_PORT": server_port,
+            "SERVER_SOFTWARE": adj.ident or "",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": adj.url_scheme,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+            "wsgi.file_wrapper": ReadOnlyFileBuffer,
+            "wsgi.input_terminated": True,
+        }
+
+    def make(
+        self, request: Request, remote_addr: str, remote_port: str, client_disconnected: Callable[[], bool]
+    ) -> "WSGIEnvironment":
+        """Make the environ of one request from one peer."""
+        head = request.head
+        environ = self._base.copy()
+        for name, value in head.values.items():
+            try:
+                environ[_KEYS[name]] = value
+            except KeyError:
+                key = environ_key(name)
+                if key is not None:
+                    environ[key] = value
+        if head.authority is not None:
+            environ["HTTP_HOST"] = head.authority  # RFC 9112 3.2.2: the target's authority replaces the Host field
+        if head.content_length is None:
+            environ["CONTENT_LENGTH"] = str(request.body_bytes)
+        path = head.path
+        if "%" in path:
+            path = unquote_to_bytes(path).decode("latin-1")
+        if path.startswith("//"):
+            path = "/" + path.lstrip("/")
+        if self._prefix and (path == self._prefix or path.startswith(self._prefix_slash)):
+            path = path[len(self._prefix) :]
+        environ["REQUEST_METHOD"] = head.method
+        environ["PATH_INFO"] = path
+        environ["QUERY_STRING"] = head.query
+        environ["REQUEST_URI"] = head.target
+        environ["SERVER_PROTOCOL"] = "HTTP/1.1" if head.version == "1.1" else "HTTP/1.0"
+        environ["REMOTE_ADDR"] = environ["REMOTE_HOST"] = remote_addr
+        environ["REMOTE_PORT"] = remote_port
+        environ["wsgi.errors"] = sys.stderr  # of the moment: programs and tests replace it
+        environ["wsgi.input"] = request.open_body()
+        environ["waitress.client_disconnected"] = client_disconnected
+        return environ

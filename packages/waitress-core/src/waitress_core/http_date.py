@@ -1,0 +1,27 @@
+"""The value of a Date field (RFC 9110 6.6.1): the one place that reads the wall clock."""
+
+import time
+
+
+def imf_fixdate(seconds: float) -> str:
+    """Give an instant of the wall clock as IMF-fixdate (RFC 9110 5.6.7)."""
+    year, month, day, hour, minute, second, weekday, _, _ = time.gmtime(seconds)
+    return f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year:04} {hour:02}:{minute:02}:{second:02} GMT"
+
+
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+# The last second that was formatted, and its text, in one tuple: threads may replace it at once, and none sees halves.
+_last_date = (0, "")
+
+
+def current_date() -> str:
+    """Give the value of a Date field sent now; formatted once a second."""
+    global _last_date
+    now = int(time.time())
+    second, text = _last_date
+    if second != now:
+        text = imf_fixdate(now)
+        _last_date = (now, text)
+    return text

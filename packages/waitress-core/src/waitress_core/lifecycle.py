@@ -1,0 +1,57 @@
+"""The life of a server: its states, and the signals that move it on.
+
+    READY     listening, nothing accepted                run
+    SERVING                                              drain (SIGTERM, SIGINT), close
+    DRAINING  nothing new, everything begun is answered  the last connection's end, shutdown_timeout, close
+    CLOSING   only what runs may end                     its end, CLOSE_SECONDS
+    CLOSED    nothing is left
+
+A wish to move on comes from any thread or a signal handler, and is only written down; the holder of the lead acts on
+it. Hence no handler ever waits for a lock.
+"""
+
+import contextlib
+import enum
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from types import FrameType
+
+
+class State(enum.IntEnum):
+    """What a server does; a server only ever moves to a higher state."""
+
+    READY = 0
+    SERVING = 1
+    DRAINING = 2
+    CLOSING = 3
+    CLOSED = 4
+
+
+CLOSE_SECONDS = 5.0  # given to running applications by `close`
+
+_SIGNALS = ("SIGTERM", "SIGINT", "SIGBREAK")
+_DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def ending_signals(on_signal: Callable[[], None]) -> Iterator[None]:
+    """Have `on_signal` called for the signals that end a server, for as long as the context lasts.
+
+    Only in the main thread (no other can handle signals), and only for signals that nobody else handles.
+    """
+    replaced = {}
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        on_signal()
+
+    if threading.current_thread() is threading.main_thread():
+        for name in _SIGNALS:
+            number = getattr(signal, name, None)
+            if number is not None and signal.getsignal(number) in _DEFAULTS:
+                replaced[number] = signal.signal(number, handle)
+    try:
+        yield
+    finally:
+        for number, handler in replaced.items():
+            signal.signal(number, handler)

@@ -1,0 +1,181 @@
+"""Pending output of one connection: filled by one worker, emptied by the holder of the lead.
+
+A FIFO of segments, each a byte queue with one owner at a time: the worker appends to the last one, the reactor sends
+from the one that it has taken out of the front. The lock guards who owns what and the count, so it is never held over
+a spill to disk, a send or a log record.
+
+Guarantees
+- Octets leave in the order in which they were appended; a file keeps its place among them.
+- `pending_bytes` is 0 only when the reactor is not sending: then the worker may send on the socket itself.
+- After `abort` nobody waits, nothing is held, and every further append raises; what was pending stays counted, so that
+  the worker does not go round the outbox.
+"""
+
+import threading
+from collections import deque
+
+from waitress_buffers import OverflowBuffer, ReadOnlyFileBuffer
+
+Segment = OverflowBuffer | ReadOnlyFileBuffer
+
+
+class OutboxAborted(Exception):
+    """The connection has been given up; what is appended can go nowhere."""
+
+
+class Outbox:
+    """Output that the system has not taken yet.
+
+    `overflow`: bytes of a segment from which it lies in a temporary file. `high_watermark`: bytes from which
+    `wait_for_room` waits.
+    """
+
+    __slots__ = (
+        "_changed",
+        "_filling",
+        "_front",
+        "_has_sender",
+        "_high_watermark",
+        "_looked_bytes",
+        "_moved_at",
+        "_overflow",
+        "_segments",
+        "_waited_looks",
+        "is_aborted",
+        "is_waited_for",
+        "pending_bytes",
+        "sent_bytes",
+    )
+
+    def __init__(self, overflow: int, high_watermark: int) -> None:
+        # Set once, read anywhere
+        self._overflow = overflow
+        self._high_watermark = high_watermark
+        # Guarded by self._changed
+        self._changed = threading.Condition(threading.Lock())
+        self._segments: deque[Segment] = deque()
+        self._filling: Segment | None = None  # the worker appends to it right now: not to be taken
+        self._front: Segment | None = None  # taken by the reactor
+        self._has_sender = False  # the reactor will look again by itself
+        self.pending_bytes = 0
+        self.sent_bytes = 0  # by the reactor, since the outbox was made
+        self.is_waited_for = False
+        self.is_aborted = False
+        # The holder of the lead only
+        self._moved_at: float | None = None  # when a look last found that the client had taken some
+        self._looked_bytes = 0  # what it had taken then
+        self._waited_looks = 0  # how often a look found a worker waiting
+
+    # --- the worker (while no task runs, the holder of the lead in its place)
+
+    def append(self, data: bytes | memoryview) -> bool:
+        """Append octets; true when the reactor must be told that there is something to send.
+
+        Raises:
+            OutboxAborted: the connection has been given up.
+            BufferStorageError: no room on disk; what was appended before is kept.
+        """
+        with self._changed:
+            self._raise_if_aborted_locked()
+            segment = self._segments[-1] if self._segments else None
+            if not isinstance(segment, OverflowBuffer):
+                segment = OverflowBuffer(self._overflow)
+                self._segments.append(segment)
+            self._filling = segment
+        appended = 0
+        try:
+            segment.append(data)
+            appended = len(data)
+        finally:
+            with self._changed:
+                self._filling = None
+                self.pending_bytes += appended
+                if self.is_aborted:
+                    segment.close()
+                tell = not self._has_sender
+        return tell
+
+    def append_file(self, file: ReadOnlyFileBuffer) -> bool:
+        """Append the prepared rest of a file, which the reactor will send and give to be closed; as `append`."""
+        with self._changed:
+            self._raise_if_aborted_locked()
+            self._segments.append(file)
+            self.pending_bytes += len(file)
+            return not self._has_sender
+
+    def room_bytes(self) -> int:
+        """Give how much can be appended below the high watermark."""
+        return self._high_watermark - self.pending_bytes
+
+    def wait_for_room(self) -> None:
+        """Wait until less than the high watermark is pending. Blocks: the caller has given the lead away.
+
+        Raises:
+            OutboxAborted: the connection has been given up.
+        """
+        with self._changed:
+            self.is_waited_for = True
+            while self.pending_bytes >= self._high_watermark and not self.is_aborted:
+                self._changed.wait()
+            self.is_waited_for = False
+            self._raise_if_aborted_locked()
+
+    def _raise_if_aborted_locked(self) -> None:
+        if self.is_aborted:
+            raise OutboxAborted
+
+    # --- the holder of the lead
+
+    def front(self) -> Segment | None:
+        """Give the segment to send from, which stays the reactor's until `pop_front`; None when there is none now.
+
+        After None the reactor is told by the next append's caller.
+        """
+        with self._changed:
+            if self._front is None and self._segments and self._segments[0] is not self._filling:
+                self._front = self._segments.popleft()
+            self._has_sender = self._front is not None
+            return self._front
+
+    def sent(self, size: int) -> None:
+        """Count octets that the system has taken, and that the front has skipped."""
+        with self._changed:
+            self.pending_bytes -= size
+            self.sent_bytes += size
+            if self.is_waited_for and self.pending_bytes < self._high_watermark:
+                self._changed.notify()
+
+    def pop_front(self) -> None:
+        """Give up the front, which is sent and closed (or given to be closed)."""
+        with self._changed:
+            self._front = None
+
+    def is_stalled(self, now: float, still_seconds: float, wait_seconds: float, rate: int) -> bool:
+        """Whether the client takes its output too slowly. To be asked once a second.
+
+        It may take nothing for `still_seconds`. It may make a worker wait for `wait_seconds` in all, and a second more
+        for each `rate` bytes that it takes: else a few clients that read a little now and then could hold all workers.
+        """
+        if self._moved_at is None or self.sent_bytes != self._looked_bytes:
+            self._moved_at = now
+            self._looked_bytes = self.sent_bytes
+        if self.is_waited_for:
+            self._waited_looks += 1
+        return now - self._moved_at >= still_seconds or self._waited_looks > wait_seconds + self.sent_bytes / rate
+
+    def abort(self) -> list[ReadOnlyFileBuffer]:
+        """Give up: drop what is pending, end the worker's wait. Gives the files, which an application closes."""
+        with self._changed:
+            self.is_aborted = True
+            segments = [*([self._front] if self._front is not None else []), *self._segments]
+            filling = self._filling
+            self._front = None
+            self._segments.clear()
+            self._changed.notify_all()
+        files = []
+        for segment in segments:
+            if isinstance(segment, ReadOnlyFileBuffer):
+                files.append(segment)
+            elif segment is not filling:
+                segment.close()
+        return files

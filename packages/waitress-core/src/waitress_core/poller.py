@@ -1,0 +1,201 @@
+"""Readiness of many descriptors at once: epoll, kqueue, poll or select behind one small type, and what wakes it.
+
+Knows descriptor numbers and readiness words; knows no connection, deadline or clock. A readiness is a bit set: `READ`,
+`WRITE`, and any other bit for an error or a hang-up, which concerns reader and writer alike: the next call on the
+socket shows what it is.
+
+Thread: `WakeUp.wake` from any thread, signal handlers included; all else only from the holder of the lead.
+"""
+
+import contextlib
+import io
+import os
+import select
+import socket
+import sys
+from collections.abc import Callable
+from typing import Protocol
+
+# The values of EPOLLIN, POLLIN and EPOLLOUT, POLLOUT: the common pollers translate nothing.
+READ = 1
+WRITE = 4
+
+# FD_SETSIZE: CPython on Windows is built for so many sockets; elsewhere descriptor numbers must be lower.
+SELECT_LIMIT = 512 if sys.platform == "win32" else 1024
+
+
+class Poller(Protocol):
+    """What the reactor asks of a poller."""
+
+    limit: int | None  # how many descriptors can be watched; None for no limit of the poller's own
+
+    def register(self, descriptor: int, interest: int, /) -> None:
+        """Begin to watch a descriptor for `interest`, which is not 0."""
+
+    def modify(self, descriptor: int, interest: int, /) -> None:
+        """Change what a watched descriptor is watched for; not to 0 (an error would still be reported, and spin)."""
+
+    def unregister(self, descriptor: int, /) -> None:
+        """End watching a descriptor; always before it is closed."""
+
+    def poll(self, timeout: float, /) -> list[tuple[int, int]]:
+        """Wait up to `timeout` seconds; give (descriptor, readiness) pairs."""
+
+    def close(self) -> None:
+        """Give the poller's own descriptor back; touches no registration (a forked process shares those)."""
+
+
+class SelectPoller:
+    """Every system, Windows among them."""
+
+    limit: int | None = SELECT_LIMIT
+
+    def __init__(self) -> None:
+        self._interests: dict[int, int] = {}
+
+    def register(self, descriptor: int, interest: int) -> None:
+        self._interests[descriptor] = interest
+
+    modify = register
+
+    def unregister(self, descriptor: int) -> None:
+        del self._interests[descriptor]
+
+    def poll(self, timeout: float) -> list[tuple[int, int]]:
+        readers = [descriptor for descriptor, interest in self._interests.items() if interest & READ]
+        writers = [descriptor for descriptor, interest in self._interests.items() if interest & WRITE]
+        # Windows tells of a refused or reset peer in the third list only.
+        readable, writable, failed = select.select(readers, writers, writers, timeout)
+        ready = dict.fromkeys(readable, READ)
+        for descriptor in {*writable, *failed}:
+            ready[descriptor] = ready.get(descriptor, 0) | WRITE
+        return list(ready.items())
+
+    def close(self) -> None:
+        self._interests.clear()
+
+
+if sys.platform != "win32":
+
+    class PollPoller:
+        """Other Unix systems."""
+
+        limit: int | None = None
+
+        def __init__(self) -> None:
+            self._poll = select.poll()
+            self.register = self._poll.register
+            self.modify = self._poll.modify
+            self.unregister = self._poll.unregister
+
+        def poll(self, timeout: float) -> list[tuple[int, int]]:
+            return self._poll.poll(timeout * 1000)
+
+        def close(self) -> None:
+            pass  # it has no descriptor
+
+
+if sys.platform == "linux":
+
+    class EpollPoller:
+        """Linux."""
+
+        limit: int | None = None
+
+        def __init__(self) -> None:
+            epoll = select.epoll()
+            self.register = epoll.register
+            self.modify = epoll.modify
+            self.unregister = epoll.unregister
+            self.poll = epoll.poll
+            self.close = epoll.close
+
+
+if sys.platform != "linux" and sys.platform != "win32":
+
+    class KqueuePoller:
+        """macOS and the BSDs."""
+
+        limit: int | None = None
+
+        def __init__(self) -> None:
+            self._kqueue = select.kqueue()
+            self._interests: dict[int, int] = {}
+
+        def register(self, descriptor: int, interest: int) -> None:
+            self._change(descriptor, self._interests.get(descriptor, 0), interest)
+            self._interests[descriptor] = interest
+
+        modify = register
+
+        def unregister(self, descriptor: int) -> None:
+            self._change(descriptor, self._interests.pop(descriptor), 0)
+
+        def _change(self, descriptor: int, before: int, after: int) -> None:
+            changes = []
+            for word, name in ((READ, select.KQ_FILTER_READ), (WRITE, select.KQ_FILTER_WRITE)):
+                if (before ^ after) & word:
+                    action = select.KQ_EV_ADD if after & word else select.KQ_EV_DELETE
+                    changes.append(select.kevent(descriptor, name, action))
+            self._kqueue.control(changes, 0)
+
+        def poll(self, timeout: float) -> list[tuple[int, int]]:
+            ready: dict[int, int] = {}
+            for event in self._kqueue.control(None, max(1, 2 * len(self._interests)), timeout):
+                word = READ if event.filter == select.KQ_FILTER_READ else WRITE
+                ready[event.ident] = ready.get(event.ident, 0) | word
+            return list(ready.items())
+
+        def close(self) -> None:
+            self._kqueue.close()
+
+
+best_poller: Callable[[], Poller]
+"""Makes the best poller that this system has."""
+if sys.platform == "linux":
+    best_poller = EpollPoller
+elif sys.platform == "win32":
+    best_poller = SelectPoller
+else:
+    best_poller = KqueuePoller if hasattr(select, "kqueue") else PollPoller
+
+
+class WakeUp:
+    """Ends a poll from another thread: what the one end is given makes the other, which is watched, readable.
+
+    A pipe; on Windows, where select() takes nothing but sockets, a pair of those.
+    """
+
+    def __init__(self) -> None:
+        self._give: Callable[[bytes], object]
+        self._take: Callable[[int], object]
+        if sys.platform == "win32":
+            watched, given = socket.socketpair()
+            watched.setblocking(False)
+            given.setblocking(False)
+            self._give, self._take = given.send, watched.recv
+        else:
+            # Files rather than bare numbers: after `close` a number may be another file's.
+            read_end, write_end = os.pipe()
+            watched, given = io.FileIO(read_end, "rb"), io.FileIO(write_end, "wb")
+            os.set_blocking(watched.fileno(), False)
+            os.set_blocking(given.fileno(), False)
+            self._give, self._take = given.write, watched.read
+        self.descriptor: int = watched.fileno()
+        self._ends = (watched, given)
+
+    def wake(self) -> None:
+        """End the poll under way, or the next one at once."""
+        # Full (OSError on Windows): a wake-up is on its way already. Closed (ValueError): there is nothing to wake.
+        with contextlib.suppress(OSError, ValueError):
+            self._give(b"\0")
+
+    def clear(self) -> None:
+        """Take back what woke the poll."""
+        with contextlib.suppress(BlockingIOError):
+            self._take(4096)
+
+    def close(self) -> None:
+        """Give the descriptors back."""
+        for end in self._ends:
+            end.close()

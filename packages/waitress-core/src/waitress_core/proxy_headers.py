@@ -1,0 +1,254 @@
+"""Proxy headers: what Forwarded (RFC 7239) and X-Forwarded-* change in an environ, and which of them to hide.
+
+Nothing a client sends changes anything unless its peer is a configured trusted proxy and the field is configured as
+trusted. Of a list only the last `trusted_proxy_count` entries count: each was added by a proxy that is trusted, and the
+first of those names the client that the outermost trusted proxy saw.
+
+Thread: the worker that runs the task. Never blocks, never looks a name up.
+"""
+
+import ipaddress
+import logging
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from .adjustments import Adjustments
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+logger = logging.getLogger("waitress")
+
+_ENVIRON_KEYS = {
+    "X-Forwarded-For": "HTTP_X_FORWARDED_FOR",
+    "X-Forwarded-Host": "HTTP_X_FORWARDED_HOST",
+    "X-Forwarded-Proto": "HTTP_X_FORWARDED_PROTO",
+    "X-Forwarded-Port": "HTTP_X_FORWARDED_PORT",
+    "X-Forwarded-By": "HTTP_X_FORWARDED_BY",
+    "Forwarded": "HTTP_FORWARDED",
+}
+_ALL_KEYS = frozenset(_ENVIRON_KEYS.values())
+_DEFAULT_PORTS = {"http": "80", "https": "443"}
+
+# RFC 9110 5.6.4: quoted-string = DQUOTE *( qdtext / quoted-pair ) DQUOTE
+_QUOTED_STRING = re.compile(r'"((?:[\t !#-\[\]-~\x80-\xff]|\\[\t !-~\x80-\xff])*)"', re.ASCII)
+_QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+# RFC 3986 3.2.2 with the port of 3.2.3; a reg-name may be empty nowhere here.
+_HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+;=%]+)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
+
+
+class MalformedProxyHeader(Exception):
+    """A trusted proxy header that cannot be read: the request is answered 400.
+
+    `header` is its name, `reason` the rule that it breaks, `value` what it said.
+    """
+
+    def __init__(self, header: str, reason: str, value: str) -> None:
+        super().__init__(f'Header "{header}" malformed.')
+        self.header = header
+        self.reason = reason
+        self.value = value
+
+
+class _Hops(NamedTuple):
+    """What trusted headers say; empty where they say nothing."""
+
+    client: str = ""
+    host: str = ""
+    scheme: str = ""
+    port: str = ""
+
+
+class ProxyPolicy:
+    """Applies the proxy settings of one server to environs."""
+
+    def __init__(self, adj: Adjustments) -> None:
+        words = (adj.trusted_proxy or "").split()
+        self._trusts_any = "*" in words
+        self._trusts_unix = "localhost" in words
+        self._networks = [ipaddress.ip_network(word, strict=False) for word in words if word not in ("*", "localhost")]
+        self._hop_count = adj.trusted_proxy_count
+        self._trusted = frozenset(name for name in _ENVIRON_KEYS if name.lower() in adj.trusted_proxy_headers)
+        self._trusted_keys = frozenset(_ENVIRON_KEYS[name] for name in self._trusted)
+        self._clears = adj.clear_untrusted_proxy_headers
+        self._logs = adj.log_untrusted_proxy_headers
+        self.is_needed = bool(words) or self._clears
+
+    def apply(self, environ: "WSGIEnvironment") -> None:
+        """Change an environ by its trusted proxy headers, and take the untrusted ones out.
+
+        Raises:
+            MalformedProxyHeader: logged; the application must not see the request.
+        """
+        if environ.keys().isdisjoint(_ALL_KEYS):
+            return
+        untrusted = _ALL_KEYS
+        if self.trusts(environ["REMOTE_ADDR"]):
+            untrusted = _ALL_KEYS - self._trusted_keys
+            try:
+                self._apply_trusted(environ)
+            except MalformedProxyHeader as error:
+                logger.warning(
+                    'Malformed proxy header "%s" from "%s": %s value: %s',
+                    error.header,
+                    environ["REMOTE_ADDR"],
+                    error.reason,
+                    _printable(error.value),
+                )
+                raise
+        if self._clears:
+            self._clear(environ, untrusted)
+
+    def trusts(self, peer: str) -> bool:
+        """Whether a peer's proxy headers are believed."""
+        if self._trusts_any or (self._trusts_unix and peer == "localhost"):
+            return True
+        if not self._networks or peer == "localhost":
+            return False
+        # A zone index (fe80::1%eth0) says by which link the peer came, not who it is.
+        address = ipaddress.ip_address(peer.partition("%")[0])
+        mapped = getattr(address, "ipv4_mapped", None)
+        return any(address in network or (mapped is not None and mapped in network) for network in self._networks)
+
+    def _clear(self, environ: "WSGIEnvironment", untrusted: frozenset[str]) -> None:
+        removed = [
+            name for name, key in _ENVIRON_KEYS.items() if key in untrusted and environ.pop(key, None) is not None
+        ]
+        if removed and self._logs:
+            logger.warning(
+                "Removed untrusted headers (%s). Waitress recommends these be removed upstream.", ", ".join(removed)
+            )
+
+    def _apply_trusted(self, environ: "WSGIEnvironment") -> None:
+        hops = self._read_forwarded(environ) if "Forwarded" in self._trusted else self._read_x_forwarded(environ)
+        scheme = hops.scheme.lower()
+        port = hops.port
+        if scheme:
+            if scheme not in _DEFAULT_PORTS:
+                name = "Forwarded Proto=" if "Forwarded" in self._trusted else "X-Forwarded-Proto"
+                raise MalformedProxyHeader(name, "unsupported proto value", hops.scheme)
+            environ["wsgi.url_scheme"] = scheme
+            port = port or _DEFAULT_PORTS[scheme]
+        if hops.host:
+            port = self._apply_host(environ, hops.host, port)
+        if port:
+            environ["SERVER_PORT"] = port
+        if hops.client:
+            _apply_client(environ, hops.client)
+
+    def _apply_host(self, environ: "WSGIEnvironment", host_and_port: str, port: str) -> str:
+        """Set the host; give the port, which one in the host beats."""
+        match = _HOST.fullmatch(host_and_port)
+        if match is None:
+            name = "Forwarded" if "Forwarded" in self._trusted else "X-Forwarded-Host"
+            raise MalformedProxyHeader(name, "not a host with an optional port", host_and_port)
+        host = match["host"]
+        environ["SERVER_NAME"] = host
+        if match["port"] is not None:
+            environ["HTTP_HOST"] = host_and_port
+            return match["port"]
+        is_default = port in ("", _DEFAULT_PORTS.get(environ["wsgi.url_scheme"]))
+        environ["HTTP_HOST"] = host if is_default else f"{host}:{port}"
+        return port
+
+    def _read_x_forwarded(self, environ: "WSGIEnvironment") -> _Hops:
+        found = {}
+        for name in ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port"):
+            key = _ENVIRON_KEYS[name]
+            if name not in self._trusted or not environ.get(key):
+                continue
+            entries = [entry.strip(" \t") for entry in environ[key].split(",")][-self._hop_count :]
+            environ[key] = ", ".join(entries)
+            found[name] = _unquoted(name, entries[0])
+        port = found.get("X-Forwarded-Port", "")
+        if port and not _is_port(port):
+            raise MalformedProxyHeader("X-Forwarded-Port", "not a port number", port)
+        return _Hops(
+            found.get("X-Forwarded-For", ""),
+            found.get("X-Forwarded-Host", ""),
+            found.get("X-Forwarded-Proto", ""),
+            port,
+        )
+
+    def _read_forwarded(self, environ: "WSGIEnvironment") -> _Hops:
+        value = environ.get("HTTP_FORWARDED")
+        if not value:
+            return _Hops()
+        elements = [element.strip(" \t") for element in _split_quoted(value, ",")][-self._hop_count :]
+        environ["HTTP_FORWARDED"] = ", ".join(elements)
+        found: dict[str, str] = {}
+        for element in reversed(elements):  # the oldest trusted hop is the last to have its say
+            found.update({token: said for token, said in _forwarded_pairs(element) if said})
+        return _Hops(found.get("for", ""), found.get("host", ""), found.get("proto", ""))
+
+
+def _forwarded_pairs(element: str) -> list[tuple[str, str]]:
+    """Split one element of Forwarded into (token, value) pairs, lower case (RFC 7239 4)."""
+    pairs = []
+    for pair in _split_quoted(element.lower(), ";"):
+        if not pair:
+            continue
+        token, equals, value = pair.partition("=")
+        if not equals:
+            raise MalformedProxyHeader("Forwarded", 'Invalid forwarded-pair missing "="', pair)
+        if token.strip() != token:
+            raise MalformedProxyHeader("Forwarded", "Token may not be surrounded by whitespace", token)
+        if value.strip() != value:
+            raise MalformedProxyHeader("Forwarded", "Value may not be surrounded by whitespace", value)
+        if token in ("for", "by", "host", "proto"):
+            pairs.append((token, _unquoted("Forwarded", value)))
+        else:
+            logger.warning("Unknown Forwarded token: %s", _printable(token))
+    return pairs
+
+
+def _split_quoted(text: str, separator: str) -> list[str]:
+    """Split at separators that stand outside quoted strings."""
+    if '"' not in text:
+        return text.split(separator)
+    parts = [""]
+    is_quoted = is_escaped = False
+    for character in text:
+        if character == separator and not is_quoted:
+            parts.append("")
+            continue
+        parts[-1] += character
+        if is_escaped:
+            is_escaped = False
+        elif is_quoted and character == "\\":
+            is_escaped = True
+        elif character == '"':
+            is_quoted = not is_quoted
+    return parts
+
+
+def _unquoted(header: str, value: str) -> str:
+    """Give what a quoted-string stands for; a value without quotes as it is."""
+    if not value.startswith('"') and not value.endswith('"'):
+        return value
+    match = _QUOTED_STRING.fullmatch(value)
+    if match is None:
+        raise MalformedProxyHeader(header, "Invalid quoting in value", value)
+    return _QUOTED_PAIR.sub(r"\1", match[1])
+
+
+def _printable(text: str) -> str:
+    """Escape what a terminal would act on: of the request's octets only these are left to be dangerous in a log."""
+    return text.encode("ascii", "backslashreplace").decode("ascii")
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535
+
+
+def _apply_client(environ: "WSGIEnvironment", client: str) -> None:
+    """Set REMOTE_*: `1.2.3.4`, `1.2.3.4:55`, `::1`, `[::1]`, `[::1]:55`, or a name that a proxy made up."""
+    host, port = client, ""
+    if client.startswith("["):
+        host, _, rest = client[1:].partition("]")
+        port = rest[1:] if rest.startswith(":") else ""
+    elif client.count(":") == 1:
+        host, _, port = client.partition(":")
+    environ["REMOTE_ADDR"] = environ["REMOTE_HOST"] = host
+    if port:
+        environ["REMOTE_PORT"] = port

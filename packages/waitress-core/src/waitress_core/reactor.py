@@ -1,0 +1,191 @@
+"""The I/O turn: ask the poller, call the handlers of what is ready, look at what workers left, expire deadlines.
+
+Knows descriptors and handlers, nothing of HTTP or WSGI. It is a role, not a thread: whoever holds the lead (see
+`dispatcher`) calls `turn`, one thread at a time, and everything here but `attend` and `wake` belongs to that role.
+
+A turn never blocks but in the poller, and never runs application code: handlers hand requests over, to be run between
+two turns.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from .deadlines import DeadlineQueue
+from .poller import READ, Poller, WakeUp, best_poller
+
+logger = logging.getLogger("waitress")
+
+LOOK_SECONDS = 1.0  # deadlines are looked at so often; a wait for readiness is never longer
+LOG_SECONDS = 1.0  # faults that escape a turn are logged so often at most
+
+
+class Handler(Protocol):
+    """What the reactor calls; each call comes from the holder of the lead, and may close the handler."""
+
+    descriptor: int
+    interest: int  # written by `Reactor.watch` only; 0 while the poller does not know the descriptor
+
+    def on_ready(self, readiness: int) -> None:
+        """The descriptor is ready, or has failed: a bit set of `poller`."""
+
+    def on_attention(self) -> None:
+        """A worker has asked for a look, by `Reactor.attend`."""
+
+    def on_fault(self) -> None:
+        """One of the other calls has raised (it is being handled, and will be logged): close, raise nothing."""
+
+
+def _nothing() -> None:
+    pass
+
+
+class Reactor:
+    """The handlers of one server, and the turn that serves them.
+
+    `handlers` maps descriptor to handler and is the one registry of what is open; a caller may own it.
+    """
+
+    def __init__(
+        self,
+        handlers: dict[int, Handler] | None = None,
+        poller: Poller | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        # Set once, read anywhere
+        self.clock = clock
+        self._wake_up = WakeUp()
+        self._lock = threading.Lock()
+        # The holder of the lead only
+        self.handlers: dict[int, Handler] = {} if handlers is None else handlers
+        self.deadlines: Sequence[DeadlineQueue[Any]] = ()
+        self.on_look: Callable[[], None] = _nothing  # called once in LOOK_SECONDS
+        self.on_wake: Callable[[], None] = _nothing  # called after `wake`
+        self.poller = best_poller() if poller is None else poller
+        self.poller.register(self._wake_up.descriptor, READ)
+        self.now = clock()  # the instant at which the present turn's poll ended
+        self._look_at = self.now
+        self._logged_at = self.now - LOG_SECONDS
+        # Guarded by self._lock. Without the lock a worker could add to `_attention` after the reactor has looked and
+        # see `_is_polling` before the reactor has set it: its handler would wait for a poll that nothing ends.
+        self._attention: deque[int] = deque()  # descriptors; one whose handler has gone is passed over
+        self._is_polling = False
+        self._is_closed = False
+
+    # --- any thread
+
+    def attend(self, descriptor: int) -> None:
+        """Have `on_attention` of a descriptor's handler called in the next turn, which begins at once.
+
+        After `close` there is no lead and no turn: then it is called here.
+        """
+        with self._lock:
+            self._attention.append(descriptor)
+            is_polling = self._is_polling
+        if is_polling:
+            self._wake_up.wake()
+        elif self._is_closed:
+            self._pay_attention()
+
+    def wake(self) -> None:
+        """End the wait of the turn under way. Takes no lock: a signal handler may call it."""
+        self._wake_up.wake()
+
+    # --- the holder of the lead
+
+    def watch(self, handler: Handler, interest: int) -> None:
+        """Watch a handler's descriptor for `interest`; 0 takes it out of the poller."""
+        if interest == handler.interest:
+            return
+        if not handler.interest:
+            self.poller.register(handler.descriptor, interest)
+        elif interest:
+            self.poller.modify(handler.descriptor, interest)
+        else:
+            self.poller.unregister(handler.descriptor)
+        handler.interest = interest
+
+    def turn(self, timeout: float) -> None:
+        """Serve what is ready, after waiting for it up to `timeout` seconds. Raises nothing."""
+        try:
+            self._turn(timeout)
+        except Exception:
+            # The last net: no fault may lose the lead, nor fill the log where it stays.
+            if self.now - self._logged_at >= LOG_SECONDS:
+                self._logged_at = self.now
+                logger.exception("uncaptured python exception in the reactor")
+
+    def _turn(self, timeout: float) -> None:
+        with self._lock:
+            self._is_polling = not self._attention
+            if self._attention:
+                timeout = 0
+        try:
+            events = self.poller.poll(timeout)
+        finally:
+            self._is_polling = False  # without the lock: a wake-up too many does no harm
+            self.now = self.clock()
+        handlers = self.handlers
+        for descriptor, readiness in events:
+            handler = handlers.get(descriptor)
+            if handler is not None:
+                try:
+                    handler.on_ready(readiness)
+                except Exception:
+                    self._fault(handler)
+            elif descriptor == self._wake_up.descriptor:
+                self._wake_up.clear()
+                self.on_wake()
+        if self._attention:
+            self._pay_attention()
+        if self.now >= self._look_at:
+            self._look_at = self.now + LOOK_SECONDS
+            self._expire()
+            self.on_look()
+
+    def _expire(self) -> None:
+        for queue in self.deadlines:
+            while (handler := queue.pop_due(self.now)) is not None:
+                try:
+                    queue.on_due(handler)
+                except Exception:
+                    self._fault(handler)
+
+    def _pay_attention(self) -> None:
+        for _ in range(len(self._attention)):  # not to those that come meanwhile
+            try:
+                descriptor = self._attention.popleft()
+            except IndexError:  # after `close` several workers may be here
+                return
+            handler = self.handlers.get(descriptor)
+            if handler is not None:
+                try:
+                    handler.on_attention()
+                except Exception:
+                    self._fault(handler)
+
+    def _fault(self, handler: Handler) -> None:
+        """A fault of one handler costs that handler only."""
+        logger.exception("uncaptured python exception, closing channel %r", handler)
+        handler.on_fault()
+
+    def close(self) -> None:
+        """Give the reactor's own descriptors back, after the last look at what workers left. No `turn` may follow."""
+        with self._lock:
+            self._is_closed = True
+            self._is_polling = False
+        self._pay_attention()
+        self.poller.close()
+        self._wake_up.close()
+
+    def abandon_after_fork(self) -> None:
+        """Give back a forked child's copies of the reactor's own descriptors; the registrations are the parent's."""
+        self._lock = threading.Lock()  # another thread may have held it
+        self._is_closed = True
+        self._is_polling = False
+        self._attention.clear()
+        self.poller.close()
+        self._wake_up.close()

@@ -1,0 +1,100 @@
+"""Checks of what an application gives as status and headers, before any of it can be sent.
+
+Whatever could end a line, pose as the server's own framing or leave latin-1 is refused here: the application gets the
+error from `start_response`, and its client a 500.
+"""
+
+# PEP 3333: an application may not use the fields by which connections are managed (RFC 2616 13.5.1).
+HOP_BY_HOP = frozenset(
+    {
+        "connection",
+        "keep-alive",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+_TOKEN_OCTETS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+# Name as the application gave it -> as it is sent. Bounded; only valid names come in.
+NAMES: dict[str, str] = {}
+MAX_NAMES = 1024
+
+
+class HeaderError(ValueError):
+    """The application's status or header can not be sent."""
+
+
+def checked_name(name: str) -> str:
+    """Give a header name as it is sent: each part capitalised.
+
+    Raises:
+        AssertionError: not a str, or a hop-by-hop field (PEP 3333).
+        HeaderError: not a token (RFC 9110 5.1).
+    """
+    if not isinstance(name, str):
+        raise AssertionError(f"Header name {name!r} is not a str")
+    if "\r" in name or "\n" in name:
+        raise HeaderError("carriage return/line feed character present in header name")
+    if not name or not _TOKEN_OCTETS.issuperset(name):
+        raise HeaderError(f"header name {name!r} is not a token")
+    if name.lower() in HOP_BY_HOP:
+        raise AssertionError(f'{name} is a "hop-by-hop" header; it cannot be used by a WSGI application (see PEP 3333)')
+    sent = "-".join(part.capitalize() for part in name.split("-"))
+    if len(NAMES) < MAX_NAMES:
+        NAMES[name] = sent
+    return sent
+
+
+def checked_value(value: str) -> str:
+    """Give a header value or a status that can be sent.
+
+    Raises:
+        AssertionError: not a str.
+        HeaderError: a control octet other than HTAB, or a character outside latin-1.
+    """
+    if not isinstance(value, str):
+        raise AssertionError(f"Header value {value!r} is not a str")
+    if value.isascii() and value.isprintable():
+        return value
+    if "\r" in value or "\n" in value:
+        raise HeaderError("carriage return/line feed character present in header value")
+    for character in value:
+        code = ord(character)
+        if code > 0xFF or (code < 0x20 and code != 0x09) or code == 0x7F:
+            raise HeaderError(f"character {character!r} in {value!r} can not be sent")
+    return value
+
+
+def checked_status(status: str) -> str:
+    """Give a status line's code and reason that can be sent.
+
+    Raises:
+        AssertionError: not a str.
+        HeaderError: not three digits with a reason phrase, or a 1xx status, which is not for applications to send.
+    """
+    if not isinstance(status, str):
+        raise AssertionError(f"status {status!r} is not a str")
+    if "\r" in status or "\n" in status:
+        raise HeaderError("carriage return/line feed character present in status")
+    code = status[:3]
+    if not (code.isdigit() and code.isascii() and len(code) == 3 and "2" <= code[0] <= "5"):
+        raise HeaderError(f"status {status!r} does not begin with a final status code, 200 to 599")
+    if status[3:4] not in ("", " "):
+        raise HeaderError(f"status {status!r} has no space after its code")
+    # RFC 9112 4: the space stands there even when no reason follows.
+    return checked_value(status if len(status) > 3 else f"{status} ")
+
+
+def parse_content_length(value: str) -> int:
+    """Give the number that an application's Content-Length says (RFC 9110 8.6).
+
+    Raises:
+        HeaderError: not a decimal number.
+    """
+    if not (value.isascii() and value.isdigit()):
+        raise HeaderError(f"Content-Length {value!r} is not a decimal number")
+    return int(value)

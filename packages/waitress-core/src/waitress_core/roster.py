@@ -1,0 +1,172 @@
+"""All open connections of a server: who may come in, and who must go to make room.
+
+At the connection limit responses say `Connection: close`, and the connection that has been idle longest is closed for
+a client that waits; with none idle new clients wait in the backlog. Out of descriptors, accepting pauses and goes on
+by itself. Each is said in the log once, not once for every client.
+
+Thread: the holder of the lead only.
+"""
+
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from .connection import Connection, ConnectionServices
+from .listeners import Listener
+from .poller import READ
+from .transport import SocketTransport
+
+logger = logging.getLogger("waitress")
+
+SPARED_SECONDS = 1.0  # so long a connection is let idle, whoever else waits
+RELIEF = 0.9  # of the limit: fewer connections than this end the state that the log has told of
+
+
+class Roster:
+    """The open connections by descriptor, and the gate to them."""
+
+    def __init__(self, services: ConnectionServices, listeners: list[Listener]) -> None:
+        self.connections: dict[int, Connection] = {}
+        self._services = services
+        self._reactor = services.reactor
+        self._listeners = listeners
+        self._limit = services.adj.connection_limit
+        if self._reactor.poller.limit is not None:
+            # The poller takes no more; one descriptor is the wake-up's.
+            self._limit = min(self._limit, self._reactor.poller.limit - len(listeners) - 1)
+        self._is_paused = False
+        self._is_exhausted = False  # of descriptors, and the log has told
+        self._is_crowded = False  # at the limit, and the log has told
+        self._is_draining = False
+        self.on_emptied: Callable[[], None] | None = None  # called when the last connection has ended
+        services.forget = self.forget
+
+    def begin(self) -> None:
+        """Begin to accept."""
+        for listener in self._listeners:
+            listener.begin(self, self._reactor)
+
+    # --- the gate
+
+    def has_room(self) -> bool:
+        return len(self.connections) < self._limit
+
+    def make_room(self) -> bool:
+        if not self._is_crowded:
+            self._is_crowded = True
+            logger.warning("total open connections reached the connection limit, no longer accepting new connections")
+        if self._close_longest_idle():
+            return True
+        self._pause()
+        return False
+
+    def pause_accepting(self, cause: OSError) -> None:
+        if not self._is_exhausted:
+            self._is_exhausted = True
+            logger.error("no more connections can be accepted for now: %s", cause)
+        self._pause()
+
+    def admit(self, accepted: socket.socket, peer: Any, listener: Listener) -> None:
+        self._is_exhausted = False
+        services = self._services
+        try:
+            if not listener.is_unix:
+                for level, option, value in services.adj.socket_options:
+                    accepted.setsockopt(level, option, value)
+            transport = SocketTransport(accepted)
+        except OSError:  # the client has left already
+            accepted.close()
+            return
+        if listener.is_unix:
+            connection = Connection(transport, "localhost", "", listener.environs, services)
+        else:
+            connection = Connection(transport, peer[0], str(peer[1]), listener.environs, services)
+        self.connections[connection.descriptor] = connection
+        self._reactor.handlers[connection.descriptor] = connection
+        try:
+            connection.begin()
+        except OSError:  # the poller takes no more
+            logger.exception("Socket error")
+            connection.close()
+            return
+        services.wants_close = self._is_draining or not self.has_room()
+
+    def forget(self, connection: Connection) -> None:
+        """A connection has ended; its descriptor may be another's at once."""
+        self.connections.pop(connection.descriptor, None)
+        self._reactor.handlers.pop(connection.descriptor, None)
+        self._services.wants_close = self._is_draining or not self.has_room()
+        if self._is_paused:
+            self._resume()
+        if self.on_emptied is not None and not self.connections:
+            self.on_emptied()
+
+    # --- in time
+
+    def look(self) -> None:
+        """Once a second: accept again, if that may help; spare no idle connection while draining."""
+        if self._is_paused:
+            self._resume()
+        if self._is_crowded and len(self.connections) < self._limit * RELIEF:
+            self._is_crowded = False
+            logger.info("total open connections dropped below the connection limit, listening again")
+        while self._is_draining and self._close_longest_idle():
+            pass
+
+    def drain(self) -> None:
+        """Take in what waits in the backlogs, stop listening, and end what is idle."""
+        before = list(self.connections.values())
+        for listener in self._listeners:
+            for _ in range(self._services.adj.backlog + 1):
+                if not listener.accept_one(self):
+                    break
+        self.stop_listening()
+        for connection in before:
+            connection.close_if_idle()
+
+    def stop_listening(self) -> None:
+        """Accept no more, and let no connection persist, for good."""
+        self._is_paused = False
+        self._is_draining = self._services.wants_close = True
+        for listener in self._listeners:
+            self._reactor.watch(listener, 0)
+            self._reactor.handlers.pop(listener.descriptor, None)
+            listener.close()
+        self._listeners = []
+
+    def close_all(self, *, but_running: bool) -> int:
+        """Close the connections; give how many there are left."""
+        for connection in list(self.connections.values()):
+            if not (but_running and connection.is_busy):
+                connection.close()
+        return len(self.connections)
+
+    def abandon_after_fork(self) -> None:
+        """Give back a forked child's copies of all sockets, which are the parent's to use and to end."""
+        for listener in self._listeners:
+            listener.socket.close()
+        for connection in self.connections.values():
+            connection.abandon_after_fork()
+
+    def _close_longest_idle(self) -> bool:
+        """Close the connection that has been idle longest, if that is long enough and it sends nothing just now."""
+        now = self._reactor.now
+        while (longest := self._services.idle.longest_armed()) is not None:
+            connection, idle_since = longest
+            if now - idle_since < SPARED_SECONDS:
+                return False
+            connection.close_if_idle()
+            if connection.is_gone:
+                return True
+        return False
+
+    def _pause(self) -> None:
+        self._is_paused = True
+        for listener in self._listeners:
+            self._reactor.watch(listener, 0)
+
+    def _resume(self) -> None:
+        self._is_paused = False
+        for listener in self._listeners:
+            self._reactor.watch(listener, READ)

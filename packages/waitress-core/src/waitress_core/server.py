@@ -1,0 +1,218 @@
+"""The servers: what `create_server` gives, and how they are run and ended.
+
+A server is bound and listens from its construction; it serves while `run` runs. All real work is the engine's.
+"""
+
+import logging
+import socket
+import threading
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from .addresses import AF_UNIX
+from .adjustments import Adjustments
+from .connection import Connection
+from .dispatcher import Dispatcher, Task, TaskSink
+from .engine import Engine
+from .lifecycle import State, ending_signals
+from .listeners import Listener, open_listeners
+from .proxy_headers import ProxyPolicy
+from .reactor import Handler
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+Kind = TypeVar("Kind")
+
+NO_APPLICATION = (
+    'The "app" passed to ``create_server`` was ``None``.  You forgot to return a WSGI app within your application.'
+)
+
+
+class BaseWSGIServer:
+    """A server; its kind says on which listeners.
+
+    `application` may be replaced before `run`. `map` is the registry of everything open, by descriptor: the caller's
+    own dict, or one made here. With `dispatcher` every request goes to its `add_task`. The settings come as `adj` or as
+    keyword arguments.
+
+    Raises:
+        ValueError: the settings (see `Adjustments`), or an application that is None.
+        OSError: an address that can not be had; nothing stays open.
+    """
+
+    logger = logging.getLogger("waitress")
+
+    def __init__(
+        self,
+        application: "WSGIApplication",
+        map: dict[int, Any] | None = None,
+        dispatcher: TaskSink | None = None,
+        adj: Adjustments | None = None,
+        **adjustments: Any,
+    ) -> None:
+        if application is None:
+            raise ValueError(NO_APPLICATION)
+        self.application = application
+        adj = Adjustments(**adjustments) if adj is None else adj
+        self.adj = adj
+        self.proxy_policy = ProxyPolicy(adj)
+        self.server_name = adj.server_name
+        self._map: dict[int, Handler] = {} if map is None else map
+        own = dispatcher if isinstance(dispatcher, Dispatcher) else Dispatcher(adj.threads, dispatcher)
+        self._dispatcher = own
+        self.task_dispatcher: Any = own if dispatcher is None else dispatcher
+        # Any thread or signal handler: what the server is wanted to do; appended to without a lock
+        self._wishes = [State.SERVING]
+        self._signal_count = 0
+        self._has_run = threading.Lock()  # held from the first `run` on, for ever
+        self._runner: threading.Thread | None = None
+        self._engine: Engine | None = None
+        self._ended = threading.Event()
+        self._listeners = self._open(adj)
+        self._map.update((listener.descriptor, listener) for listener in self._listeners)
+
+    def _open(self, adj: Adjustments) -> list[Listener]:
+        return open_listeners(adj, adj.listen)
+
+    @property
+    def active_channels(self) -> dict[int, Connection]:
+        """The open client connections by descriptor; empty unless the server runs."""
+        return {} if self._engine is None else self._engine.roster.connections
+
+    def run(self) -> None:
+        """Serve until SIGTERM, SIGINT or `close`; returns when everything has ended.
+
+        In the main thread the two signals drain, if nobody else handles them: what has begun is answered, up to
+        `shutdown_timeout` seconds; a second signal ends at once.
+
+        Raises:
+            RuntimeError: the server has run or been closed already, or the system has no thread left.
+        """
+        if not self._has_run.acquire(blocking=False):
+            raise RuntimeError("this server runs or has run: create_server makes another one")
+        self._runner = threading.current_thread()
+        try:
+            if State.CLOSING in self._wishes:
+                raise RuntimeError("this server has been closed: create_server makes another one")
+            with self.ending_signals():
+                # A wish that comes before the engine is in the list already, one that comes later finds the engine.
+                self._engine = Engine(self, self._listeners, self._map, self._dispatcher, self._wishes)
+                self._engine.run()
+        finally:
+            self._close_listeners()
+            self._ended.set()
+
+    def ending_signals(self) -> AbstractContextManager[None]:
+        """Have SIGTERM and SIGINT drain this server within a context; `run` does so by itself.
+
+        To be entered before `run` by who wants a signal in between to be heard.
+        """
+        return ending_signals(self._on_signal)
+
+    def _on_signal(self) -> None:
+        self._signal_count += 1
+        self._wish(State.DRAINING if self._signal_count == 1 else State.CLOSED)
+
+    def _wish(self, state: State) -> None:
+        self._wishes.append(state)
+        if self._engine is not None:
+            self._engine.notice()
+
+    def close(self) -> None:
+        """End the server now: running requests get 5 seconds, all others are cut off.
+
+        From any thread, any number of times. Returns when everything has ended; from an application, a signal handler
+        or whatever else the thread in `run` does, at once.
+        """
+        self._wish(State.CLOSING)
+        if not self._has_run.locked():
+            self._close_listeners()
+        elif threading.current_thread() not in (self._runner, *self._dispatcher.threads):
+            self._ended.wait()
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            self._map.pop(listener.descriptor, None)
+            listener.close()
+
+    def add_task(self, task: Task) -> None:
+        """Queue a task for the application threads."""
+        self.task_dispatcher.add_task(task)
+
+    def print_listen(self, format_str: str) -> None:
+        """Log one line for each listener: `format_str` takes host and port, as in `http://{}:{}`."""
+        for listener in self._listeners:
+            self.logger.info(format_str.format(*listener.url_authority))
+
+
+class _SingleServer(BaseWSGIServer):
+    """A server on one listener."""
+
+    @property
+    def effective_host(self) -> str:
+        """The address that is listened on, numeric; `unix` for a unix socket."""
+        return self._listeners[0].host
+
+    @property
+    def effective_port(self) -> str:
+        """The port that is listened on, in decimal; the path for a unix socket."""
+        return self._listeners[0].port
+
+    @property
+    def socket(self) -> socket.socket:
+        """The listening socket."""
+        return self._listeners[0].socket
+
+    def fileno(self) -> int:
+        """Give the listening socket's descriptor."""
+        return self._listeners[0].descriptor
+
+
+class TcpWSGIServer(_SingleServer):
+    """A server on one TCP address: the first that the settings name, or the given socket."""
+
+    def _open(self, adj: Adjustments) -> list[Listener]:
+        return open_listeners(adj, adj.listen[:1])
+
+
+class UnixWSGIServer(_SingleServer):
+    """A server on a unix socket, whose path it removes at its end."""
+
+
+class MultiSocketServer(BaseWSGIServer):
+    """A server on several listeners."""
+
+    @property
+    def effective_listen(self) -> list[tuple[str, str]]:
+        """(host, port) of each listener, as `effective_host` and `effective_port` of a single server."""
+        return [(listener.host, listener.port) for listener in self._listeners]
+
+    @property
+    def map(self) -> dict[int, Handler]:
+        """The registry of everything open, by descriptor."""
+        return self._map
+
+
+def create_server(
+    application: "WSGIApplication",
+    map: dict[int, Any] | None = None,
+    dispatcher: TaskSink | None = None,
+    **adjustments: Any,
+) -> BaseWSGIServer:
+    """Make the server that the settings ask for, listening: on a unix socket, on one address, or on several.
+
+    Raises: see `BaseWSGIServer`.
+    """
+    if application is None:
+        raise ValueError(NO_APPLICATION)
+    adj = Adjustments(**adjustments)
+    kind = kind_of_server(adj, TcpWSGIServer, UnixWSGIServer, MultiSocketServer)
+    return kind(application, map, dispatcher, adj)
+
+
+def kind_of_server(adj: Adjustments, tcp: Kind, unix: Kind, several: Kind) -> Kind:
+    """Choose among three kinds of server the one that fits what the settings listen on."""
+    if adj.unix_socket is not None or (len(adj.sockets) == 1 and adj.sockets[0].family == AF_UNIX):
+        return unix
+    return tcp if len(adj.sockets or adj.listen) == 1 else several

@@ -1,0 +1,87 @@
+"""An application served by a process of its own, and what the system tells of a process."""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .client import Client
+from .servers import Spawned, spawned_script
+
+SECONDS = 30.0  # bound of every wait: only a fault takes so long
+
+PROGRAM = """
+import logging
+from waitress_core import create_server
+
+logging.basicConfig(level=logging.INFO)
+{source}
+
+if __name__ == "__main__":
+    server = create_server(application, **{settings!r})
+    server.print_listen("Serving on http://{{}}:{{}}")
+    server.run()
+    {at_end}
+"""
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/fd").is_dir(), reason="needs /proc, which tells of another process's descriptors and memory"
+)
+needs_fifo = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs, on which an application can wait")
+
+
+@dataclass
+class Program:
+    """A process that serves."""
+
+    process: Spawned
+    address: tuple[str, int]
+
+    @property
+    def id(self) -> int:
+        return self.process.process.pid
+
+    def client(self, timeout: float = 20.0) -> Client:
+        """Connect to it."""
+        return Client(self.address, timeout)
+
+
+@contextlib.contextmanager
+def serving_program(source: str, tmp_path: Path, at_end: str = "", **settings: Any) -> Iterator[Program]:
+    """Serve the `application` that the text defines, in a process of its own; `at_end` is one statement after `run`."""
+    settings.setdefault("listen", "127.0.0.1:0")
+    text = PROGRAM.format(source=source, settings=settings, at_end=at_end)
+    with spawned_script(text, tmp_path) as process:
+        yield Program(process, process.wait_for_address())
+
+
+def open_descriptors(process_id: int | str = "self") -> int:
+    """Count the descriptors that a process has open; while it counts its own, the one of the counting is among them."""
+    return len(os.listdir(f"/proc/{process_id}/fd"))
+
+
+def resident_bytes(process_id: int) -> int:
+    """Give the memory of a process that is in use."""
+    pages = int(Path(f"/proc/{process_id}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def cpu_seconds(process_id: int) -> float:
+    """Give the CPU time that all threads of a process have used, to a hundredth of a second or so."""
+    fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def becomes_true(condition: Callable[[], bool], seconds: float = SECONDS) -> bool:
+    """Look again and again, for what has no event to wait for, until it is so or the time is up."""
+    until = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.01)
+    return True

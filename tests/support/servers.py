@@ -1,0 +1,148 @@
+"""Real servers for tests: one in this process, or one in a process of its own, each on a port that the system chose."""
+
+import contextlib
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from waitress_core import BaseWSGIServer, create_server
+
+from .client import Client
+
+START_SECONDS = 30.0  # a machine under load starts an interpreter slowly
+
+
+class Running:
+    """A server that runs in a thread of this process."""
+
+    def __init__(self, server: BaseWSGIServer) -> None:
+        self.server = server
+        listener = server._listeners[0]
+        self.address: Any = listener.port if listener.is_unix else (listener.host, int(listener.port))
+
+    @property
+    def url(self) -> str:
+        """`http://host:port`, without a slash at its end."""
+        return f"http://{self.address[0]}:{self.address[1]}"
+
+    def client(self, timeout: float = 20.0) -> Client:
+        """Connect to the first listener."""
+        return Client(self.address, timeout)
+
+
+@contextlib.contextmanager
+def running(application: Callable[..., Any], **settings: Any) -> Iterator[Running]:
+    """Run a server with the application and settings; on 127.0.0.1 unless they say where.
+
+    At the end it is closed, and nothing of it may be left.
+    """
+    if not {"listen", "host", "port", "unix_socket", "sockets"} & settings.keys():
+        settings["listen"] = "127.0.0.1:0"
+    server = create_server(application, **settings)
+    threads_before = set(threading.enumerate())
+    thread = threading.Thread(target=server.run, name="server-run")
+    thread.start()
+    try:
+        yield Running(server)
+    finally:
+        server.close()
+        thread.join(20)
+    assert not thread.is_alive(), "run() has not returned after close()"
+    left = [
+        thread.name
+        for thread in threading.enumerate()
+        if thread not in threads_before and thread.name.startswith("waitress") and thread.is_alive()
+    ]
+    assert not left, f"threads left by the server: {left}"
+
+
+class Spawned:
+    """A server in a process of its own; `log` has the lines of its standard error so far."""
+
+    def __init__(self, command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
+        self.process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="backslashreplace",
+        )
+        self.log: list[str] = []
+        self.output: list[str] = []
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        self._readers = [
+            threading.Thread(target=self._read, args=(stream, lines), daemon=True)
+            for stream, lines in ((self.process.stderr, self.log), (self.process.stdout, self.output))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, stream: Any, lines: list[str]) -> None:
+        with stream:
+            for line in stream:
+                lines.append(line.rstrip("\n"))
+                if lines is self.log:
+                    self._lines.put(lines[-1])
+        if lines is self.log:
+            self._lines.put(None)
+
+    def wait_for_line(self, pattern: str, seconds: float = START_SECONDS) -> re.Match[str]:
+        """Wait for a line of standard error that the pattern is found in; lines are looked at once."""
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0.01, until - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"no line with {pattern!r} in {seconds} s; log: {self.log}") from None
+            assert line is not None, f"the process ended without a line with {pattern!r}; log: {self.log}"
+            match = re.search(pattern, line)
+            if match is not None:
+                return match
+
+    def wait_for_address(self) -> tuple[str, int]:
+        """Wait for the next "Serving on" line; give the host and port that it names."""
+        match = self.wait_for_line(r"Serving on http://\[?([0-9a-fA-F.:]+?)\]?:(\d+)$")
+        return match[1], int(match[2])
+
+    def signal(self, number: int = signal.SIGTERM) -> None:
+        """Send a signal."""
+        self.process.send_signal(number)
+
+    def wait(self, seconds: float = 30.0) -> int:
+        """Wait for the end of the process; give its exit status, with all of its output read."""
+        status = self.process.wait(seconds)
+        for reader in self._readers:
+            reader.join(10)
+        return status
+
+
+@contextlib.contextmanager
+def spawned(command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> Iterator[Spawned]:
+    """Run a command that serves; it is killed at the end if it still runs."""
+    server = Spawned(command, cwd, env)
+    try:
+        yield server
+    finally:
+        if server.process.poll() is None:
+            server.process.kill()
+        server.wait()
+
+
+@contextlib.contextmanager
+def spawned_script(source: str, tmp_path: Path, env: dict[str, str] | None = None) -> Iterator[Spawned]:
+    """Run a Python program, given as its text, that serves."""
+    script = tmp_path / "script.py"
+    script.write_text(source, encoding="utf-8")
+    with spawned([sys.executable, str(script)], tmp_path, env) as server:
+        yield server
