@@ -1,0 +1,66 @@
+"""The command `waitress-serve`: reads the command line, loads the application, serves it.
+
+The exit status is 0 when the server has ended, or help was asked for, and 1 when it could not begin. Then standard
+error has one line that begins with `Error:`, and after it, if the application's own code raised while it was
+imported, the traceback. Where code of the application ends the process by SystemExit, so be it.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from .app_loader import CannotLoadError, load_application
+from .serve import serve as _serve
+
+
+def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) -> int:
+    """Run the command with the arguments `argv`, by default the process's own; give the exit status.
+
+    `serve(application, **settings)` does the serving; it gets the settings as strings, as they were given.
+    """
+    # Here, because `import waitress` imports this module, and argparse takes some time of its own.
+    from .options import CommandLineError, check_values, help_text, parse
+
+    try:
+        command = parse(sys.argv[1:] if argv is None else argv)
+    except CommandLineError as error:
+        return _fail(f"{error} (waitress-serve --help lists the options)")
+    if command.wants_help:
+        print(help_text(), end="")
+        return 0
+    if not command.applications:
+        return _fail("Specify an application, as in waitress-serve MODULE:OBJECT")
+    if len(command.applications) > 1:
+        return _fail(f"Provide only one WSGI app, not {' and '.join(command.applications)}")
+
+    _make_startup_visible()
+    try:
+        _make_current_folder_importable()
+        check_values(command.settings)  # before the application is imported, which may take long
+        application = load_application(command.applications[0], calls=command.wants_call)
+        serve(application, **command.settings)
+    except CannotLoadError as error:
+        return _fail(str(error), error.details)
+    except (ValueError, OSError) as error:
+        return _fail(str(error))
+    return 0
+
+
+def _make_startup_visible() -> None:
+    """Let the logger of the server show that it serves, unless somebody has set its level."""
+    logger = logging.getLogger("waitress")
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+
+
+def _make_current_folder_importable() -> None:
+    folder = os.getcwd()
+    if folder not in sys.path:
+        sys.path.append(folder)  # last: no file in it hides an installed module
+
+
+def _fail(message: str, details: str = "") -> int:
+    print(f"Error: {message}\n{details}", end="", file=sys.stderr)
+    return 1

@@ -1,0 +1,209 @@
+"""The words of the command line: what options there are, what they say, and the text of `--help`.
+
+All of it comes from the table of settings. Values stay the strings that they are: `waitress_core.Adjustments` casts
+them.
+"""
+
+import argparse
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from waitress_core import SETTINGS, Setting
+
+WIDTH = 80  # columns of the help text: a terminal's
+HELP_COLUMN = 28
+
+_SETTING_BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+
+class CommandLineError(ValueError):
+    """An unknown or ambiguous option, or one whose value is missing or too much."""
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """What a command line says: `settings` as strings by setting, `applications` in the order of their naming."""
+
+    settings: dict[str, str]
+    applications: list[str]
+    wants_help: bool
+    wants_call: bool
+
+
+def option_name(setting: Setting) -> str:
+    """Give the setting's name as an option: `--unix-socket`."""
+    return "--" + setting.name.replace("_", "-")
+
+
+def parse(arguments: Sequence[str], *, options_first: bool = False) -> CommandLine:
+    """Read the arguments, without the name of the program; with `options_first`, no option after the first other word.
+
+    Raises:
+        CommandLineError: says which option, and what is wrong with it.
+    """
+    parser = _make_parser()
+    if options_first:
+        parser.add_argument("applications", nargs=argparse.REMAINDER)
+        given = vars(parser.parse_args(arguments))
+    else:
+        parser.add_argument("applications", nargs="*")
+        given = vars(parser.parse_intermixed_args(arguments))
+    applications = given.pop("applications", [])
+    if "app" in given:
+        applications.insert(0, given.pop("app"))
+    wants_help, wants_call = given.pop("help", False), given.pop("call", False)
+    return CommandLine({name: _as_string(value) for name, value in given.items()}, applications, wants_help, wants_call)
+
+
+def _as_string(value: str | bool | list[str]) -> str:
+    if isinstance(value, list):  # --listen, which may be repeated
+        return " ".join(value)
+    return str(value).lower() if isinstance(value, bool) else value
+
+
+def check_values(settings: dict[str, str]) -> None:
+    """Look whether each value fits its setting; settings that contradict each other are seen by Adjustments only.
+
+    Raises:
+        ValueError: names the option, the value and what is accepted.
+    """
+    for name, given in settings.items():
+        setting = _SETTING_BY_NAME[name]
+        try:
+            setting.read(given)
+        except ValueError as error:
+            raise ValueError(option_name(setting) + str(error).removeprefix(name)) from error
+
+
+def help_text() -> str:
+    """Write what `--help` shows."""
+    return _make_parser().format_help()
+
+
+# --- the parser
+
+_METAVARS = {
+    "host": "ADDRESS",
+    "port": "PORT",
+    "listen": "ADDRESS",
+    "unix_socket": "PATH",
+    "unix_socket_perms": "OCTAL",
+    "url_prefix": "PATH",
+    "trusted_proxy": "PEERS",
+}
+_FROM_PYTHON_ONLY = frozenset({"sockets"})
+_BINARY_UNITS = ((30, "GiB"), (20, "MiB"), (10, "KiB"))
+
+_HEAD = """\
+Serve a WSGI application: the object of that name, such as a function or a
+framework's application, in a module that can be imported from here.
+"""
+
+_FOOT = """\
+An option may be cut short as long as it stays unambiguous, and its value may
+follow as a word of its own: --thr 8. Where an option is repeated the last one
+holds, but every --listen adds addresses.
+
+Examples:
+  waitress-serve --listen=127.0.0.1:8080 shop:application
+  waitress-serve --listen='*:8080' --threads=8 --call shop.main:make_application
+  waitress-serve --unix-socket=/run/shop.sock --unix-socket-perms=660 shop:app
+  waitress-serve --port=8080 --trusted-proxy=10.0.0.0/8 \\
+      --trusted-proxy-headers='x-forwarded-for x-forwarded-proto' shop:app
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises where argparse would print its usage and end the process."""
+
+    def error(self, message: str) -> NoReturn:
+        raise CommandLineError(message)
+
+
+class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str, **options: Any) -> None:
+        super().__init__(prog, max_help_position=HELP_COLUMN, width=WIDTH)
+
+    def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
+        super().add_usage(usage, actions, groups, "Usage: ")
+
+
+def _make_parser() -> _Parser:
+    """Make the parser with every option; what is not given is absent from its result."""
+    parser = _Parser(
+        prog="waitress-serve",
+        usage="waitress-serve [OPTIONS] MODULE:OBJECT",
+        description=_HEAD,
+        epilog=_FOOT,
+        formatter_class=_HelpFormatter,
+        argument_default=argparse.SUPPRESS,
+        add_help=False,
+    )
+    options = parser.add_argument_group("Options")
+    options.add_argument(
+        "--app", metavar="MODULE:OBJECT", help="The application, in place of the word without an option."
+    )
+    options.add_argument(
+        "--call",
+        action="store_true",
+        help="Call the object, without arguments; what it returns is the application.",
+    )
+    options.add_argument("--help", action="store_true", help="Show this text.")
+    groups = {group: parser.add_argument_group(group) for group in dict.fromkeys(s.group for s in SETTINGS)}
+    without_effect = parser.add_argument_group("Accepted, without effect")
+    for setting in SETTINGS:
+        _add_option(groups[setting.group] if setting.has_effect else without_effect, setting)
+    return parser
+
+
+def _add_option(group: argparse._ArgumentGroup, setting: Setting) -> None:
+    text = argparse.SUPPRESS
+    if setting.name not in _FROM_PYTHON_ONLY:
+        default = _default(setting) if setting.has_effect else ""
+        text = (_with_options(setting.help) + default).replace("%", "%%")
+    if setting.kind == "boolean":
+        group.add_argument(option_name(setting), action=argparse.BooleanOptionalAction, help=text)
+    else:
+        action = "append" if setting.name == "listen" else "store"
+        group.add_argument(option_name(setting), action=action, metavar=_metavar(setting), help=text)
+
+
+def _metavar(setting: Setting) -> str:
+    if setting.kind == "integer" and setting.name not in _METAVARS:
+        return setting.unit.upper() if setting.unit in ("bytes", "seconds") else "NUMBER"
+    return _METAVARS.get(setting.name, setting.kind.upper())
+
+
+def _with_options(text: str) -> str:
+    """Write the settings that a text mentions as options."""
+
+    def as_option(word: re.Match[str]) -> str:
+        setting = _SETTING_BY_NAME.get(word[0])
+        return word[0] if setting is None else option_name(setting)
+
+    return re.sub(r"(?<![.\w])[a-z]+(?:_[a-z]+)+\b", as_option, text)
+
+
+def _default(setting: Setting) -> str:
+    """Write the default as a sentence, its value as the command line would have it; nothing where there is none."""
+    default = setting.default
+    if setting.kind == "boolean":
+        value = "on" if default else "off"
+    elif setting.kind == "octal":
+        value = f"{default:o}"
+    elif setting.kind == "list":
+        value = " ".join(default)
+    elif setting.unit.startswith(("bytes", "seconds")):
+        value = _quantity(default, setting.unit)
+    else:
+        value = str(default or "")
+    return f" Default: {value}." if value else ""
+
+
+def _quantity(number: int, unit: str) -> str:
+    for bits, binary_unit in _BINARY_UNITS:
+        if number >> bits << bits == number > 0:
+            return f"{number} {unit} ({number >> bits} {binary_unit})"
+    return f"{number} {unit.removesuffix('s') if number == 1 else unit}"

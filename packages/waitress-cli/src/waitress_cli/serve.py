@@ -1,0 +1,68 @@
+"""`serve`: from an application and its settings to a server that has ended.
+
+Thread: the caller's; it runs no application code (see `waitress_core`).
+"""
+
+import logging
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
+
+from waitress_core import create_server
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication
+
+PROFILE_LINES = 30
+
+
+def serve(
+    app: "WSGIApplication",
+    *,
+    _server: Callable[..., Any] = create_server,
+    _quiet: bool = False,
+    _profile: bool = False,
+    **settings: Any,
+) -> None:
+    """Serve the application until SIGTERM, SIGINT or Ctrl-C; the settings are those of `waitress_core.Adjustments`.
+
+    Gives the root logger a handler for standard error if it has none, and logs each address that is served.
+
+    Private: `_server` makes the server, `_quiet` leaves logging alone, `_profile` prints a profile at the end.
+
+    Raises:
+        ValueError: the settings, or an application that is None.
+        OSError: an address that cannot be had.
+    """
+    if not _quiet:
+        logging.basicConfig()
+    server = _server(app, **settings)
+    # From the first line of the log on a signal is heard; what `_server` gives need not have this.
+    with getattr(server, "ending_signals", nullcontext)():
+        if not _quiet:
+            server.print_listen("Serving on http://{}:{}")
+        if _profile:
+            profile("server.run()", {}, {"server": server}, (), False)
+        else:
+            server.run()
+
+
+def profile(
+    cmd: str, globals: dict[str, Any], locals: dict[str, Any], sort_order: tuple[str, ...], callers: bool
+) -> None:
+    """Run a statement under the profiler and print the most expensive calls, or with `callers` who made them.
+
+    Sorted by `sort_order`, keys of `pstats`; if it is empty, by cumulative time. Thread: the profile is that of the
+    calling thread; calls of the application are in other threads.
+    """
+    # Here, because nobody else needs them and they take longer to import than the command line does.
+    import cProfile
+    import pstats
+
+    profiler = cProfile.Profile()
+    try:
+        profiler.runctx(cmd, globals, locals)
+    finally:
+        stats = pstats.Stats(profiler).strip_dirs().sort_stats(*(sort_order or ("cumulative", "calls", "time")))
+        print_calls = stats.print_callers if callers else stats.print_stats
+        print_calls(PROFILE_LINES)

@@ -1,0 +1,25 @@
+"""What the tests of the command line share: small applications in files, and the command run to its end."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+APPLICATION = """\
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    keys = ("REQUEST_METHOD", "SCRIPT_NAME", "PATH_INFO", "SERVER_NAME", "wsgi.url_scheme")
+    return ["".join(f"{key}={environ[key]}\\n" for key in keys).encode()]
+"""
+
+
+def command() -> str:
+    """Give the path of the console script that belongs to this interpreter."""
+    found = shutil.which("waitress-serve", path=str(Path(sys.executable).parent))
+    assert found is not None, "waitress-serve is not installed beside this interpreter"
+    return found
+
+
+def run_command(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+    """Run the console script, which is to end by itself."""
+    return subprocess.run([command(), *arguments], cwd=cwd, capture_output=True, text=True, timeout=60)

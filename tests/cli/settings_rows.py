@@ -1,0 +1,68 @@
+"""Every setting once: as words of the command line, as a string, and what it then is."""
+
+import socket
+from typing import Any, NamedTuple
+
+from waitress_core import SETTINGS
+
+
+class Row(NamedTuple):
+    """`words` on the command line give the setting the string `text`, which Adjustments reads as `value`."""
+
+    name: str
+    words: list[str]
+    text: str
+    value: Any
+    beside: tuple[tuple[str, str], ...] = ()  # settings without which this one has no meaning
+
+
+_PROXY = ("trusted_proxy", "10.0.0.1")
+_BELIEVED = ("trusted_proxy_headers", "x-forwarded-for")
+
+ROWS = [
+    Row("host", ["--host=127.0.0.1"], "127.0.0.1", "127.0.0.1", (("port", "0"),)),
+    Row("port", ["--port", "8041"], "8041", 8041),
+    Row("listen", ["--listen=127.0.0.1:8041"], "127.0.0.1:8041", [("127.0.0.1", 8041)]),
+    Row("ipv4", ["--no-ipv4"], "false", False, (("listen", "*:0"),)),
+    Row("ipv6", ["--no-ipv6"], "false", False),
+    Row("unix_socket", ["--unix-socket=/tmp/it.sock"], "/tmp/it.sock", "/tmp/it.sock"),
+    Row("unix_socket_perms", ["--unix-socket-perms=660"], "660", 0o660),
+    Row("sockets", ["--sockets="], "", []),
+    Row("backlog", ["--backlog=16"], "16", 16),
+    Row("url_scheme", ["--url-scheme=https"], "https", "https"),
+    Row("url_prefix", ["--url-prefix=/shop/"], "/shop/", "/shop"),
+    Row("server_name", ["--server-name=shop.example"], "shop.example", "shop.example"),
+    Row("ident", ["--ident="], "", None),
+    Row("expose_tracebacks", ["--expose-tracebacks"], "true", True),
+    Row("threads", ["--threads=8"], "8", 8),
+    Row("trusted_proxy", ["--trusted-proxy=10.0.0.1"], "10.0.0.1", "10.0.0.1", (_BELIEVED,)),
+    Row("trusted_proxy_count", ["--trusted-proxy-count=2"], "2", 2, (_PROXY, _BELIEVED)),
+    Row(
+        "trusted_proxy_headers",
+        ["--trusted-proxy-headers", "x-forwarded-for X-Forwarded-Proto"],
+        "x-forwarded-for X-Forwarded-Proto",
+        {"x-forwarded-for", "x-forwarded-proto"},
+        (_PROXY,),
+    ),
+    Row("clear_untrusted_proxy_headers", ["--no-clear-untrusted-proxy-headers"], "false", False),
+    Row("log_untrusted_proxy_headers", ["--log-untrusted-proxy-headers"], "true", True),
+    Row("log_socket_errors", ["--no-log-socket-errors"], "false", False),
+    Row("asyncore_use_poll", ["--asyncore-use-poll"], "true", True),
+]
+# All others are numbers, without a word of their own to say about it.
+ROWS += [
+    Row(setting.name, [f"--{setting.name.replace('_', '-')}=77"], "77", 77)
+    for setting in SETTINGS
+    if setting.kind == "integer" and setting.name not in {row.name for row in ROWS}
+]
+
+
+def is_possible_here(row: Row) -> bool:
+    """Say whether this system has what the setting is about."""
+    return row.name != "ipv4" or socket.has_ipv6
+
+
+def what_it_is(row: Row, adjustments: Any) -> Any:
+    """Give the setting as Adjustments has read it, in the form of `Row.value`."""
+    value = getattr(adjustments, row.name)
+    return [address[3] for address in value] if row.name == "listen" else value

@@ -1,0 +1,136 @@
+"""From the name of an application to the application."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from waitress_cli.app_loader import CannotLoadError, load_application
+
+SHOP = """\
+class Site:
+    def __call__(self, environ, start_response): ...
+    def wsgi(self, environ, start_response): ...
+site = Site()
+def application(environ, start_response): ...
+def make(): return application
+def make_none(): return None
+def make_fault(): raise RuntimeError("no database\\nanywhere")
+number = 3
+class Lazy:
+    @property
+    def wsgi(self): raise KeyError("WSGI")
+lazy = Lazy()
+"""
+
+
+@pytest.fixture(autouse=True)
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Modules that can be imported for as long as the test runs."""
+    (tmp_path / "loaded_shop.py").write_text(SHOP, encoding="utf-8")
+    package = tmp_path / "loaded_package" / "deep"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").write_text("", encoding="utf-8")
+    (package / "__init__.py").write_text("", encoding="utf-8")
+    (package / "site.py").write_text(SHOP, encoding="utf-8")
+    (package / "lacks.py").write_text("import no_such_module\n", encoding="utf-8")
+    (tmp_path / "loaded_lacks.py").write_text("import no_such_module\n", encoding="utf-8")
+    (tmp_path / "loaded_raises.py").write_text("def f():\n    raise KeyError('HOME')\nf()\n", encoding="utf-8")
+    (tmp_path / "loaded_wrong.py").write_text("def (\n", encoding="utf-8")
+    (tmp_path / "loaded_quits.py").write_text("raise SystemExit(3)\n", encoding="utf-8")
+    before = set(sys.modules)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+@pytest.mark.promise("S17")
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("loaded_shop:application", "application"),
+        ("loaded_shop.application", "application"),
+        ("loaded_shop:site.wsgi", "Site.wsgi"),
+        ("loaded_shop.site.wsgi", "Site.wsgi"),
+        ("loaded_package.deep.site:application", "application"),
+        ("loaded_package.deep.site.application", "application"),
+        ("loaded_package.deep.site.site.wsgi", "Site.wsgi"),
+    ],
+)
+def test_a_name_is_a_module_and_attributes_with_or_without_a_colon(name: str, found: str) -> None:
+    assert load_application(name, calls=False).__qualname__ == found
+
+
+def test_with_calls_the_application_is_what_the_object_returns() -> None:
+    assert load_application("loaded_shop:make", calls=True).__qualname__ == "application"
+
+
+def test_an_object_with_a_call_method_is_an_application() -> None:
+    assert type(load_application("loaded_shop:site", calls=False)).__qualname__ == "Site"
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"),
+    [
+        ("loaded_nowhere:application", "No module named 'loaded_nowhere'"),
+        ("loaded_nowhere", "No module named 'loaded_nowhere'"),
+        ("loaded_package.nowhere:app", "No module named 'loaded_package.nowhere'"),
+        ("loaded_shop:nothing", "module 'loaded_shop' has no attribute 'nothing'"),
+        ("loaded_shop.nothing", "module 'loaded_shop' has no attribute 'nothing'"),
+        ("loaded_shop:number", "it is of type int, which cannot be called"),
+        ("loaded_shop", "it is a module; name the object in it, as in loaded_shop:application"),
+        ("loaded_shop:", "it is a module; name the object in it, as in loaded_shop:application"),
+        ("", "expected MODULE:OBJECT"),
+        (":", "expected MODULE:OBJECT"),
+        (":application", "expected MODULE:OBJECT"),
+        (".loaded_shop:application", "expected MODULE:OBJECT"),
+        ("loaded_shop:application.", "expected MODULE:OBJECT"),
+        ("loaded_shop:make()", "expected MODULE:OBJECT"),
+    ],
+)
+def test_what_is_not_there_is_told_in_one_line_without_a_traceback(name: str, cause: str) -> None:
+    with pytest.raises(CannotLoadError) as caught:
+        load_application(name, calls=False)
+    assert str(caught.value) == f"Cannot import WSGI application {name!r}: {cause}"
+    assert caught.value.details == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "cause", "first"),
+    [
+        ("loaded_lacks:app", "No module named 'no_such_module'", 'loaded_lacks.py", line 1'),
+        ("loaded_package.deep.lacks:app", "No module named 'no_such_module'", 'lacks.py", line 1'),
+        ("loaded_package.deep.lacks.app", "No module named 'no_such_module'", 'lacks.py", line 1'),
+        ("loaded_raises:app", "KeyError: 'HOME'", 'loaded_raises.py", line 3'),
+        ("loaded_wrong:app", "SyntaxError: invalid syntax (loaded_wrong.py, line 1)", 'loaded_wrong.py", line 1'),
+        ("loaded_shop:lazy.wsgi", "KeyError: 'WSGI'", 'loaded_shop.py", line 12'),
+    ],
+)
+def test_where_the_applications_own_code_raises_the_traceback_begins_there(name: str, cause: str, first: str) -> None:
+    with pytest.raises(CannotLoadError) as caught:
+        load_application(name, calls=False)
+    assert str(caught.value) == f"Cannot import WSGI application {name!r}: {cause}"
+    frames = [line for line in caught.value.details.splitlines() if line.startswith("  File ")]
+    assert first in frames[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "cause", "has_traceback"),
+    [
+        ("loaded_shop:make_none", "calling it gave None, which cannot be called", False),
+        ("loaded_shop:make_fault", "calling it raised RuntimeError: no database anywhere", True),
+        ("loaded_shop:number", "it is of type int, which cannot be called", False),
+    ],
+)
+def test_a_factory_that_gives_no_application_is_told_of(name: str, cause: str, has_traceback: bool) -> None:
+    with pytest.raises(CannotLoadError) as caught:
+        load_application(name, calls=True)
+    assert str(caught.value) == f"Cannot import WSGI application {name!r}: {cause}"
+    assert ("make_fault" in caught.value.details) == has_traceback
+
+
+def test_a_module_that_ends_the_process_does_so() -> None:
+    with pytest.raises(SystemExit, match="3"):
+        load_application("loaded_quits:app", calls=False)

@@ -1,0 +1,176 @@
+"""The command as a process."""
+
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.helpers import APPLICATION, command, run_command
+from tests.support.client import Client
+from tests.support.servers import Spawned, spawned
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Path:
+    """A folder that is not on the search path, with applications in it."""
+    (tmp_path / "shop.py").write_text(APPLICATION, encoding="utf-8")
+    package = tmp_path / "chain" / "shops"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").write_text("", encoding="utf-8")
+    (package / "__init__.py").write_text("", encoding="utf-8")
+    source = f"{APPLICATION}\n\nclass Site:\n    wsgi = staticmethod(application)\n"
+    (package / "first.py").write_text(source, encoding="utf-8")
+    return tmp_path
+
+
+def get(server: Spawned) -> str:
+    """Ask the next address that the server says it serves, from this machine."""
+    host, port = server.wait_for_address()
+    with Client(({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)) as client:
+        response = client.get("/tea")
+    assert response.status == 200
+    return response.body.decode()
+
+
+@pytest.mark.promise("S15", "S18")
+@pytest.mark.parametrize("where", ["--listen=*:0", "--port=0", "--listen=127.0.0.1:0"])
+def test_the_command_serves_a_module_of_the_current_folder(where: str, shop: Path) -> None:
+    with spawned([command(), where, "shop:application"], shop) as server:
+        assert "PATH_INFO=/tea\n" in get(server)
+        if where == "--listen=*:0" and socket.has_ipv6:
+            assert "PATH_INFO=/tea\n" in get(server)
+
+
+@pytest.mark.promise("S15", "S18")
+def test_the_module_of_the_same_name_does_so_too(shop: Path) -> None:
+    # -I: the interpreter itself puts no folder on the search path.
+    arguments = ["-I", "-m", "waitress", "--listen=127.0.0.1:0", "shop:application"]
+    with spawned([sys.executable, *arguments], shop) as server:
+        assert "PATH_INFO=/tea\n" in get(server)
+
+
+@pytest.mark.promise("S17")
+@pytest.mark.parametrize("name", ["chain.shops.first:Site.wsgi", "chain.shops.first.Site.wsgi"])
+def test_the_command_serves_an_attribute_deep_in_a_package(name: str, shop: Path) -> None:
+    with spawned([command(), "--listen=127.0.0.1:0", name], shop) as server:
+        assert "PATH_INFO=/tea\n" in get(server)
+
+
+@pytest.mark.promise("S16")
+def test_options_do_what_the_keywords_do(shop: Path) -> None:
+    options = ["--url-scheme=https", "--url-prefix=/tea", "--server-name=shop.example", "--ident=kettle"]
+    words = [command(), "shop:application", "--listen=127.0.0.1:0", *options]
+    with spawned(words, shop) as server, Client(server.wait_for_address()) as client:
+        response = client.get("/tea/green")
+    assert response.header("Server") == "kettle"
+    assert response.body.decode().splitlines() == [
+        "REQUEST_METHOD=GET",
+        "SCRIPT_NAME=/tea",
+        "PATH_INFO=/green",
+        "SERVER_NAME=shop.example",
+        "wsgi.url_scheme=https",
+    ]
+
+
+@pytest.mark.promise("S11", "S16")
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no unix sockets")
+@pytest.mark.parametrize(("options", "mode"), [([], 0o600), (["--unix-socket-perms=660"], 0o660)])
+def test_the_command_serves_on_a_unix_socket(options: list[str], mode: int, shop: Path) -> None:
+    # From its folder the path is short enough for any system.
+    with spawned([command(), "--unix-socket=it.sock", *options, "shop:application"], shop) as server:
+        server.wait_for_line("Serving on http://unix:it.sock$")
+        assert (shop / "it.sock").stat().st_mode & 0o777 == mode
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(shop)
+            with Client("it.sock") as client:
+                assert client.get().status == 200
+
+
+@pytest.mark.promise("S19")
+def test_an_import_error_in_the_application_names_its_cause_and_place(tmp_path: Path) -> None:
+    (tmp_path / "broken.py").write_text("import nowhere_to_be_found\n", encoding="utf-8")
+    done = run_command("broken:application", cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (1, "")
+    lines = done.stderr.splitlines()
+    assert (
+        lines[0] == "Error: Cannot import WSGI application 'broken:application': No module named 'nowhere_to_be_found'"
+    )
+    assert lines[1] == "Traceback (most recent call last):"
+    assert lines[2].endswith('broken.py", line 1, in <module>')
+    assert lines[-1] == "ModuleNotFoundError: No module named 'nowhere_to_be_found'"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "start"),
+    [
+        pytest.param([], "Error: Specify an application", id="no-application"),
+        pytest.param(["nowhere:app"], "Error: Cannot import WSGI application 'nowhere:app': No module", id="no-module"),
+        pytest.param(["--threads=x", "shop:application"], "Error: --threads='x': expected an integer", id="bad-value"),
+        pytest.param(
+            ["--listen=127.0.0.1:0", "--host=127.0.0.1", "shop:application"],
+            "Error: host or port may not be set if listen is set.",
+            id="contradiction",
+        ),
+        pytest.param(["--bogus"], "Error: unrecognized arguments: --bogus", id="unknown-option"),
+    ],
+)
+@pytest.mark.parametrize("program", ["waitress-serve", "python -m waitress"])
+def test_an_error_is_one_line_on_standard_error_and_exit_status_1(
+    program: str, arguments: list[str], start: str, shop: Path
+) -> None:
+    words = [command()] if program == "waitress-serve" else [sys.executable, "-m", "waitress"]
+    with spawned([*words, *arguments], shop) as server:
+        assert server.wait() == 1
+    assert (server.output, len(server.log)) == ([], 1)
+    assert server.log[0].startswith(start)
+
+
+def test_an_address_that_is_taken_is_named_with_the_cause(shop: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        done = run_command(f"--listen={address}", "shop:application", cwd=shop)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("Error: ")
+    assert f"Cannot listen on {address}: " in done.stderr
+
+
+@pytest.mark.promise("S88")
+def test_help_needs_no_application_and_knows_no_tls(tmp_path: Path) -> None:
+    done = run_command("--help", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--listen ADDRESS" in done.stdout
+    assert "ssl" not in done.stdout.lower()
+
+
+@pytest.mark.promise("S88")
+def test_a_tls_client_is_not_understood_and_does_no_harm(shop: Path) -> None:
+    client_hello = bytes.fromhex("16030100310100002d0303") + bytes(32) + bytes.fromhex("000002130101000002000000")
+    with spawned([command(), "--listen=127.0.0.1:0", "shop:application"], shop) as server:
+        address = server.wait_for_address()
+        with Client(address) as client:
+            client.send(client_hello + b"\r\n\r\n")
+            assert client.rest().startswith(b"HTTP/1.")
+        with Client(address) as client:
+            assert client.get().status == 200
+
+
+@pytest.mark.promise("S08")
+@pytest.mark.skipif(sys.platform == "win32", reason="no signal can be sent to one process")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize("when", ["at-the-first-line-of-the-log", "after-a-request"])
+def test_a_signal_ends_the_command_with_exit_status_0(when: str, number: signal.Signals, shop: Path) -> None:
+    if signal.getsignal(number) == signal.SIG_IGN:
+        pytest.skip("the signal is ignored here, and so it is by children")
+    with spawned([command(), "--listen=127.0.0.1:0", "shop:application"], shop) as server:
+        address = server.wait_for_address()
+        if when == "after-a-request":
+            with Client(address) as client:
+                assert client.get().status == 200
+        server.signal(number)
+        assert server.wait(10) == 0
+    assert not [line for line in server.log if "Traceback" in line]

@@ -1,0 +1,30 @@
+"""The README's example does what it says, and the reference page shows options that exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+from tests.cli.helpers import command
+from tests.support.client import Client
+from tests.support.servers import spawned
+from waitress_cli.options import parse
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_example_of_the_readme_serves(tmp_path: Path) -> None:
+    text = (ROOT / "packages" / "waitress-cli" / "README.md").read_text(encoding="utf-8")
+    (source,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (line,) = re.findall(r"^    (waitress-serve .*hello:.*)$", text, re.MULTILINE)
+    (tmp_path / "hello.py").write_text(source, encoding="utf-8")
+    arguments = shlex.split(line.replace(":8080", ":0"))
+    with spawned([command(), *arguments[1:]], tmp_path) as server, Client(server.wait_for_address()) as client:
+        assert client.get().body == b"Hello, world!\n"
+
+
+def test_every_option_of_the_reference_page_can_be_given() -> None:
+    text = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
+    examples = re.findall(r"`(--[^`]+)`", text)
+    assert len(examples) > 10
+    for example in examples:
+        assert parse(shlex.split(example)).applications in ([], ["MODULE:OBJECT"])

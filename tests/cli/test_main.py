@@ -1,0 +1,146 @@
+"""The command in this process: what it gives to `serve`, what it says, its exit status."""
+
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.helpers import APPLICATION
+from waitress_cli import main
+
+
+class Recorder:
+    """Stands in for `serve`; raises what it is told to."""
+
+    def __init__(self, fault: Exception | None = None) -> None:
+        self.fault = fault
+        self.calls: list[tuple[str, dict[str, Any]]] = []
+
+    def __call__(self, application: Any, **settings: Any) -> None:
+        self.calls.append((application.__qualname__, settings))
+        if self.fault is not None:
+            raise self.fault
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder, with an application in it; what the command changes in this process is put back."""
+    source = f"{APPLICATION}\n\ndef make():\n    return application\n"
+    (tmp_path / "main_shop.py").write_text(source, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    logger = logging.getLogger("waitress")
+    level = logger.level
+    logger.setLevel(logging.NOTSET)
+    yield tmp_path
+    logger.setLevel(level)
+    sys.modules.pop("main_shop", None)
+
+
+def test_the_application_is_served_with_the_settings_as_strings() -> None:
+    serve = Recorder()
+    assert main(["--listen=127.0.0.1:0", "--thr=2", "main_shop:application", "--no-ipv6"], serve) == 0
+    assert serve.calls == [("application", {"listen": "127.0.0.1:0", "threads": "2", "ipv6": "false"})]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--app=main_shop:application"], ["--call", "main_shop:make"], ["--call", "--app", "main_shop.make"]],
+    ids=" ".join,
+)
+def test_the_application_may_be_an_option_or_the_result_of_a_call(arguments: list[str]) -> None:
+    serve = Recorder()
+    assert main(arguments, serve) == 0
+    assert serve.calls == [("application", {})]
+
+
+def test_by_default_the_arguments_are_those_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["waitress-serve", "main_shop:application"])
+    serve = Recorder()
+    assert main(serve=serve) == 0
+    assert serve.calls == [("application", {})]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--help", "main_shop:application"], ["--hel", "--port=1"]])
+def test_help_goes_to_standard_output_and_nothing_is_served(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve = Recorder()
+    assert main(arguments, serve) == 0
+    written = capsys.readouterr()
+    assert written.out.startswith("Usage: waitress-serve [OPTIONS] MODULE:OBJECT\n")
+    assert written.err == ""
+    assert serve.calls == []
+
+
+SEE_HELP = " (waitress-serve --help lists the options)"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param([], "Specify an application, as in waitress-serve MODULE:OBJECT", id="no-application"),
+        pytest.param(["a:b", "c:d"], "Provide only one WSGI app, not a:b and c:d", id="two-applications"),
+        pytest.param(["--app=a:b", "c:d"], "Provide only one WSGI app, not a:b and c:d", id="app-and-a-word"),
+        pytest.param(["--bogus", "a:b"], f"unrecognized arguments: --bogus{SEE_HELP}", id="unknown-option"),
+        pytest.param(["-h"], f"unrecognized arguments: -h{SEE_HELP}", id="short-option"),
+        pytest.param(["a:b", "--port"], f"argument --port: expected one argument{SEE_HELP}", id="value-missing"),
+        pytest.param(
+            ["--threads=none", "no_such_module:app"],
+            "--threads='none': expected an integer value (invalid literal for int() with base 10: 'none')",
+            id="bad-value-is-seen-before-the-import",
+        ),
+        pytest.param(
+            ["no_such_module:app"],
+            "Cannot import WSGI application 'no_such_module:app': No module named 'no_such_module'",
+            id="no-such-module",
+        ),
+    ],
+)
+def test_an_error_is_one_line_and_exit_status_1(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    serve = Recorder()
+    assert main(arguments, serve) == 1
+    written = capsys.readouterr()
+    assert (written.out, written.err) == ("", f"Error: {message}\n")
+    assert serve.calls == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        (ValueError("host or port may not be set if listen is set."), "host or port may not be set if listen is set."),
+        (OSError(98, "Cannot listen on 0.0.0.0:80: taken"), "[Errno 98] Cannot listen on 0.0.0.0:80: taken"),
+    ],
+    ids=["settings", "binding"],
+)
+def test_what_keeps_the_server_from_beginning_is_one_line_too(
+    fault: Exception, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["main_shop:application"], Recorder(fault)) == 1
+    assert capsys.readouterr().err == f"Error: {message}\n"
+
+
+def test_any_other_fault_of_the_server_shows_its_traceback() -> None:
+    with pytest.raises(RuntimeError, match="can't start new thread"):
+        main(["main_shop:application"], Recorder(RuntimeError("can't start new thread")))
+
+
+@pytest.mark.promise("S18")
+def test_the_current_folder_comes_last_in_the_search_for_modules_and_only_once(folder: Path) -> None:
+    before = list(sys.path)
+    assert main(["main_shop:application"], Recorder()) == 0
+    assert main(["main_shop:application"], Recorder()) == 0
+    assert sys.path == [*before, str(folder.resolve())]
+
+
+@pytest.mark.parametrize(("before", "after"), [(logging.NOTSET, logging.INFO), (logging.ERROR, logging.ERROR)])
+def test_the_logger_shows_that_it_serves_unless_somebody_has_set_its_level(before: int, after: int) -> None:
+    logger = logging.getLogger("waitress")
+    logger.setLevel(before)
+    main(["main_shop:application"], Recorder())
+    assert logger.level == after

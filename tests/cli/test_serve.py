@@ -1,0 +1,105 @@
+"""`serve` and `profile`, without a network."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from waitress_cli import profile, serve
+
+
+class Server:
+    """Stands in for a server."""
+
+    def __init__(self, application: Any, **settings: Any) -> None:
+        self.done: list[Any] = [(application, settings)]
+
+    def print_listen(self, text: str) -> None:
+        self.done.append(text)
+
+    def run(self) -> None:
+        self.done.append("run")
+
+
+class Factory:
+    """Makes a server and remembers it."""
+
+    def __call__(self, application: Any, **settings: Any) -> Server:
+        self.server = Server(application, **settings)
+        return self.server
+
+
+def application(environ: Any, start_response: Any) -> list[bytes]:
+    return []
+
+
+@pytest.fixture(autouse=True)
+def set_ups(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The calls of `logging.basicConfig`, which does nothing meanwhile."""
+    calls: list[object] = []
+    monkeypatch.setattr(logging, "basicConfig", lambda **options: calls.append(options))
+    return calls
+
+
+def test_serve_sets_logging_up_and_logs_the_addresses_and_runs(set_ups: list[object]) -> None:
+    make = Factory()
+    serve(application, _server=make, port="8041")
+    assert make.server.done == [(application, {"port": "8041"}), "Serving on http://{}:{}", "run"]
+    assert set_ups == [{}]
+
+
+def test_quiet_leaves_logging_alone(set_ups: list[object]) -> None:
+    make = Factory()
+    serve(application, _server=make, _quiet=True)
+    assert make.server.done == [(application, {}), "run"]
+    assert set_ups == []
+
+
+def test_signals_are_heard_from_the_first_line_of_the_log_to_the_end() -> None:
+    class Heedful(Server):
+        @contextmanager
+        def ending_signals(self) -> Iterator[None]:
+            self.done.append("signals on")
+            yield
+            self.done.append("signals off")
+
+    servers: list[Heedful] = []
+
+    def make(application: Any, **settings: Any) -> Heedful:
+        servers.append(Heedful(application, **settings))
+        return servers[0]
+
+    serve(application, _server=make)
+    assert servers[0].done[1:] == ["signals on", "Serving on http://{}:{}", "run", "signals off"]
+
+
+def test_serve_without_an_application_is_refused() -> None:
+    with pytest.raises(ValueError, match="You forgot to return a WSGI app"):
+        serve(None)  # type: ignore[arg-type]  # the mistake in question
+
+
+@pytest.mark.promise("S75")
+def test_with_profile_the_statistics_are_printed_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    make = Factory()
+    serve(application, _server=make, _profile=True)
+    assert make.server.done[-1] == "run"
+    printed = capsys.readouterr().out
+    assert "Ordered by: cumulative time" in printed
+    assert "(run)" in printed
+
+
+def test_profile_sorts_as_it_is_told_and_shows_callers(capsys: pytest.CaptureFixture[str]) -> None:
+    done: list[list[int]] = []
+    profile("done.append(sorted([2, 1]))", {}, {"done": done}, ("ncalls",), True)
+    printed = capsys.readouterr().out
+    assert done == [[1, 2]]
+    assert "Ordered by: call count" in printed
+    assert "was called by" in printed
+
+
+def test_profile_prints_although_the_statement_raises(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ZeroDivisionError):
+        profile("1 / 0", {}, {}, (), False)
+    assert "Ordered by" in capsys.readouterr().out
