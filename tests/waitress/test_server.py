@@ -1,0 +1,180 @@
+"""The servers by their old names and constructors."""
+
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import waitress
+import waitress_core
+from tests.support.client import Client
+from waitress.adjustments import Adjustments
+from waitress.server import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, WSGIServer, create_server
+
+TWO = "127.0.0.1:0 127.0.0.1:0"
+unix = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no unix sockets")
+
+
+def application(environ: Any, start_response: Any) -> list[bytes]:
+    start_response("200 OK", [])
+    return [environ["SERVER_PORT"].encode()]
+
+
+@contextmanager
+def running(server: Any) -> Iterator[None]:
+    """Run a server that was made already."""
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    try:
+        yield
+    finally:
+        server.close()
+        thread.join(20)
+    assert not thread.is_alive()
+
+
+def answer(address: tuple[str, int] | str) -> bytes:
+    with Client(address) as client:
+        return client.get().body
+
+
+def bound_socket() -> socket.socket:
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    return sock
+
+
+@pytest.mark.promise("S72")
+@pytest.mark.parametrize("make", [waitress.create_server, create_server, TcpWSGIServer])
+def test_an_application_that_is_none_is_refused_at_once(make: Callable[..., Any]) -> None:
+    with pytest.raises(ValueError, match='The "app" passed to ``create_server`` was ``None``'):
+        make(None, listen="127.0.0.1:0")
+
+
+@pytest.mark.promise("S73")
+def test_wsgi_server_is_tcp_wsgi_server() -> None:
+    assert WSGIServer is TcpWSGIServer
+    assert issubclass(WSGIServer, BaseWSGIServer)
+
+
+@pytest.mark.promise("S73")
+@pytest.mark.parametrize("kind", [WSGIServer, BaseWSGIServer])
+def test_the_old_constructor_takes_host_and_port(kind: type[BaseWSGIServer]) -> None:
+    server = kind(application, host="127.0.0.1", port=0)
+    listener = server._listeners[0]
+    with running(server):
+        assert answer(("127.0.0.1", int(listener.port))) == listener.port.encode()
+
+
+def test_create_server_is_the_same_by_both_names() -> None:
+    assert waitress.create_server is create_server
+
+
+@pytest.mark.parametrize(("listen", "kind"), [("127.0.0.1:0", TcpWSGIServer), (TWO, MultiSocketServer)])
+def test_create_server_gives_the_kind_for_the_number_of_sockets(listen: str, kind: type) -> None:
+    with closing(create_server(application, listen=listen)) as server:
+        assert type(server) is kind
+        assert isinstance(server, waitress_core.BaseWSGIServer)
+        assert isinstance(server.adj, Adjustments)
+
+
+def test_a_server_on_several_sockets_answers_on_each() -> None:
+    server = create_server(application, listen=TWO)
+    assert isinstance(server, MultiSocketServer)
+    with running(server):
+        for host, port in server.effective_listen:
+            assert answer((host, int(port))) == port.encode()
+
+
+@unix
+def test_create_server_gives_a_unix_server_for_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a short path: the system has a limit
+    server = create_server(application, unix_socket="it.sock")
+    assert type(server).__name__ == "UnixWSGIServer"
+    assert isinstance(server, BaseWSGIServer)
+    with running(server):
+        assert answer("it.sock") == b"80"
+
+
+@pytest.mark.parametrize("make", [TcpWSGIServer, create_server])
+def test_it_listens_on_a_bound_socket_that_is_given_and_leaves_it_open(make: Callable[..., Any]) -> None:
+    with bound_socket() as sock:
+        server = make(application, _sock=sock, listen="127.0.0.1:0")
+        with running(server):
+            assert server.effective_port == str(sock.getsockname()[1])
+            assert answer(sock.getsockname()) == server.effective_port.encode()
+        assert sock.fileno() >= 0
+
+
+def test_a_given_socket_without_an_address_is_bound() -> None:
+    with socket.socket() as sock:
+        server = TcpWSGIServer(application, _sock=sock, listen="127.0.0.1:0")
+        with running(server):
+            assert answer(sock.getsockname()) == str(sock.getsockname()[1]).encode()
+
+
+def test_the_address_may_be_one_entry_of_the_settings() -> None:
+    adj = Adjustments(listen=TWO)
+    with closing(TcpWSGIServer(application, adj=adj, sockinfo=tuple(adj.listen[1]))) as server:
+        assert server.adj is adj
+        assert server.effective_host == "127.0.0.1"
+
+
+def test_the_map_of_the_caller_gets_the_listener() -> None:
+    own: dict[int, Any] = {}
+    with closing(create_server(application, own, listen="127.0.0.1:0")) as server:
+        assert isinstance(server, TcpWSGIServer)
+        assert list(own) == [server.fileno()]
+    assert own == {}
+
+
+class Sink:
+    """A dispatcher that notes and runs what it is given, in the thread that gives it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add_task(self, task: waitress_core.Task) -> None:
+        self.count += 1
+        task.service()
+
+
+@pytest.mark.parametrize("keyword", ["_dispatcher", "dispatcher"])
+def test_a_dispatcher_of_the_caller_gets_the_requests(keyword: str) -> None:
+    sink = Sink()
+    make: Callable[..., Any] = create_server if keyword == "_dispatcher" else TcpWSGIServer
+    server = make(application, listen="127.0.0.1:0", **{keyword: sink})
+    assert server.task_dispatcher is sink
+    with running(server):
+        assert answer(("127.0.0.1", int(server.effective_port))) == server.effective_port.encode()
+    assert sink.count == 1
+
+
+def test_a_subclass_that_overrides_run_is_run() -> None:
+    class Stoppable(WSGIServer):
+        has_run = False
+
+        def run(self) -> None:
+            self.has_run = True
+            super().run()
+
+    server = Stoppable(application, host="127.0.0.1", port="0")
+    with running(server):
+        assert answer(("127.0.0.1", int(server.effective_port)))
+    assert server.has_run
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows binds no address twice in this way")
+def test_an_address_that_is_taken_leaves_nothing_open() -> None:
+    with bound_socket() as taken:
+        taken.listen()
+        port = taken.getsockname()[1]
+        own: dict[int, Any] = {}
+        with pytest.raises(OSError, match=f"Cannot listen on 127.0.0.1:{port}"):
+            create_server(application, own, listen=f"127.0.0.1:0 127.0.0.1:{port}")
+        assert own == {}
