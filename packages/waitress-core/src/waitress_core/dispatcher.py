@@ -252,16 +252,18 @@ class Dispatcher:
 
     def _spare(self) -> None:
         """The spare: with the lead it turns and hands over, until an application thread should have the lead."""
-        ready = self.ready
         while self._spare_queue.get() is not _Word.STOP:
-            while not self.has_lead_ended:
-                while ready:
-                    if self._mean_seconds < FAST and _now() >= self._hold_until and self._give_lead():
-                        break
-                    self._hand_over(ready.popleft())
-                if ready:
-                    break  # the lead has been given, with what is ready
+            while not self.has_lead_ended and not self._hand_over_ready():
                 self._turn(IDLE_WAIT)
+
+    def _hand_over_ready(self) -> bool:
+        """Hand over what is ready; true when the lead has been given away, and with it what is still ready."""
+        ready = self.ready
+        while ready:
+            if self._mean_seconds < FAST and _now() >= self._hold_until and self._give_lead():
+                return True  # `ready` is another thread's from now on: not even to be looked at
+            self._hand_over(ready.popleft())
+        return False
 
     def _give_lead(self) -> bool:
         """Give the lead to a free application thread; false when there is none.

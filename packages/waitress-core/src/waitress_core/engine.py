@@ -20,7 +20,7 @@ from .task import Site, WSGITask
 
 logger = logging.getLogger("waitress")
 
-THREADS_SECONDS = 0.5  # for threads that run no application to end
+THREADS_SECONDS = 2.0  # for threads that run no application to end, on a machine under load
 
 
 class Engine:

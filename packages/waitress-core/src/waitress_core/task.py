@@ -64,8 +64,6 @@ class WSGITask:
     def service(self) -> None:
         """Run the application and send its response. Raises nothing: whatever happens is logged."""
         try:
-            if self._connection.wants_close:
-                self._response.persists = False
             self._run()
         except ClientGone:
             self._log_gone()
@@ -137,13 +135,19 @@ class WSGITask:
             return
         if not response.is_started:
             raise RuntimeError("start_response was not called before body written")
-        head = response.begin()
+        head = self._begin()
         framed = response.frame(data)
         if len(framed) < JOIN_BYTES:
             send(head + framed)
         else:
             send(head)
             send(framed)
+
+    def _begin(self) -> bytes:
+        """Give the response head; the server's state of this moment decides whether the connection persists."""
+        if self._connection.wants_close:
+            self._response.persists = False
+        return self._response.begin()
 
     def _send_body(self, body: Iterable[bytes]) -> None:
         response = self._response
@@ -169,7 +173,7 @@ class WSGITask:
         else:
             if response.content_length is None and response.has_body:
                 response.content_length = 0
-            end = response.begin() + response.end()
+            end = self._begin() + response.end()
         if end:
             self._connection.sender.send(end)
         if response.surplus or response.remaining:
@@ -208,7 +212,7 @@ class WSGITask:
             self._send_body(file)
             return False
         response.content_length = size
-        connection.sender.send(response.begin())
+        connection.sender.send(self._begin())
         if not response.has_body:
             response.surplus = size
             self._log_lie()
