@@ -40,7 +40,9 @@ from waitress_parser.fields import parse_fields, parse_trailers, read_known_fiel
         pytest.param(b"A: b\r\n \t  c\r\n", [("a", "b c")], id="fold-of-many-blanks-is-one-space"),
         pytest.param(b"A: b\r\n  c\r\n\td\r\nE: f\r\n", [("a", "b c d"), ("e", "f")], id="two-folds"),
         pytest.param(b"A:\r\n b\r\n", [("a", "b")], id="fold-before-the-value"),
+        pytest.param(b"A: b \t\r\n c \r\n d\r\n", [("a", "b c d")], id="blanks-before-a-fold-belong-to-it"),
         pytest.param(b"A: b\r\n \r\n", [("a", "b")], id="fold-of-blanks-only"),
+        pytest.param(b"A: b\r\n \r\n\tc\r\n", [("a", "b  c")], id="two-folds-are-two-spaces"),
         pytest.param(b"A: b\r\n C: d\r\n", [("a", "b C: d")], id="fold-that-looks-like-a-field"),
     ],
 )

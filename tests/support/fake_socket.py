@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
+DESCRIPTOR = 1_000_077  # no system has it open
+
 Answer = object | BaseException | Callable[..., Any]
 
 
@@ -17,7 +19,7 @@ class FakeSocket:
     family = socket.AF_INET
     type = socket.SOCK_STREAM
 
-    def __init__(self, descriptor: int = 77, **script: list[Answer]) -> None:
+    def __init__(self, descriptor: int = DESCRIPTOR, **script: list[Answer]) -> None:
         self.descriptor = descriptor
         self.script = {name: deque(answers) for name, answers in script.items()}
         self.calls: list[tuple[Any, ...]] = []

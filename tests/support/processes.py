@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -67,12 +68,14 @@ def open_descriptors(process_id: int | str = "self") -> int:
 
 def resident_bytes(process_id: int) -> int:
     """Give the memory of a process that is in use."""
+    assert sys.platform == "linux"
     pages = int(Path(f"/proc/{process_id}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def cpu_seconds(process_id: int) -> float:
     """Give the CPU time that all threads of a process have used, to a hundredth of a second or so."""
+    assert sys.platform == "linux"
     fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

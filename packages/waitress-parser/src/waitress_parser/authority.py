@@ -11,8 +11,8 @@ Choices where the RFCs leave one:
 - `host:` with an empty port is accepted, as the grammar has it; a port has at most five digits and is at most 65535.
 - Userinfo is refused (RFC 9110 section 4.2.4), and so are IPvFuture and IPv6 zone identifiers, which name nothing here.
 
-Pure but for one bounded memory of values that were found valid, because a server sees the same few all the time. A
-wrong guess costs a match; it is never cleared, so that no client can make it useful only to himself.
+Pure but for one bounded memory of values that were found valid, because a server sees the same few all the time. Full
+it is full, and never cleared: who fills it with inventions makes others pay one match of a regex, and no more.
 """
 
 from __future__ import annotations

@@ -2,8 +2,7 @@
 
 Two ways with one result. `read_whole_head` takes a head that is complete when it is first looked at, as nearly all are:
 a few calls in C over the whole block show that its structure is clean and its limits are kept. `HeadScanner` takes what
-comes in pieces or looks odd, and finds the fault that shows first. Both end in the same reading
-of the lines.
+comes in pieces or looks odd, and finds the fault that shows first. Both end in `_read_lines`.
 
 The order of checks is part of the behaviour, as it decides which fault of several is answered:
 
@@ -63,8 +62,9 @@ class HeadScanner:
         self._limits = limits
         self._line = LineScanner(Part.REQUEST_LINE)
         self._line_bytes = 0
-        self._section: SectionScanner | None = None  # from the end of the request line on
-        self.method = ""  # for errors, like _section
+        # From the end of the request line on
+        self._section: SectionScanner | None = None
+        self.method = ""
 
     def advance(self, data: bytes | bytearray, start: int) -> int:
         """Return the index of the CRLFCRLF that ends the head which begins at `start`, or NOT_YET.
@@ -100,7 +100,7 @@ def _read_lines(lines: list[str], max_body_bytes: int) -> RequestHead | None:
     try:
         section = read_known_fields(lines)
         if section is None:
-            if "" in lines:  # no known field, so the quick way needs not look for it
+            if "" in lines:  # asked only here: no known field is empty, so the quick way cannot have passed over it
                 return None
             section = parse_fields(lines)
         fields, values = section

@@ -40,7 +40,6 @@ from .grammar import CR, CRLF, HEAD_END, LINE_OCTETS
 _FAULT = re.compile(rb"[\x00-\x08\x0B\x0C\x0E-\x1F\x7F]|\r(?!\n)|(?<!\r)\n")
 _FIELD_START = re.compile(rb"\r\n[^\t\r ]")  # neither a continuation line nor the empty line
 
-
 NOT_YET: Final = -1
 TOO_LONG: Final = -2
 

@@ -6,7 +6,7 @@ machine has one step for each of them and one for failure:
     HEAD ---no body---------> END ----> HEAD
     HEAD ---Content-Length--> FIXED_BODY --all octets--> END
     HEAD ---chunked---------> CHUNKED_BODY --last chunk, trailers--> HEAD      (body.py gives out the end itself)
-    any but END --fault--> FAILED
+    HEAD, FIXED_BODY, CHUNKED_BODY --fault--> FAILED
 
 `MOVES` is the same as a table; the tests hold the machine to it. What the octets of each part mean is said elsewhere:
 head.py, body.py.
