@@ -109,7 +109,7 @@ class SocketTransport:
     def _send_read(self, file: ReadOnlyFileBuffer, size: int) -> int:
         try:
             data = file.peek(min(size, READ_BYTES))
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, ValueError) as error:  # ValueError: the application has closed it
             raise FileFailed(str(error)) from error
         sent = self.send(data)
         file.skip(sent)
