@@ -33,7 +33,7 @@ CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class ConnectionServices:
-    """What the connections of a server share. All but `wants_close` is set once, before the first connection."""
+    """What the connections of a server share. Set once, before the first connection, but for the flags."""
 
     def __init__(
         self,
@@ -50,8 +50,9 @@ class ConnectionServices:
         self.forget: Callable[[Connection], None] = _nothing  # a connection has ended; set by the roster
         self.limits = Limits(max_head_bytes=adj.max_request_header_size, max_body_bytes=adj.max_request_body_size)
         self.sender = SenderServices(adj, reactor.attend, yield_lead, submit)
-        # Whether responses are to end their connections. Written by the holder of the lead, read by tasks.
-        self.wants_close = False
+        # Written by the holder of the lead, read by tasks: responses say that their connections end
+        self.is_draining = False  # the server is ending
+        self.is_full = False  # there is no room for another connection
         # The holder of the lead only
         self.read_buffer = memoryview(bytearray(BODY_READ_BYTES))  # used within one call
         self.idle = DeadlineQueue(adj.channel_timeout, Connection.close)
@@ -129,7 +130,7 @@ class Connection:
     @property
     def wants_close(self) -> bool:
         """Whether the response should say that the connection ends after it."""
-        return self._services.wants_close
+        return self._services.is_draining or self._services.is_full
 
     def finish(self, ending: Ending) -> None:
         """End the task: nothing of it touches this connection any more."""
@@ -369,7 +370,7 @@ class Connection:
             self.close()
         elif has_input:
             self._go_on()
-        elif self._is_input_ended or services.wants_close:
+        elif self._is_input_ended or services.is_draining:
             self.close()
         else:
             self.phase = Phase.IDLE
@@ -387,7 +388,7 @@ class Connection:
             return
         if self._is_input_ended and self.phase in (Phase.IDLE, Phase.HEAD, Phase.BODY):
             self._end_input()
-        elif self.phase is Phase.IDLE and services.wants_close:
+        elif self.phase is Phase.IDLE and services.is_draining:
             self.close()  # only an empty line had been read ahead
         elif not self._is_input_ended:
             services.reactor.watch(self, self.interest | READ)

@@ -40,6 +40,7 @@ class Outbox:
         "_moved_at",
         "_overflow",
         "_segments",
+        "_waited_from_bytes",
         "_waited_looks",
         "is_aborted",
         "is_waited_for",
@@ -65,6 +66,7 @@ class Outbox:
         self._moved_at: float | None = None  # when a look last found that the client had taken some
         self._looked_bytes = 0  # what it had taken then
         self._waited_looks = 0  # how often a look found a worker waiting
+        self._waited_from_bytes = 0  # what had been sent at the first of them
 
     # --- the worker (while no task runs, the holder of the lead in its place)
 
@@ -160,8 +162,11 @@ class Outbox:
             self._moved_at = now
             self._looked_bytes = self.sent_bytes
         if self.is_waited_for:
+            if not self._waited_looks:
+                self._waited_from_bytes = self.sent_bytes  # what the system's own buffer took before is no merit
             self._waited_looks += 1
-        return now - self._moved_at >= still_seconds or self._waited_looks > wait_seconds + self.sent_bytes / rate
+        taken = self.sent_bytes - self._waited_from_bytes
+        return now - self._moved_at >= still_seconds or self._waited_looks > wait_seconds + taken / rate
 
     def abort(self) -> list[ReadOnlyFileBuffer]:
         """Give up: drop what is pending, end the worker's wait. Gives the files, which an application closes."""

@@ -38,7 +38,6 @@ class Roster:
         self._is_paused = False
         self._is_exhausted = False  # of descriptors, and the log has told
         self._is_crowded = False  # at the limit, and the log has told
-        self._is_draining = False
         self.on_emptied: Callable[[], None] | None = None  # called when the last connection has ended
         services.forget = self.forget
 
@@ -90,13 +89,13 @@ class Roster:
             logger.exception("Socket error")
             connection.close()
             return
-        services.wants_close = self._is_draining or not self.has_room()
+        services.is_full = not self.has_room()
 
     def forget(self, connection: Connection) -> None:
         """A connection has ended; its descriptor may be another's at once."""
         self.connections.pop(connection.descriptor, None)
         self._reactor.handlers.pop(connection.descriptor, None)
-        self._services.wants_close = self._is_draining or not self.has_room()
+        self._services.is_full = not self.has_room()
         if self._is_paused:
             self._resume()
         if self.on_emptied is not None and not self.connections:
@@ -111,7 +110,7 @@ class Roster:
         if self._is_crowded and len(self.connections) < self._limit * RELIEF:
             self._is_crowded = False
             logger.info("total open connections dropped below the connection limit, listening again")
-        while self._is_draining and self._close_longest_idle():
+        while self._services.is_draining and self._close_longest_idle():
             pass
 
     def drain(self) -> None:
@@ -128,7 +127,7 @@ class Roster:
     def stop_listening(self) -> None:
         """Accept no more, and let no connection persist, for good."""
         self._is_paused = False
-        self._is_draining = self._services.wants_close = True
+        self._services.is_draining = True
         for listener in self._listeners:
             self._reactor.watch(listener, 0)
             self._reactor.handlers.pop(listener.descriptor, None)
