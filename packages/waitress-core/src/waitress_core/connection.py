@@ -114,7 +114,7 @@ class Connection:
         # Written by the holder of the lead, read by the worker: only ever from false to true
         self._is_input_ended = False
         self.is_gone = False
-        # The worker only while a task runs, else the holder of the lead; handed over by the lock of Reactor.attend
+        # The worker sets both, the flag last, as its last act; from then on they are the reactor's until the next task
         self._ending = Ending.PERSIST
         self._is_task_done = False
 
@@ -162,8 +162,10 @@ class Connection:
 
     def on_attention(self) -> None:
         """The task has output for the reactor to send, or has ended, or both."""
-        is_task_done, self._is_task_done = self._is_task_done, False
+        is_task_done = self._is_task_done
         if is_task_done:
+            # Taken back only when it was seen: a worker may set it between an earlier attention of its and this line.
+            self._is_task_done = False
             self.phase = Phase.FLUSH
         if self.is_gone:
             self.sender.abort()
@@ -390,7 +392,10 @@ class Connection:
             self._end_input()
         elif self.phase is Phase.IDLE and services.is_draining:
             self.close()  # only an empty line had been read ahead
-        elif not self._is_input_ended:
+        elif not self._is_input_ended and (
+            self.phase not in (Phase.TASK, Phase.FLUSH) or self._parser.held_bytes < services.adj.recv_bytes
+        ):
+            # Not where enough is read ahead already: a client may pipeline without end.
             services.reactor.watch(self, self.interest | READ)
 
     def _linger(self) -> None:

@@ -262,7 +262,12 @@ class Dispatcher:
         while ready:
             if self._mean_seconds < FAST and _now() >= self._hold_until and self._give_lead():
                 return True  # `ready` is another thread's from now on: not even to be looked at
-            self._hand_over(ready.popleft())
+            task = ready.popleft()
+            try:
+                self._hand_over(task)
+            except Exception:  # of a dispatcher that is not ours; no fault may lose the lead
+                logger.exception("Exception when adding %r", task)
+                task.cancel()
         return False
 
     def _give_lead(self) -> bool:

@@ -5,9 +5,7 @@ state (`lifecycle`) is made by the holder of the lead, in `_step`; `run` only wa
 """
 
 import logging
-import os
 import threading
-import weakref
 
 from .connection import Connection, ConnectionServices
 from .dispatcher import Dispatcher
@@ -65,7 +63,6 @@ class Engine:
 
     def run(self) -> None:
         """Serve until the end. Runs no application code and, once there is a lead, no I/O in the calling thread."""
-        _running.add(self)
         try:
             self.roster.begin()
             self.state = State.SERVING
@@ -95,7 +92,6 @@ class Engine:
         self.roster.close_all(but_running=False)
         self._reactor.close()
         self.state = State.CLOSED
-        _running.discard(self)
 
     # --- the holder of the lead
 
@@ -146,16 +142,3 @@ class Engine:
         self.roster.abandon_after_fork()
         self.state = State.CLOSED
         self._lead_ended.set()
-
-
-_running: "weakref.WeakSet[Engine]" = weakref.WeakSet()
-
-
-def _abandon_all_after_fork() -> None:
-    for engine in list(_running):
-        engine.abandon_after_fork()
-    _running.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_abandon_all_after_fork)

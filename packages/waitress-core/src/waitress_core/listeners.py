@@ -8,7 +8,6 @@ Thread: opening, any; accepting, the holder of the lead.
 
 import contextlib
 import errno
-import logging
 import os
 import socket
 import stat
@@ -22,11 +21,8 @@ from .environ import EnvironMaker
 from .poller import READ
 from .reactor import Reactor
 
-logger = logging.getLogger("waitress")
-
 ACCEPT_BURST = 64  # connections accepted in one turn, so that accepting does not hold up those that are there
-# The process or the system can open no more, for now.
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_CLIENT_LEFT = frozenset({errno.ECONNABORTED, errno.EPROTO})  # between its arrival and now
 
 
 @contextlib.contextmanager
@@ -98,7 +94,7 @@ class Gate(Protocol):
         """Close a connection that can be spared; false when there is none, and accepting has been paused."""
 
     def pause_accepting(self, cause: OSError) -> None:
-        """Stop accepting for a while: the system can open no more sockets."""
+        """Stop accepting for a while: the next attempt would fail too."""
 
     def admit(self, accepted: socket.socket, peer: Any, listener: "Listener") -> None:
         """Take a connection on."""
@@ -116,7 +112,6 @@ class Listener:
         self.descriptor = sock.fileno()
         self.interest = 0
         self.owns_socket = owns_socket
-        self._logs_errors = adj.log_socket_errors
         self.is_unix = sock.family == AF_UNIX
         self._path_identity: tuple[int, int] | None = None
         name = sock.getsockname()
@@ -166,13 +161,11 @@ class Listener:
         except BlockingIOError:
             return False
         except OSError as error:
-            if error.errno in _EXHAUSTED:
-                gate.pause_accepting(error)
-                return False
-            # The client has left between its arrival and now, or a system says so by another name.
-            if self._logs_errors and error.errno != errno.ECONNABORTED:
-                logger.warning("server accept() threw an exception", exc_info=True)
-            return True
+            if error.errno in _CLIENT_LEFT:
+                return True
+            # Out of descriptors or memory, or the socket's owner has ended it: trying again at once would spin.
+            gate.pause_accepting(error)
+            return False
         gate.admit(accepted, peer, self)
         return True
 

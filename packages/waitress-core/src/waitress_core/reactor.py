@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
 from .deadlines import DeadlineQueue
@@ -105,7 +106,9 @@ class Reactor:
         elif interest:
             self.poller.modify(handler.descriptor, interest)
         else:
-            self.poller.unregister(handler.descriptor)
+            # The owner of a given socket may have closed it, and epoll has forgotten it then.
+            with suppress(OSError, ValueError, KeyError):
+                self.poller.unregister(handler.descriptor)
         handler.interest = interest
 
     def turn(self, timeout: float) -> None:

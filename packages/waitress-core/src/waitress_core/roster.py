@@ -36,7 +36,7 @@ class Roster:
             # The poller takes no more; one descriptor is the wake-up's.
             self._limit = min(self._limit, self._reactor.poller.limit - len(listeners) - 1)
         self._is_paused = False
-        self._is_exhausted = False  # of descriptors, and the log has told
+        self._is_failing = False  # accepting, and the log has told
         self._is_crowded = False  # at the limit, and the log has told
         self.on_emptied: Callable[[], None] | None = None  # called when the last connection has ended
         services.forget = self.forget
@@ -61,13 +61,13 @@ class Roster:
         return False
 
     def pause_accepting(self, cause: OSError) -> None:
-        if not self._is_exhausted:
-            self._is_exhausted = True
-            logger.error("no more connections can be accepted for now: %s", cause)
+        if not self._is_failing:
+            self._is_failing = True
+            logger.warning("server accept() threw an exception", exc_info=cause)
         self._pause()
 
     def admit(self, accepted: socket.socket, peer: Any, listener: Listener) -> None:
-        self._is_exhausted = False
+        self._is_failing = False
         services = self._services
         try:
             if not listener.is_unix:

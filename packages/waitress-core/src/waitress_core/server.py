@@ -4,8 +4,10 @@ A server is bound and listens from its construction; it serves while `run` runs.
 """
 
 import logging
+import os
 import socket
 import threading
+import weakref
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -92,6 +94,7 @@ class BaseWSGIServer:
         if not self._has_run.acquire(blocking=False):
             raise RuntimeError("this server runs or has run: create_server makes another one")
         self._runner = threading.current_thread()
+        _running.add(self)
         try:
             if State.CLOSING in self._wishes:
                 raise RuntimeError("this server has been closed: create_server makes another one")
@@ -100,6 +103,7 @@ class BaseWSGIServer:
                 self._engine = Engine(self, self._listeners, self._map, self._dispatcher, self._wishes)
                 self._engine.run()
         finally:
+            _running.discard(self)
             self._close_listeners()
             self._ended.set()
 
@@ -131,6 +135,13 @@ class BaseWSGIServer:
         elif threading.current_thread() not in (self._runner, *self._dispatcher.threads):
             self._ended.wait()
 
+    def _abandon_after_fork(self) -> None:
+        """In a forked child: let go of what is the parent's. The server has ended here, and never waits."""
+        if self._engine is not None:
+            self._engine.abandon_after_fork()
+        self._ended = threading.Event()  # a new one: a thread that the child has not may have held the old one's lock
+        self._ended.set()
+
     def _close_listeners(self) -> None:
         for listener in self._listeners:
             self._map.pop(listener.descriptor, None)
@@ -144,6 +155,19 @@ class BaseWSGIServer:
         """Log one line for each listener: `format_str` takes host and port, as in `http://{}:{}`."""
         for listener in self._listeners:
             self.logger.info(format_str.format(*listener.url_authority))
+
+
+_running: "weakref.WeakSet[BaseWSGIServer]" = weakref.WeakSet()
+
+
+def _abandon_all_after_fork() -> None:
+    for server in list(_running):
+        server._abandon_after_fork()
+    _running.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_abandon_all_after_fork)
 
 
 class _SingleServer(BaseWSGIServer):
