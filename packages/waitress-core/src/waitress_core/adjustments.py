@@ -7,7 +7,7 @@ import socket
 import warnings
 from typing import Any, ClassVar
 
-from .addresses import AF_UNIX, ListenAddress, resolve
+from .addresses import AF_UNIX, ListenAddress, bracketed, resolve
 from .casts import aslist
 from .settings import SETTINGS
 
@@ -107,8 +107,7 @@ class Adjustments:
         if "listen" in given:
             words = aslist(given["listen"])
         else:
-            host = f"[{self.host}]" if ":" in self.host and not self.host.startswith("[") else self.host
-            words = [f"{host}:{self.port}"]
+            words = [f"{bracketed(self.host)}:{self.port}"]
         try:
             return resolve(words, str(self.port), ipv4=self.ipv4, ipv6=self.ipv6 and socket.has_ipv6)
         except ValueError as error:

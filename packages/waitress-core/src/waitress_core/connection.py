@@ -52,6 +52,7 @@ class ConnectionServices:
         self.sender = SenderServices(adj, reactor.attend, yield_lead, submit)
         # Written by the holder of the lead, read by tasks: responses say that their connections end
         self.is_draining = False  # the server is ending
+        self.is_closing = False  # and begins no further request
         self.is_full = False  # there is no room for another connection
         # The holder of the lead only
         self.read_buffer = memoryview(bytearray(BODY_READ_BYTES))  # used within one call
@@ -133,7 +134,10 @@ class Connection:
         return self._services.is_draining or self._services.is_full
 
     def finish(self, ending: Ending) -> None:
-        """End the task: nothing of it touches this connection any more."""
+        """End the task: nothing of it touches this connection any more.
+
+        The descriptor of an attention may be another connection's when it is paid: that one finds nothing to do.
+        """
         self._ending = ending
         self._is_task_done = True
         self._services.reactor.attend(self.descriptor)
@@ -349,6 +353,7 @@ class Connection:
         services = self._services
         if not self.interest & WRITE:
             services.reactor.watch(self, self.interest | WRITE)
+            self.sender.begin_pace()
             services.output.arm(self, services.reactor.now)
 
     def _flush(self) -> None:
@@ -370,7 +375,7 @@ class Connection:
             self._linger()
         elif self._ending is Ending.CLOSE:
             self.close()
-        elif has_input:
+        elif has_input and not services.is_closing:
             self._go_on()
         elif self._is_input_ended or services.is_draining:
             self.close()
@@ -416,8 +421,8 @@ class Connection:
 
     @property
     def is_busy(self) -> bool:
-        """Whether a request of it waits or runs."""
-        return self.phase is Phase.TASK
+        """Whether a request of it waits or runs, or its response is not sent yet."""
+        return self.phase is Phase.TASK or self.phase is Phase.FLUSH
 
     def close_if_idle(self) -> None:
         """Close a connection that has sent no octet of a request; one that just has is served."""
@@ -436,6 +441,8 @@ class Connection:
         self._drop_request()
         services.output.disarm(self)
         services.linger.disarm(self)
+        if self.phase is Phase.FLUSH and self.sender.has_pending:
+            self._transport.reset()  # or an HTTP/1.0 client could take the end for that of the response
         self.sender.abort()
         self._transport.end()
         if self.phase is not Phase.TASK:

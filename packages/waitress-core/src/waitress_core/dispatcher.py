@@ -112,7 +112,8 @@ class Dispatcher:
             RuntimeError: the system has no thread left; those that were started have ended again.
         """
         self._turn = turn
-        if self._delegate is None and getattr(self.add_task, "__func__", None) is not _STOCK_ADD_TASK:
+        is_stock = type(self) is Dispatcher and getattr(self.add_task, "__func__", None) is _STOCK_ADD_TASK
+        if self._delegate is None and not is_stock:
             # Replaced, or a subclass: it wants to see every task.
             self._hand_over = self.add_task
             self._hold_until = float("inf")
@@ -134,17 +135,22 @@ class Dispatcher:
     def cancel_pending(self) -> int:
         """Cancel all tasks that have not begun; give how many.
 
-        Thread: the holder of the lead, or whoever ends the threads, before it does.
+        Thread: the holder of the lead, or after its end whoever ends the threads.
         """
         tasks = list(self.ready)
         self.ready.clear()
+        words = []
         with suppress(Empty):
             while True:
                 item = self._queue.get_nowait()
+                if isinstance(item, _Word):
+                    words.append(item)
+                    continue
+                tasks.append(item)
                 with self._lock:
                     self._given -= 1
-                if not isinstance(item, _Word):
-                    tasks.append(item)
+        for word in words:  # for the threads that still run a task
+            self._queue.put(word)
         for task in tasks:
             try:
                 task.cancel()
@@ -196,7 +202,10 @@ class Dispatcher:
             queue_logger.warning("Task queue depth is %d", depth)
 
     def yield_lead(self) -> None:
-        """Give the lead, if the calling task keeps it from the I/O, to the spare; before a wait that blocks."""
+        """Give the lead, if a task keeps it from the I/O, to the spare; before a wait that blocks.
+
+        It may be another thread's task that keeps it: the spare is as good a reactor for that one.
+        """
         with suppress(IndexError):
             self._slot.pop()
             self._hold_until = max(self._hold_until, _now() + HOLD)

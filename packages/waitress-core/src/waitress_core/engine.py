@@ -84,12 +84,12 @@ class Engine:
 
     def _tidy_up(self) -> None:
         """After the lead has ended there is no reactor: what is left is this thread's."""
-        self._dispatcher.cancel_pending()
         still_running = self._dispatcher.stop_threads(THREADS_SECONDS)
         if still_running:
             logger.warning("%d thread(s) still running", still_running)
+        self._dispatcher.cancel_pending()
         self.roster.stop_listening()
-        self.roster.close_all(but_running=False)
+        self.roster.close_all(but_busy=False)
         self._reactor.close()
         self.state = State.CLOSED
 
@@ -111,9 +111,13 @@ class Engine:
             logger.warning("%d connection(s) cut off: not done within shutdown_timeout", len(self.roster.connections))
             self._begin_closing(now)
         if self.state is State.CLOSING:
-            self.roster.close_all(but_running=now < self._until)
+            self.roster.close_all(but_busy=now < self._until)
         is_over = self.state is State.CLOSING and now >= self._until
-        if self.state > State.SERVING and (is_over or not self.roster.connections):
+        if self.state <= State.SERVING:
+            return
+        if self._dispatcher.ready and not is_over:
+            self._reactor.wake()  # what is ready runs first: closing a file, say
+        elif is_over or not self.roster.connections:
             self._dispatcher.end_lead()
             self._lead_ended.set()
 

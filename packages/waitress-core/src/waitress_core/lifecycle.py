@@ -16,6 +16,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import Any
 
 
 class State(enum.IntEnum):
@@ -34,24 +35,38 @@ _SIGNALS = ("SIGTERM", "SIGINT", "SIGBREAK")
 _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 
 
+_replaced: dict[int, Any] = {}  # handlers that a context has replaced, by signal; the main thread only
+
+
 @contextlib.contextmanager
 def ending_signals(on_signal: Callable[[], None]) -> Iterator[None]:
     """Have `on_signal` called for the signals that end a server, for as long as the context lasts.
 
     Only in the main thread (no other can handle signals), and only for signals that nobody else handles.
     """
-    replaced = {}
 
     def handle(number: int, frame: FrameType | None) -> None:
         on_signal()
 
+    replaced = []
     if threading.current_thread() is threading.main_thread():
         for name in _SIGNALS:
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) in _DEFAULTS:
-                replaced[number] = signal.signal(number, handle)
+                _replaced[number] = signal.signal(number, handle)
+                replaced.append(number)
     try:
         yield
     finally:
-        for number, handler in replaced.items():
-            signal.signal(number, handler)
+        _give_back(replaced)
+
+
+def give_signals_back() -> None:
+    """Undo all that the contexts have done: in a forked child, which no signal could end otherwise."""
+    _give_back(list(_replaced))
+
+
+def _give_back(numbers: list[int]) -> None:
+    for number in numbers:
+        if number in _replaced:
+            signal.signal(number, _replaced.pop(number))

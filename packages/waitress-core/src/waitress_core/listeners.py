@@ -93,8 +93,8 @@ class Gate(Protocol):
     def make_room(self) -> bool:
         """Close a connection that can be spared; false when there is none, and accepting has been paused."""
 
-    def pause_accepting(self, cause: OSError) -> None:
-        """Stop accepting for a while: the next attempt would fail too."""
+    def pause_accepting(self, listener: "Listener", cause: OSError) -> None:
+        """Accept nothing from this listener for a while: the next attempt would fail too."""
 
     def admit(self, accepted: socket.socket, peer: Any, listener: "Listener") -> None:
         """Take a connection on."""
@@ -112,7 +112,9 @@ class Listener:
         self.descriptor = sock.fileno()
         self.interest = 0
         self.owns_socket = owns_socket
+        self.is_failing = False  # the last accept has failed, and the log has told
         self.is_unix = sock.family == AF_UNIX
+        self._path = ""
         self._path_identity: tuple[int, int] | None = None
         name = sock.getsockname()
         if self.is_unix:
@@ -120,7 +122,8 @@ class Listener:
             # PEP 3333: SERVER_PORT is never empty; a path is no port.
             server_port = "443" if adj.url_scheme == "https" else "80"
             if owns_socket:
-                status = os.stat(self.port)
+                self._path = os.path.abspath(self.port)  # an application may change the working directory
+                status = os.stat(self._path)
                 self._path_identity = (status.st_dev, status.st_ino)
         else:
             self.host, self.port = str(name[0]), str(name[1])
@@ -164,8 +167,13 @@ class Listener:
             if error.errno in _CLIENT_LEFT:
                 return True
             # Out of descriptors or memory, or the socket's owner has ended it: trying again at once would spin.
-            gate.pause_accepting(error)
+            gate.pause_accepting(self, error)
+            self.is_failing = True
             return False
+        self.is_failing = False
+        if not peer and not self.is_unix:  # macOS: the client has left already
+            accepted.close()
+            return True
         gate.admit(accepted, peer, self)
         return True
 
@@ -182,11 +190,16 @@ class Listener:
         self.socket.close()
         if self._path_identity is not None:
             with contextlib.suppress(OSError):  # it is gone, or not ours to remove
-                status = os.stat(self.port)
+                status = os.stat(self._path)
                 # Another server may have put its own socket there.
                 if (status.st_dev, status.st_ino) == self._path_identity:
-                    os.unlink(self.port)
+                    os.unlink(self._path)
             self._path_identity = None
+
+    def abandon_after_fork(self) -> None:
+        """Give back a forked child's copy of the socket; the path is the parent's."""
+        self._path_identity = None
+        self.socket.close()
 
 
 def open_listeners(adj: Adjustments, addresses: Iterable[ListenAddress]) -> list[Listener]:
@@ -202,13 +215,20 @@ def open_listeners(adj: Adjustments, addresses: Iterable[ListenAddress]) -> list
                 sock.listen(adj.backlog)
                 listeners.append(Listener(sock, adj, owns_socket=False))
         elif adj.unix_socket is not None:
-            sock = bind_unix(adj.unix_socket, adj.unix_socket_perms, adj.backlog)
-            listeners.append(Listener(sock, adj, owns_socket=True))
+            listeners.append(_own(bind_unix(adj.unix_socket, adj.unix_socket_perms, adj.backlog), adj))
         else:
             for address in addresses:
-                listeners.append(Listener(bind_inet(address, adj.backlog), adj, owns_socket=True))
-    except OSError:
+                listeners.append(_own(bind_inet(address, adj.backlog), adj))
+    except BaseException:
         for listener in listeners:
             listener.close()
         raise
     return listeners
+
+
+def _own(sock: socket.socket, adj: Adjustments) -> Listener:
+    try:
+        return Listener(sock, adj, owns_socket=True)
+    except BaseException:
+        sock.close()
+        raise

@@ -37,6 +37,8 @@ class Outbox:
         "_has_sender",
         "_high_watermark",
         "_looked_bytes",
+        "_looked_from_bytes",
+        "_looks",
         "_moved_at",
         "_overflow",
         "_segments",
@@ -65,6 +67,8 @@ class Outbox:
         # The holder of the lead only
         self._moved_at: float | None = None  # when a look last found that the client had taken some
         self._looked_bytes = 0  # what it had taken then
+        self._looks = 0  # how often there was something to take, since `begin_pace`
+        self._looked_from_bytes = 0  # what had been sent then
         self._waited_looks = 0  # how often a look found a worker waiting
         self._waited_from_bytes = 0  # what had been sent at the first of them
 
@@ -152,11 +156,18 @@ class Outbox:
         with self._changed:
             self._front = None
 
+    def begin_pace(self) -> None:
+        """Begin to look after the client's pace: it had nothing to take before."""
+        self._moved_at = None
+        self._looks = 0
+        self._looked_from_bytes = self.sent_bytes
+
     def is_stalled(self, now: float, still_seconds: float, wait_seconds: float, rate: int) -> bool:
         """Whether the client takes its output too slowly. To be asked once a second.
 
-        It may take nothing for `still_seconds`. It may make a worker wait for `wait_seconds` in all, and a second more
-        for each `rate` bytes that it takes: else a few clients that read a little now and then could hold all workers.
+        It may take nothing for `still_seconds`, and no more than that longer in all than it takes at `rate` bytes a
+        second. It may make workers wait for `wait_seconds` in all, beside a second for each `rate` bytes it takes
+        meanwhile. Else a few clients that read a little now and then could hold all connections, or all workers.
         """
         if self._moved_at is None or self.sent_bytes != self._looked_bytes:
             self._moved_at = now
@@ -165,8 +176,12 @@ class Outbox:
             if not self._waited_looks:
                 self._waited_from_bytes = self.sent_bytes  # what the system's own buffer took before is no merit
             self._waited_looks += 1
-        taken = self.sent_bytes - self._waited_from_bytes
-        return now - self._moved_at >= still_seconds or self._waited_looks > wait_seconds + taken / rate
+        self._looks += 1
+        return (
+            now - self._moved_at >= still_seconds
+            or self._looks > still_seconds + (self.sent_bytes - self._looked_from_bytes) / rate
+            or self._waited_looks > wait_seconds + (self.sent_bytes - self._waited_from_bytes) / rate
+        )
 
     def abort(self) -> list[ReadOnlyFileBuffer]:
         """Give up: drop what is pending, end the worker's wait. Gives the files, which an application closes."""

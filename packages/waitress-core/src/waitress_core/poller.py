@@ -20,7 +20,9 @@ from typing import Protocol
 READ = 1
 WRITE = 4
 
-# FD_SETSIZE: CPython on Windows is built for so many sockets; elsewhere descriptor numbers must be lower.
+EVENTS = 1024  # taken from kqueue in one turn
+# FD_SETSIZE: CPython on Windows is built for so many sockets; elsewhere descriptor numbers must be lower, and few other
+# systems have nothing better than select().
 SELECT_LIMIT = 512 if sys.platform == "win32" else 1024
 
 
@@ -141,7 +143,7 @@ if sys.platform != "linux" and sys.platform != "win32":
 
         def poll(self, timeout: float) -> list[tuple[int, int]]:
             ready: dict[int, int] = {}
-            for event in self._kqueue.control(None, max(1, 2 * len(self._interests)), timeout):
+            for event in self._kqueue.control(None, EVENTS, timeout):
                 word = READ if event.filter == select.KQ_FILTER_READ else WRITE
                 ready[event.ident] = ready.get(event.ident, 0) | word
             return list(ready.items())

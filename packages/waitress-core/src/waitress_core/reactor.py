@@ -21,6 +21,7 @@ from .poller import READ, Poller, WakeUp, best_poller
 logger = logging.getLogger("waitress")
 
 LOOK_SECONDS = 1.0  # deadlines are looked at so often; a wait for readiness is never longer
+FAULT_SECONDS = 0.1  # of rest after a poll that failed
 LOG_SECONDS = 1.0  # faults that escape a turn are logged so often at most
 
 
@@ -115,11 +116,14 @@ class Reactor:
         """Serve what is ready, after waiting for it up to `timeout` seconds. Raises nothing."""
         try:
             self._turn(timeout)
-        except Exception:
-            # The last net: no fault may lose the lead, nor fill the log where it stays.
-            if self.now - self._logged_at >= LOG_SECONDS:
-                self._logged_at = self.now
-                logger.exception("uncaptured python exception in the reactor")
+        except Exception:  # the last net: no fault may lose the lead
+            self._log_fault()
+
+    def _log_fault(self) -> None:
+        """Log what is being handled; a fault that stays does not fill the log."""
+        if self.now - self._logged_at >= LOG_SECONDS:
+            self._logged_at = self.now
+            logger.exception("uncaptured python exception in the reactor")
 
     def _turn(self, timeout: float) -> None:
         with self._lock:
@@ -128,9 +132,13 @@ class Reactor:
                 timeout = 0
         try:
             events = self.poller.poll(timeout)
-        finally:
-            self._is_polling = False  # without the lock: a wake-up too many does no harm
-            self.now = self.clock()
+        except Exception:
+            # The other duties go on, and the server can still be ended; without the pause this would spin.
+            self._log_fault()
+            time.sleep(FAULT_SECONDS)
+            events = []
+        self._is_polling = False  # without the lock: a wake-up too many does no harm
+        self.now = self.clock()
         handlers = self.handlers
         for descriptor, readiness in events:
             handler = handlers.get(descriptor)

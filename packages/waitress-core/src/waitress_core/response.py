@@ -47,7 +47,6 @@ class Response:
         "content_length",
         "framing",
         "has_begun",
-        "has_ended",
         "is_started",
         "persists",
         "remaining",
@@ -69,7 +68,6 @@ class Response:
         self.surplus = 0  # octets that were cut off
         self.is_started = False  # `start` has been called
         self.has_begun = False  # `begin` has been called: status and headers are final
-        self.has_ended = False  # `end` has been called
 
     def start(self, status: str, headers: Iterable[tuple[str, str]]) -> None:
         """Take status and headers, in place of earlier ones.
@@ -95,8 +93,12 @@ class Response:
                 content_length = parse_content_length(value)
                 continue
             if sent == "Date":
+                if has_date:
+                    raise HeaderError("Date is given twice")
                 has_date = True
             elif sent == "Server":
+                if has_server:
+                    raise HeaderError("Server is given twice")
                 has_server = True
             checked.append((sent, value))
         self.status = status
@@ -114,7 +116,7 @@ class Response:
     @property
     def is_open_ended(self) -> bool:
         """Whether the connection's end, just now, would look like the body's."""
-        return self.framing is Framing.CLOSE and not self.has_ended
+        return self.framing is Framing.CLOSE
 
     def begin(self) -> bytes:
         """Decide the framing and give the response head, from the status line to the empty line."""
@@ -170,10 +172,14 @@ class Response:
         self.surplus += len(piece)
         return b""
 
+    def give_up(self) -> None:
+        """Frame nothing more: what is framed can not be sent."""
+        self.framing = Framing.NO_BODY
+        self.remaining = 0
+
     def end(self) -> bytes:
         """Give what ends the body. A body shorter than its Content-Length ends the connection too."""
         framing, self.framing = self.framing, Framing.NO_BODY  # an application may keep `write`, and call it later
-        self.has_ended = True
         if framing is Framing.CHUNKED:
             return b"0\r\n\r\n"
         if framing is Framing.CONTENT_LENGTH and self.remaining:

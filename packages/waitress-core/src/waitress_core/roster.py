@@ -9,6 +9,7 @@ Thread: the holder of the lead only.
 
 import logging
 import socket
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -31,12 +32,10 @@ class Roster:
         self._services = services
         self._reactor = services.reactor
         self._listeners = listeners
-        self._limit = services.adj.connection_limit
-        if self._reactor.poller.limit is not None:
-            # The poller takes no more; one descriptor is the wake-up's.
-            self._limit = min(self._limit, self._reactor.poller.limit - len(listeners) - 1)
+        # What the poller can watch, less the listeners and the wake-up.
+        self._most = (self._reactor.poller.limit or sys.maxsize) - len(listeners) - 1
+        self._limit = min(services.adj.connection_limit, self._most)
         self._is_paused = False
-        self._is_failing = False  # accepting, and the log has told
         self._is_crowded = False  # at the limit, and the log has told
         self.on_emptied: Callable[[], None] | None = None  # called when the last connection has ended
         services.forget = self.forget
@@ -60,14 +59,13 @@ class Roster:
         self._pause()
         return False
 
-    def pause_accepting(self, cause: OSError) -> None:
-        if not self._is_failing:
-            self._is_failing = True
-            logger.warning("server accept() threw an exception", exc_info=cause)
-        self._pause()
+    def pause_accepting(self, listener: Listener, cause: OSError) -> None:
+        if not listener.is_failing and self._services.adj.log_socket_errors:
+            logger.warning("server accept() threw an exception: %s", cause)
+        self._is_paused = True
+        self._reactor.watch(listener, 0)
 
     def admit(self, accepted: socket.socket, peer: Any, listener: Listener) -> None:
-        self._is_failing = False
         services = self._services
         try:
             if not listener.is_unix:
@@ -116,11 +114,14 @@ class Roster:
     def drain(self) -> None:
         """Take in what waits in the backlogs, stop listening, and end what is idle."""
         before = list(self.connections.values())
-        for listener in self._listeners:
-            for _ in range(self._services.adj.backlog + 1):
-                if not listener.accept_one(self):
-                    break
-        self.stop_listening()
+        try:
+            for listener in self._listeners:
+                # The connection limit does not hold for those that have been waiting.
+                for _ in range(self._services.adj.backlog + 1):
+                    if len(self.connections) >= self._most or not listener.accept_one(self):
+                        break
+        finally:
+            self.stop_listening()
         for connection in before:
             connection.close_if_idle()
 
@@ -134,17 +135,17 @@ class Roster:
             listener.close()
         self._listeners = []
 
-    def close_all(self, *, but_running: bool) -> int:
-        """Close the connections; give how many there are left."""
+    def close_all(self, *, but_busy: bool) -> None:
+        """Close the connections, and take no further request from those that stay."""
+        self._services.is_closing = True
         for connection in list(self.connections.values()):
-            if not (but_running and connection.is_busy):
+            if not (but_busy and connection.is_busy):
                 connection.close()
-        return len(self.connections)
 
     def abandon_after_fork(self) -> None:
         """Give back a forked child's copies of all sockets, which are the parent's to use and to end."""
         for listener in self._listeners:
-            listener.socket.close()
+            listener.abandon_after_fork()
         for connection in self.connections.values():
             connection.abandon_after_fork()
 

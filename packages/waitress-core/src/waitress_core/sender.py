@@ -44,8 +44,9 @@ class Sender:
         # Set once, read anywhere
         self._transport = transport
         self._services = services
-        # The worker only while a task runs, else the holder of the lead; handed over by the lock of `attend`
-        self._outbox: Outbox | None = None  # made when there is something that the system does not take
+        # Made by the worker while a task runs, when there is something that the system does not take, else by the
+        # holder of the lead. A stale None does no harm to that one: the first append ends in `attend`.
+        self._outbox: Outbox | None = None
 
     # --- the worker, while a task runs
 
@@ -154,6 +155,11 @@ class Sender:
                 outbox.pop_front()
                 self._close(segment)
         return outbox is not None
+
+    def begin_pace(self) -> None:
+        """Begin to look after the client's pace."""
+        if self._outbox is not None:
+            self._outbox.begin_pace()
 
     def is_stalled(self, now: float) -> bool:
         """Whether the client has taken nothing for too long, or too little while it makes a task wait.

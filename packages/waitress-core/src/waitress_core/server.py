@@ -15,8 +15,8 @@ from .addresses import AF_UNIX
 from .adjustments import Adjustments
 from .connection import Connection
 from .dispatcher import Dispatcher, Task, TaskSink
-from .engine import Engine
-from .lifecycle import State, ending_signals
+from .engine import THREADS_SECONDS, Engine
+from .lifecycle import CLOSE_SECONDS, State, ending_signals, give_signals_back
 from .listeners import Listener, open_listeners
 from .proxy_headers import ProxyPolicy
 from .reactor import Handler
@@ -88,8 +88,11 @@ class BaseWSGIServer:
         In the main thread the two signals drain, if nobody else handles them: what has begun is answered, up to
         `shutdown_timeout` seconds; a second signal ends at once.
 
+        A server that has been closed before ends at once: whoever closes it from another thread can not know how far
+        this one is.
+
         Raises:
-            RuntimeError: the server has run or been closed already, or the system has no thread left.
+            RuntimeError: the server runs or has run, or the system has no thread left.
         """
         if not self._has_run.acquire(blocking=False):
             raise RuntimeError("this server runs or has run: create_server makes another one")
@@ -97,7 +100,7 @@ class BaseWSGIServer:
         _running.add(self)
         try:
             if State.CLOSING in self._wishes:
-                raise RuntimeError("this server has been closed: create_server makes another one")
+                return
             with self.ending_signals():
                 # A wish that comes before the engine is in the list already, one that comes later finds the engine.
                 self._engine = Engine(self, self._listeners, self._map, self._dispatcher, self._wishes)
@@ -133,7 +136,7 @@ class BaseWSGIServer:
         if not self._has_run.locked():
             self._close_listeners()
         elif threading.current_thread() not in (self._runner, *self._dispatcher.threads):
-            self._ended.wait()
+            self._ended.wait(CLOSE_SECONDS + THREADS_SECONDS + 1)  # bounded: a signal handler may call this
 
     def _abandon_after_fork(self) -> None:
         """In a forked child: let go of what is the parent's. The server has ended here, and never waits."""
@@ -163,6 +166,8 @@ _running: "weakref.WeakSet[BaseWSGIServer]" = weakref.WeakSet()
 def _abandon_all_after_fork() -> None:
     for server in list(_running):
         server._abandon_after_fork()
+    if _running:
+        give_signals_back()
     _running.clear()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol
 
-from waitress_buffers import ReadOnlyFileBuffer
+from waitress_buffers import BufferStorageError, ReadOnlyFileBuffer
 
 from .adjustments import Adjustments
 from .connection import Connection
@@ -72,6 +72,7 @@ class WSGITask:
             self._answer("400 Bad Request", str(error))
         except BaseException as error:
             # SystemExit too: an application that exits ends its request, not its thread or the server.
+            self._ending = Ending.LINGER
             logger.exception("Exception while serving %s", self._request.head.path)
             self._answer_exception(error)
         finally:
@@ -128,20 +129,26 @@ class WSGITask:
         if not data:
             return
         response, send = self._response, self._connection.sender.send
-        if response.has_begun:
-            framed = response.frame(data)
-            if framed:
-                send(framed)
-            return
         if not response.is_started:
             raise RuntimeError("start_response was not called before body written")
-        head = self._begin()
-        framed = response.frame(data)
-        if len(framed) < JOIN_BYTES:
-            send(head + framed)
-        else:
-            send(head)
-            send(framed)
+        try:
+            if response.has_begun:
+                framed = response.frame(data)
+                if framed:
+                    send(framed)
+                return
+            head = self._begin()
+            framed = response.frame(data)
+            if len(framed) < JOIN_BYTES:
+                send(head + framed)
+            else:
+                send(head)
+                send(framed)
+        except (ClientGone, BufferStorageError):
+            # Whatever the application makes of it, a part of the response is lost: nothing may follow it.
+            self._ending = Ending.RESET if response.is_open_ended else Ending.CLOSE
+            response.give_up()
+            raise
 
     def _begin(self) -> bytes:
         """Give the response head; the server's state of this moment decides whether the connection persists."""
@@ -231,7 +238,8 @@ class WSGITask:
     def _answer_exception(self, error: BaseException) -> None:
         if self._response.has_begun:
             # Too late for another answer: the connection ends, and the client sees that the message is not complete.
-            self._ending = Ending.RESET if self._response.is_open_ended else Ending.LINGER
+            if self._response.is_open_ended:
+                self._ending = Ending.RESET
             return
         detail = SERVER_ERROR_DETAIL
         if self._site.adj.expose_tracebacks:

@@ -100,6 +100,8 @@ class SocketTransport:
         except OSError as error:
             if error.errno in _NO_SENDFILE:
                 return self._send_read(file, size)
+            if error.errno == errno.EIO:  # of the file: no socket says that
+                raise FileFailed(str(error)) from error
             raise Disconnected(error) from error
         if not sent:
             raise FileFailed("the file has become shorter while it was sent")
