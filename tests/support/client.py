@@ -5,6 +5,8 @@ import time
 from dataclasses import dataclass
 from types import TracebackType
 
+from .platforms import unix_socket
+
 TIMEOUT = 20.0  # seconds; a test that waits so long for the server has failed
 
 
@@ -35,7 +37,7 @@ class Client:
 
     def __init__(self, address: tuple[str, int] | str, timeout: float = TIMEOUT) -> None:
         if isinstance(address, str):
-            self.socket = socket.socket(getattr(socket, "AF_UNIX"))  # noqa: B009  # not on every platform
+            self.socket = unix_socket()
             self.socket.settimeout(timeout)
             self.socket.connect(address)
         else:

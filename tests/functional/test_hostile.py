@@ -1,0 +1,528 @@
+"""Hostile and unlucky clients: they vanish, talk nonsense, flood, or neither speak nor listen, at no cost to others.
+
+What a malformed request is answered with stands in test_bad_input, how long a slow one may take in test_limits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import random
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.functional.applications import SECONDS, Recorder, errors_in, get, post, set_at_end
+from tests.support.platforms import make_fifo
+from tests.support.processes import (
+    becomes_true,
+    cpu_seconds,
+    needs_fifo,
+    needs_proc,
+    resident_bytes,
+    serving_program,
+)
+from tests.support.servers import Running, running
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+class Stream:
+    """`/endless` yields pieces for ever, `/wait` waits for `released`; `closed` is set by the end of either."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.released = threading.Event()
+        self.closed = threading.Event()
+        self.threads: set[threading.Thread] = set()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        self.threads.add(threading.current_thread())
+        start_response("200 OK", [])
+        if environ["PATH_INFO"] == "/endless":
+            return self._endless()
+        if environ["PATH_INFO"] == "/wait":
+            return self._wait()
+        return [b"ok"]
+
+    def _endless(self) -> Iterator[bytes]:
+        self.entered.set()
+        try:
+            while True:
+                yield b"x" * 10_000
+        finally:
+            self.closed.set()
+
+    def _wait(self) -> Iterator[bytes]:
+        self.entered.set()
+        try:
+            self.released.wait(SECONDS)
+            yield b"waited"
+        finally:
+            self.closed.set()
+
+
+def is_well(server: Running) -> bool:
+    """Whether another client is answered."""
+    with server.client() as client:
+        return client.get().body == b"ok"
+
+
+def all_are_gone(server: Running) -> bool:
+    """Whether the server comes to hold no connection."""
+    return becomes_true(lambda: not server.server.active_channels)
+
+
+# --- clients that vanish
+
+VANISHING = {
+    "before-a-word": b"",
+    "within-the-head": b"GET / HTTP/1.1\r\nHost: loc",
+    "within-the-body": post("Content-Length: 100") + b"half",
+    "within-a-large-body": post("Content-Length: 2000000", body=bytes(1_000_000)),
+    "within-a-chunk": post("Transfer-Encoding: chunked") + b"ff\r\nhalf",
+    "after-asking-to-continue": post("Content-Length: 100", "Expect: 100-continue"),
+    "after-a-request": get(),
+    "after-many-requests": get() * 100,
+    "after-a-bad-request": b"nonsense\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("words", [pytest.param(words, id=f"S87-{name}") for name, words in VANISHING.items()])
+@pytest.mark.parametrize("manner", ["reset", "close"])
+def test_a_client_that_vanishes_costs_nothing(words: bytes, manner: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "waitress")
+    application = Stream()
+    with running(application, threads=1) as server:
+        for _ in range(20):
+            with server.client() as client:
+                client.send(words)
+                if manner == "reset":
+                    client.reset()
+        assert is_well(server)
+        assert all_are_gone(server)
+    assert len(application.threads) == 1
+    assert errors_in(caplog.records) == []
+
+
+@pytest.mark.promise("S87")
+def test_many_clients_that_connect_and_reset_at_once_cost_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """CVE-2024-49769: gone between accept and the question for its address."""
+    with running(Recorder(), threads=1) as server:
+        for _ in range(20):
+            clients = [server.client() for _ in range(30)]
+            for client in clients:
+                client.reset()
+        assert is_well(server)
+        assert all_are_gone(server)
+    assert errors_in(caplog.records) == []
+
+
+@pytest.mark.parametrize("manner", ["reset", "close"])
+@pytest.mark.parametrize("reads", [0, 5, 1_000_000])
+def test_the_iteration_for_a_client_that_leaves_stops_and_is_closed(
+    manner: str, reads: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "waitress")
+    application = Stream()
+    with running(application, threads=1) as server:
+        with server.client() as client:
+            client.send(get(target="/endless"))
+            assert application.entered.wait(SECONDS)
+            left = reads
+            while left > 0:
+                left -= len(client.socket.recv(left))
+            if manner == "reset":
+                client.reset()
+        assert application.closed.wait(SECONDS)
+        assert is_well(server)
+        assert all_are_gone(server)
+    assert len(application.threads) == 1
+    assert "Client disconnected while serving /endless" in caplog.messages
+    assert errors_in(caplog.records) == []
+
+
+@pytest.mark.parametrize("leave", ["reset", "close", "end_output"])
+def test_an_application_can_see_that_its_client_has_left(leave: str) -> None:
+    entered, ended = threading.Event(), threading.Event()
+    seen: list[bool] = []
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        if environ["PATH_INFO"] == "/watch":
+            seen.append(environ["waitress.client_disconnected"]())
+            entered.set()
+            seen.append(becomes_true(environ["waitress.client_disconnected"]))
+            ended.set()
+        return [b"ok"]
+
+    with running(application) as server:
+        with server.client() as client:
+            client.send(get(target="/watch"))
+            assert entered.wait(SECONDS)
+            getattr(client, leave)()
+            assert ended.wait(SECONDS)
+            if leave == "end_output":
+                assert client.response().body == b"ok", "half a close is legal"
+        assert is_well(server)
+        assert all_are_gone(server)
+    assert seen == [False, True]
+
+
+@pytest.mark.promise("S39", "S87")
+def test_a_client_that_ends_its_output_gets_all_it_has_asked_for() -> None:
+    recorder = Recorder()
+    with running(recorder) as server, server.client() as client:
+        client.send(get(target="/1") + get(target="/2") + get(target="/3") + b"GET /4 HTT")
+        client.end_output()
+        answer = client.rest()
+    assert answer.count(b"HTTP/1.1 200 OK\r\n") == 3
+    assert recorder.paths == ["/1", "/2", "/3"]
+
+
+# --- nonsense
+
+ALPHABET = [b"\r\n", b"\n", b"\r", b" ", b"\t", b":", b"\0", b"\xff", b"/", b"%", b"[", b";", b",", b"0", b"\r\n\r\n"]
+WORDS = [
+    b"GET",
+    b"POST",
+    b"HEAD",
+    b"CONNECT",
+    b"HTTP/1.1",
+    b"HTTP/1.0",
+    b"HTTP/9.9",
+    b"Host: localhost",
+    b"Content-Length: 5",
+    b"Content-Length: -5",
+    b"Transfer-Encoding: chunked",
+    b"Transfer-Encoding: gzip",
+    b"Expect: 100-continue",
+    b"Connection: close",
+    b"http://[::1/",
+    b"//",
+    b"*",
+    b"hello",
+    b"5\r\nhello\r\n0\r\n\r\n",
+]
+VALID = [
+    get("Accept: */*", target="/a?b=c"),
+    post("Content-Length: 5", body=b"hello"),
+    post("Transfer-Encoding: chunked", body=b"5;a=b\r\nhello\r\n0\r\nX: y\r\n\r\n"),
+    get(target="http://localhost:80/a"),
+]
+
+
+def random_head(choice: random.Random) -> bytes:
+    """Make up a head: a valid one with a few octets changed, a salad of words, or noise."""
+    kind = choice.randrange(3)
+    if kind == 0:
+        data = bytearray(choice.choice(VALID))
+        for _ in range(choice.randint(1, 4)):
+            at = choice.randrange(len(data))
+            data[at : at + choice.randint(0, 2)] = choice.choice([b"", bytes([choice.randrange(256)]), *ALPHABET])
+        return bytes(data)
+    if kind == 1:
+        return b"".join(choice.choice(WORDS) + choice.choice(ALPHABET) for _ in range(choice.randint(1, 12)))
+    return choice.randbytes(choice.randint(1, 200)) + b"\r\n\r\n"
+
+
+STATUSES = {200, 100, 400, 408, 413, 414, 417, 431, 501, 505}
+
+
+@pytest.mark.promise("S87")
+@pytest.mark.parametrize("seed", range(4))
+def test_ten_thousand_random_heads_harm_nothing(seed: int, caplog: pytest.LogCaptureFixture) -> None:
+    """2500 for each seed. Each is answered as HTTP has it, or, when it is not complete, the connection just ends."""
+    choice = random.Random(seed)
+    recorder = Recorder()
+    with running(recorder, threads=2) as server:
+        for _ in range(50):
+            heads = [random_head(choice) for _ in range(50)]
+            with contextlib.ExitStack() as stack:
+                clients = [stack.enter_context(server.client()) for _ in heads]
+                for client, head in zip(clients, heads, strict=True):
+                    client.send(head)
+                    with contextlib.suppress(OSError):  # it may have been refused already
+                        client.end_output()
+                for client, head in zip(clients, heads, strict=True):
+                    answer = client.rest()
+                    if answer:
+                        version, status, _ = answer.split(b" ", 2)
+                        assert version in (b"HTTP/1.0", b"HTTP/1.1"), head
+                        assert int(status) in STATUSES, head
+            recorder.environs.clear()
+            recorder.bodies.clear()
+        assert is_well(server)
+        assert all_are_gone(server)
+    assert errors_in(caplog.records) == []
+
+
+@pytest.mark.promise("S54")
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"zz\r\n", id="no-number"),
+        pytest.param(b"5\r\nhello!\r\n", id="data-too-long"),
+        pytest.param(b"5\r\nhello\r\n0\r\nno trailer\r\n\r\n", id="broken-trailer"),
+        pytest.param(b"5\r\nhello\r\n" * 1000 + b"-1\r\n", id="after-a-thousand-chunks"),
+    ],
+)
+def test_broken_chunks_are_refused_and_others_served(body: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    recorder = Recorder()
+    with running(recorder, threads=1) as server:
+        for _ in range(10):
+            with server.client() as client:
+                client.send(post("Transfer-Encoding: chunked", body=body) + get(target="/never"))
+                response = client.response()
+                assert (response.version, response.status) == ("HTTP/1.1", 400)
+                assert response.header("Connection") == "close"
+                assert client.rest() == b""
+        assert is_well(server)
+    assert recorder.paths == ["/"]
+    assert errors_in(caplog.records) == []
+
+
+LONG = {
+    "value": lambda size: get(f"X: {'x' * size}\x10"),
+    "words": lambda size: get(f"X: {'x ' * (size // 2)}\x10"),
+    "blanks": lambda size: get(f"X: {' ' * size}\x10"),
+    "tabs": lambda size: get(f"X:{chr(9) * size}\x10"),
+    "name": lambda size: get(f"{'X' * size} : y"),
+    "fields": lambda size: get(*["X: y"] * (size // 500), "bad"),
+    "folds": lambda size: get("X: y", *[" y"] * (size // 500), "bad"),
+    "commas": lambda size: get(f"Connection: {',' * size}\x10"),
+    "codings": lambda size: post(f"Transfer-Encoding: {'chunked,' * (size // 8)}x\x10"),
+    "host": lambda size: f"GET / HTTP/1.1\r\nHost: {'a.' * (size // 2)}\x10\r\n\r\n".encode(),
+    "brackets": lambda size: f"GET / HTTP/1.1\r\nHost: [{':' * size}\r\n\r\n".encode(),
+    "quotes": lambda size: post(
+        "Transfer-Encoding: chunked", body=b'5;a="' + b'\\"' * (min(size, 4000) // 2) + b"\r\n"
+    ),
+    "empty-lines": lambda size: b"\r\n" * (size // 2),
+}
+Attack = Callable[[int], bytes]
+
+
+@pytest.mark.promise("S87")
+@pytest.mark.parametrize("attack", [pytest.param(attack, id=name) for name, attack in LONG.items()])
+def test_a_long_request_is_judged_in_no_time(attack: Attack) -> None:
+    """CVE-2020-5236: a pattern that tries all ways of division took minutes for 35 characters."""
+    with running(Recorder(), threads=1) as server, server.client() as client:
+        began = time.monotonic()
+        with contextlib.suppress(ConnectionError):
+            client.send(attack(200_000))
+            client.end_output()
+        assert client.response().status in (400, 431, 501)
+        assert time.monotonic() - began < 10
+        assert is_well(server)
+
+
+# --- clients that are slow, or many
+
+
+@pytest.mark.promise("S68")
+@pytest.mark.parametrize("words", [b"", get(), get() * 3], ids=["never-spoken", "after-a-request", "after-three"])
+def test_an_idle_connection_is_closed(words: bytes) -> None:
+    with running(Recorder(), channel_timeout=1, cleanup_interval=1) as server, server.client() as client:
+        client.send(words)
+        for _ in range(words.count(b"GET")):
+            assert client.response().status == 200
+        began = time.monotonic()
+        assert client.rest() == b""
+        # To the second, but the server counts from a moment before this one.
+        assert 0.5 < time.monotonic() - began < 15
+
+
+@pytest.mark.promise("S68")
+def test_a_connection_that_is_used_is_not_idle() -> None:
+    with running(Recorder(), channel_timeout=2, cleanup_interval=1) as server, server.client() as client:
+        until = time.monotonic() + 5
+        while time.monotonic() < until:
+            assert client.get().status == 200
+            time.sleep(0.2)
+
+
+@pytest.mark.promise("S68")
+def test_only_the_idle_are_closed(caplog: pytest.LogCaptureFixture) -> None:
+    application = Stream()
+    with running(application, channel_timeout=1, cleanup_interval=1) as server, set_at_end(application.released):
+        with server.client() as busy, server.client() as idle:
+            busy.send(get(target="/wait"))
+            assert application.entered.wait(SECONDS)
+            assert idle.rest() == b""
+            application.released.set()
+            assert busy.response().body == b"waited"
+    assert errors_in(caplog.records) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(b"", id="silent"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", id="half-a-head"),
+        pytest.param(post("Content-Length: 1000") + b"half", id="half-a-body"),
+    ],
+)
+def test_clients_that_never_finish_hold_no_thread(words: bytes) -> None:
+    with running(Recorder(), threads=1) as server, contextlib.ExitStack() as stack:
+        for _ in range(80):
+            stack.enter_context(server.client()).send(words)
+        began = time.monotonic()
+        for _ in range(20):
+            assert is_well(server)
+        assert time.monotonic() - began < 15
+
+
+def test_clients_that_never_read_hold_no_thread() -> None:
+    """Their answers are larger than the system's buffers, and smaller than the high watermark."""
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return [b"x" * 10_000_000] if environ["PATH_INFO"] == "/large" else [b"ok"]
+
+    with running(application, threads=1) as server, contextlib.ExitStack() as stack:
+        for _ in range(10):
+            stack.enter_context(server.client()).send(get(target="/large"))
+        began = time.monotonic()
+        for _ in range(20):
+            assert is_well(server)
+        assert time.monotonic() - began < 15
+
+
+@pytest.mark.promise("S42")
+def test_a_thousand_pipelined_requests_are_answered_in_order() -> None:
+    recorder = Recorder()
+    with running(recorder) as server, server.client() as client:
+        sender = threading.Thread(
+            target=client.send, args=(b"".join(get(target=f"/{number}") for number in range(1000)),)
+        )
+        sender.start()
+        for _ in range(1000):
+            assert client.response().body == b"ok"
+        sender.join(SECONDS)
+    assert recorder.paths == [f"/{number}" for number in range(1000)]
+
+
+FLOODED = """
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/wait":
+        logging.warning("waiting")
+        with open("gate") as gate:
+            gate.read()
+    start_response("200 OK", [])
+    return [b"x" * 100_000]
+"""
+
+
+@needs_proc
+@needs_fifo
+@pytest.mark.parametrize("path", ["/", "/wait"])
+def test_a_flood_of_requests_is_not_gathered(path: str, tmp_path: Path) -> None:
+    """One client sends and never reads: the server stops reading long before it runs out of memory."""
+    with serving_program(FLOODED, tmp_path, threads=2) as served, served.client() as client:
+        with served.client() as other:
+            assert other.get().status == 200
+        if path == "/wait":
+            make_fifo(tmp_path / "gate")
+            client.send(get(target="/wait"))
+            served.process.wait_for_line("waiting")
+        before = resident_bytes(served.id)
+        client.socket.settimeout(1)
+        sent = 0
+        with contextlib.suppress(TimeoutError):
+            while sent < 200_000_000:
+                client.send(get() * 1000)
+                sent += len(get()) * 1000
+        assert sent < 100_000_000, "the server takes requests without end"
+        assert resident_bytes(served.id) - before < 60_000_000
+        with served.client() as other:
+            assert other.get().status == 200
+
+
+CROWDED = """
+import resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [b"ok"]
+"""
+
+
+@needs_proc
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on descriptors")
+def test_a_server_out_of_descriptors_waits_for_better_times(tmp_path: Path) -> None:
+    with serving_program(CROWDED, tmp_path, connection_limit=1000, listen="127.0.0.1:0") as served:
+        with contextlib.ExitStack() as stack:
+            for _ in range(150):
+                stack.enter_context(served.client())
+            served.process.wait_for_line("Too many open files|no more connections")
+            used = cpu_seconds(served.id)
+            time.sleep(1)
+            assert cpu_seconds(served.id) - used < 0.5, "it tries again and again"
+        with served.client() as client:
+            assert client.get().body == b"ok"
+        assert len(served.process.log) < 100, "it tells of every client"
+
+
+@pytest.mark.promise("S87")
+def test_urgent_data_harms_nothing() -> None:
+    with running(Recorder(), threads=1) as server:
+        with server.client() as client:
+            client.socket.send(b"!", socket.MSG_OOB)
+            client.send(get())
+            assert client.response().status == 200
+        assert is_well(server)
+        assert all_are_gone(server)
+
+
+@pytest.mark.promise("S40", "S87")
+def test_a_storm_of_all_kinds_of_clients_leaves_the_server_well(caplog: pytest.LogCaptureFixture) -> None:
+    """Eight threads of clients that vanish, fail, stream and pipeline: no thread and no answer is lost."""
+    application = Stream()
+    wrong: list[object] = []
+
+    def attack(server: Running, seed: int) -> None:
+        choice = random.Random(seed)
+        try:
+            for _ in range(60):
+                with server.client() as client:
+                    kind = choice.randrange(5)
+                    if kind == 0:
+                        if client.get().body != b"ok":
+                            wrong.append("body")
+                    elif kind == 1:
+                        client.send(choice.choice([*VANISHING.values()]))
+                        client.reset()
+                    elif kind == 2:
+                        client.send(get(target="/endless"))
+                        client.socket.recv(choice.randint(1, 100_000))
+                    elif kind == 3:
+                        client.send(get() * 5)
+                        for _ in range(5):
+                            if client.response().body != b"ok":
+                                wrong.append("pipelined")
+                    else:
+                        client.send(random_head(choice))
+        except (AssertionError, OSError) as error:
+            wrong.append(error)
+
+    with running(application, threads=4, connection_limit=50) as server:
+        threads = [threading.Thread(target=attack, args=(server, seed)) for seed in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(100)
+            assert not thread.is_alive()
+        assert wrong == []
+        # Every thread still takes requests.
+        assert all(is_well(server) for _ in range(20))
+        assert all_are_gone(server)
+    assert len(application.threads) <= 4
+    assert errors_in(caplog.records) == []

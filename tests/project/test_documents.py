@@ -1,0 +1,82 @@
+"""The documents say what is so: they build without a warning, name every setting, and their Python runs."""
+
+import doctest
+import html.parser
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
+
+import pytest
+
+from tests.project.repository import ROOT, project_files
+from waitress_core import SETTINGS, Adjustments
+
+PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+DOCUMENTS = [path for path in project_files() if path.suffix == ".md"]
+WITH_PYTHON = [path for path in DOCUMENTS if PYTHON_BLOCK.search(path.read_text(encoding="utf-8"))]
+
+
+class Anchors(html.parser.HTMLParser):
+    """Collects the ids of a page."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids.update(value for name, value in attrs if name == "id" and value)
+
+
+@pytest.mark.promise("S89")
+def test_the_documentation_builds_without_a_warning_and_names_every_setting(tmp_path: Path) -> None:
+    sphinx = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "--quiet"]
+    built = subprocess.run([*sphinx, ROOT / "docs", tmp_path], capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    page = Anchors()
+    page.feed((tmp_path / "reference" / "settings.html").read_text(encoding="utf-8"))
+    assert {f"confval-{setting.name}" for setting in SETTINGS} <= page.ids
+
+
+def serve_one_page(application: Callable[..., Iterable[bytes]], **settings: Any) -> None:
+    """Stand in for `waitress.serve` in the examples: check the settings, and ask the application for one page."""
+    Adjustments(**settings)
+    environ: dict[str, Any] = {}
+    setup_testing_defaults(environ)
+    environ.update(REMOTE_ADDR="127.0.0.1", QUERY_STRING="")
+    answers: list[str] = []
+
+    def start_response(status: str, headers: object, exc_info: object = None) -> Callable[[bytes], object]:
+        answers.append(status)
+        return lambda data: None
+
+    result = validator(application)(environ, start_response)
+    try:
+        assert b"".join(result)
+    finally:
+        result.close()  # type: ignore[attr-defined]  # the validator's iterator has one
+    assert answers
+
+
+@pytest.mark.parametrize("path", WITH_PYTHON, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_python_of_a_document_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks of a document are one program, in their order; one with prompts shows what comes out."""
+    monkeypatch.setattr("waitress.serve", serve_one_page)
+    monkeypatch.chdir(tmp_path)
+    text = path.read_text(encoding="utf-8")
+    names: dict[str, Any] = {"__name__": "example"}
+    for block in PYTHON_BLOCK.finditer(text):
+        code, line = block[1], text.count("\n", 0, block.start(1))
+        if code.startswith(">>> "):
+            example = doctest.DocTestParser().get_doctest(code, names, path.name, str(path), line)
+            report: list[str] = []
+            runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
+            runner.run(example, out=report.append, clear_globs=False)
+            assert not runner.summarize(verbose=False).failed, "".join(report)
+            names.update(example.globs)
+        else:
+            exec(compile("\n" * line + code, str(path), "exec"), names)

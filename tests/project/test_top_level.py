@@ -1,0 +1,49 @@
+"""The repository's top level stays small, and its text is plain text."""
+
+import unicodedata
+from pathlib import Path
+
+from tests.project.repository import PACKAGES, ROOT, project_files
+
+TOP_LEVEL = {
+    ".ci",
+    ".gitignore",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+    "docs",
+    "packages",
+    "pyproject.toml",
+    "tests",
+}
+
+
+def test_the_top_level_holds_nothing_else() -> None:
+    assert {path.relative_to(ROOT).parts[0] for path in project_files()} == TOP_LEVEL
+
+
+def test_every_license_is_the_same() -> None:
+    licenses = [ROOT / "LICENSE", *(package.folder / "LICENSE.txt" for package in PACKAGES)]
+    assert len({" ".join(path.read_text(encoding="utf-8").split()) for path in licenses}) == 1
+
+
+def test_every_file_is_utf_8_with_unix_line_ends_and_without_invisible_characters() -> None:
+    wrong = {str(path.relative_to(ROOT)): fault for path in project_files() if (fault := _fault(path))}
+    assert not wrong
+
+
+def _fault(path: Path) -> str:
+    """Say what is wrong with the text of a file; nothing where it is right."""
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except UnicodeDecodeError as error:
+        return str(error)
+    # Cc are the controls; Cf holds the bidirectional overrides that make code lie to its reader.
+    allowed = "\n\t" if path.name == "Makefile" else "\n"
+    if invisible := {letter for letter in text if unicodedata.category(letter) in ("Cc", "Cf")} - set(allowed):
+        return f"holds {invisible}"
+    if any(line != line.rstrip() for line in text.split("\n")):
+        return "has white space at the end of a line"
+    if text and (not text.endswith("\n") or text.endswith("\n\n")):
+        return "does not end with one line end"
+    return ""

@@ -1,0 +1,104 @@
+"""An upgrade from waitress 3.0.2, as the index gives it, to what this tree builds keeps the command and its users."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from packages.release import build_all
+from tests.project.repository import BY_IMPORT_NAME, PACKAGES
+from tests.support.client import Client
+from tests.support.servers import spawned
+
+OLD = "waitress==3.0.2"
+INDEX_SECONDS = 60  # an index that cannot be reached may not say so for minutes
+BIN = "Scripts" if sys.platform == "win32" else "bin"
+
+APPLICATION = """
+import waitress
+
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [f"{environ['SERVER_SOFTWARE']} of {waitress.__file__}".encode()]
+
+def make():
+    return application
+"""
+
+
+def pip(environment: Path, *arguments: str | Path, seconds: float | None = None) -> "subprocess.CompletedProcess[str]":
+    """Run this interpreter's pip on another environment."""
+    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", environment, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=seconds)
+
+
+def pip_done(environment: Path, *arguments: str | Path) -> str:
+    """Run pip blind for any setting of the machine; it must succeed."""
+    done = pip(environment, "--isolated", *arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def versions(environment: Path) -> dict[str, str]:
+    """Give what is installed: name to version."""
+    lines = pip_done(environment, "list", "--format=freeze").splitlines()
+    return dict(line.split("==") for line in lines)
+
+
+def answer_of(command: list[str | Path], folder: Path) -> str:
+    """Start a command that serves, and ask it; it runs away from the tree."""
+    clean = {"PYTHONPATH": "", "PYTHONWARNINGS": ""}
+    with spawned([os.fspath(word) for word in command], folder, clean) as server:
+        with Client(server.wait_for_address()) as client:
+            response = client.get()
+    assert response.status == 200
+    return response.body.decode()
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    """A virtual environment that holds waitress 3.0.2 and nothing else."""
+    path = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", path], check=True)
+    try:
+        # With the settings of the machine, which say where its index is.
+        install = ("install", "--retries", "1", "--timeout", "15", "--only-binary", ":all:", OLD)
+        done = pip(path, *install, seconds=INDEX_SECONDS)
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"the package index cannot be reached: {OLD} has not come in {INDEX_SECONDS} s")
+    if done.returncode != 0:
+        errors = re.findall(r"^ERROR: (.*)$", done.stderr, re.MULTILINE)
+        pytest.skip(f"the package index cannot be reached: {errors[-1] if errors else done.stderr}")
+    return path
+
+
+@pytest.mark.timeout(240)
+def test_an_upgrade_from_waitress_3_0_2_keeps_what_serves(environment: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "site"
+    folder.mkdir()
+    (folder / "site_of_a_user.py").write_text(APPLICATION, encoding="utf-8")
+    bin = environment / BIN
+    ways: list[list[str | Path]] = [
+        [bin / "waitress-serve", "--listen=127.0.0.1:0", "site_of_a_user:application"],
+        [bin / "waitress-serve", "--listen=127.0.0.1:0", "--call", "site_of_a_user.make"],
+        [bin / "python", "-m", "waitress", "--listen=127.0.0.1:0", "site_of_a_user:application"],
+    ]
+
+    assert versions(environment) == {"waitress": "3.0.2"}
+    before = [answer_of(way, folder) for way in ways]
+
+    dist = tmp_path / "dist"
+    build_all(dist)
+    pip_done(environment, "install", "--no-index", "--find-links", dist, "--upgrade", "waitress")
+
+    assert versions(environment) == {package.name: package.version for package in PACKAGES}
+    assert "No broken requirements" in pip_done(environment, "check")
+    assert [answer_of(way, folder) for way in ways] == before
+
+    # Nothing of the old version lies about, to be imported beside the new one.
+    installed = Path(before[0].split(" of ")[1]).parent
+    modules = {path.name for path in BY_IMPORT_NAME["waitress"].modules}
+    assert {path.name for path in installed.glob("*.py")} == modules

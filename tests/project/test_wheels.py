@@ -1,0 +1,130 @@
+"""What `make dist` builds: the same bytes each time, whole, and installable without an index."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from packages.release import build_all
+from tests.project.repository import PACKAGES, Package
+
+# One worker runs them all: the build is made once.
+pytestmark = pytest.mark.xdist_group("wheels")
+
+BIN = "Scripts" if sys.platform == "win32" else "bin"
+every_package = pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds wheel and sdist of every package."""
+    directory = tmp_path_factory.mktemp("dist")
+    build_all(directory)
+    return directory
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Path:
+    """A virtual environment with nothing in it, not even pip."""
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "environment"], check=True)
+    return tmp_path / "environment"
+
+
+def output_of(*command: str | Path, cwd: Path | None = None) -> str:
+    """Run a command that must succeed; give what it prints."""
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def pip(environment: Path, *arguments: str | Path) -> str:
+    """Run this interpreter's pip on another environment, blind for any setting or index of the machine."""
+    options = ("--isolated", "--disable-pip-version-check", "--python", environment)
+    return output_of(sys.executable, "-m", "pip", *options, *arguments)
+
+
+def run(environment: Path, command: str, *arguments: str) -> str:
+    """Run an environment's command, away from the tree."""
+    return output_of(environment / BIN / command, *arguments, cwd=environment)
+
+
+def wheel_of(package: Package, dist: Path) -> Path:
+    return dist / f"{package.import_name}-{package.version}-py3-none-any.whl"
+
+
+def sdist_of(package: Package, dist: Path) -> Path:
+    return dist / f"{package.import_name}-{package.version}.tar.gz"
+
+
+def test_a_build_makes_one_wheel_and_one_sdist_of_each_package(dist: Path) -> None:
+    expected = {path for package in PACKAGES for path in (wheel_of(package, dist), sdist_of(package, dist))}
+    assert set(dist.iterdir()) == expected
+
+
+def test_two_builds_are_identical_to_the_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    # The second is another checkout: other folder, file times and permissions.
+    for package in PACKAGES:
+        shutil.copytree(package.folder, tmp_path / "checkout" / package.name)
+    for path in (tmp_path / "checkout").rglob("*"):
+        if path.is_file():
+            path.chmod(0o600)
+            os.utime(path, (1600000000, 1600000000))
+    first = {path.name: path.read_bytes() for path in build_all(tmp_path / "first")}
+    second = {path.name: path.read_bytes() for path in build_all(tmp_path / "second", tmp_path / "checkout")}
+    assert [name for name in first.keys() | second.keys() if first.get(name) != second.get(name)] == []
+
+
+@every_package
+def test_a_wheel_holds_the_modules_and_py_typed_and_the_license(package: Package, dist: Path) -> None:
+    with zipfile.ZipFile(wheel_of(package, dist)) as wheel:
+        names = set(wheel.namelist())
+    metadata = {name for name in names if name.startswith(f"{package.import_name}-{package.version}.dist-info/")}
+    modules = {path.relative_to(package.source.parent).as_posix() for path in package.modules}
+    # Nothing else: a tool's cache that lay beside the modules would be shipped too.
+    assert names - metadata == modules | {f"{package.import_name}/py.typed"}
+    assert any(name.endswith("/licenses/LICENSE.txt") for name in metadata)
+
+
+@every_package
+def test_an_sdist_holds_what_a_packager_needs(package: Package, dist: Path) -> None:
+    with tarfile.open(sdist_of(package, dist)) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    assert names >= {"README.md", "CHANGES.md", "LICENSE.txt", "pyproject.toml", "PKG-INFO"}
+    assert f"src/{package.import_name}/py.typed" in names
+
+
+@pytest.mark.promise("S01")
+def test_the_wheels_install_into_an_empty_environment_without_an_index(dist: Path, environment: Path) -> None:
+    pip(environment, "install", "--no-index", "--find-links", dist, "waitress")
+    installed = {line.partition("==")[0] for line in pip(environment, "list", "--format=freeze").splitlines()}
+    assert installed - {"pip", "setuptools"} == {package.name for package in PACKAGES}
+    # -I: neither the current folder nor the user's packages; -W error: nothing deprecated on the way.
+    for package in PACKAGES:
+        run(environment, "python", "-I", "-W", "error", "-c", f"import {package.import_name}")
+    assert "--listen" in run(environment, "waitress-serve", "--help")
+    assert "--listen" in run(environment, "python", "-I", "-m", "waitress", "--help")
+
+
+def test_an_upgrade_from_waitress_3_0_2_keeps_the_command(dist: Path, environment: Path, tmp_path: Path) -> None:
+    """The old version owns bin/waitress-serve, and pip removes its files after waitress-cli has written its own."""
+    old = tmp_path / "waitress-3.0.2-py3-none-any.whl"
+    record = {
+        "waitress/__init__.py": "def run(): raise SystemExit('the old command')\n",
+        "waitress-3.0.2.dist-info/METADATA": "Metadata-Version: 2.1\nName: waitress\nVersion: 3.0.2\n",
+        "waitress-3.0.2.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "waitress-3.0.2.dist-info/entry_points.txt": "[console_scripts]\nwaitress-serve = waitress:run\n",
+    }
+    record["waitress-3.0.2.dist-info/RECORD"] = "".join(f"{name},,\n" for name in record)
+    with zipfile.ZipFile(old, "w") as wheel:
+        for name, text in record.items():
+            wheel.writestr(name, text)
+    pip(environment, "install", "--no-index", old)
+    assert (environment / BIN / "waitress-serve").exists()
+    pip(environment, "install", "--no-index", "--find-links", dist, "--upgrade", "waitress")
+    assert "--listen" in run(environment, "waitress-serve", "--help")

@@ -1,0 +1,19 @@
+"""Calls that not every platform has; the tests that make them are skipped where they are missing."""
+
+import os
+import socket
+from pathlib import Path
+from typing import Any
+
+_AF_UNIX: Any = getattr(socket, "AF_UNIX", None)
+_mkfifo: Any = getattr(os, "mkfifo", None)
+
+
+def unix_socket() -> socket.socket:
+    """Make a stream socket for paths."""
+    return socket.socket(_AF_UNIX)
+
+
+def make_fifo(path: Path) -> None:
+    """Make a named pipe."""
+    _mkfifo(path)
