@@ -1,0 +1,351 @@
+"""The steps of a server from state to state, with the reactor turned by hand and a clock that tests move."""
+
+import contextlib
+import logging
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import pytest
+
+from tests.support.manual_clock import ManualClock
+from waitress_core import Adjustments, Dispatcher, Task
+from waitress_core.engine import Engine
+from waitress_core.lifecycle import CLOSE_SECONDS, State
+from waitress_core.listeners import open_listeners
+from waitress_core.proxy_headers import ProxyPolicy
+from waitress_core.reactor import Handler
+
+GET = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
+PATIENCE = 20.0  # seconds of the real clock for what comes at once on an idle machine
+
+
+class FakeDispatcher:
+    """Keeps the tasks that are ready: the test is the worker."""
+
+    def __init__(self) -> None:
+        self.ready: deque[Task] = deque()
+        self.has_lead_ended = False
+
+    def yield_lead(self) -> None:
+        pass
+
+    def end_lead(self) -> None:
+        self.has_lead_ended = True
+
+    def cancel_pending(self) -> int:
+        count = len(self.ready)
+        while self.ready:
+            self.ready.popleft().cancel()
+        return count
+
+    def stop_threads(self, timeout: float) -> int:
+        return 0
+
+
+class Site:
+    """What tasks ask of their server; the application gives the path."""
+
+    def __init__(self, adj: Adjustments) -> None:
+        self.adj = adj
+        self.proxy_policy = ProxyPolicy(adj)
+        self.application: Any = self._answer
+
+    def _answer(self, environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
+        start_response("200 OK", [])
+        return [environ["PATH_INFO"].encode()]
+
+
+class Stepping:
+    """An engine without threads, and its clients."""
+
+    def __init__(self, **settings: Any) -> None:
+        adj = Adjustments(listen="127.0.0.1:0", **settings)
+        self.dispatcher = FakeDispatcher()
+        self.wishes = [State.SERVING]
+        self.listeners = open_listeners(adj, adj.listen)
+        self.handlers: dict[int, Handler] = {listener.descriptor: listener for listener in self.listeners}
+        dispatcher = cast(Dispatcher, self.dispatcher)
+        self.engine = Engine(Site(adj), self.listeners, self.handlers, dispatcher, self.wishes)
+        self.reactor = self.engine._reactor
+        self.clock = ManualClock(self.reactor.now)
+        self.reactor.clock = self.clock
+        self.engine.roster.begin()
+        self.engine.state = State.SERVING
+        self.address = self.listeners[0].socket.getsockname()
+        self.clients: list[socket.socket] = []
+        self.turn()
+
+    def turn(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.reactor.turn(0)
+
+    def turn_until(self, is_reached: Callable[[], object]) -> None:
+        until = time.monotonic() + PATIENCE
+        while not is_reached():
+            assert time.monotonic() < until, "what the test waits for does not come"
+            self.reactor.turn(0.02)
+
+    def pass_seconds(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.clock.advance(1)
+            self.reactor.turn(0)
+
+    def want(self, state: State) -> None:
+        """Wish for a state, as another thread does, and let the reactor act on it."""
+        self.wishes.append(state)
+        self.engine.notice()
+        self.turn_until(lambda: self.engine.state > State.SERVING)
+
+    def connect(self, octets: bytes = b"") -> socket.socket:
+        """Accept a client that sends something."""
+        count = len(self.engine.roster.connections)
+        client = socket.create_connection(self.address, 20)
+        self.clients.append(client)
+        self.turn_until(lambda: len(self.engine.roster.connections) > count)
+        if octets:
+            tasks = len(self.dispatcher.ready)
+            client.sendall(octets)
+            if octets.endswith(b"\r\n\r\n"):
+                self.turn_until(lambda: len(self.dispatcher.ready) > tasks)
+            else:
+                self.turn(3)
+        return client
+
+    def begin_task(self) -> Task:
+        """Take a task to run it."""
+        return self.dispatcher.ready.popleft()
+
+    @property
+    def has_ended(self) -> bool:
+        assert self.dispatcher.has_lead_ended == self.engine._lead_ended.is_set()
+        return self.dispatcher.has_lead_ended
+
+    def close(self) -> None:
+        for client in self.clients:
+            client.close()
+        self.engine._tidy_up()
+        assert self.handlers == {}
+        assert self.engine.state is State.CLOSED
+        assert [listener.socket.fileno() for listener in self.listeners] == [-1] * len(self.listeners)
+
+
+Make = Callable[..., Stepping]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Make engines with settings; they are tidied up at the end."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(contextlib.closing(Stepping(**settings)))
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+def is_open(client: socket.socket) -> bool:
+    client.setblocking(False)
+    try:
+        return client.recv(65536) != b""
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+    finally:
+        client.settimeout(20)
+
+
+# --- draining
+
+
+@pytest.mark.parametrize("state", [State.DRAINING, State.CLOSING, State.CLOSED], ids=lambda state: state.name)
+def test_without_clients_any_end_is_an_end_at_once(make: Make, state: State) -> None:
+    stepping = make()
+    stepping.turn(3)
+    assert not stepping.has_ended
+    stepping.want(state)
+    stepping.turn_until(lambda: stepping.has_ended)
+
+
+def test_draining_ends_when_the_last_response_is_sent(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    stepping = make()
+    idle = stepping.connect()
+    running = stepping.connect(GET % b"running")
+    task = stepping.begin_task()
+    queued = stepping.connect(GET % b"queued")
+    stepping.want(State.DRAINING)
+    assert not is_open(idle)
+    stepping.pass_seconds(20)
+    assert not stepping.has_ended
+    assert stepping.listeners[0].socket.fileno() == -1
+    task.service()
+    stepping.turn(3)
+    assert not stepping.has_ended
+    stepping.begin_task().service()
+    for client, path in ((running, b"/running"), (queued, b"/queued")):
+        head, _, body = client.recv(1000).partition(b"\r\n\r\n")
+        assert body == path
+        assert b"\r\nConnection: close\r\n" in head
+        client.close()
+    stepping.turn_until(lambda: stepping.has_ended)
+    assert messages(caplog) == ["Stopping: requests under way are answered; a second signal ends at once"]
+
+
+def test_draining_takes_a_request_that_is_on_its_way(make: Make) -> None:
+    stepping = make()
+    client = stepping.connect(b"GET / HTT")
+    stepping.want(State.DRAINING)
+    client.sendall(b"P/1.1\r\nHost: x\r\n\r\n")
+    stepping.turn_until(lambda: stepping.dispatcher.ready)
+    stepping.begin_task().service()
+    assert client.recv(1000).endswith(b"/")
+
+
+def test_draining_has_a_time_after_which_the_rest_is_cut_off(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    stepping = make(shutdown_timeout=10)
+    clients = [stepping.connect(GET % b"") for _ in range(2)]
+    task = stepping.begin_task()
+    stepping.want(State.DRAINING)
+    stepping.pass_seconds(9)
+    assert not stepping.has_ended
+    stepping.pass_seconds(2)
+    assert stepping.has_ended
+    assert messages(caplog) == [
+        "2 connection(s) cut off: not done within shutdown_timeout",
+        "Canceling 1 pending task(s)",
+    ]
+    assert not any(is_open(client) for client in clients)
+    task.service()
+
+
+# --- closing
+
+
+def test_closing_gives_running_requests_five_seconds_and_cuts_off_the_rest(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    stepping = make()
+    idle = stepping.connect()
+    half = stepping.connect(b"GET / HTT")
+    running = stepping.connect(GET % b"running")
+    task = stepping.begin_task()
+    queued = stepping.connect(GET % b"queued")
+    stepping.want(State.CLOSING)
+    stepping.turn(3)
+    assert not is_open(idle)
+    assert not is_open(half)
+    assert not is_open(queued)
+    assert is_open(running)
+    assert messages(caplog) == ["Canceling 1 pending task(s)"]
+    stepping.pass_seconds(int(CLOSE_SECONDS) - 1)
+    assert not stepping.has_ended
+    task.service()
+    stepping.turn_until(lambda: stepping.has_ended)
+    assert running.recv(1000).endswith(b"/running")
+
+
+def test_closing_ends_after_five_seconds_whatever_runs(make: Make) -> None:
+    stepping = make()
+    running = stepping.connect(GET % b"")
+    task = stepping.begin_task()
+    stepping.want(State.CLOSING)
+    stepping.pass_seconds(int(CLOSE_SECONDS) + 1)
+    assert stepping.has_ended
+    assert not is_open(running)
+    task.service()
+
+
+def test_closing_begins_no_further_request_of_a_connection(make: Make) -> None:
+    stepping = make()
+    client = stepping.connect(GET % b"1" + GET % b"2")
+    task = stepping.begin_task()
+    stepping.want(State.CLOSING)
+    task.service()
+    stepping.turn_until(lambda: stepping.has_ended)
+    assert not stepping.dispatcher.ready
+    assert client.recv(1000).endswith(b"/1")
+
+
+def test_closing_does_not_wait_for_a_response_whose_task_has_just_ended(make: Make) -> None:
+    stepping = make()
+    client = stepping.connect(GET % b"")
+    stepping.begin_task().service()  # its end has not been seen by the reactor
+    assert client.recv(1000)
+    stepping.want(State.CLOSING)
+    stepping.turn_until(lambda: stepping.has_ended)
+    assert stepping.clock.now < stepping.reactor.now + 1
+
+
+def test_the_second_signal_ends_at_once(make: Make) -> None:
+    stepping = make()
+    running = stepping.connect(GET % b"")
+    task = stepping.begin_task()
+    stepping.want(State.DRAINING)
+    assert not stepping.has_ended
+    stepping.want(State.CLOSED)
+    stepping.turn_until(lambda: stepping.has_ended)
+    assert not is_open(running)
+    task.service()
+
+
+@pytest.mark.parametrize(
+    ("wishes", "expected"),
+    [
+        ([State.CLOSING, State.DRAINING], State.CLOSING),
+        ([State.DRAINING, State.CLOSING], State.CLOSING),
+        ([State.DRAINING], State.DRAINING),
+        ([State.SERVING], State.SERVING),
+    ],
+    ids=str,
+)
+def test_of_several_wishes_the_highest_is_acted_on(make: Make, wishes: list[State], expected: State) -> None:
+    stepping = make()
+    stepping.connect(GET % b"")
+    task = stepping.begin_task()
+    stepping.wishes.extend(wishes)
+    stepping.engine.notice()
+    stepping.turn(3)
+    assert stepping.engine.state is expected
+    stepping.wishes.append(State.SERVING)
+    stepping.engine.notice()
+    stepping.turn(3)
+    assert stepping.engine.state is expected
+    task.service()
+
+
+def test_what_is_ready_runs_before_the_lead_ends(make: Make) -> None:
+    ran: list[str] = []
+
+    class Closing:
+        def service(self) -> None:
+            ran.append("ran")
+
+        def cancel(self) -> None:
+            ran.append("cancelled")
+
+    stepping = make()
+    stepping.want(State.DRAINING) if not stepping.dispatcher.ready else None
+    other = make()
+    other.connect(GET % b"")
+    task = other.begin_task()
+    other.want(State.DRAINING)
+    task.service()
+    other.dispatcher.ready.append(Closing())
+    other.turn(3)
+    assert not other.has_ended
+    other.begin_task().service()
+    other.turn_until(lambda: other.has_ended)
+    assert ran == ["ran"]
+
+
+def test_a_wish_that_nobody_was_woken_for_is_seen_within_a_second(make: Make) -> None:
+    stepping = make()
+    stepping.wishes.append(State.CLOSING)
+    stepping.turn(3)
+    assert stepping.engine.state is State.SERVING
+    stepping.pass_seconds(1)
+    assert stepping.has_ended

@@ -1,0 +1,212 @@
+"""The table of settings: every default, cast and check."""
+
+import typing
+from typing import Any
+
+import pytest
+
+from waitress_core import SETTINGS, Adjustments, Setting
+
+BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+DEFAULTS: dict[str, object] = {
+    "host": "0.0.0.0",
+    "port": 8080,
+    "listen": ["0.0.0.0:8080"],
+    "ipv4": True,
+    "ipv6": True,
+    "unix_socket": None,
+    "unix_socket_perms": 0o600,
+    "sockets": [],
+    "backlog": 1024,
+    "url_scheme": "http",
+    "url_prefix": "",
+    "server_name": "waitress.invalid",
+    "ident": "waitress",
+    "expose_tracebacks": False,
+    "threads": 4,
+    "trusted_proxy": None,
+    "trusted_proxy_count": 1,
+    "trusted_proxy_headers": set(),
+    "clear_untrusted_proxy_headers": True,
+    "log_untrusted_proxy_headers": False,
+    "connection_limit": 100,
+    "max_request_header_size": 262144,
+    "max_request_body_size": 1073741824,
+    "channel_request_lookahead": 0,
+    "channel_timeout": 120,
+    "cleanup_interval": 30,
+    "request_head_timeout": 30,
+    "request_body_timeout": 30,
+    "request_body_rate": 500,
+    "response_timeout": 30,
+    "response_rate": 500,
+    "shutdown_timeout": 25,
+    "asyncore_loop_timeout": 1,
+    "recv_bytes": 8192,
+    "send_bytes": 1,
+    "inbuf_overflow": 524288,
+    "outbuf_overflow": 1048576,
+    "outbuf_high_watermark": 16777216,
+    "log_socket_errors": True,
+    "asyncore_use_poll": False,
+}
+
+# What an .ini file or the command line gives, a string; and what the server uses.
+STRINGS: dict[str, tuple[str, object]] = {
+    "host": ("127.0.0.1", "127.0.0.1"),
+    "port": ("8081", 8081),
+    "listen": ("127.0.0.1:1 [::1]:2", ["127.0.0.1:1", "[::1]:2"]),
+    "ipv4": ("off", False),
+    "ipv6": ("off", False),
+    "unix_socket": ("/run/x.sock", "/run/x.sock"),
+    "unix_socket_perms": ("660", 0o660),
+    "sockets": ("", []),
+    "url_scheme": ("https", "https"),
+    "url_prefix": ("foo/", "/foo"),
+    "server_name": ("example.org", "example.org"),
+    "ident": ("", None),
+    "expose_tracebacks": ("true", True),
+    "trusted_proxy": ("10.0.0.1, 10.1.0.0/16", "10.0.0.1 10.1.0.0/16"),
+    "trusted_proxy_headers": ("x-forwarded-for x-forwarded-proto", {"x-forwarded-for", "x-forwarded-proto"}),
+    "clear_untrusted_proxy_headers": ("no", False),
+    "log_untrusted_proxy_headers": ("yes", True),
+    "log_socket_errors": ("no", False),
+    "asyncore_use_poll": ("yes", True),
+}
+
+LEAST = {
+    "backlog": 1,
+    "threads": 1,
+    "trusted_proxy_count": 1,
+    "connection_limit": 1,
+    "max_request_header_size": 64,
+    "max_request_body_size": 0,
+    "channel_request_lookahead": 0,
+    "channel_timeout": 1,
+    "cleanup_interval": 1,
+    "request_head_timeout": 1,
+    "request_body_timeout": 1,
+    "request_body_rate": 1,
+    "response_timeout": 1,
+    "response_rate": 1,
+    "shutdown_timeout": 0,
+    "asyncore_loop_timeout": 1,
+    "recv_bytes": 1,
+    "send_bytes": 0,
+    "inbuf_overflow": 1,
+    "outbuf_overflow": 1,
+    "outbuf_high_watermark": 1,
+}
+
+REFUSED: list[tuple[str, object, str]] = [
+    ("port", -1, "a port number between 0 and 65535"),
+    ("port", "65536", "a port number between 0 and 65535"),
+    ("port", "", "an integer value"),
+    ("port", 1.5, "an integer value"),
+    ("listen", None, "a list value"),
+    ("sockets", ["127.0.0.1:80"], "a sockets value"),
+    ("unix_socket_perms", 600, "an octal value"),
+    ("unix_socket_perms", "888", "an octal value"),
+    ("unix_socket_perms", "10000", "octal permissions between 0 and 7777"),
+    ("unix_socket_perms", "-1", "octal permissions between 0 and 7777"),
+    ("url_scheme", "", "a URL scheme, as http or https"),
+    ("url_scheme", "http://", "a URL scheme, as http or https"),
+    ("url_scheme", "ht tp", "a URL scheme, as http or https"),
+    ("ident", "a\r\nX: y", "printable ASCII text"),
+    ("ident", "\u2603", "printable ASCII text"),
+    ("server_name", "a\nb", "printable ASCII text"),
+    ("trusted_proxy", "proxy.example", "IP addresses and CIDR networks"),
+    ("trusted_proxy", "10.0.0.0/33", "IP addresses and CIDR networks"),
+    ("trusted_proxy", "10.0.0.1 nobody", "IP addresses and CIDR networks"),
+    ("trusted_proxy_headers", 5, "a list value"),
+    *[(name, least - 1, f"a whole number of at least {least}") for name, least in LEAST.items()],
+    *[(name, "many", "an integer value") for name in LEAST],
+    *[(name, 1e400, "an integer value") for name in LEAST],
+]
+
+
+def test_adjustments_has_the_names_of_the_table_and_no_others() -> None:
+    hints = typing.get_type_hints(Adjustments)
+    settings = {name for name, hint in hints.items() if typing.get_origin(hint) is not typing.ClassVar}
+    assert settings == set(BY_NAME)
+    assert len(BY_NAME) == len(SETTINGS)
+
+
+def test_the_tests_know_every_setting() -> None:
+    assert set(DEFAULTS) == set(BY_NAME)
+    assert set(STRINGS) | set(LEAST) == set(BY_NAME)
+
+
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_the_annotation_fits_the_default(setting: Setting) -> None:
+    hint = typing.get_type_hints(Adjustments)[setting.name]
+    origins = {typing.get_origin(part) or part for part in typing.get_args(hint) or [hint]}
+    if typing.get_origin(hint) in (list, set):
+        origins = {typing.get_origin(hint)}
+    assert type(setting.default) in origins
+
+
+@pytest.mark.promise("S67", "S69", "S70")
+@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+def test_a_default_is_documented_and_passes_its_own_check(setting: Setting) -> None:
+    assert setting.default == DEFAULTS[setting.name]
+    assert type(setting.default) is type(DEFAULTS[setting.name])
+    assert setting.check(setting.default) is None
+    assert setting.help.endswith(".")
+    assert setting.group
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+def test_a_default_can_be_read_on_the_class_and_on_an_instance(name: str) -> None:
+    assert getattr(Adjustments, name) == DEFAULTS[name]
+    if name != "listen":
+        assert getattr(Adjustments(listen="127.0.0.1:0"), name) == DEFAULTS[name]
+
+
+@pytest.mark.promise("S14")
+@pytest.mark.parametrize(("name", "given", "expected"), [(name, *case) for name, case in STRINGS.items()])
+def test_a_string_is_cast_to_what_is_used(name: str, given: str, expected: object) -> None:
+    value = BY_NAME[name].read(given)
+    assert value == expected
+    assert type(value) is type(expected)
+
+
+@pytest.mark.promise("S14")
+@pytest.mark.parametrize(("name", "least"), LEAST.items())
+def test_the_least_number_is_accepted_as_number_and_as_string(name: str, least: int) -> None:
+    assert BY_NAME[name].read(least) == least
+    assert BY_NAME[name].read(f" {least} ") == least
+    assert type(BY_NAME[name].read(str(least))) is int
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("port", 0),
+        ("port", 65535),
+        ("port", "http"),
+        ("unix_socket_perms", "0"),
+        ("unix_socket_perms", "7777"),
+        ("trusted_proxy", "*"),
+        ("trusted_proxy", "localhost"),
+        ("trusted_proxy", "::1 2001:db8::/32 10.0.0.1/8"),
+        ("url_scheme", "git+https"),
+        ("ident", "name/1.0 (x; y)"),
+    ],
+)
+def test_a_value_at_the_edge_is_accepted(name: str, given: object) -> None:
+    BY_NAME[name].read(given)
+
+
+@pytest.mark.parametrize(("name", "given", "accepted"), REFUSED, ids=repr)
+def test_a_bad_value_names_the_setting_the_value_and_what_is_accepted(name: str, given: Any, accepted: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        BY_NAME[name].read(given)
+    assert str(caught.value).startswith(f"{name}={given!r}: expected {accepted}")
+
+
+def test_adjustments_read_their_values_by_the_table() -> None:
+    with pytest.raises(ValueError, match=r"^threads=0: expected a whole number of at least 1$"):
+        Adjustments(threads=0)
+    assert Adjustments(threads="7", listen="127.0.0.1:0").threads == 7
