@@ -188,20 +188,21 @@ def test_a_wake_up_from_another_thread_ends_a_poll(poller: Poller, wake_up: Wake
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals that one process can send itself in a poll")
 def test_a_wake_up_from_a_signal_handler_ends_a_poll(poller: Poller, wake_up: WakeUp) -> None:
     if sys.platform != "win32":
-        polling = threading.Event()
+        polled = threading.Event()
 
         def send() -> None:
-            polling.wait(SOON)
-            os.kill(os.getpid(), signal.SIGUSR1)
+            # Again and again: a signal just before the system call is handled only after it.
+            while not polled.wait(0.05):
+                os.kill(os.getpid(), signal.SIGUSR1)
 
         before = signal.signal(signal.SIGUSR1, lambda number, frame: wake_up.wake())
         thread = threading.Thread(target=send)
         try:
             thread.start()
-            polling.set()
             assert poller.poll(SOON) == [(wake_up.descriptor, READ)]
-            thread.join()
         finally:
+            polled.set()
+            thread.join()
             signal.signal(signal.SIGUSR1, before)
 
 
