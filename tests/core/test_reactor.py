@@ -3,11 +3,13 @@
 import logging
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 
 from tests.support.fake_poller import FakePoller
 from tests.support.manual_clock import ManualClock
+from waitress_core import reactor as module
 from waitress_core.deadlines import DeadlineQueue
 from waitress_core.poller import READ, WRITE
 from waitress_core.reactor import Reactor
@@ -67,7 +69,15 @@ class Turning:
 
 
 @pytest.fixture
-def turning() -> Iterator[Turning]:
+def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Sleep no more; give how long it was meant."""
+    meant: list[float] = []
+    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=meant.append))
+    return meant
+
+
+@pytest.fixture
+def turning(naps: list[float]) -> Iterator[Turning]:
     made = Turning()
     yield made
     made.one.on = made.other.on = lambda call: None  # or what attends would do so for ever
@@ -309,6 +319,20 @@ def test_a_turn_raises_nothing(turning: Turning, caplog: pytest.LogCaptureFixtur
     assert turning.one.calls == ["ready 1"]
 
 
+def test_a_poller_that_fails_neither_spins_nor_holds_up_the_rest(turning: Turning, naps: list[float]) -> None:
+    looks: list[str] = []
+    turning.reactor.on_look = lambda: looks.append("look")
+    turning.turn()
+    assert naps == []
+    turning.clock.advance(1)
+    turning.reactor.attend(101)
+    turning.poller.script.append(raise_fault)
+    turning.reactor.turn(0)
+    assert naps == [module.FAULT_SECONDS]
+    assert turning.one.calls == ["attention"]
+    assert looks == ["look", "look"]
+
+
 def test_a_fault_within_the_handling_of_a_fault_does_not_end_the_reactor(
     turning: Turning, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -393,7 +417,6 @@ def test_deadlines_are_looked_at_after_what_is_ready(turning: Turning) -> None:
 # --- the end
 
 
-@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="this system has no fork")
 def test_a_forked_child_lets_go_without_a_word_to_the_parents_handlers(turning: Turning) -> None:
     turning.reactor.watch(turning.one, READ)
     turning.reactor.attend(101)

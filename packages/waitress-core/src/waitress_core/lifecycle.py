@@ -3,7 +3,7 @@
     READY     listening, nothing accepted                run
     SERVING                                              drain (SIGTERM, SIGINT), close
     DRAINING  nothing new, everything begun is answered  the last connection's end, shutdown_timeout, close
-    CLOSING   only what runs may end                     its end, CLOSE_SECONDS
+    CLOSING   only what runs, or is being sent, may end  its end, CLOSE_SECONDS
     CLOSED    nothing is left
 
 A wish to move on comes from any thread or a signal handler, and is only written down; the holder of the lead acts on
@@ -29,7 +29,7 @@ class State(enum.IntEnum):
     CLOSED = 4
 
 
-CLOSE_SECONDS = 5.0  # given to running applications by `close`
+CLOSE_SECONDS = 5.0  # given by `close` to running applications, and to responses under way
 
 _SIGNALS = ("SIGTERM", "SIGINT", "SIGBREAK")
 _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)

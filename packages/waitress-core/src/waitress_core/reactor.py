@@ -59,15 +59,19 @@ class Reactor:
     ) -> None:
         # Set once, read anywhere
         self.clock = clock
-        self._wake_up = WakeUp()
+        self.poller = best_poller() if poller is None else poller  # used by the holder of the lead only
+        try:
+            self._wake_up = WakeUp()
+            self.poller.register(self._wake_up.descriptor, READ)
+        except OSError:
+            self.poller.close()
+            raise
         self._lock = threading.Lock()
         # The holder of the lead only
         self.handlers: dict[int, Handler] = {} if handlers is None else handlers
         self.deadlines: Sequence[DeadlineQueue[Any]] = ()
         self.on_look: Callable[[], None] = _nothing  # called once in LOOK_SECONDS
         self.on_wake: Callable[[], None] = _nothing  # called after `wake`
-        self.poller = best_poller() if poller is None else poller
-        self.poller.register(self._wake_up.descriptor, READ)
         self.now = clock()  # the instant at which the present turn's poll ended
         self._look_at = self.now
         self._logged_at = self.now - LOG_SECONDS

@@ -127,7 +127,7 @@ class BaseWSGIServer:
             self._engine.notice()
 
     def close(self) -> None:
-        """End the server now: running requests get 5 seconds, all others are cut off.
+        """End the server now: running requests and responses under way get 5 seconds, all others are cut off.
 
         From any thread, any number of times. Returns when everything has ended; from an application, a signal handler
         or whatever else the thread in `run` does, at once.
