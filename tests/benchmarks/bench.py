@@ -87,8 +87,8 @@ CASES = (
 )
 APPLICATION = str(HERE / "applications.py")
 SERVERS = (
-    Server("this", (sys.executable, APPLICATION), None),
-    Server("waitress 3.0.2", (str(PEERS / "bin" / "python"), APPLICATION), "waitress==3.0.2"),
+    Server("this", (sys.executable, "-I", APPLICATION), None),
+    Server("waitress 3.0.2", (str(PEERS / "bin" / "python"), "-I", APPLICATION), "waitress==3.0.2"),
 )
 
 

@@ -29,6 +29,8 @@ def test_brackets_stand_around_ipv6_addresses_only() -> None:
         ("*:80", "*", "80"),
         ("*", "*", "8080"),
         ("::1:5", "::1", "5"),
+        ("[::1:80", "[::1", "80"),
+        ("::1]", "::1]", "8080"),
         (":80", "", "80"),
         ("localhost:", "localhost", ""),
         ("localhost:http", "localhost", "http"),
@@ -44,6 +46,7 @@ def test_a_word_is_split_at_its_last_colon_outside_brackets(word: str, host: str
     [
         ("127.0.0.1:80", [(socket.AF_INET, ("127.0.0.1", 80))]),
         ("127.0.0.1", [(socket.AF_INET, ("127.0.0.1", 8080))]),
+        ("127.0.0.1:65535", [(socket.AF_INET, ("127.0.0.1", 65535))]),
         ("127.0.0.1:2 127.0.0.1:1", [(socket.AF_INET, ("127.0.0.1", 2)), (socket.AF_INET, ("127.0.0.1", 1))]),
         ("127.0.0.1:1 127.0.0.1:1", [(socket.AF_INET, ("127.0.0.1", 1))]),
         ("127.0.0.1:0 127.0.0.1:0", [(socket.AF_INET, ("127.0.0.1", 0)), (socket.AF_INET, ("127.0.0.1", 0))]),

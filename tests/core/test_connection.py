@@ -812,6 +812,52 @@ def test_a_reader_that_keeps_a_worker_waiting_has_less_time(make: Make) -> None:
     assert receive_all(client)[1]
 
 
+def test_a_reader_is_served_each_second_where_the_system_does_not_call_it_writable(make: Make) -> None:
+    # Linux does so only when a third of the buffer is free.
+    harness = make(channel_timeout=3)
+    connection, client = harness.open()
+    modify = harness.reactor.poller.modify
+    harness.reactor.poller.modify = lambda descriptor, interest: modify(descriptor, READ)  # type: ignore[method-assign]
+    begin_flush(harness, connection, client, Ending.PERSIST)
+    received = 0
+    for _ in range(200):
+        received += len(receive_some(harness, client))
+        harness.pass_seconds(1)
+        if received == MUCH:
+            break
+    assert received == MUCH
+    assert phase_of(connection) is not Phase.CLOSED
+
+
+def test_a_worker_that_begins_to_wait_as_its_connection_is_closed_is_freed(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness = make(outbuf_high_watermark=10)
+    connection, client = harness.open()
+    begin_task(harness, connection, client)
+    task = harness.next_task()
+    errors: list[BaseException] = []
+
+    def send(transport: SocketTransport, data: bytes) -> int:
+        connection.close()  # by the reactor, while the system is about to say that it takes nothing
+        return 0
+
+    def work() -> None:
+        try:
+            connection.sender.send(b"x" * 100)
+        except ClientGone as error:
+            errors.append(error)
+        task.finish()
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SocketTransport, "send", send)
+        worker = threading.Thread(target=work, daemon=True)
+        worker.start()
+        harness.turn_until(lambda: not worker.is_alive())
+    assert len(errors) == 1
+    harness.turn_to(connection, Phase.CLOSED)
+
+
 def test_lingering_ends_after_two_seconds(harness: Harness) -> None:
     connection, client = harness.open()
     linger(harness, connection, client)

@@ -37,6 +37,13 @@ def test_items_are_due_after_the_seconds_in_the_order_of_arming(now: float, expe
     assert len(queue) == 3 - len(expected)
 
 
+def test_a_queue_knows_what_to_do_with_who_is_due() -> None:
+    told: list[str] = []
+    queue = DeadlineQueue[str](10, told.append)
+    queue.on_due("a")
+    assert told == ["a"]
+
+
 def test_an_item_is_due_once() -> None:
     queue = queue_of(10, ("a", 100))
     assert due(queue, 200) == ["a"]

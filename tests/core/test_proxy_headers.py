@@ -90,6 +90,7 @@ ONE_HOP: list[tuple[dict[str, str], dict[str, Any]]] = [
     # the port
     ({"Port": "81"}, {"SERVER_PORT": "81"}),
     ({"Port": '"81"'}, {"SERVER_PORT": "81"}),
+    ({"Port": "65535"}, {"SERVER_PORT": "65535"}),
     ({"Port": ""}, {}),
     ({"Port": "80, 81"}, {"SERVER_PORT": "81", "HTTP_X_FORWARDED_PORT": "81"}),
     ({"Port": "81", "Proto": "https"}, {"wsgi.url_scheme": "https", "SERVER_PORT": "81"}),
@@ -197,6 +198,7 @@ FORWARDED: list[tuple[str, int, dict[str, Any]]] = [
     (r'for="a\"b,c"', 1, client('a"b,c')),
     (r'for="a\\", for=b', 1, {**client("b"), "HTTP_FORWARDED": "for=b"}),
     (r'for="\a"', 1, client("a")),
+    (r"for=a\",for=b", 1, client(r"a\",for=b")),
 ]
 
 
@@ -236,6 +238,7 @@ MALFORMED: list[tuple[str, str, str, str]] = [
     ("Port", "abc", "X-Forwarded-Port", "not a port number"),
     ("Port", "-1", "X-Forwarded-Port", "not a port number"),
     ("Port", "65536", "X-Forwarded-Port", "not a port number"),
+    ("Port", "000080", "X-Forwarded-Port", "not a port number"),
     ("Port", "8\xb2", "X-Forwarded-Port", "not a port number"),
     ("Forwarded", "for", "Forwarded", 'Invalid forwarded-pair missing "="'),
     ("Forwarded", "for=a; host=b", "Forwarded", "Token may not be surrounded by whitespace"),
@@ -378,6 +381,12 @@ def test_hiding_is_logged_if_wished(
         (message,) = messages
         assert message.startswith(f"Removed untrusted headers ({expected}")
         assert message.endswith("Forwarded). Waitress recommends these be removed upstream.")
+
+
+def test_a_header_that_stays_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    environ: dict[str, Any] = {**BASE, "HTTP_X_FORWARDED_FOR": "1.2.3.4"}
+    policy(trusted_proxy="*", trusted_proxy_headers=X_ALL, log_untrusted_proxy_headers=True).apply(environ)
+    assert caplog.records == []
 
 
 def test_an_environ_without_proxy_headers_is_left_alone() -> None:

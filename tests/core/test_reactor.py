@@ -1,5 +1,7 @@
 """The I/O turn, with a poller and a clock that do what they are told."""
 
+import contextlib
+import errno
 import logging
 import threading
 from collections.abc import Callable, Iterator
@@ -145,6 +147,17 @@ def test_watching_registers_modifies_and_unregisters(turning: Turning) -> None:
     assert handler.interest == 0
 
 
+def test_a_descriptor_that_the_poller_has_forgotten_can_still_be_given_up(turning: Turning) -> None:
+    turning.reactor.watch(turning.one, READ)
+
+    def refuse(descriptor: int) -> None:
+        raise OSError(errno.ENOENT, "No such file or directory")
+
+    turning.poller.unregister = refuse  # type: ignore[method-assign]
+    turning.reactor.watch(turning.one, 0)
+    assert turning.one.interest == 0
+
+
 # --- attention
 
 
@@ -270,6 +283,17 @@ def test_a_wake_up_is_taken_back_and_told(turning: Turning) -> None:
     turning.turn((turning.wake_up, READ))
     assert woken == ["woken"]
     turning.turn()
+    assert woken == ["woken"]
+
+
+def test_a_wake_up_that_was_told_ends_no_further_poll() -> None:
+    woken: list[str] = []
+    with contextlib.closing(Reactor()) as reactor:
+        reactor.on_wake = lambda: woken.append("woken")
+        for _ in range(3):
+            reactor.wake()
+        for _ in range(3):
+            reactor.turn(0)
     assert woken == ["woken"]
 
 

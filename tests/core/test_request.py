@@ -15,6 +15,7 @@ def request(now: float = 1000.0) -> Request:
 
 def test_a_request_without_a_body_has_an_empty_file() -> None:
     one = request()
+    assert one.head.method == "GET"
     assert one.body_bytes == 0
     assert one.open_body().read() == b""
     one.close()

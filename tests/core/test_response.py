@@ -108,6 +108,7 @@ def test_framing(
     assert not response.is_open_ended
     assert response.has_body is (framing is not Framing.NO_BODY)
     assert response.surplus == (5 if framing is Framing.NO_BODY else 0)
+    assert response.remaining == 0
 
 
 def test_the_table_is_whole() -> None:
@@ -222,6 +223,24 @@ def test_a_refused_start_keeps_what_was_there() -> None:
     assert "X-Old: 1" in lines(response.begin())
 
 
+def test_a_response_tells_how_far_it_is() -> None:
+    response = Response("1.1", "GET", True, None)
+    assert (response.is_started, response.has_begun, response.framing) == (False, False, Framing.NO_BODY)
+    response.start("200 OK", [("Content-Length", "5")])
+    assert (response.is_started, response.has_begun, response.remaining) == (True, False, 0)
+    response.begin()
+    assert (response.is_started, response.has_begun, response.remaining) == (True, True, 5)
+
+
+def test_nothing_is_framed_after_giving_up() -> None:
+    for headers in ([], [("Content-Length", "5")]):
+        response = started(*headers)
+        response.begin()
+        response.give_up()
+        assert (response.frame(b"late"), response.end()) == (b"", b"")
+        assert response.remaining == 0
+
+
 def test_a_refused_first_start_is_no_start() -> None:
     response = Response("1.1", "GET", True, None)
     with pytest.raises(HeaderError):
@@ -239,6 +258,9 @@ def test_a_refused_first_start_is_no_start() -> None:
         ("200 OK\r\nX: y", [], HeaderError),
         ("200 OK", [("Content-Length", "5"), ("content-length", "5")], HeaderError),
         ("200 OK", [("Content-Length", "-1")], HeaderError),
+        ("200 OK", [("Date", "a"), ("date", "b")], HeaderError),
+        ("200 OK", [("Server", "a"), ("server", "b")], HeaderError),
+        ("200 OK", [("X", "\u2603")], HeaderError),
         ("200 OK", [(["X"], "a")], AssertionError),
         ("200 OK", [("X", 5)], AssertionError),
         ("200 OK", [("X", b"a")], AssertionError),

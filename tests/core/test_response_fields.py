@@ -125,6 +125,7 @@ def test_a_status_is_a_final_code_and_a_reason(status: str, sent: str | None) ->
     [
         *["", "OK", "20", "20 OK", "2000", "200OK", "200\tOK", " 200 OK", "-200 x"],
         *["100 Continue", "199 x", "600 x", "99 x", "\N{ARABIC-INDIC DIGIT TWO}00 OK"],
+        *["2\N{ARABIC-INDIC DIGIT ZERO}0 OK", "2ab OK"],
         *["200 \u2603", "200 a\x00", "200 a\x7f"],
     ],
 )

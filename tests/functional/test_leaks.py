@@ -32,6 +32,11 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1_000_000
 
+needs_proc_and_prompt_memory = pytest.mark.skipif(
+    platform.python_implementation() != "CPython" or not Path("/proc/self/statm").exists(),
+    reason="needs /proc, and an interpreter that gives memory back when it is let go, as CPython does",
+)
+
 APPLICATION = """
 import io
 import os
@@ -163,7 +168,7 @@ def grows(served: Program, client: Client, path: str, rounds: int) -> int:
     return resident_bytes(served.id) - before
 
 
-@needs_proc
+@needs_proc_and_prompt_memory
 @pytest.mark.promise("S38")
 @pytest.mark.parametrize(("path", "rounds"), [("/megabyte", 1000), ("/pieces", 1000), ("/file", 1000)])
 def test_a_persistent_connection_does_not_gather_memory(path: str, rounds: int, tmp_path: Path) -> None:
@@ -171,7 +176,7 @@ def test_a_persistent_connection_does_not_gather_memory(path: str, rounds: int, 
         assert grows(served, client, path, rounds) < 20 * MEGABYTE
 
 
-@needs_proc
+@needs_proc_and_prompt_memory
 @pytest.mark.promise("S38")
 def test_uploads_do_not_gather_memory(tmp_path: Path) -> None:
     request = post(f"Content-Length: {MEGABYTE}", body=bytes(MEGABYTE))
@@ -186,7 +191,7 @@ def test_uploads_do_not_gather_memory(tmp_path: Path) -> None:
         assert -upload(50) + upload(300) < 20 * MEGABYTE
 
 
-@needs_proc
+@needs_proc_and_prompt_memory
 @pytest.mark.promise("S38")
 def test_what_a_connection_held_is_given_back_at_its_end(tmp_path: Path) -> None:
     """Each of a few hundred connections has had a megabyte of output."""
@@ -323,12 +328,10 @@ def test_idle_connections_give_their_descriptors_back(tmp_path: Path) -> None:
         assert ends_with_as_many_descriptors(served, before)
 
 
-@needs_proc
+@needs_proc_and_prompt_memory
 @pytest.mark.promise("S86")
 def test_an_idle_connection_is_cheap(tmp_path: Path) -> None:
     """After a request with a large body and a large answer it holds no buffer."""
-    if platform.python_implementation() != "CPython":
-        pytest.skip("needs an interpreter that gives memory back at once, as CPython")
     with program(tmp_path, connection_limit=1000) as served, contextlib.ExitStack() as stack:
 
         def connect(count: int) -> int:
