@@ -814,7 +814,7 @@ def test_a_reader_that_keeps_a_worker_waiting_has_less_time(make: Make) -> None:
 
 def test_a_reader_is_served_each_second_where_the_system_does_not_call_it_writable(make: Make) -> None:
     # Linux does so only when a third of the buffer is free.
-    harness = make(channel_timeout=3)
+    harness = make(channel_timeout=10)
     connection, client = harness.open()
     modify = harness.reactor.poller.modify
     harness.reactor.poller.modify = lambda descriptor, interest: modify(descriptor, READ)  # type: ignore[method-assign]

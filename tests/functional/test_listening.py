@@ -90,6 +90,7 @@ def answers(address: tuple[str, int] | str) -> bool:
         pytest.param("1.2", [], "HTTP/1.1", None, id="S03-later-minor-version"),
     ],
 )
+@pytest.mark.promise("S92")
 def test_the_version_decides_status_line_and_persistence(
     version: str, fields: list[str], answered_by: str, connection: str | None
 ) -> None:

@@ -365,8 +365,9 @@ class Connection:
     def _end_response(self) -> None:
         """The response is sent wholly: go on with the next request, or end."""
         services = self._services
-        services.output.disarm(self)
-        self.sender.end_response()
+        if self.sender.has_outbox:
+            services.output.disarm(self)
+            self.sender.end_response()
         has_input = self._parser.held_bytes > 0
         if self._ending is Ending.RESET:
             self._transport.reset()

@@ -16,7 +16,15 @@ from collections.abc import Iterable
 from operator import itemgetter
 
 from .http_date import current_date
-from .response_fields import NAMES, HeaderError, checked_name, checked_status, checked_value, parse_content_length
+from .response_fields import (
+    NAMES,
+    STATUSES,
+    HeaderError,
+    checked_name,
+    checked_status,
+    checked_value,
+    parse_content_length,
+)
 
 # RFC 9110 15.3.5, 15.4.5: responses that end with their head
 _NULL_BODY = ("204", "304")
@@ -75,7 +83,10 @@ class Response:
         Raises:
             AssertionError, HeaderError: they can not be sent (`checked_*`); what was there before is kept.
         """
-        status = checked_status(status)
+        try:
+            status = STATUSES[status]
+        except (KeyError, TypeError):
+            status = checked_status(status)
         names = NAMES
         checked = []
         content_length = None

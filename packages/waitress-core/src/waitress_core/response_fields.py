@@ -22,6 +22,9 @@ _TOKEN_OCTETS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzAB
 # Name as the application gave it -> as it is sent. Bounded; only valid names come in.
 NAMES: dict[str, str] = {}
 MAX_NAMES = 1024
+# Statuses that can be sent, as they are sent. Bounded, as an application may write what it likes into the reason.
+STATUSES: dict[str, str] = {}
+MAX_STATUSES = 256
 
 
 class HeaderError(ValueError):
@@ -86,7 +89,10 @@ def checked_status(status: str) -> str:
     if status[3:4] not in ("", " "):
         raise HeaderError(f"status {status!r} has no space after its code")
     # RFC 9112 4: the space stands there even when no reason follows.
-    return checked_value(status if len(status) > 3 else f"{status} ")
+    sent = checked_value(status if len(status) > 3 else f"{status} ")
+    if len(STATUSES) < MAX_STATUSES:
+        STATUSES[status] = sent
+    return sent
 
 
 def parse_content_length(value: str) -> int:

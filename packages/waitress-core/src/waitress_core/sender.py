@@ -118,6 +118,11 @@ class Sender:
     # --- the holder of the lead
 
     @property
+    def has_outbox(self) -> bool:
+        """Whether output has been pending during this response."""
+        return self._outbox is not None
+
+    @property
     def has_pending(self) -> bool:
         """Whether there is output that the system has not taken."""
         return self._outbox is not None and self._outbox.pending_bytes > 0
