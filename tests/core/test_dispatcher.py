@@ -458,10 +458,13 @@ def test_rule_5_the_spare_has_no_lead_once_it_has_given_it_away(make: Make, monk
         given = give()
         assert task.done.wait(SOON)
         running.wait_for_turn_of(task.thread)
+        has_given.set()
         return given
 
+    has_given = threading.Event()
     monkeypatch.setattr(running.dispatcher, "_give_lead", give_and_wait)
     running.run(task)
+    assert has_given.wait(SOON)
     for _ in range(3):
         running.wait_for_turn_of(task.thread)
     assert running.collisions == 0
