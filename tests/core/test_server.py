@@ -22,6 +22,7 @@ from waitress_core import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, Unix
 from waitress_core import engine as engine_module
 from waitress_core.addresses import AF_UNIX
 from waitress_core.dispatcher import Task
+from waitress_core.engine import Engine
 
 SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once
 
@@ -480,15 +481,33 @@ def test_a_handler_that_closes_the_server_does_not_wait() -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows can not send such a signal to one process")
 @pytest.mark.usefixtures("default_handlers")
-def test_an_interrupt_raised_by_a_handler_of_somebody_else_ends_the_server() -> None:
+def test_an_interrupt_raised_by_a_handler_of_somebody_else_ends_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     raised: list[str] = []
+    waiting = threading.Event()  # the thread in run() has started all others, and is where the interrupt is to come
+
+    class Waiting(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            waiting.set()
+            return super().wait(timeout)
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        assert waiting.wait(SOON)
+        os.kill(os.getpid(), signal.SIGINT)
+        return application(environ, start_response)
+
+    def wait(engine: Engine) -> None:
+        engine._lead_ended = Waiting()
+        _wait(engine)
+
+    _wait = Engine._wait
+    monkeypatch.setattr(Engine, "_wait", wait)
 
     def interrupt(number: int, frame: object) -> None:
         raised.append("raised")
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGINT, interrupt)
-    response, rest = serve_in_main_thread(signalling(signal.SIGINT), "/x")
+    response, rest = serve_in_main_thread(app, "/x")
     assert (response.body, rest) == (b"/x", b"")
     assert raised == ["raised"]
 
