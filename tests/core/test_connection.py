@@ -243,6 +243,23 @@ def test_the_next_request_waits_until_the_response_is_sent_wholly(harness: Harne
     assert harness.next_task().request.head.path == "/2"
 
 
+def test_a_client_that_asks_again_as_soon_as_it_is_answered_costs_no_change_of_the_poller(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, client = harness.open()
+    changes: list[int] = []
+    monkeypatch.setattr(harness.reactor.poller, "modify", lambda descriptor, interest: changes.append(interest))
+    monkeypatch.setattr(harness.reactor.poller, "unregister", changes.append)
+    client.sendall(GET % b"1")
+    for number in range(2, 5):
+        harness.next_task().service()
+        client.sendall(GET % b"%d" % number)  # on its way before the reactor has looked at the end of the task
+    assert harness.next_task().request.head.path == "/4"
+    assert changes == []
+    monkeypatch.undo()
+    connection.finish(Ending.PERSIST)
+
+
 def test_a_client_that_pipelines_without_end_is_read_no_further_than_it_is_answered(make: Make) -> None:
     harness = make(recv_bytes=1000)
     connection, client = harness.open()

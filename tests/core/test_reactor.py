@@ -425,7 +425,7 @@ def test_all_kinds_of_deadlines_are_looked_at_in_a_look(turning: Turning) -> Non
         assert due == expected
 
 
-def test_deadlines_are_looked_at_after_what_is_ready(turning: Turning) -> None:
+def test_what_workers_left_comes_before_what_is_ready_and_deadlines_come_last(turning: Turning) -> None:
     order: list[str] = []
     queue = DeadlineQueue[str](1.0, lambda item: order.append("due"))
     turning.reactor.deadlines = (queue,)
@@ -435,7 +435,7 @@ def test_deadlines_are_looked_at_after_what_is_ready(turning: Turning) -> None:
     turning.clock.advance(1)
     turning.reactor.attend(102)
     turning.turn((101, READ))
-    assert order == ["ready 1", "attention", "due"]
+    assert order == ["attention", "ready 1", "due"]
 
 
 # --- the end

@@ -1,4 +1,4 @@
-"""The I/O turn: ask the poller, call the handlers of what is ready, look at what workers left, expire deadlines.
+"""The I/O turn: ask the poller, look at what workers left, call the handlers of what is ready, expire deadlines.
 
 Knows descriptors and handlers, nothing of HTTP or WSGI. It is a role, not a thread: whoever holds the lead (see
 `dispatcher`) calls `turn`, one thread at a time, and everything here but `attend` and `wake` belongs to that role.
@@ -143,6 +143,9 @@ class Reactor:
             events = []
         self._is_polling = False  # without the lock: a wake-up too many does no harm
         self.now = self.clock()
+        if self._attention:
+            # Before what is ready: most often that is the next request of a client whose response has just ended.
+            self._pay_attention()
         handlers = self.handlers
         for descriptor, readiness in events:
             handler = handlers.get(descriptor)
@@ -154,8 +157,6 @@ class Reactor:
             elif descriptor == self._wake_up.descriptor:
                 self._wake_up.clear()
                 self.on_wake()
-        if self._attention:
-            self._pay_attention()
         if self.now >= self._look_at:
             self._look_at = self.now + LOOK_SECONDS
             self._expire()
