@@ -816,7 +816,7 @@ def test_a_reader_that_keeps_a_worker_waiting_has_less_time(make: Make) -> None:
 
     worker = threading.Thread(target=work)
     worker.start()
-    harness.turn_until(lambda: connection.sender._outbox is not None and connection.sender._outbox.is_waited_for)
+    harness.turn_until(lambda: connection.sender.outbox is not None and connection.sender.outbox.is_waited_for)
     assert harness.yields
     harness.turn(3)
     harness.pass_seconds(4)
@@ -1036,5 +1036,5 @@ def test_what_is_pending_is_given_up_with_the_response(harness: Harness) -> None
     harness.next_task().answer(b"x" * MUCH)
     harness.receive(client, MUCH)
     harness.turn_to(connection, Phase.IDLE)
-    assert connection.sender._outbox is None
+    assert connection.sender.outbox is None
     assert connection.interest == READ

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from waitress_core import response as module
+from waitress_core import response_head as module
 from waitress_core.response import Framing, Response
 from waitress_core.response_fields import HeaderError
 

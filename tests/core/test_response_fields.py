@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from waitress_core import response_fields as module
 from waitress_core.response_fields import (
     HOP_BY_HOP,
     HeaderError,
@@ -72,13 +71,6 @@ def test_the_hop_by_hop_fields_are_those_of_pep_3333() -> None:
 def test_a_name_that_is_no_str_is_refused(name: Any) -> None:
     with pytest.raises(AssertionError, match="is not a str"):
         checked_name(name)
-
-
-def test_the_cache_of_names_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "NAMES", {})
-    for number in range(3000):
-        assert checked_name(f"x-{number}") == f"X-{number}"
-    assert 0 < len(module.NAMES) <= 1024
 
 
 @pytest.mark.parametrize("value", ["", " a ", "a\tb", "\xa0\xff\x80", "x" * 100_000])

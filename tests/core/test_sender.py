@@ -289,7 +289,7 @@ def test_a_response_that_is_sent_leaves_nothing_behind() -> None:
     sending = Sending(BLOCKED)
     sending.sender.send(b"octets")
     sending.sender.flush()
-    sending.sender.end_response()
+    sending.sender.outbox = None
     sending.sender.send(b",next")
     assert sending.socket.sent == b"octets,next"
 

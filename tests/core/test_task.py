@@ -106,7 +106,7 @@ class Served:
         self.request = Request(head(target, *fields, method=method, version=version), 1000.0)
         if body:
             self.request.append(body, 1 << 20)
-        self.task = WSGITask(cast(Connection, self.connection), self.request, FakeSite(application, adj))
+        self.task = WSGITask(FakeSite(application, adj), cast(Connection, self.connection), self.request)
         self.task.service()
         assert len(self.connection.endings) == 1, "a task ends once"
 
@@ -814,7 +814,7 @@ def test_a_cancelled_task_ends_its_connection_without_calling_the_application() 
     connection = FakeConnection(adj)
     called: list[str] = []
     site = FakeSite(lambda environ, start_response: called.append("called"), adj)
-    task = WSGITask(cast(Connection, connection), Request(head("/path"), 0.0), site)
+    task = WSGITask(site, cast(Connection, connection), Request(head("/path"), 0.0))
     assert repr(task) == "<WSGITask GET /path>"
     task.cancel()
     assert connection.endings == [Ending.CLOSE]

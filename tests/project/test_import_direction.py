@@ -35,6 +35,7 @@ FLOW = (
     "sender",
     "http_date",
     "response_fields",
+    "response_head",
     "response",
     "error_pages",
     "phases",

@@ -15,7 +15,7 @@ from .deadlines import DeadlineQueue
 from .dispatcher import Task
 from .environ import EnvironMaker
 from .error_pages import ERROR_CONTENT_TYPE, SERVER_ERROR_DETAIL, error_body
-from .phases import Ending, Phase
+from .phases import BODY, CLOSED, FLUSH, HEAD, IDLE, LINGER, PERSIST, TASK, Ending
 from .poller import READ, WRITE
 from .reactor import Reactor
 from .request import Request
@@ -107,7 +107,7 @@ class Connection:
         self._services = services
         self._transport = transport
         # The holder of the lead only
-        self.phase = Phase.IDLE
+        self.phase = IDLE
         self.interest = 0  # written by Reactor.watch
         self._parser = RequestParser(services.limits)
         self._request: Request | None = None  # whose body is on its way
@@ -116,7 +116,7 @@ class Connection:
         self._is_input_ended = False
         self.is_gone = False
         # The worker sets both, the flag last, as its last act; from then on they are the reactor's until the next task
-        self._ending = Ending.PERSIST
+        self._ending = PERSIST
         self._is_task_done = False
 
     def __repr__(self) -> str:
@@ -166,16 +166,16 @@ class Connection:
 
     def on_attention(self) -> None:
         """The task has output for the reactor to send, or has ended, or both."""
-        is_task_done = self._is_task_done
+        is_task_done, outbox = self._is_task_done, self.sender.outbox
         if is_task_done:
             # Taken back only when it was seen: a worker may set it between an earlier attention of its and this line.
             self._is_task_done = False
-            self.phase = Phase.FLUSH
+            self.phase = FLUSH
         if self.is_gone:
             self.sender.abort()
             if is_task_done:
                 self._release()
-        elif self.sender.has_pending:
+        elif outbox is not None and outbox.pending_bytes:
             self._begin_flush()
         elif is_task_done:
             try:
@@ -224,7 +224,7 @@ class Connection:
     def _receive(self) -> None:
         services, phase = self._services, self.phase
         data: bytes | memoryview | None
-        if phase is Phase.BODY or phase is Phase.LINGER:
+        if phase is BODY or phase is LINGER:
             size = self._transport.receive_into(services.read_buffer)
             data = None if size is None else services.read_buffer[:size]
         else:
@@ -233,13 +233,13 @@ class Connection:
             return
         if not data:
             self._end_input()
-        elif phase is Phase.LINGER:
+        elif phase is LINGER:
             self._discarded_bytes += len(data)
             if self._discarded_bytes > LINGER_BYTES:
                 self.close()
         else:
             self._parser.receive(data)
-            if phase is Phase.TASK or phase is Phase.FLUSH:
+            if phase is TASK or phase is FLUSH:
                 # Read ahead once; more stays with the client until this request is answered.
                 services.reactor.watch(self, self.interest & WRITE)
             else:
@@ -267,14 +267,14 @@ class Connection:
         except BufferStorageError as error:
             self._refuse_body(error)
         else:
-            if self.phase is Phase.IDLE and not parser.is_between_messages:
+            if self.phase is IDLE and not parser.is_between_messages:
                 services.idle.disarm(self)
                 services.head.arm(self, services.reactor.now)
-                self.phase = Phase.HEAD
+                self.phase = HEAD
 
     def _begin_body(self, head: RequestHead) -> None:
         self._disarm_input()
-        self.phase = Phase.BODY
+        self.phase = BODY
         self._services.body.arm(self, self._services.reactor.now)
         # RFC 9110 10.1.1: not when the body has begun already.
         if head.expects_continue and not self._parser.held_bytes:
@@ -286,26 +286,30 @@ class Connection:
         """Hand a complete request to a task."""
         request, self._request = self._request, None
         assert request is not None  # a message begins with its head
-        self._disarm_input()
-        self.phase = Phase.TASK
-        self._services.submit(self._services.make_task(self, request))
+        services = self._services
+        if self.phase is IDLE:
+            services.idle.disarm(self)
+        else:
+            self._disarm_input()
+        self.phase = TASK
+        services.submit(services.make_task(self, request))
 
     def _disarm_input(self) -> None:
         """Let the connection off the deadline of its phase."""
-        if self.phase is Phase.IDLE:
+        if self.phase is IDLE:
             self._services.idle.disarm(self)
-        elif self.phase is Phase.HEAD:
+        elif self.phase is HEAD:
             self._services.head.disarm(self)
-        elif self.phase is Phase.BODY:
+        elif self.phase is BODY:
             self._services.body.disarm(self)
 
     def _end_input(self) -> None:
         """The client has ended its output; what it has sent completely is still answered."""
         self._is_input_ended = True
-        if self.phase is Phase.TASK or self.phase is Phase.FLUSH:
+        if self.phase is TASK or self.phase is FLUSH:
             # The end stays readable: watching on would spin.
             self._services.reactor.watch(self, self.interest & WRITE)
-        elif self.phase is Phase.LINGER:
+        elif self.phase is LINGER:
             self.close()
         else:
             try:
@@ -327,7 +331,7 @@ class Connection:
     def _answer(self, status: int, reason: str, detail: str, version: str = "1.0", method: str = "") -> None:
         """Answer for the server itself, and end the connection: nothing after this is interpreted."""
         self._drop_request()
-        self.phase = Phase.FLUSH
+        self.phase = FLUSH
         self._ending = Ending.LINGER
         ident = self._services.adj.ident
         body = error_body(reason, detail, ident)
@@ -359,47 +363,51 @@ class Connection:
     def _flush(self) -> None:
         if not self.sender.flush():
             self._services.reactor.watch(self, self.interest & READ)
-        if self.phase is Phase.FLUSH and not self.sender.has_pending:
+        if self.phase is FLUSH and not self.sender.has_pending:
             self._end_response()
 
     def _end_response(self) -> None:
         """The response is sent wholly: go on with the next request, or end."""
         services = self._services
-        if self.sender.has_outbox:
+        if self.sender.outbox is not None:
+            self.sender.outbox = None  # it is empty
             services.output.disarm(self)
-            self.sender.end_response()
-        has_input = self._parser.held_bytes > 0
-        if self._ending is Ending.RESET:
-            self._transport.reset()
-            self.close()
-        elif self._ending is Ending.LINGER or (self._ending is Ending.CLOSE and has_input):
-            self._linger()
-        elif self._ending is Ending.CLOSE:
-            self.close()
-        elif has_input and not services.is_closing:
+        if self._ending is not PERSIST:
+            self._end()
+        elif self._parser.held_bytes and not services.is_closing:
             self._go_on()
         elif self._is_input_ended or services.is_draining:
             self.close()
         else:
-            self.phase = Phase.IDLE
+            self.phase = IDLE
             services.idle.arm(self, services.reactor.now)
             if not self.interest & READ:
                 services.reactor.watch(self, READ)
 
+    def _end(self) -> None:
+        """End the connection as the task has said."""
+        if self._ending is Ending.RESET:
+            self._transport.reset()
+            self.close()
+        elif self._ending is Ending.LINGER or self._parser.held_bytes:
+            self._linger()
+        else:
+            self.close()
+
     def _go_on(self) -> None:
         """Take the next request out of what has been read ahead."""
         services = self._services
-        self.phase = Phase.IDLE
+        self.phase = IDLE
         services.idle.arm(self, services.reactor.now)
         self._advance()
         if self.is_gone:
             return
-        if self._is_input_ended and self.phase in (Phase.IDLE, Phase.HEAD, Phase.BODY):
+        if self._is_input_ended and self.phase in (IDLE, HEAD, BODY):
             self._end_input()
-        elif self.phase is Phase.IDLE and services.is_draining:
+        elif self.phase is IDLE and services.is_draining:
             self.close()  # only an empty line had been read ahead
         elif not self._is_input_ended and (
-            self.phase not in (Phase.TASK, Phase.FLUSH) or self._parser.held_bytes < services.adj.recv_bytes
+            self.phase not in (TASK, FLUSH) or self._parser.held_bytes < services.adj.recv_bytes
         ):
             # Not where enough is read ahead already: a client may pipeline without end.
             services.reactor.watch(self, self.interest | READ)
@@ -413,7 +421,7 @@ class Connection:
         if self._is_input_ended:
             self.close()
             return
-        self.phase = Phase.LINGER
+        self.phase = LINGER
         self._transport.end_output()
         self._services.linger.arm(self, self._services.reactor.now)
         self._services.reactor.watch(self, READ)
@@ -423,13 +431,13 @@ class Connection:
     @property
     def is_busy(self) -> bool:
         """Whether a request of it waits or runs, or its response is not sent yet."""
-        return self.phase is Phase.TASK or self.phase is Phase.FLUSH
+        return self.phase is TASK or self.phase is FLUSH
 
     def close_if_idle(self) -> None:
         """Close a connection that has sent no octet of a request; one that just has is served."""
-        if self.phase is Phase.IDLE:
+        if self.phase is IDLE:
             self.on_ready(READ)
-            if self.phase is Phase.IDLE:
+            if self.phase is IDLE:
                 self.close()
 
     def close(self) -> None:
@@ -442,16 +450,16 @@ class Connection:
         self._drop_request()
         services.output.disarm(self)
         services.linger.disarm(self)
-        if self.phase is Phase.FLUSH and self.sender.has_pending:
+        if self.phase is FLUSH and self.sender.has_pending:
             self._transport.reset()  # or an HTTP/1.0 client could take the end for that of the response
         self.sender.abort()
         self._transport.end()
-        if self.phase is not Phase.TASK:
+        if self.phase is not TASK:
             self._release()
 
     def _release(self) -> None:
         """Give the descriptor back."""
-        self.phase = Phase.CLOSED
+        self.phase = CLOSED
         self._transport.close()
         self._services.forget(self)
 

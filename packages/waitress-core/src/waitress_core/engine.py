@@ -6,13 +6,13 @@ state (`lifecycle`) is made by the holder of the lead, in `_step`; `run` only wa
 
 import logging
 import threading
+from functools import partial
 
-from .connection import Connection, ConnectionServices
+from .connection import ConnectionServices
 from .dispatcher import Dispatcher
 from .lifecycle import CLOSE_SECONDS, State
 from .listeners import Listener
 from .reactor import Handler, Reactor
-from .request import Request
 from .roster import Roster
 from .task import Site, WSGITask
 
@@ -35,11 +35,10 @@ class Engine:
         adj = site.adj
         # Set once, read anywhere
         self._adj = adj
-        self._site = site
         self._dispatcher = dispatcher
         self._reactor = Reactor(handlers)
         services = ConnectionServices(
-            adj, self._reactor, self._make_task, dispatcher.ready.append, dispatcher.yield_lead
+            adj, self._reactor, partial(WSGITask, site), dispatcher.ready.append, dispatcher.yield_lead
         )
         self.roster = Roster(services, listeners)
         self._reactor.on_look = self._look
@@ -49,9 +48,6 @@ class Engine:
         # The holder of the lead only
         self.state = State.READY
         self._until = 0.0  # when the present state ends at the latest
-
-    def _make_task(self, connection: Connection, request: Request) -> WSGITask:
-        return WSGITask(connection, request, self._site)
 
     # --- any thread
 

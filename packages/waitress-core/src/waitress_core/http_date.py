@@ -13,15 +13,16 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 # The last second that was formatted, and its text, in one tuple: threads may replace it at once, and none sees halves.
-_last_date = (0, "")
+_last_date = (-1.0, "")
 
 
 def current_date() -> str:
     """Give the value of a Date field sent now; formatted once a second."""
     global _last_date
-    now = int(time.time())
+    now = time.time()
     second, text = _last_date
-    if second != now:
-        text = imf_fixdate(now)
-        _last_date = (now, text)
+    if not 0 <= now - second < 1:
+        second = now // 1
+        text = imf_fixdate(second)
+        _last_date = (second, text)
     return text

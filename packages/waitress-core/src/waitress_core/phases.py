@@ -13,6 +13,7 @@ of the requests, and a client that does not read costs no more than one response
 """
 
 import enum
+from typing import Final
 
 
 class Phase(enum.Enum):
@@ -27,15 +28,24 @@ class Phase(enum.Enum):
     CLOSED = enum.auto()
 
 
+# For the path of every request: on CPython 3.11 a member costs ten times as much by way of its class.
+IDLE: Final = Phase.IDLE
+HEAD: Final = Phase.HEAD
+BODY: Final = Phase.BODY
+TASK: Final = Phase.TASK
+FLUSH: Final = Phase.FLUSH
+LINGER: Final = Phase.LINGER
+CLOSED: Final = Phase.CLOSED
+
 # A request that arrives whole goes from IDLE to TASK. FLUSH without a TASK before it is the server's own answer.
 MOVES: dict[Phase, frozenset[Phase]] = {
-    Phase.IDLE: frozenset({Phase.HEAD, Phase.BODY, Phase.TASK, Phase.FLUSH, Phase.CLOSED}),
-    Phase.HEAD: frozenset({Phase.BODY, Phase.TASK, Phase.FLUSH, Phase.CLOSED}),
-    Phase.BODY: frozenset({Phase.TASK, Phase.FLUSH, Phase.CLOSED}),
-    Phase.TASK: frozenset({Phase.FLUSH}),
-    Phase.FLUSH: frozenset({Phase.IDLE, Phase.LINGER, Phase.CLOSED}),
-    Phase.LINGER: frozenset({Phase.CLOSED}),
-    Phase.CLOSED: frozenset(),
+    IDLE: frozenset({HEAD, BODY, TASK, FLUSH, CLOSED}),
+    HEAD: frozenset({BODY, TASK, FLUSH, CLOSED}),
+    BODY: frozenset({TASK, FLUSH, CLOSED}),
+    TASK: frozenset({FLUSH}),
+    FLUSH: frozenset({IDLE, LINGER, CLOSED}),
+    LINGER: frozenset({CLOSED}),
+    CLOSED: frozenset(),
 }
 
 
@@ -46,3 +56,6 @@ class Ending(enum.Enum):
     CLOSE = "it ends"
     LINGER = "it ends, and the client, which may still be sending, can read the response first"
     RESET = "it ends so that the client sees that the response is not complete"
+
+
+PERSIST: Final = Ending.PERSIST

@@ -13,18 +13,10 @@ Framing (RFC 9112 6.3, seen from the sender)
 
 import enum
 from collections.abc import Iterable
-from operator import itemgetter
+from typing import Final
 
-from .http_date import current_date
-from .response_fields import (
-    NAMES,
-    STATUSES,
-    HeaderError,
-    checked_name,
-    checked_status,
-    checked_value,
-    parse_content_length,
-)
+from .response_fields import STATUSES, checked_status, checked_value, parse_content_length
+from .response_head import NO_FIELDS, SHAPES, new_shape
 
 # RFC 9110 15.3.5, 15.4.5: responses that end with their head
 _NULL_BODY = ("204", "304")
@@ -39,6 +31,13 @@ class Framing(enum.Enum):
     CLOSE = enum.auto()
 
 
+# For the path of every response: see `phases`.
+NO_BODY: Final = Framing.NO_BODY
+CONTENT_LENGTH: Final = Framing.CONTENT_LENGTH
+CHUNKED: Final = Framing.CHUNKED
+CLOSE: Final = Framing.CLOSE
+
+
 class Response:
     """One response to one request.
 
@@ -46,12 +45,11 @@ class Response:
     """
 
     __slots__ = (
-        "_has_date",
-        "_has_server",
-        "_headers",
         "_ident",
         "_is_head_request",
         "_is_http11",
+        "_shape",
+        "_values",
         "content_length",
         "framing",
         "has_begun",
@@ -67,12 +65,12 @@ class Response:
         self._is_head_request = method == "HEAD"
         self._ident = ident
         self.status = ""
-        self._headers: list[tuple[str, str]] = []  # as they are sent, but for Content-Length
-        self._has_date = self._has_server = False  # whether the application has given them
+        self._shape = NO_FIELDS
+        self._values: list[str] = []  # of the fields that the shape names
         self.persists = persists
         self.content_length: int | None = None
-        self.framing = Framing.NO_BODY  # decided by `begin`
-        self.remaining = 0  # with Framing.CONTENT_LENGTH: octets still to come
+        self.framing = NO_BODY  # decided by `begin`
+        self.remaining = 0  # with CONTENT_LENGTH: octets still to come
         self.surplus = 0  # octets that were cut off
         self.is_started = False  # `start` has been called
         self.has_begun = False  # `begin` has been called: status and headers are final
@@ -87,36 +85,26 @@ class Response:
             status = STATUSES[status]
         except (KeyError, TypeError):
             status = checked_status(status)
-        names = NAMES
-        checked = []
-        content_length = None
-        has_date = has_server = False
+        names, values = [], []
         for name, value in headers:
-            try:
-                sent = names[name]
-            except (KeyError, TypeError):
-                sent = checked_name(name)
-            if type(value) is not str or not value.isascii() or not value.isprintable():
-                value = checked_value(value)
-            if sent == "Content-Length":
-                if content_length is not None:
-                    raise HeaderError("Content-Length is given twice")
-                content_length = parse_content_length(value)
-                continue
-            if sent == "Date":
-                if has_date:
-                    raise HeaderError("Date is given twice")
-                has_date = True
-            elif sent == "Server":
-                if has_server:
-                    raise HeaderError("Server is given twice")
-                has_server = True
-            checked.append((sent, value))
+            names.append(name)
+            values.append(value)
+        try:
+            shape = SHAPES[tuple(names)]
+        except (KeyError, TypeError):  # TypeError: one is not hashable, so no str
+            shape = new_shape(tuple(names))
+        try:
+            text = "".join(values)
+        except TypeError:  # one is no str
+            text = "\0"
+        if not (text.isascii() and text.isprintable()):
+            for value in values:
+                checked_value(value)
+        index = shape.content_length_index
+        self.content_length = None if index < 0 else parse_content_length(values[index])
         self.status = status
-        self._headers = checked
-        self._has_date = has_date
-        self._has_server = has_server
-        self.content_length = content_length
+        self._shape = shape
+        self._values = values
         self.is_started = True
 
     @property
@@ -127,50 +115,46 @@ class Response:
     @property
     def is_open_ended(self) -> bool:
         """Whether the connection's end, just now, would look like the body's."""
-        return self.framing is Framing.CLOSE
+        return self.framing is CLOSE
 
     def begin(self) -> bytes:
         """Decide the framing and give the response head, from the status line to the empty line."""
-        headers = self._headers
+        framing_field = ""
         if self.status.startswith(_NULL_BODY):
-            self.framing = Framing.NO_BODY
+            framing = NO_BODY
         elif self.content_length is not None:
-            self.framing = Framing.CONTENT_LENGTH
+            framing = CONTENT_LENGTH
+            framing_field = "Content-Length"
             self.remaining = self.content_length
-            headers.append(("Content-Length", str(self.content_length)))
         elif self._is_http11:
-            self.framing = Framing.CHUNKED
-            headers.append(("Transfer-Encoding", "chunked"))
+            framing = CHUNKED
+            framing_field = "Transfer-Encoding"
         else:
-            self.framing = Framing.CLOSE
+            framing = CLOSE
         if self._is_head_request:
             # The fields are those of GET; no octet of a body follows them.
-            self.framing = Framing.NO_BODY
+            framing = NO_BODY
             self.remaining = 0
-        elif self.framing is Framing.CLOSE:
+        elif framing is CLOSE:
             self.persists = False
+        connection = ""
         if not self.persists:
-            headers.append(("Connection", "close"))
+            connection = "close"
         elif not self._is_http11:
-            headers.append(("Connection", "Keep-Alive"))
-        if not self._has_date:
-            headers.append(("Date", current_date()))
-        if self._has_server:
-            headers.append(("Via", self._ident or "waitress"))
-        elif self._ident:
-            headers.append(("Server", self._ident))
-        headers.sort(key=_NAME)
+            connection = "Keep-Alive"
+        self.framing = framing
         self.has_begun = True
         version = "HTTP/1.1" if self._is_http11 else "HTTP/1.0"
-        fields = "\r\n".join([f"{name}: {value}" for name, value in headers])
-        return f"{version} {self.status}\r\n{fields}\r\n\r\n".encode("latin-1")
+        return self._shape.head(
+            version, self.status, self._values, framing_field, self.content_length, connection, self._ident
+        )
 
     def frame(self, piece: bytes) -> bytes:
         """Give a non-empty piece of the body as it is to be sent; empty when none of it may be."""
         framing = self.framing
-        if framing is Framing.CHUNKED:
+        if framing is CHUNKED:
             return b"%X\r\n%b\r\n" % (len(piece), piece)
-        if framing is Framing.CONTENT_LENGTH:
+        if framing is CONTENT_LENGTH:
             size = len(piece)
             if size > self.remaining:
                 self.surplus += size - self.remaining
@@ -178,24 +162,21 @@ class Response:
                 size = self.remaining
             self.remaining -= size
             return piece
-        if framing is Framing.CLOSE:
+        if framing is CLOSE:
             return piece
         self.surplus += len(piece)
         return b""
 
     def give_up(self) -> None:
         """Frame nothing more: what is framed can not be sent."""
-        self.framing = Framing.NO_BODY
+        self.framing = NO_BODY
         self.remaining = 0
 
     def end(self) -> bytes:
         """Give what ends the body. A body shorter than its Content-Length ends the connection too."""
-        framing, self.framing = self.framing, Framing.NO_BODY  # an application may keep `write`, and call it later
-        if framing is Framing.CHUNKED:
+        framing, self.framing = self.framing, NO_BODY  # an application may keep `write`, and call it later
+        if framing is CHUNKED:
             return b"0\r\n\r\n"
-        if framing is Framing.CONTENT_LENGTH and self.remaining:
+        if framing is CONTENT_LENGTH and self.remaining:
             self.persists = False
         return b""
-
-
-_NAME = itemgetter(0)

@@ -19,9 +19,6 @@ HOP_BY_HOP = frozenset(
 )
 _TOKEN_OCTETS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
-# Name as the application gave it -> as it is sent. Bounded; only valid names come in.
-NAMES: dict[str, str] = {}
-MAX_NAMES = 1024
 # Statuses that can be sent, as they are sent. Bounded, as an application may write what it likes into the reason.
 STATUSES: dict[str, str] = {}
 MAX_STATUSES = 256
@@ -46,10 +43,7 @@ def checked_name(name: str) -> str:
         raise HeaderError(f"header name {name!r} is not a token")
     if name.lower() in HOP_BY_HOP:
         raise AssertionError(f'{name} is a "hop-by-hop" header; it cannot be used by a WSGI application (see PEP 3333)')
-    sent = "-".join(part.capitalize() for part in name.split("-"))
-    if len(NAMES) < MAX_NAMES:
-        NAMES[name] = sent
-    return sent
+    return "-".join(part.capitalize() for part in name.split("-"))
 
 
 def checked_value(value: str) -> str:

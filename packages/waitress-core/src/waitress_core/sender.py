@@ -38,7 +38,7 @@ class SenderServices:
 class Sender:
     """Sends for one connection."""
 
-    __slots__ = ("_outbox", "_services", "_transport")
+    __slots__ = ("_services", "_transport", "outbox")
 
     def __init__(self, transport: SocketTransport, services: SenderServices) -> None:
         # Set once, read anywhere
@@ -46,7 +46,7 @@ class Sender:
         self._services = services
         # Made by the worker while a task runs, when there is something that the system does not take, else by the
         # holder of the lead. A stale None does no harm to that one: the first append ends in `attend`.
-        self._outbox: Outbox | None = None
+        self.outbox: Outbox | None = None
 
     # --- the worker, while a task runs
 
@@ -57,7 +57,7 @@ class Sender:
             ClientGone: they can not reach the client.
             BufferStorageError: there is no room for what the client has not taken yet.
         """
-        outbox = self._outbox
+        outbox = self.outbox
         sent = 0
         if outbox is None or not outbox.pending_bytes:
             try:
@@ -78,7 +78,7 @@ class Sender:
         Raises:
             ClientGone, FileFailed: the rest can not be sent.
         """
-        outbox = self._outbox
+        outbox = self.outbox
         try:
             if outbox is None or not outbox.pending_bytes:
                 while self._transport.send_file(file, SEND_FILE_BYTES):
@@ -110,22 +110,17 @@ class Sender:
             raise ClientGone from error
 
     def _need_outbox(self) -> Outbox:
-        if self._outbox is None:
+        if self.outbox is None:
             adj = self._services.adj
-            self._outbox = Outbox(adj.outbuf_overflow, adj.outbuf_high_watermark)
-        return self._outbox
+            self.outbox = Outbox(adj.outbuf_overflow, adj.outbuf_high_watermark)
+        return self.outbox
 
     # --- the holder of the lead
 
     @property
-    def has_outbox(self) -> bool:
-        """Whether output has been pending during this response."""
-        return self._outbox is not None
-
-    @property
     def has_pending(self) -> bool:
         """Whether there is output that the system has not taken."""
-        return self._outbox is not None and self._outbox.pending_bytes > 0
+        return self.outbox is not None and self.outbox.pending_bytes > 0
 
     def send_now(self, data: bytes) -> None:
         """Send for the server itself, while no task runs. Raises Disconnected."""
@@ -141,7 +136,7 @@ class Sender:
         Raises:
             Disconnected, FileFailed: the rest can not be sent.
         """
-        outbox = self._outbox
+        outbox = self.outbox
         budget = FLUSH_BYTES
         while outbox is not None and budget > 0:
             segment = outbox.front()
@@ -163,27 +158,23 @@ class Sender:
 
     def begin_pace(self) -> None:
         """Begin to look after the client's pace."""
-        if self._outbox is not None:
-            self._outbox.begin_pace()
+        if self.outbox is not None:
+            self.outbox.begin_pace()
 
     def is_stalled(self, now: float) -> bool:
         """Whether the client has taken nothing for too long, or too little while it makes a task wait.
 
         To be asked once a second.
         """
-        outbox, adj = self._outbox, self._services.adj
+        outbox, adj = self.outbox, self._services.adj
         return outbox is not None and outbox.is_stalled(
             now, adj.channel_timeout, adj.response_timeout, adj.response_rate
         )
 
-    def end_response(self) -> None:
-        """Give the outbox up, which is empty."""
-        self._outbox = None
-
     def abort(self) -> None:
         """Drop what is pending, and end the wait of a worker."""
-        if self._outbox is not None:
-            for file in self._outbox.abort():
+        if self.outbox is not None:
+            for file in self.outbox.abort():
                 self._close(file)
 
     def log(self, error: Disconnected) -> None:

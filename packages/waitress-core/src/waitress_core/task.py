@@ -15,7 +15,7 @@ from waitress_buffers import BufferStorageError, ReadOnlyFileBuffer
 from .adjustments import Adjustments
 from .connection import Connection
 from .error_pages import ERROR_CONTENT_TYPE, SERVER_ERROR_DETAIL, error_body
-from .phases import Ending
+from .phases import PERSIST, Ending
 from .proxy_headers import MalformedProxyHeader, ProxyPolicy
 from .request import Request
 from .response import Response
@@ -44,7 +44,7 @@ class WSGITask:
 
     __slots__ = ("_connection", "_ending", "_request", "_response", "_site")
 
-    def __init__(self, connection: Connection, request: Request, site: Site) -> None:
+    def __init__(self, site: Site, connection: Connection, request: Request) -> None:
         head = request.head
         self._connection = connection
         self._request = request
@@ -77,11 +77,12 @@ class WSGITask:
             self._answer_exception(error)
         finally:
             self._request.close()
-            self._connection.finish(self._ending or self._natural_ending())
+            ending = self._ending
+            if ending is None:
+                ending = PERSIST if self._response.persists else self._last_ending()
+            self._connection.finish(ending)
 
-    def _natural_ending(self) -> Ending:
-        if self._response.persists:
-            return Ending.PERSIST
+    def _last_ending(self) -> Ending:
         # A client that has asked for the end sends no more; any other may, and must still be able to read.
         return Ending.LINGER if self._request.head.is_persistent else Ending.CLOSE
 

@@ -9,14 +9,12 @@ from .errors import UnknownExpectation
 from .grammar import OWS
 
 
-def is_persistent(version: str, connection: str | None) -> bool:
+def is_persistent(version: str, connection: str) -> bool:
     """Whether the client leaves the connection open after this request (RFC 9112 section 9.3).
 
-    `connection` is the value of all Connection fields joined, None without one. `close` anywhere in the list wins over
+    `connection` is the value of all Connection fields joined. `close` anywhere in the list wins over
     everything; then HTTP/1.1 persists, and HTTP/1.0 only when asked for by `keep-alive`.
     """
-    if connection is None:
-        return version != "1.0"
     if connection.lower() == "keep-alive":
         return True  # what browsers send to a 1.1 server too
     options = _members(connection)

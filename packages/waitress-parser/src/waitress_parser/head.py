@@ -108,11 +108,13 @@ def _read_lines(lines: list[str], max_body_bytes: int) -> RequestHead | None:
         target_authority, path, query = parse_target(method, target)
         authority = choose_authority(target_authority, values.get("host"), version)
         length: int | None = 0
+        persistent = version == "1.1"
         waits = False
         # Asked here, because most requests have none of these fields and a call costs more than the question.
         if "content-length" in values or "transfer-encoding" in values:
             length = body_length(version, values.get("transfer-encoding"), values.get("content-length"), max_body_bytes)
-        persistent = is_persistent(version, values.get("connection"))
+        if "connection" in values:
+            persistent = is_persistent(version, values["connection"])
         if "expect" in values:
             waits = expects_continue(version, values["expect"], length != 0)
     except ProtocolError as error:

@@ -1,0 +1,107 @@
+"""The octets of a response head: which fields stand in it, in which order.
+
+An application gives the same field names in the same order again and again, with other values. What follows from the
+names alone is worked out once and kept as a `Shape`: how they are sent, which field the server has to add, and where
+each of them stands when all are sorted by name (a stable order: repeated fields keep theirs).
+"""
+
+from collections.abc import Callable
+from operator import itemgetter
+
+from .http_date import current_date
+from .response_fields import HeaderError, checked_name
+
+# Names in the order given -> shape. It and a shape's layouts are bounded, as an application may invent names.
+SHAPES: dict[tuple[str, ...], "Shape"] = {}
+MAX_SHAPES = 512
+MAX_LAYOUTS = 64
+
+# What a head is made of in this order, before the values that the application gave: see `Shape.head`.
+_STATUS, _DATE, _CONTENT_LENGTH, _FIRST_VALUE = range(4)
+
+# What stands between the values, with empty places for them; and what takes the values out in the order of the places.
+Layout = tuple[list[str], Callable[[tuple[str, ...]], tuple[str, ...]]]
+
+
+class Shape:
+    """The field names of a response, in the order given by the application.
+
+    `content_length_index` is the place of its Content-Length, -1 when there is none.
+    """
+
+    __slots__ = ("_layouts", "_names", "content_length_index")
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        """Check the names.
+
+        Raises:
+            AssertionError, HeaderError: one can not be sent (`checked_name`), or is given twice that may stand once.
+        """
+        self._names = tuple(checked_name(name) for name in names)
+        for name in ("Content-Length", "Date", "Server"):
+            if self._names.count(name) > 1:
+                raise HeaderError(f"{name} is given twice")
+        self.content_length_index = self._names.index("Content-Length") if "Content-Length" in self._names else -1
+        self._layouts: dict[tuple[str, str, str, str | None], Layout] = {}
+
+    def head(
+        self,
+        version: str,  # as it stands in the status line
+        status: str,
+        values: list[str],  # checked; of the names, in their order
+        framing_field: str,  # "Content-Length", "Transfer-Encoding" or neither, ""
+        content_length: int | None,
+        connection: str,  # the value of the Connection field, "" without
+        ident: str | None,
+    ) -> bytes:
+        """Give the head, from the status line to the empty line."""
+        key = (version, framing_field, connection, ident)
+        try:
+            texts, pick = self._layouts[key]
+        except KeyError:
+            texts, pick = layout = self._lay_out(*key)
+            if len(self._layouts) < MAX_LAYOUTS:
+                self._layouts[key] = layout
+        texts = texts.copy()
+        # Joined, not formatted: what was checked are the octets of a str, not what a subclass makes of itself.
+        texts[1::2] = pick((status, current_date(), str(content_length), *values))
+        return "".join(texts).encode("latin-1")
+
+    def _lay_out(self, version: str, framing_field: str, connection: str, ident: str | None) -> Layout:
+        """Sort the fields of the application and those of the server; each is a name and a text, or a value's place."""
+        fields: list[tuple[str, str | int]] = [
+            (name, _FIRST_VALUE + index) for index, name in enumerate(self._names) if index != self.content_length_index
+        ]
+        if framing_field == "Content-Length":
+            fields.append((framing_field, _CONTENT_LENGTH))
+        elif framing_field:
+            fields.append((framing_field, "chunked"))
+        if connection:
+            fields.append(("Connection", connection))
+        if "Date" not in self._names:
+            fields.append(("Date", _DATE))
+        if "Server" in self._names:
+            fields.append(("Via", ident or "waitress"))
+        elif ident:
+            fields.append(("Server", ident))
+        texts, places = [f"{version} ", "", ""], [_STATUS]
+        for name, value in sorted(fields, key=itemgetter(0)):
+            texts[-1] += f"\r\n{name}: "
+            if isinstance(value, str):
+                texts[-1] += value
+            else:
+                places.append(value)
+                texts += ["", ""]
+        texts[-1] += "\r\n\r\n"
+        return texts, itemgetter(*places)  # two at least, and so a tuple: the status and a date
+
+
+def new_shape(names: tuple[str, ...]) -> Shape:
+    """Make the shape of these names, and remember it while there is room. Raises as `Shape`."""
+    shape = Shape(names)
+    if len(SHAPES) < MAX_SHAPES:
+        SHAPES[names] = shape
+    return shape
+
+
+NO_FIELDS = Shape(())  # of a response that has not started
