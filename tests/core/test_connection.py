@@ -2,10 +2,12 @@
 
 import contextlib
 import errno
+import gc
 import logging
 import os
 import socket
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.core.connecting import CheckedConnection, Harness
-from tests.support.pairs import receive_all, reset
+from tests.support.pairs import receive_all, reset, tcp_pair
 from waitress_buffers import ReadOnlyFileBuffer, StorageFullError, StorageUnavailableError
 from waitress_core.connection import Connection
 from waitress_core.phases import MOVES, Ending, Phase
@@ -24,6 +26,7 @@ from waitress_core.transport import Disconnected, SocketTransport
 
 GET = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+IDLE_BYTES = 1000  # of this process for a connection that has had a request, beside the socket
 MUCH = 4 << 20  # octets: more than the system holds between the two ends
 
 Make = Callable[..., Harness]
@@ -1023,6 +1026,32 @@ def test_a_forked_childs_copy_ends_without_a_word_to_the_client(harness: Harness
         parents.sendall(b"still here")
         assert client.recv(100) == b"still here"
     harness.connections.remove(connection)  # it is the parent's to close
+
+
+def test_an_idle_connection_costs_little_memory(harness: Harness) -> None:
+    pairs = [tcp_pair() for _ in range(100)]
+    connections = []
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for accepted, client in pairs:
+            connection = Connection(SocketTransport(accepted), "127.0.0.1", "5000", harness.environs, harness.services)
+            connections.append(connection)
+            harness.reactor.handlers[connection.descriptor] = connection
+            connection.begin()
+            client.sendall(GET % b"x")
+            harness.next_task().service()
+            harness.turn()
+            assert connection.phase is Phase.IDLE
+        gc.collect()
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    harness.services.forget = lambda connection: None
+    for connection, (_, client) in zip(connections, pairs, strict=True):
+        connection.close()
+        client.close()
+    assert size / len(pairs) < IDLE_BYTES
 
 
 def test_a_connection_has_no_dict_and_an_idle_one_no_outbox() -> None:

@@ -1,0 +1,82 @@
+"""What a small request costs, counted: system calls and changes of thread. Time is measured by `make bench`."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.functional.applications import get
+from tests.support.servers import running
+from waitress_core import Dispatcher, dispatcher, poller
+from waitress_core.transport import SocketTransport
+
+CLIENTS = 16
+ROUNDS = 20
+CALLS: list[tuple[type, str]] = [
+    (SocketTransport, "receive"),
+    (SocketTransport, "receive_into"),
+    (SocketTransport, "send"),
+    (SocketTransport, "send_file"),
+    (poller.WakeUp, "wake"),
+    (Dispatcher, "_queue_task"),
+]
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """Count the calls of CALLS, and of the poller as `poll` and `change`."""
+    counted: Counter[str] = Counter()
+
+    def counting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            counted[name] += 1
+            return function(*arguments, **options)
+
+        return call
+
+    for owner, name in CALLS:
+        monkeypatch.setattr(owner, name, counting(name, getattr(owner, name)))
+
+    def counting_poller() -> poller.Poller:
+        made = poller.best_poller()
+        for name in ("register", "modify", "unregister"):
+            setattr(made, name, counting("change", getattr(made, name)))
+        made.poll = counting("poll", made.poll)  # type: ignore[method-assign]  # that is how it is counted
+        return made
+
+    monkeypatch.setattr("waitress_core.reactor.best_poller", counting_poller)
+    # A machine under load can hold up any task for a while: let none count as slow.
+    monkeypatch.setattr(dispatcher, "FAST", 60.0)
+    monkeypatch.setattr(Dispatcher, "yield_lead", lambda self: None)
+    return counted
+
+
+def test_a_small_request_costs_one_recv_and_one_send_and_no_change_of_thread(calls: Counter[str]) -> None:
+    threads = set()
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        threads.add(threading.get_ident())
+        start_response("200 OK", [("Content-Length", "5")])
+        return [b"hello"]
+
+    with running(application) as server, ExitStack() as stack:
+        clients = [stack.enter_context(server.client()) for _ in range(CLIENTS)]
+        for client in clients:
+            assert client.get().status == 200  # the connection is accepted, and an application thread has the lead
+        threads.clear()
+        calls.clear()
+        for _ in range(ROUNDS):
+            for client in clients:
+                client.send(get())
+            for client in clients:
+                assert client.response().body == b"hello"
+        requests = ROUNDS * CLIENTS
+        polls = calls.pop("poll")
+        assert calls == {"receive": requests, "send": requests}
+        assert polls <= requests + ROUNDS  # at worst one for each request that comes alone
+        assert len(threads) == 1
