@@ -14,7 +14,7 @@ import pytest
 from tests.support.manual_clock import ManualClock
 from waitress_core import Dispatcher, Task
 from waitress_core import dispatcher as module
-from waitress_core.dispatcher import BURST, FAST, HOLD, IDLE_WAIT, QUANTUM
+from waitress_core.dispatcher import BURST, FAST, HOLD, IDLE_WAIT, LONGEST_PAUSE, QUANTUM
 
 SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once
 A_WHILE = 0.05  # seconds in which what must not happen would happen
@@ -56,12 +56,13 @@ class Watching:
     """The sleeps of the watchdog: it looks once for each `tick`."""
 
     def __init__(self) -> None:
+        self.pauses: list[float] = []
         self._asleep = threading.Semaphore(0)
         self._go = threading.Semaphore(0)
         self._is_open = False
 
     def sleep(self, seconds: float) -> None:
-        assert seconds == QUANTUM
+        self.pauses.append(seconds)
         self._asleep.release()
         if not self._is_open:
             self._go.acquire()
@@ -527,6 +528,19 @@ def test_rule_7_another_dispatcher_gets_every_task_and_the_spare_keeps_the_lead(
     assert sink.tasks == tasks
     assert sink.threads == {SPARE}
     assert {thread.name for thread in running.dispatcher.threads} == {SPARE, "waitress-watchdog"}
+
+
+def test_rule_8_the_watchdog_looks_less_often_the_longer_tasks_are_quick(make: Make, still: Time) -> None:
+    running = make(2)
+    lead_on_a_worker(running)
+    for _ in range(20):
+        running.run(RecordedTask())
+        still.watchdog.tick()
+    pauses = list(still.watchdog.pauses)
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (QUANTUM, LONGEST_PAUSE)
+    take_the_lead_from(running, still).gate.set()
+    assert still.watchdog.pauses[-1] == QUANTUM  # a task was slow: from now on it looks closely
 
 
 class Subclass(Dispatcher):
