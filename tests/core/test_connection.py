@@ -292,6 +292,20 @@ def test_what_is_read_ahead_is_bounded_and_then_the_socket_is_out_of_the_poller(
     assert connection.interest == READ
 
 
+def test_of_tiny_chunks_a_turn_takes_no_more_than_it_can_read_in_a_moment(harness: Harness) -> None:
+    """65,000 octets of them are ten thousand chunks: read at once they would hold up everybody."""
+    connection, client = harness.open()
+    client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    harness.turn_to(connection, Phase.BODY)
+    client.sendall(b"1\r\na\r\n" * 10_000)
+    request = connection._request
+    assert request is not None
+    while request.body_bytes < 10_000:
+        before = request.body_bytes
+        harness.turn()
+        assert request.body_bytes - before <= 16 * 1024 // 6 + 1
+
+
 def test_a_refused_request_ends_the_connection_and_nothing_after_it_is_read(harness: Harness) -> None:
     connection, client = harness.open()
     client.sendall(GET % b"1" + b"BAD\r\n\r\n" + GET % b"2")

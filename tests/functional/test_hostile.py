@@ -314,12 +314,14 @@ Attack = Callable[[int], bytes]
 def test_a_long_request_is_judged_in_no_time(attack: Attack) -> None:
     """CVE-2020-5236: a pattern that tries all ways of division took minutes for 35 characters."""
     with running(Recorder(), threads=1) as server, server.client() as client:
-        began = time.monotonic()
-        with contextlib.suppress(ConnectionError):
+        # Of this process: other programs may take the machine's time, and none of this.
+        began = time.process_time()
+        # It may have been refused already, and the connection be reset: then there is no output to end (ENOTCONN).
+        with contextlib.suppress(OSError):
             client.send(attack(200_000))
             client.end_output()
         assert client.response().status in (400, 431, 501)
-        assert time.monotonic() - began < 10
+        assert time.process_time() - began < 5
         assert is_well(server)
 
 
