@@ -464,13 +464,19 @@ def test_a_server_out_of_descriptors_waits_for_better_times(tmp_path: Path) -> N
         with contextlib.ExitStack() as stack:
             for _ in range(150):
                 stack.enter_context(served.client())
-            served.process.wait_for_line("Too many open files|no more connections")
+            served.process.wait_for_line("Too many open files")
             used = cpu_seconds(served.id)
             time.sleep(1)
             assert cpu_seconds(served.id) - used < 0.5, "it tries again and again"
-        with served.client() as client:
-            assert client.get().body == b"ok"
-        assert len(served.process.log) < 100, "it tells of every client"
+        for _ in range(3):  # it is well again, and not well, and well
+            with contextlib.ExitStack() as stack:
+                for _ in range(80):
+                    stack.enter_context(served.client())
+            with served.client() as client:
+                assert client.get().body == b"ok"
+        assert [line for line in served.process.log if "WARNING" in line] == [
+            "WARNING:waitress:server accept() threw an exception: [Errno 24] Too many open files"
+        ]
 
 
 @pytest.mark.promise("S87")
