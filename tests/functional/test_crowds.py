@@ -6,6 +6,7 @@ The server is a process of its own with four threads; the crowd and the healthy 
 from __future__ import annotations
 
 import contextlib
+import select
 import socket
 import sys
 import threading
@@ -135,18 +136,17 @@ class Crowd:
     def _trickle(self) -> None:
         while not self._is_over.wait(0.1):
             for client, kind in list(self._clients):
-                with contextlib.suppress(OSError):  # just reset, or what it sends is not taken
-                    client.socket.send(KINDS[kind][1], socket.MSG_DONTWAIT)
+                with contextlib.suppress(OSError, ValueError):  # it has just been reset
+                    if select.select([], [client.socket], [], 0)[1]:
+                        client.socket.send(KINDS[kind][1])
 
     def __enter__(self) -> Crowd:
-        if sys.platform != "win32":  # which has no MSG_DONTWAIT: there the slow ones just stop
-            self._trickler.start()
+        self._trickler.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self._is_over.set()
-        if self._trickler.ident is not None:
-            self._trickler.join()
+        self._trickler.join()
         for client, _ in self._clients:
             client.close()
 
