@@ -26,6 +26,7 @@ from waitress_core.transport import Disconnected, SocketTransport
 
 GET = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+POST_CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 IDLE_BYTES = 1000  # of this process for a connection that has had a request, beside the socket
 MUCH = 4 << 20  # octets: more than the system holds between the two ends
 
@@ -293,6 +294,20 @@ def test_what_is_read_ahead_is_bounded_and_then_the_socket_is_out_of_the_poller(
         task.answer(b"")
     harness.turn_to(connection, Phase.IDLE)
     assert connection.interest == READ
+
+
+def test_of_tiny_chunks_a_turn_takes_no_more_than_it_can_read_in_a_moment(harness: Harness) -> None:
+    """65,000 octets of them are ten thousand chunks: read at once they would hold up everybody."""
+    connection, client = harness.open()
+    client.sendall(POST_CHUNKED)
+    harness.turn_to(connection, Phase.BODY)
+    client.sendall(b"1\r\na\r\n" * 10_000)
+    request = connection._request
+    assert request is not None
+    while request.body_bytes < 10_000:
+        before = request.body_bytes
+        harness.turn()
+        assert request.body_bytes - before <= 16 * 1024 // 6 + 1
 
 
 def test_a_refused_request_ends_the_connection_and_nothing_after_it_is_read(harness: Harness) -> None:
@@ -777,6 +792,35 @@ def test_a_slow_body_gets_408(make: Make, taken_a_second: int, expected: Phase) 
         client.shutdown(socket.SHUT_WR)
         harness.turn_to(connection, Phase.CLOSED)
         assert status_of(receive_all(client)[0]) == 408
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        pytest.param(b"GET / HTTP/1.1\r\nX: ", id="head"),
+        pytest.param(POST % 100_000, id="body"),
+        pytest.param(POST_CHUNKED + b"fffff\r\n", id="chunk"),
+        pytest.param(POST_CHUNKED + b"1;a", id="chunk-line"),
+        pytest.param(POST_CHUNKED + b"0\r\nX: ", id="trailer"),
+    ],
+)
+def test_an_octet_every_two_seconds_ends_in_half_a_minute_by_default(harness: Harness, begin: bytes) -> None:
+    connection, client = harness.open()
+    client.sendall(begin)
+    harness.turn_until(lambda: connection.phase is not Phase.IDLE)
+    for second in range(31):
+        if second == 29:
+            assert phase_of(connection) in (Phase.HEAD, Phase.BODY)
+        if second % 2 and connection.phase in (Phase.HEAD, Phase.BODY):
+            client.sendall(b"a")
+        harness.pass_seconds(1)
+    assert phase_of(connection) is Phase.LINGER
+    client.shutdown(socket.SHUT_WR)
+    harness.turn_to(connection, Phase.CLOSED)
+    received, was_reset = receive_all(client)
+    assert status_of(received) == 408
+    assert b"\r\nConnection: close\r\n" in received
+    assert not was_reset
 
 
 def test_a_reader_that_takes_nothing_is_reset(make: Make, caplog: pytest.LogCaptureFixture) -> None:

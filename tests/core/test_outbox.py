@@ -321,7 +321,7 @@ def stalled_at(
         pytest.param(50, False, 39, id="takes half the rate"),
         pytest.param(100, False, None, id="takes the rate"),
         pytest.param(0, True, 10, id="takes nothing while a worker waits"),
-        pytest.param(50, True, 19, id="takes half the rate while a worker waits"),
+        pytest.param(50, True, 18, id="takes half the rate while a worker waits"),
         pytest.param(100, True, None, id="takes the rate while a worker waits"),
         pytest.param(1000, True, None, id="takes more than the rate"),
     ],
@@ -349,6 +349,13 @@ def test_what_was_taken_before_a_worker_had_to_wait_is_no_merit() -> None:
     outbox = Outbox(1000, 1000)
     outbox.sent_bytes = 1_000_000
     assert stalled_at(outbox, 0, True) == 10
+
+
+def test_what_the_system_takes_while_a_worker_begins_to_wait_is_no_merit() -> None:
+    """Its buffers hold megabytes: at 100 octets a second the client would have hours."""
+    outbox = Outbox(1000, 1000)
+    assert stalled_at(outbox, 1_000_000, True, seconds=1) is None
+    assert stalled_at(outbox, 0, True, began=1) == 9
 
 
 def test_a_new_response_begins_a_new_account() -> None:

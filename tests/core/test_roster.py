@@ -293,6 +293,26 @@ def test_out_of_descriptors_accepting_pauses_and_goes_on_by_itself(
     assert os.strerror(errno.EMFILE) in caplog.text
 
 
+def test_out_of_descriptors_is_told_once_whoever_comes_and_goes(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    gate = make()
+
+    def fail_and_recover() -> None:
+        gate.fail_to_accept(errno.EMFILE, 1)
+        gate.connect()
+        gate.turn_until(lambda: gate.listener.interest == 0)
+        gate.pass_seconds(1)
+        gate.turn_until(lambda: gate.roster.connections)
+        for connection in list(gate.roster.connections.values()):
+            connection.close()
+
+    for _ in range(5):
+        fail_and_recover()
+    assert len(caplog.records) == 1
+    gate.pass_seconds(60)  # without a failure: the next is news
+    fail_and_recover()
+    assert len(caplog.records) == 2
+
+
 def test_errors_of_accept_are_silent_where_socket_errors_are(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     gate = make(log_socket_errors=False)
     gate.fail_to_accept(errno.EMFILE, 1)

@@ -314,12 +314,14 @@ Attack = Callable[[int], bytes]
 def test_a_long_request_is_judged_in_no_time(attack: Attack) -> None:
     """CVE-2020-5236: a pattern that tries all ways of division took minutes for 35 characters."""
     with running(Recorder(), threads=1) as server, server.client() as client:
-        began = time.monotonic()
-        with contextlib.suppress(ConnectionError):
+        # Of this process: other programs may take the machine's time, and none of this.
+        began = time.process_time()
+        # It may have been refused already, and the connection be reset: then there is no output to end (ENOTCONN).
+        with contextlib.suppress(OSError):
             client.send(attack(200_000))
             client.end_output()
         assert client.response().status in (400, 431, 501)
-        assert time.monotonic() - began < 10
+        assert time.process_time() - began < 5
         assert is_well(server)
 
 
@@ -462,13 +464,19 @@ def test_a_server_out_of_descriptors_waits_for_better_times(tmp_path: Path) -> N
         with contextlib.ExitStack() as stack:
             for _ in range(150):
                 stack.enter_context(served.client())
-            served.process.wait_for_line("Too many open files|no more connections")
+            served.process.wait_for_line("Too many open files")
             used = cpu_seconds(served.id)
             time.sleep(1)
             assert cpu_seconds(served.id) - used < 0.5, "it tries again and again"
-        with served.client() as client:
-            assert client.get().body == b"ok"
-        assert len(served.process.log) < 100, "it tells of every client"
+        for _ in range(3):  # it is well again, and not well, and well
+            with contextlib.ExitStack() as stack:
+                for _ in range(80):
+                    stack.enter_context(served.client())
+            with served.client() as client:
+                assert client.get().body == b"ok"
+        assert [line for line in served.process.log if "WARNING" in line] == [
+            "WARNING:waitress:server accept() threw an exception: [Errno 24] Too many open files"
+        ]
 
 
 @pytest.mark.promise("S87")

@@ -77,6 +77,12 @@ def resident_bytes(process_id: int) -> int:
     return pages * PAGE_BYTES
 
 
+def peak_bytes(process_id: int) -> int:
+    """Give the most memory that a process has had in use since its start."""
+    status = Path(f"/proc/{process_id}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
+
 def cpu_seconds(process_id: int) -> float:
     """Give the CPU time that all threads of a process have used, to a hundredth of a second or so."""
     fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()

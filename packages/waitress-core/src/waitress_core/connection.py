@@ -26,6 +26,7 @@ from .transport import Disconnected, FileFailed, SocketTransport
 logger = logging.getLogger("waitress")
 
 BODY_READ_BYTES = 256 * 1024  # of a body in one read, into one buffer that all connections use
+CHUNKED_READ_BYTES = 16 * 1024  # each chunk costs time, and they may be of one octet: this is some 5 ms of them
 LINGER_BYTES = 64 * 1024  # discarded after the end of output
 LINGER_SECONDS = 2.0
 PACE_SECONDS = 1.0  # slow bodies and slow readers are looked at so often
@@ -225,8 +226,11 @@ class Connection:
         services, phase = self._services, self.phase
         data: bytes | memoryview | None
         if phase is BODY or phase is LINGER:
-            size = self._transport.receive_into(services.read_buffer)
-            data = None if size is None else services.read_buffer[:size]
+            buffer = services.read_buffer
+            if self._request is not None and self._request.head.content_length is None:
+                buffer = buffer[:CHUNKED_READ_BYTES]
+            size = self._transport.receive_into(buffer)
+            data = None if size is None else buffer[:size]
         else:
             data = self._transport.receive(services.adj.recv_bytes)
         if data is None:

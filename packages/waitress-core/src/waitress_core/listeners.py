@@ -112,7 +112,6 @@ class Listener:
         self.descriptor = sock.fileno()
         self.interest = 0
         self.owns_socket = owns_socket
-        self.is_failing = False  # the last accept has failed, and the log has told
         self.is_unix = sock.family == AF_UNIX
         self._path = ""
         self._path_identity: tuple[int, int] | None = None
@@ -168,9 +167,7 @@ class Listener:
                 return True
             # Out of descriptors or memory, or the socket's owner has ended it: trying again at once would spin.
             gate.pause_accepting(self, error)
-            self.is_failing = True
             return False
-        self.is_failing = False
         if not peer and not self.is_unix:  # macOS: the client has left already
             accepted.close()
             return True

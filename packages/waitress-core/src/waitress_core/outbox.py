@@ -70,7 +70,7 @@ class Outbox:
         self._looks = 0  # how often there was something to take, since `begin_pace`
         self._looked_from_bytes = 0  # what had been sent then
         self._waited_looks = 0  # how often a look found a worker waiting
-        self._waited_from_bytes = 0  # what had been sent at the first of them
+        self._waited_from_bytes = 0  # what had been sent at the first two of them
 
     # --- the worker (while no task runs, the holder of the lead in its place)
 
@@ -173,8 +173,10 @@ class Outbox:
             self._moved_at = now
             self._looked_bytes = self.sent_bytes
         if self.is_waited_for:
-            if not self._waited_looks:
-                self._waited_from_bytes = self.sent_bytes  # what the system's own buffer took before is no merit
+            if self._waited_looks < 2:
+                # Not only the first: it may have come while the system's own buffers, which may have room for
+                # megabytes, were filling. What these take is no merit of the client.
+                self._waited_from_bytes = self.sent_bytes
             self._waited_looks += 1
         self._looks += 1
         return (

@@ -234,8 +234,8 @@ def _unquoted(header: str, value: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Escape what a terminal would act on: of the request's octets only these are left to be dangerous in a log."""
-    return text.encode("ascii", "backslashreplace").decode("ascii")
+    """Escape what a terminal would act on: HTAB and obs-text are all that the parser lets through of it."""
+    return text.encode("unicode_escape").decode("ascii")
 
 
 def _is_port(text: str) -> bool:

@@ -22,6 +22,7 @@ logger = logging.getLogger("waitress")
 
 SPARED_SECONDS = 1.0  # so long a connection is let idle, whoever else waits
 RELIEF = 0.9  # of the limit: fewer connections than this end the state that the log has told of
+QUIET_SECONDS = 60.0  # without a failing accept, after which the next is news again
 
 
 class Roster:
@@ -37,6 +38,7 @@ class Roster:
         self._limit = min(services.adj.connection_limit, self._most)
         self._is_paused = False
         self._is_crowded = False  # at the limit, and the log has told
+        self._failed_at = -QUIET_SECONDS  # when an accept has last failed
         self.on_emptied: Callable[[], None] | None = None  # called when the last connection has ended
         services.forget = self.forget
 
@@ -60,8 +62,11 @@ class Roster:
         return False
 
     def pause_accepting(self, listener: Listener, cause: OSError) -> None:
-        if not listener.is_failing and self._services.adj.log_socket_errors:
+        now = self._reactor.now
+        # Not each time that one has succeeded in between: each client that leaves lets another in, and then none.
+        if now - self._failed_at >= QUIET_SECONDS and self._services.adj.log_socket_errors:
             logger.warning("server accept() threw an exception: %s", cause)
+        self._failed_at = now
         self._is_paused = True
         self._reactor.watch(listener, 0)
 

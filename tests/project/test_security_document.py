@@ -1,0 +1,35 @@
+"""The document on security names tests, settings and constants that there are."""
+
+import re
+
+import pytest
+
+import waitress_core.connection
+import waitress_core.listeners
+import waitress_core.roster
+from tests.project.repository import ROOT
+from waitress_core import SETTINGS
+from waitress_parser import Limits
+
+TEXT = (ROOT / "docs" / "explanation" / "security.md").read_text(encoding="utf-8")
+TESTS = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", TEXT)))
+SETTINGS_AND_LIMITS = {setting.name for setting in SETTINGS} | set(Limits.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(("path", "name"), TESTS)
+def test_every_test_that_is_named_is_there(path: str, name: str) -> None:
+    source = (ROOT / path).read_text(encoding="utf-8")
+    assert f"def {name}(" in source if name else "def test_" in source
+
+
+def test_every_name_in_quotes_is_a_setting_or_a_limit() -> None:
+    quoted = set(re.findall(r"`([a-z]+(?:_[a-z]+)*)`", TEXT))
+    assert quoted - SETTINGS_AND_LIMITS == {"repr"}
+
+
+def test_every_constant_is_in_its_file() -> None:
+    modules = (waitress_core.connection, waitress_core.listeners, waitress_core.roster)
+    named = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", TEXT))
+    assert named
+    for name in named:
+        assert any(hasattr(module, name) for module in modules), name
