@@ -7,6 +7,7 @@ PORT = 8080
 WORKERS = auto
 PYTEST_ARGS =
 DIST = dist
+SECONDS = 60
 
 PACKAGES = waitress-parser waitress-buffers waitress-core waitress-cli waitress
 PLATFORMS = linux darwin win32
@@ -17,7 +18,7 @@ BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary
 
 .DELETE_ON_ERROR:
-.PHONY: help run test typecheck lint format pytest test-all bench docs dist bump clean
+.PHONY: help run test typecheck lint format pytest test-all fuzz bench docs dist bump clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -60,6 +61,10 @@ test-all: ## the test suite under each of INTERPRETERS that is found
 	[ -z "$$missing" ] || echo "Not found, so not tested:$$missing"; \
 	[ -z "$$failed" ] || { echo "Failed:$$failed"; exit 1; }
 
+fuzz: $(VENV)/tests.stamp ## look for input that breaks what must hold: SECONDS=60
+	$(PIP_INSTALL) "atheris >=2.3"
+	$(BIN)/python tests/fuzz/fuzz.py $(SECONDS)
+
 bench: $(VENV)/packages.stamp ## the benchmarks: CASES="hello16" ROUNDS=5
 	$(BIN)/python tests/benchmarks/bench.py $(if $(CASES),--cases $(CASES)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
@@ -74,7 +79,7 @@ bump: $(VENV)/pyvenv.cfg ## set a version: PACKAGE=waitress-core VERSION=1.1.0
 	@rm -f $(VENV)/packages.stamp
 
 clean: ## remove whatever the other targets made
-	rm -rf .venv .venvs dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venvs dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
 	find packages tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/pyvenv.cfg:

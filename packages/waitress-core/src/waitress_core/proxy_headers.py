@@ -134,7 +134,7 @@ class ProxyPolicy:
         if port:
             environ["SERVER_PORT"] = port
         if hops.client:
-            _apply_client(environ, hops.client)
+            self._apply_client(environ, hops.client)
 
     def _apply_host(self, environ: "WSGIEnvironment", host_and_port: str, port: str) -> str:
         """Set the host; give the port, which one in the host beats."""
@@ -150,6 +150,22 @@ class ProxyPolicy:
         is_default = port in ("", _DEFAULT_PORTS.get(environ["wsgi.url_scheme"]))
         environ["HTTP_HOST"] = host if is_default else f"{host}:{port}"
         return port
+
+    def _apply_client(self, environ: "WSGIEnvironment", client: str) -> None:
+        """Set REMOTE_*: `1.2.3.4`, `1.2.3.4:55`, `::1`, `[::1]`, `[::1]:55`, or a name that a proxy made up."""
+        host, port = client, ""
+        if client.startswith("["):
+            host, _, port = client[1:].partition("]")
+        elif client.count(":") == 1:
+            host, _, port = client.partition(":")
+            port = ":" + port
+        # RFC 7239 6: node = nodename [ ":" node-port ], and a port can be a made-up name too.
+        if not host or (port and not (port.startswith(":") and (_is_port(port[1:]) or port.startswith(":_")))):
+            name = "Forwarded For=" if "Forwarded" in self._trusted else "X-Forwarded-For"
+            raise MalformedProxyHeader(name, "not an address with an optional port", client)
+        environ["REMOTE_ADDR"] = environ["REMOTE_HOST"] = host
+        if port:
+            environ["REMOTE_PORT"] = port[1:]
 
     def _read_x_forwarded(self, environ: "WSGIEnvironment") -> _Hops:
         found = {}
@@ -240,16 +256,3 @@ def _printable(text: str) -> str:
 
 def _is_port(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535
-
-
-def _apply_client(environ: "WSGIEnvironment", client: str) -> None:
-    """Set REMOTE_*: `1.2.3.4`, `1.2.3.4:55`, `::1`, `[::1]`, `[::1]:55`, or a name that a proxy made up."""
-    host, port = client, ""
-    if client.startswith("["):
-        host, _, rest = client[1:].partition("]")
-        port = rest[1:] if rest.startswith(":") else ""
-    elif client.count(":") == 1:
-        host, _, port = client.partition(":")
-    environ["REMOTE_ADDR"] = environ["REMOTE_HOST"] = host
-    if port:
-        environ["REMOTE_PORT"] = port

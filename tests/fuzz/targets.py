@@ -1,0 +1,224 @@
+"""What is fuzzed: each target takes any octets, and raises when what they meet with does not hold.
+
+`make fuzz` looks for such octets; `test_corpus` gives each target what was found or is worth keeping.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
+
+import h11
+
+from tests.parser.helpers import exhaust, parse
+from waitress_core import Adjustments, Task
+from waitress_core.connection import Connection, ConnectionServices
+from waitress_core.environ import EnvironMaker
+from waitress_core.phases import Phase
+from waitress_core.proxy_headers import MalformedProxyHeader, ProxyPolicy
+from waitress_core.reactor import Reactor
+from waitress_core.task import Site, WSGITask
+from waitress_core.transport import SocketTransport
+from waitress_parser import Limits, RequestParser
+
+MOST = 20_000  # octets of one input; more shows nothing more
+TURNS = 500  # after which a connection whose client has ended must be closed
+LIMITS = Limits(
+    max_head_bytes=600,
+    max_request_line_bytes=200,
+    max_fields=12,
+    max_body_bytes=2000,
+    max_chunk_line_bytes=40,
+    max_chunk_extension_bytes=60,
+)
+CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def pieces_of(data: bytes) -> list[bytes]:
+    """Cut the rest of an input into pieces; its first octet says how long they are."""
+    size = data[0] + 1 if data else 1
+    return [data[start : start + size] for start in range(1, len(data), size)]
+
+
+def fuzz_parser(data: bytes) -> None:
+    """Events, "need more" or ProtocolError; the same in pieces as whole; never more held than the limits allow."""
+    pieces = pieces_of(data[:MOST])
+    whole = parse([b"".join(pieces)], LIMITS, has_end=True)
+    assert parse(pieces, LIMITS, has_end=True) == whole
+    parser = RequestParser(LIMITS)
+    for piece in pieces:
+        parser.receive(piece)
+        exhaust(parser)
+        assert parser.held_bytes <= LIMITS.max_head_bytes + 4
+
+
+def fuzz_chunked(data: bytes) -> None:
+    """The same for what stands behind the head of a chunked request."""
+    fuzz_parser(data[:1] + CHUNKED + data[1:])
+
+
+def fuzz_proxy_headers(data: bytes) -> None:
+    """MalformedProxyHeader, or an environ of which each value can be used: no other error, no empty host or port."""
+    names = ["FORWARDED", "X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO", "X_FORWARDED_PORT"]
+    choice = data[0] if data else 0
+    # What the parser lets through: no control octet but HTAB, no blanks at the ends.
+    texts = data[1:].decode("latin-1").split("\n")
+    values = ["".join(c for c in text if c == "\t" or c >= " ").strip(" \t") for text in texts]
+    is_forwarded = choice % 2 == 0
+    trusted = "forwarded" if is_forwarded else "x-forwarded-for x-forwarded-host x-forwarded-proto x-forwarded-port"
+    policy = ProxyPolicy(
+        Adjustments(
+            listen="127.0.0.1:0",
+            trusted_proxy="*",
+            trusted_proxy_count=1 + choice // 2 % 3,
+            trusted_proxy_headers=trusted,
+            clear_untrusted_proxy_headers=True,
+        )
+    )
+    environ: dict[str, Any] = {
+        "REMOTE_ADDR": "192.0.2.1",
+        "REMOTE_HOST": "192.0.2.1",
+        "REMOTE_PORT": "5000",
+        "SERVER_NAME": "a",
+        "SERVER_PORT": "80",
+        "HTTP_HOST": "a",
+        "wsgi.url_scheme": "http",
+        **{f"HTTP_{name}": value for name, value in zip(names if is_forwarded else names[1:], values, strict=False)},
+    }
+    try:
+        policy.apply(environ)
+    except MalformedProxyHeader:
+        return
+    assert environ["wsgi.url_scheme"] in ("http", "https")
+    assert environ["SERVER_PORT"].isascii()
+    assert environ["SERVER_PORT"].isdigit()
+    assert environ["REMOTE_ADDR"]
+    for key in ("SERVER_NAME", "HTTP_HOST"):
+        assert environ[key].isascii()
+        assert set(environ[key]).isdisjoint(' \t"<>\\/?#@\x7f'), environ[key]
+
+
+def fuzz_connection(data: bytes) -> None:
+    """A connection over a pair of sockets: whole responses and then the end, and no exception in the log."""
+    faults = _Faults()
+    logger = logging.getLogger("waitress")
+    logger.addHandler(faults)
+    propagates, logger.propagate = logger.propagate, False
+    try:
+        methods, octets = _converse(pieces_of(data[:MOST]))
+    except ConnectionResetError:
+        # It has sent on behind a request that was to end the connection: that may cost it the response (RFC 9112 9.6).
+        methods, octets = [], b""
+    finally:
+        logger.removeHandler(faults)
+        logger.propagate = propagates
+    assert not faults.records, faults.records
+    rest = _read_responses(methods, octets)
+    # An answer of the server itself to what it has refused, of which nobody knows here whether it was a HEAD.
+    if rest:
+        rest = _read_responses(["GET" if rest.partition(b"\r\n\r\n")[2] else "HEAD"], rest)
+    assert not rest, rest
+
+
+class _Faults(logging.Handler):
+    """Keeps the records that tell of an exception."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info:
+            self.records.append(logging.Formatter().format(record))
+
+
+def _application(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[bytes]:
+    body = environ["wsgi.input"].read()
+    pieces = [environ["REQUEST_METHOD"].encode(), body] if len(body) % 2 else [body]
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return pieces
+
+
+def _converse(pieces: list[bytes]) -> tuple[list[str], bytes]:
+    """Send pieces as a client and end; give the methods of the requests that were run, and what came back."""
+    adj = Adjustments(
+        listen="127.0.0.1:0",
+        max_request_header_size=LIMITS.max_head_bytes,
+        max_request_body_size=LIMITS.max_body_bytes,
+        inbuf_overflow=500,
+        recv_bytes=300,
+    )
+    reactor = Reactor()
+    ready: deque[Task] = deque()
+    site = cast(Site, SimpleNamespace(application=_application, adj=adj, proxy_policy=ProxyPolicy(adj)))
+    methods: list[str] = []
+
+    def make_task(connection: Connection, request: Any) -> Task:
+        methods.append(request.head.method)
+        return partial(WSGITask, site)(connection, request)
+
+    services = ConnectionServices(adj, reactor, make_task, ready.append, lambda: None)
+    accepted, client = socket.socketpair()
+    with client, contextlib.closing(reactor):
+        connection = Connection(SocketTransport(accepted), "127.0.0.1", "5000", EnvironMaker(adj, "80"), services)
+        reactor.handlers[connection.descriptor] = connection
+        connection.begin()
+        received = bytearray()
+        client.setblocking(False)
+
+        def turn() -> None:
+            reactor.turn(0)
+            while ready:
+                ready.popleft().service()
+            with contextlib.suppress(BlockingIOError):
+                received.extend(client.recv(1 << 20))
+
+        for piece in pieces:
+            try:
+                client.sendall(piece)
+            except OSError:  # it has been refused
+                break
+            turn()
+        try:
+            client.shutdown(socket.SHUT_WR)
+        except OSError:  # likewise
+            pass
+        for _ in range(TURNS):
+            if connection.phase is Phase.CLOSED:
+                break
+            turn()
+        assert connection.phase is Phase.CLOSED, connection
+        assert not ready
+        while data := client.recv(1 << 20):
+            received += data
+        return methods, bytes(received)
+
+
+def _read_responses(methods: list[str], octets: bytes) -> bytes:
+    """Read the responses to requests of these methods, as a strict client does; give what stands behind them."""
+    for method in methods:
+        client = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
+        client.send(h11.Request(method=method, target="/", headers=[("Host", "a")]))
+        client.send(h11.EndOfMessage())
+        client.receive_data(octets)
+        client.receive_data(b"")  # the end of the connection, which may be that of the body
+        event: Any = None
+        while not isinstance(event, h11.EndOfMessage):
+            event = client.next_event()
+            assert isinstance(event, (h11.InformationalResponse, h11.Response, h11.Data, h11.EndOfMessage)), octets
+        octets, _ = client.trailing_data
+    return octets
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "parser": fuzz_parser,
+    "chunked": fuzz_chunked,
+    "proxy_headers": fuzz_proxy_headers,
+    "connection": fuzz_connection,
+}
