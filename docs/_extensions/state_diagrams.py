@@ -19,14 +19,17 @@ PLACEHOLDER = re.compile(r"^% states ([\w.]+):(\w+)$", re.MULTILINE)
 # Pixels
 BOX_WIDTH, BOX_HEIGHT, ROW_HEIGHT = 150, 28, 52
 ARC_STEP = 14  # how much further out an arc goes for every row that it spans
-MARGIN = 24
+MARGIN = 10
+STROKE = 2
 
-Moves = Mapping[Enum, Collection[Enum]]
+Moves = Mapping[Any, Collection[Enum]]  # from a member of an enumeration to others of it
 
 
 def fill_in_states(app: Sphinx, document: str, source: list[str]) -> None:
     """Answer Sphinx's event `source-read`: replace each placeholder in the one string of `source`."""
-    source[0] = PLACEHOLDER.sub(lambda found: machine_as_markdown(getattr(import_module(found[1]), found[2])), source[0])
+    source[0] = PLACEHOLDER.sub(
+        lambda found: machine_as_markdown(getattr(import_module(found[1]), found[2])), source[0]
+    )
 
 
 def machine_as_markdown(moves: Moves) -> str:
@@ -40,21 +43,16 @@ def machine_as_svg(moves: Moves) -> str:
     """Draw the states as boxes in a column and the moves as arcs beside them."""
     places = {state: row for row, state in enumerate(moves)}
     longest = max((abs(places[end] - places[start]) for start in moves for end in moves[start]), default=1)
-    side = MARGIN + ARC_STEP * longest
+    side = _reach(longest) + STROKE
     width, height = BOX_WIDTH + 2 * side, ROW_HEIGHT * len(places)
-    arcs = [_arc(places[start], places[end], side) for start in moves for end in _in_order(moves, start)]
+    head = f"arrow-{type(next(iter(places))).__name__}"  # one page may hold several machines
+    arcs = [_arc(places[start], places[end], side, head) for start in moves for end in _in_order(moves, start)]
     boxes = [_box(state.name, row, side) for state, row in places.items()]
     title = html.escape(f"States: {', '.join(state.name for state in moves)}")
-    return "\n".join(
-        [
-            f'<svg class="states" role="img" aria-label="{title}" viewBox="0 0 {width} {height}" width="{width}">',
-            '<defs><marker id="head" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" '
-            'orient="auto"><path d="M0 0L8 4L0 8z" fill="currentColor"/></marker></defs>',
-            *arcs,
-            *boxes,
-            "</svg>",
-        ]
-    )
+    svg = f'<svg class="states" role="img" aria-label="{title}" viewBox="0 0 {width} {height}" width="{width}">'
+    marker = f'<marker id="{head}" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto">'
+    tip = '<path d="M0 0L8 4L0 8z" fill="currentColor"/>'
+    return "\n".join([svg, f"<defs>{marker}{tip}</marker></defs>", *arcs, *boxes, "</svg>"])
 
 
 def _names(moves: Moves, start: Enum) -> str:
@@ -66,16 +64,21 @@ def _in_order(moves: Moves, start: Enum) -> list[Enum]:
     return [state for state in moves if state in moves[start]]
 
 
-def _arc(start: int, end: int, side: int) -> str:
+def _arc(start: int, end: int, side: int, head: str) -> str:
     """A move, as a curve between the edges of two boxes; arrows leave low in a box and arrive high, or the reverse."""
     is_down = end > start
     edge = side + BOX_WIDTH if is_down else side
-    out = edge + (1 if is_down else -1) * (MARGIN + ARC_STEP * abs(end - start)) * 4 // 3
+    out = edge + (1 if is_down else -1) * _reach(abs(end - start)) * 4 // 3  # a cubic goes 3/4 of the way there
     shift = BOX_HEIGHT // 4 if is_down else -BOX_HEIGHT // 4
     middle = ROW_HEIGHT // 2
     leaves, arrives = start * ROW_HEIGHT + middle + shift, end * ROW_HEIGHT + middle - shift
     curve = f"M{edge} {leaves}C{out} {leaves} {out} {arrives} {edge} {arrives}"
-    return f'<path d="{curve}" fill="none" stroke="currentColor" marker-end="url(#head)"/>'
+    return f'<path d="{curve}" fill="none" stroke="currentColor" marker-end="url(#{head})"/>'
+
+
+def _reach(rows: int) -> int:
+    """How far out the arc over so many rows goes."""
+    return MARGIN + ARC_STEP * (rows + 1)
 
 
 def _box(name: str, row: int, side: int) -> str:
