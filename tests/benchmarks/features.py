@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -129,9 +128,7 @@ def started(server: Server) -> Iterator[Asked]:
         port = free.getsockname()[1]
     command = [word.format(port=port) for word in server.command]
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         until = time.monotonic() + START_SECONDS
         while True:
@@ -148,7 +145,7 @@ def started(server: Server) -> Iterator[Asked]:
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
             process.wait()
 
 

@@ -10,7 +10,7 @@ from tests.project.repository import ROOT
 
 pytestmark = [
     pytest.mark.xdist_group("comparison"),
-    pytest.mark.skipif("sys.platform == 'win32'", reason="needs process groups"),
+    pytest.mark.skipif("sys.platform == 'win32'", reason="Windows has no SIGTERM to send"),
 ]
 
 # 30 seconds by default; that a head is given up in time is tested with a clock of its own, in tests/core.
