@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,10 +25,15 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
     if path == "/read":
         return [environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"]))]
     if path == "/slow":
-        time.sleep(SLOW_SECONDS)
-        return [b"done"]
+        return slow()
     return [
         f"file_wrapper: {'wsgi.file_wrapper' in environ}\n"
         f"forwarded_for: {environ.get('HTTP_X_FORWARDED_FOR')}\n"
         f"remote_addr: {environ['REMOTE_ADDR']}\n".encode()
     ]
+
+
+def slow() -> Iterator[bytes]:
+    yield b"begun"
+    time.sleep(SLOW_SECONDS)
+    yield b"done"
