@@ -8,9 +8,18 @@ sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 project = "waitress"
 copyright = "2026, the waitress authors"
 
-extensions = ["myst_parser", "settings_reference"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "errors_reference",
+    "settings_reference",
+    "state_diagrams",
+]
 exclude_patterns = ["_build", "examples", "requirements.txt"]
 nitpicky = True
+# Signatures name types of the standard library, whose documentation is not here, and of files that are not the API.
+nitpick_ignore_regex = [("py:.*", r"(?!waitress).*"), ("py:.*", r"waitress_core\.(connection|reactor)\..*")]
 
 html_theme = "furo"
 html_title = "waitress"
@@ -18,3 +27,9 @@ html_copy_source = False
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
+
+# Docstrings: `name` is code, and `Raises:` a section.
+default_role = "code"
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+napoleon_numpy_docstring = False

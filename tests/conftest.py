@@ -1,7 +1,9 @@
 """What holds for every test."""
 
+import logging
 import os
 import re
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
@@ -10,6 +12,16 @@ import pytest
 hypothesis.settings.register_profile("developer", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "developer")
+
+
+@pytest.fixture(autouse=True)
+def _log_level_as_it_was() -> Iterator[None]:
+    """The command sets the level of the logger, which would change what later tests find in the log."""
+    logger = logging.getLogger("waitress")
+    level = logger.level
+    yield
+    logger.setLevel(level)
+
 
 PROMISE_ID = re.compile(r"S(0[1-9]|[1-8][0-9]|9[0-2])")
 

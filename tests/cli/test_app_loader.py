@@ -71,6 +71,10 @@ def test_an_object_with_a_call_method_is_an_application() -> None:
     assert type(load_application("loaded_shop:site", calls=False)).__qualname__ == "Site"
 
 
+WITHOUT_PY = "; name the module, not its file: without .py"
+EXPECTED_WORDS = "expected MODULE:OBJECT, dotted names as in package.module:application"
+
+
 @pytest.mark.parametrize(
     ("name", "cause"),
     [
@@ -82,12 +86,14 @@ def test_an_object_with_a_call_method_is_an_application() -> None:
         ("loaded_shop:number", "it is of type int, which cannot be called"),
         ("loaded_shop", "it is a module; name the object in it, as in loaded_shop:application"),
         ("loaded_shop:", "it is a module; name the object in it, as in loaded_shop:application"),
-        ("", "expected MODULE:OBJECT"),
-        (":", "expected MODULE:OBJECT"),
-        (":application", "expected MODULE:OBJECT"),
-        (".loaded_shop:application", "expected MODULE:OBJECT"),
-        ("loaded_shop:application.", "expected MODULE:OBJECT"),
-        ("loaded_shop:make()", "expected MODULE:OBJECT"),
+        ("loaded_shop.py", f"module 'loaded_shop' has no attribute 'py'{WITHOUT_PY}"),
+        ("loaded_shop.py:app", f"No module named 'loaded_shop.py'; 'loaded_shop' is not a package{WITHOUT_PY}"),
+        ("", EXPECTED_WORDS),
+        (":", EXPECTED_WORDS),
+        (":application", EXPECTED_WORDS),
+        (".loaded_shop:application", EXPECTED_WORDS),
+        ("loaded_shop:application.", EXPECTED_WORDS),
+        ("loaded_shop:make()", EXPECTED_WORDS),
     ],
 )
 def test_what_is_not_there_is_told_in_one_line_without_a_traceback(name: str, cause: str) -> None:

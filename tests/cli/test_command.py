@@ -107,7 +107,7 @@ def test_an_import_error_in_the_application_names_its_cause_and_place(tmp_path: 
     [
         pytest.param([], "Error: Specify an application", id="no-application"),
         pytest.param(["nowhere:app"], "Error: Cannot import WSGI application 'nowhere:app': No module", id="no-module"),
-        pytest.param(["--threads=x", "shop:application"], "Error: --threads='x': expected an integer", id="bad-value"),
+        pytest.param(["--threads=x", "shop:application"], "Error: --threads='x': expected a whole", id="bad-value"),
         pytest.param(
             ["--listen=127.0.0.1:0", "--host=127.0.0.1", "shop:application"],
             "Error: host or port may not be set if listen is set.",

@@ -22,6 +22,20 @@ def test_the_example_of_the_readme_serves(tmp_path: Path) -> None:
         assert client.get().body == b"Hello, world!\n"
 
 
+def test_the_commands_of_the_tutorial_serve_its_application(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "tutorial" / "first-application.md").read_text(encoding="utf-8")
+    source = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)[0]
+    (tmp_path / "hello.py").write_text(source, encoding="utf-8")
+    lines = re.findall(r"^    \.venv/bin/(waitress-serve (?:.*\\\n)*.*)$", text, re.MULTILINE)
+    answers = []
+    for line in lines:
+        arguments = shlex.split(line.replace(":8080", ":0").replace("\\\n", " "))
+        with spawned([command(), *arguments[1:]], tmp_path) as server, Client(server.wait_for_address()) as client:
+            answers.append(client.get("/tea", "X-Forwarded-Proto: https").body.decode())
+    assert answers == ["You asked for /tea by http\n", "You asked for /tea by https\n"]
+    assert all(answer.rstrip() in text for answer in answers)
+
+
 def test_every_option_of_the_reference_page_can_be_given() -> None:
     text = (ROOT / "docs" / "reference" / "command-line.md").read_text(encoding="utf-8")
     examples = re.findall(r"`(--[^`]+)`", text)

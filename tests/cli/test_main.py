@@ -90,8 +90,13 @@ SEE_HELP = " (waitress-serve --help lists the options)"
         pytest.param(["a:b", "--port"], f"argument --port: expected one argument{SEE_HELP}", id="value-missing"),
         pytest.param(
             ["--threads=none", "no_such_module:app"],
-            "--threads='none': expected an integer value (invalid literal for int() with base 10: 'none')",
+            "--threads='none': expected a whole number of at least 1",
             id="bad-value-is-seen-before-the-import",
+        ),
+        pytest.param(
+            ["--threads", "a:b"],
+            "--threads='a:b': expected a whole number of at least 1",
+            id="application-taken-for-a-value",
         ),
         pytest.param(
             ["no_such_module:app"],
@@ -114,9 +119,11 @@ def test_an_error_is_one_line_and_exit_status_1(
     ("fault", "message"),
     [
         (ValueError("host or port may not be set if listen is set."), "host or port may not be set if listen is set."),
-        (OSError(98, "Cannot listen on 0.0.0.0:80: taken"), "[Errno 98] Cannot listen on 0.0.0.0:80: taken"),
+        (OSError(98, "Cannot listen on 0.0.0.0:80: taken"), "Cannot listen on 0.0.0.0:80: taken"),
+        (OSError("without a number"), "without a number"),
+        (FileNotFoundError(2, "No such file", "shop.db"), "[Errno 2] No such file: 'shop.db'"),
     ],
-    ids=["settings", "binding"],
+    ids=["settings", "binding", "text-only", "file"],
 )
 def test_what_keeps_the_server_from_beginning_is_one_line_too(
     fault: Exception, message: str, capsys: pytest.CaptureFixture[str]

@@ -13,7 +13,7 @@ import pytest
 from tests.support.manual_clock import ManualClock
 from waitress_core import Adjustments, Dispatcher, Task
 from waitress_core.engine import Engine
-from waitress_core.lifecycle import CLOSE_SECONDS, State
+from waitress_core.lifecycle import CLOSE_SECONDS, MOVES, State
 from waitress_core.listeners import open_listeners
 from waitress_core.proxy_headers import ProxyPolicy
 from waitress_core.reactor import Handler
@@ -58,6 +58,25 @@ class Site:
         return [environ["PATH_INFO"].encode()]
 
 
+class CheckedEngine(Engine):
+    """Remembers its moves from state to state."""
+
+    moves: list[tuple[State, State]]
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        before = self.__dict__.get("_state")
+        self._state = state
+        if before is None:
+            self.moves = []
+        elif before is not state:
+            self.moves.append((before, state))
+
+
 class Stepping:
     """An engine without threads, and its clients."""
 
@@ -68,14 +87,17 @@ class Stepping:
         self.listeners = open_listeners(adj, adj.listen)
         self.handlers: dict[int, Handler] = {listener.descriptor: listener for listener in self.listeners}
         dispatcher = cast(Dispatcher, self.dispatcher)
-        self.engine = Engine(Site(adj), self.listeners, self.handlers, dispatcher, self.wishes)
+        self.engine = CheckedEngine(Site(adj), self.listeners, self.handlers, dispatcher, self.wishes)
         self.reactor = self.engine._reactor
         self.clock = ManualClock(self.reactor.now)
         self.reactor.clock = self.clock
-        self.engine.roster.begin()
-        self.engine.state = State.SERVING
         self.address = self.listeners[0].socket.getsockname()
         self.clients: list[socket.socket] = []
+
+    def begin(self) -> None:
+        """Serve, as `run` begins to."""
+        self.engine.roster.begin()
+        self.engine.state = State.SERVING
         self.turn()
 
     def turn(self, times: int = 1) -> None:
@@ -127,6 +149,7 @@ class Stepping:
         for client in self.clients:
             client.close()
         self.engine._tidy_up()
+        assert [move for move in self.engine.moves if move[1] not in MOVES[move[0]]] == []
         assert self.handlers == {}
         assert self.engine.state is State.CLOSED
         assert [listener.socket.fileno() for listener in self.listeners] == [-1] * len(self.listeners)
@@ -137,9 +160,15 @@ Make = Callable[..., Stepping]
 
 @pytest.fixture
 def make() -> Iterator[Make]:
-    """Make engines with settings; they are tidied up at the end."""
+    """Make engines with settings, that serve; they are tidied up at the end."""
     with contextlib.ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(contextlib.closing(Stepping(**settings)))
+
+        def make(**settings: Any) -> Stepping:
+            stepping = stack.enter_context(contextlib.closing(Stepping(**settings)))
+            stepping.begin()
+            return stepping
+
+        yield make
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -156,6 +185,49 @@ def is_open(client: socket.socket) -> bool:
         return False
     finally:
         client.settimeout(20)
+
+
+# --- the table of moves
+
+
+def begin_in_vain(stepping: Stepping) -> None:
+    stepping.engine._tidy_up()
+
+
+def serve_and_lose_the_reactor(stepping: Stepping) -> None:
+    stepping.begin()
+    stepping.engine._tidy_up()
+
+
+def drain_in_time(stepping: Stepping) -> None:
+    stepping.begin()
+    stepping.want(State.DRAINING)
+    stepping.engine._tidy_up()
+
+
+def drain_too_slowly(stepping: Stepping) -> None:
+    stepping.begin()
+    stepping.connect(GET % b"running")
+    task = stepping.begin_task()
+    stepping.want(State.DRAINING)
+    stepping.pass_seconds(30)
+    task.service()
+    stepping.engine._tidy_up()
+
+
+def close(stepping: Stepping) -> None:
+    stepping.begin()
+    stepping.want(State.CLOSING)
+    stepping.engine._tidy_up()
+
+
+def test_the_table_has_the_moves_that_are_made_and_no_others() -> None:
+    made: set[tuple[State, State]] = set()
+    for live in (begin_in_vain, serve_and_lose_the_reactor, drain_in_time, drain_too_slowly, close):
+        with contextlib.closing(Stepping()) as stepping:
+            live(stepping)
+            made |= set(stepping.engine.moves)
+    assert made == {(before, after) for before, targets in MOVES.items() for after in targets}
 
 
 # --- draining

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from waitress_core.lifecycle import State, ending_signals, give_signals_back
+from waitress_core.lifecycle import MOVES, State, ending_signals, give_signals_back
 
 NUMBERS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]
 SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once
@@ -30,6 +30,8 @@ def handlers() -> dict[int, object]:
 def test_a_server_only_ever_moves_to_a_higher_state() -> None:
     assert list(State) == [State.READY, State.SERVING, State.DRAINING, State.CLOSING, State.CLOSED]
     assert sorted(State) == list(State)
+    assert set(MOVES) == set(State)
+    assert all(after > before for before, targets in MOVES.items() for after in targets)
 
 
 @pytest.mark.parametrize("number", NUMBERS)

@@ -102,12 +102,12 @@ LEAST = {
 REFUSED: list[tuple[str, object, str]] = [
     ("port", -1, "a port number between 0 and 65535"),
     ("port", "65536", "a port number between 0 and 65535"),
-    ("port", "", "an integer value"),
-    ("port", 1.5, "an integer value"),
+    ("port", "", "a port number between 0 and 65535"),
+    ("port", 1.5, "a port number between 0 and 65535"),
     ("listen", None, "a list value"),
-    ("sockets", ["127.0.0.1:80"], "a sockets value"),
-    ("unix_socket_perms", 600, "an octal value"),
-    ("unix_socket_perms", "888", "an octal value"),
+    ("sockets", ["127.0.0.1:80"], "a list of sockets"),
+    ("unix_socket_perms", 600, "octal permissions between 0 and 7777, as '660'"),
+    ("unix_socket_perms", "888", "octal permissions between 0 and 7777, as '660'"),
     ("unix_socket_perms", "10000", "octal permissions between 0 and 7777"),
     ("unix_socket_perms", "-1", "octal permissions between 0 and 7777"),
     ("url_scheme", "", "a URL scheme, as http or https"),
@@ -121,8 +121,8 @@ REFUSED: list[tuple[str, object, str]] = [
     ("trusted_proxy", "10.0.0.1 nobody", "IP addresses and CIDR networks"),
     ("trusted_proxy_headers", 5, "a list value"),
     *[(name, least - 1, f"a whole number of at least {least}") for name, least in LEAST.items()],
-    *[(name, "many", "an integer value") for name in LEAST],
-    *[(name, 1e400, "an integer value") for name in LEAST],
+    *[(name, "many", f"a whole number of at least {least}") for name, least in LEAST.items()],
+    *[(name, 1e400, f"a whole number of at least {least}") for name, least in LEAST.items()],
 ]
 
 

@@ -882,7 +882,7 @@ BAD_SETTINGS: list[tuple[dict[str, Any], list[str]]] = [
         )
     ),
     *(
-        ({name: value}, [name, repr(value), "integer"])
+        ({name: value}, [name, repr(value), "whole number"])
         for name in ("threads", "connection_limit", "max_request_body_size", "channel_timeout")
         for value in NO_NUMBERS
     ),

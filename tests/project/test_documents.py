@@ -42,6 +42,28 @@ def test_the_documentation_builds_without_a_warning_and_names_every_setting(tmp_
     assert {f"confval-{setting.name}" for setting in SETTINGS} <= page.ids
 
 
+@pytest.mark.parametrize(
+    ("link", "warning"),
+    [
+        ("[gone](no-such-page.md)", "no-such-page.md"),
+        ("[gone](other.md#no-such-heading)", "no-such-heading"),
+        ("{confval}`no_such_setting`", "no_such_setting"),
+        ("{py:func}`waitress.no_such_function`", "waitress.no_such_function"),
+    ],
+    ids=["page", "heading", "setting", "function"],
+)
+def test_a_broken_link_fails_the_documentation(link: str, warning: str, tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "other.md").write_text("# Other\n", encoding="utf-8")
+    (source / "index.md").write_text(f"# Index\n\n{link}\n\n```{{toctree}}\nother\n```\n", encoding="utf-8")
+    sphinx = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "--quiet", "-c", str(ROOT / "docs")]
+    built = subprocess.run([*sphinx, source, tmp_path / "html"], capture_output=True, text=True)
+    assert built.returncode != 0
+    assert [line for line in built.stderr.splitlines() if "WARNING" in line and warning in line]
+    assert built.stderr.count("WARNING") == 1
+
+
 def serve_one_page(application: Callable[..., Iterable[bytes]], **settings: Any) -> None:
     """Stand in for `waitress.serve` in the examples: check the settings, and ask the application for one page."""
     Adjustments(**settings)

@@ -31,7 +31,7 @@ def load_application(name: str, *, calls: bool) -> Any:
     try:
         found = _resolve(name)
     except Exception as error:
-        raise CannotLoadError(name, _cause(error), _application_traceback(error)) from error
+        raise CannotLoadError(name, _cause(error, name), _application_traceback(error)) from error
     if isinstance(found, ModuleType):
         raise CannotLoadError(name, f"it is a module; name the object in it, as in {name.rstrip(':')}:application")
     if not callable(found):
@@ -52,7 +52,7 @@ def load_application(name: str, *, calls: bool) -> Any:
 def _resolve(name: str) -> Any:
     module_name, colon, attributes = name.partition(":")
     if not all(word.isidentifier() for word in [*module_name.split("."), *(attributes or "_").split(".")]):
-        raise ValueError("expected MODULE:OBJECT")
+        raise ValueError("expected MODULE:OBJECT, dotted names as in package.module:application")
     if colon:
         found, names = importlib.import_module(module_name), attributes.split(".") if attributes else []
     else:
@@ -76,10 +76,11 @@ def _import_longest(words: list[str]) -> tuple[ModuleType, list[str]]:
     return module, []
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: Exception, name: str) -> str:
     # These say by themselves what is missing; the text is that of earlier versions.
     if isinstance(error, (ImportError, AttributeError, ValueError)) and str(error):
-        return _one_line(error)
+        is_file = name.partition(":")[0].endswith(".py")
+        return _one_line(error) + ("; name the module, not its file: without .py" if is_file else "")
     return _typed_cause(error)
 
 

@@ -30,6 +30,12 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
     if command.wants_help:
         print(help_text(), end="")
         return 0
+    try:
+        # Before the application is imported, which may take long, and before it is missed: it may have been taken for
+        # the value of an option.
+        check_values(command.settings)
+    except ValueError as error:
+        return _fail(str(error))
     if not command.applications:
         return _fail("Specify an application, as in waitress-serve MODULE:OBJECT")
     if len(command.applications) > 1:
@@ -38,13 +44,15 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
     _make_startup_visible()
     try:
         _make_current_folder_importable()
-        check_values(command.settings)  # before the application is imported, which may take long
         application = load_application(command.applications[0], calls=command.wants_call)
         serve(application, **command.settings)
     except CannotLoadError as error:
         return _fail(str(error), error.details)
-    except (ValueError, OSError) as error:
+    except ValueError as error:
         return _fail(str(error))
+    except OSError as error:
+        # Without the number of the system's error, which says nothing to a reader; a file's name belongs to the text.
+        return _fail(error.strerror if error.strerror and error.filename is None else str(error))
     return 0
 
 

@@ -119,7 +119,8 @@ class _Parser(argparse.ArgumentParser):
     """Raises where argparse would print its usage and end the process."""
 
     def error(self, message: str) -> NoReturn:
-        raise CommandLineError(message)
+        # argparse says of a boolean's value that it is an "ignored explicit argument".
+        raise CommandLineError(message.replace("ignored explicit argument", "takes no value, but was given"))
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):

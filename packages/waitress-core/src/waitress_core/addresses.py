@@ -87,7 +87,8 @@ def _resolve_word(word: str, default_port: str, family: int) -> list[ListenAddre
             None if host == "*" else host, port, family, socket.SOCK_STREAM, socket.IPPROTO_TCP, socket.AI_PASSIVE
         )
     except (OSError, UnicodeError) as error:
-        raise ValueError(f"{word!r} is not an address, or a name and port that resolve to one ({error})") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"{word!r} is not an address, or a name and port that resolve to one ({reason})") from error
     inet = [entry for entry in found if entry[0] in (socket.AF_INET, socket.AF_INET6)]
     return [ListenAddress(family, kind, protocol, _plain(address)) for family, kind, protocol, _, address in inet]
 

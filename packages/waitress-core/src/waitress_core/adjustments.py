@@ -87,7 +87,7 @@ class Adjustments:
                 raise ValueError(message)
         for name in given:
             if name not in _BY_NAME:
-                raise ValueError(f"Unknown adjustment {name!r}")
+                raise ValueError(f"Unknown adjustment {name!r}{_hint(name)}")
         for setting in SETTINGS:
             default = setting.default
             if setting.name in given:
@@ -138,6 +138,14 @@ class Adjustments:
                 stacklevel=3,
             )
             self.trusted_proxy_headers = {"x-forwarded-proto"}
+
+
+def _hint(name: str) -> str:
+    # Here, because importing it takes longer than all of the settings do.
+    from difflib import get_close_matches
+
+    near = get_close_matches(name.replace("-", "_").lower(), _BY_NAME, 1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _check_sockets(sockets: list[socket.socket]) -> None:

@@ -29,6 +29,16 @@ class State(enum.IntEnum):
     CLOSED = 4
 
 
+# Straight to CLOSED goes a run that could not begin, one whose last connection has ended, and that of a forked child.
+MOVES: dict[State, frozenset[State]] = {
+    State.READY: frozenset({State.SERVING, State.CLOSED}),
+    State.SERVING: frozenset({State.DRAINING, State.CLOSING, State.CLOSED}),
+    State.DRAINING: frozenset({State.CLOSING, State.CLOSED}),
+    State.CLOSING: frozenset({State.CLOSED}),
+    State.CLOSED: frozenset(),
+}
+
+
 CLOSE_SECONDS = 5.0  # given by `close` to running applications, and to responses under way
 
 _SIGNALS = ("SIGTERM", "SIGINT", "SIGBREAK")

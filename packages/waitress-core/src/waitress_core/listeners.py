@@ -70,8 +70,10 @@ def bind_unix(path: str, permissions: int, backlog: int) -> socket.socket:
         is_bound = False
         try:
             with contextlib.suppress(FileNotFoundError):
-                if stat.S_ISSOCK(os.lstat(path).st_mode):
-                    os.unlink(path)
+                if not stat.S_ISSOCK(os.lstat(path).st_mode):
+                    in_use = os.strerror(errno.EADDRINUSE)
+                    raise OSError(errno.EADDRINUSE, f"{in_use} by what is not a socket")
+                os.unlink(path)
             sock.bind(path)
             is_bound = True
             os.chmod(path, permissions)  # before listen: nobody can connect with other permissions

@@ -71,7 +71,8 @@ class Setting:
     """One row of the table.
 
     `kind` names the cast for readers ("integer", "boolean", "text", "octal", "list", "sockets"); `default` is the
-    value after the cast; `check` gives None for an accepted value, else a phrase that says what is accepted.
+    value after the cast; `accepts` says in words what may be given; `check` gives None for an accepted value, else a
+    phrase that says what would be.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Setting:
     cast: Callable[[Any], Any]
     unit: str = ""
     check: Callable[[Any], str | None] = _accept
+    accepts: str = ""
     has_effect: bool = True  # false: accepted because programs still give it
 
     def read(self, given: object) -> Any:
@@ -93,21 +95,23 @@ class Setting:
         try:
             value = self.cast(given)
         except (ValueError, TypeError, OverflowError) as error:
-            raise ValueError(f"{self.name}={given!r}: expected {self.expected()} ({error})") from error
+            raise ValueError(f"{self.name}={given!r}: expected {self.expected()}") from error
         accepted = self.check(value)
         if accepted is not None:
             raise ValueError(f"{self.name}={given!r}: expected {accepted}")
         return value
 
     def expected(self) -> str:
-        """Name the kind of value that this setting takes, with an article."""
-        return f"{'an' if self.kind[0] in 'aeio' else 'a'} {self.kind} value"
+        """Say what this setting takes, with an article."""
+        return self.accepts or f"{'an' if self.kind[0] in 'aeio' else 'a'} {self.kind} value"
 
 
 def _integer(
     name: str, group: str, default: int, unit: str, help: str, least: int = 0, *, has_effect: bool = True
 ) -> Setting:
-    return Setting(name, group, "integer", default, help, as_whole_number, unit, _at_least(least), has_effect)
+    accepts = f"a whole number of at least {least}"
+    check = _at_least(least)
+    return Setting(name, group, "integer", default, help, as_whole_number, unit, check, accepts, has_effect)
 
 
 def _boolean(name: str, group: str, default: bool, help: str, *, has_effect: bool = True) -> Setting:
@@ -126,6 +130,7 @@ SETTINGS: tuple[Setting, ...] = (
         as_port_or_service,
         "port number",
         _is_port_or_service,
+        "a port number between 0 and 65535, or the name of a service",
     ),
     Setting(
         "listen",
@@ -147,6 +152,7 @@ SETTINGS: tuple[Setting, ...] = (
         asoctal,
         "octal permissions",
         _is_permission,
+        "octal permissions between 0 and 7777, as '660'",
     ),
     Setting(
         "sockets",
@@ -155,6 +161,7 @@ SETTINGS: tuple[Setting, ...] = (
         [],
         "Bound stream sockets to listen on (from Python only); who gives them closes them.",
         as_socket_list,
+        accepts="a list of sockets, which only Python code can give",
     ),
     _integer(
         "backlog", "Listening", 1024, "connections", "Connections the system may hold until they are accepted.", 1

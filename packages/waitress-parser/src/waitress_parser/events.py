@@ -29,7 +29,7 @@ class RequestHead(NamedTuple):
     values: dict[str, str]
     """lower-cased name -> value; the values of a repeated field are joined with ", " in wire order."""
     authority: str | None
-    """`host[:port]` of an absolute-form target, else the Host field, else None (HTTP/1.0 only)."""
+    """Host and port of an absolute-form target, else the Host field, else None (HTTP/1.0 only)."""
     path: str
     """Raw path of the target, without fragment; "*" for asterisk-form, "/" for an absolute-form without a path."""
     query: str

@@ -1,0 +1,270 @@
+"""Ask this server and its peers the same questions, and print the answers as the table of the README.
+
+    .venv/bin/python tests/benchmarks/features.py
+
+A question is a program that speaks to a server through sockets; each server runs `features_application.py` with four
+threads in one process. The peers are installed, in the versions that stand here, into `.venvs/features`.
+`tests/project/test_comparison.py` asks this server alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).parent
+PEERS = HERE.parent.parent / ".venvs" / "features"
+APPLICATION = "features_application:application"
+THREADS = 4
+START_SECONDS = 20.0
+ANSWER_SECONDS = 10.0  # a server that does not answer an idle client in this time has no thread for it
+HEAD_SECONDS = 70  # of waiting for a server to give up a head; the longest default that was found is 30
+
+TRUST = ("--trusted-proxy=127.0.0.1", "--trusted-proxy-headers=x-forwarded-for")
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server: `command` takes a port at `{port}`; `requirement` is what pip installs for it."""
+
+    name: str
+    command: tuple[str, ...]
+    requirement: str
+
+
+def _waitress(path: str, *options: str) -> tuple[str, ...]:
+    return (path, "--listen=127.0.0.1:{port}", f"--threads={THREADS}", *TRUST, *options, APPLICATION)
+
+
+OURS = Server("waitress", _waitress(str(Path(sys.executable).with_name("waitress-serve"))), "")
+SERVERS = (
+    OURS,
+    Server("waitress 3.0.2", _waitress(str(PEERS / "waitress" / "bin" / "waitress-serve")), "waitress==3.0.2"),
+    Server(
+        "gunicorn 27.0.1",
+        (
+            str(PEERS / "gunicorn" / "bin" / "gunicorn"),
+            *("--worker-class=gthread", "--workers=1", f"--threads={THREADS}", "--no-control-socket"),
+            *("--bind=127.0.0.1:{port}", APPLICATION),
+        ),
+        "gunicorn==27.0.1",
+    ),
+    Server(
+        "cheroot 11.1.2",
+        (
+            *(str(PEERS / "cheroot" / "bin" / "cheroot"), "--bind", "127.0.0.1:{port}"),
+            *("--threads", str(THREADS), APPLICATION),
+        ),
+        "cheroot==11.1.2",
+    ),
+    Server(
+        "granian 2.8.7",
+        (
+            *(str(PEERS / "granian" / "bin" / "granian"), "--interface=wsgi", "--host=127.0.0.1", "--port={port}"),
+            *("--workers=1", f"--blocking-threads={THREADS}", APPLICATION),
+        ),
+        "granian==2.8.7",
+    ),
+)
+
+
+class Asked:
+    """A server that runs, and ways to ask it."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
+        self.process = process
+        self.port = port
+
+    def connect(self, octets: bytes = b"", receive_bytes: int = 0) -> socket.socket:
+        """Connect and send; with `receive_bytes`, take no more than about so much of what comes."""
+        client = socket.socket()
+        if receive_bytes:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
+        client.settimeout(ANSWER_SECONDS)
+        client.connect(("127.0.0.1", self.port))
+        client.sendall(octets)
+        return client
+
+    def ask(self, octets: bytes) -> bytes:
+        """Give all of the answer; what there is of it when it takes too long."""
+        with self.connect(octets) as client:
+            return read_all(client)
+
+    def get(self, path: str, *fields: str) -> bytes:
+        lines = [f"GET {path} HTTP/1.1", "Host: x", "Connection: close", *fields]
+        return self.ask("\r\n".join([*lines, "", ""]).encode())
+
+    def answers_others(self) -> bool:
+        """Whether a client that wants nothing special is answered now."""
+        return status(self.get("/")) == 200
+
+
+def read_all(client: socket.socket) -> bytes:
+    received = bytearray()
+    with contextlib.suppress(OSError):
+        while data := client.recv(65536):
+            received += data
+    return bytes(received)
+
+
+def status(answer: bytes) -> int:
+    """Give the status of an answer; 0 for none."""
+    words = answer.split(b" ", 2)
+    return int(words[1]) if len(words) > 2 else 0
+
+
+@contextmanager
+def started(server: Server) -> Iterator[Asked]:
+    """Run a server on a free port, until the end of the context."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    command = [word.format(port=port) for word in server.command]
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                break
+            except OSError:
+                if process.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError(f"{server.name} does not start: {' '.join(command)}") from None
+                time.sleep(0.05)
+        yield Asked(process, port)
+    finally:
+        process.terminate()
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+# --- the questions
+
+
+def has_file_wrapper(server: Asked) -> bool:
+    return b"file_wrapper: True" in server.get("/environ")
+
+
+def has_write(server: Asked) -> bool:
+    return b"written" in server.get("/write")
+
+
+def takes_no_thread_for_slow_senders(server: Asked) -> bool:
+    head = b"POST /read HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"
+    with contextlib.ExitStack() as stack:
+        for _ in range(2 * THREADS):
+            stack.enter_context(server.connect(head))
+        return _answers_after_all(server)
+
+
+def takes_no_thread_for_slow_readers(server: Asked) -> bool:
+    with contextlib.ExitStack() as stack:
+        for _ in range(2 * THREADS):
+            stack.enter_context(server.connect(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n", receive_bytes=4096))
+        return _answers_after_all(server)
+
+
+def _answers_after_all(server: Asked) -> bool:
+    time.sleep(1)  # for the server to give its threads away, if it does: no event tells
+    return server.answers_others()
+
+
+def gives_up_a_head_that_does_not_end(server: Asked) -> bool:
+    with server.connect(b"GET / HTTP/1.1\r\nHost: x\r\nX: ") as client:
+        client.settimeout(1)
+        for _ in range(HEAD_SECONDS):
+            try:
+                client.sendall(b"a")
+                if not client.recv(1000):
+                    return True
+            except TimeoutError:
+                continue
+            except OSError:
+                return True
+    return False
+
+
+def refuses_two_lengths(server: Asked) -> bool:
+    fields = b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n"
+    return status(server.ask(b"POST / HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n0\r\n\r\n")) == 400
+
+
+def refuses_two_hosts(server: Asked) -> bool:
+    return status(server.get("/", "Host: y")) == 400
+
+
+def refuses_no_host(server: Asked) -> bool:
+    return status(server.ask(b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n")) == 400
+
+
+def drops_names_with_underscores(server: Asked) -> bool:
+    return b"forwarded_for: None" in server.get("/environ", "X_Forwarded_For: 192.0.2.9")
+
+
+def reads_the_clients_address(server: Asked) -> bool:
+    return b"remote_addr: 192.0.2.9" in server.get("/environ", "X-Forwarded-For: 192.0.2.9")
+
+
+def answers_what_runs_at_sigterm(server: Asked) -> bool:
+    with server.connect(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") as client:
+        received = bytearray()
+        while b"begun" not in received and (data := client.recv(1000)):
+            received += data
+        server.process.terminate()
+        return b"done" in read_all(client)
+
+
+Question = Callable[[Asked], bool]
+
+# The last ends the server.
+QUESTIONS: dict[str, Question] = {
+    "`wsgi.file_wrapper`": has_file_wrapper,
+    "the `write` callable of PEP 3333": has_write,
+    "slow senders of a body occupy no thread": takes_no_thread_for_slow_senders,
+    "slow readers of 8 MB occupy no thread": takes_no_thread_for_slow_readers,
+    "a head that does not end is given up": gives_up_a_head_that_does_not_end,
+    "Content-Length beside Transfer-Encoding is refused": refuses_two_lengths,
+    "a second Host is refused": refuses_two_hosts,
+    "HTTP/1.1 without Host is refused": refuses_no_host,
+    "`X_Forwarded_For` cannot pose as `X-Forwarded-For`": drops_names_with_underscores,
+    "X-Forwarded-For of a trusted proxy sets `REMOTE_ADDR`": reads_the_clients_address,
+    "SIGTERM lets a running request be answered": answers_what_runs_at_sigterm,
+}
+
+
+def main() -> int:
+    columns: dict[str, list[bool]] = {}
+    for server in SERVERS:
+        install(server)
+        with started(server) as asked:
+            columns[server.name] = [question(asked) for question in QUESTIONS.values()]
+        print(server.name, "asked", file=sys.stderr)
+    print(f"| | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
+    for row, text in enumerate(QUESTIONS):
+        print(f"| {text} | {' | '.join('yes' if answers[row] else 'no' for answers in columns.values())} |")
+    return 0
+
+
+def install(server: Server) -> None:
+    """Make a peer's virtual environment, if it is not there."""
+    if not server.requirement or Path(server.command[0]).exists():
+        return
+    folder = Path(server.command[0]).parents[1]
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, server.requirement], check=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,123 @@
+"""Pages that name what is in the code name all of it: files, environ keys, errors, moves."""
+
+import re
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
+
+import pytest
+from docs._extensions.errors_reference import tree_as_markdown
+from docs._extensions.state_diagrams import Moves, machine_as_markdown
+
+from tests.project.repository import BY_IMPORT_NAME, ROOT
+from tests.support.servers import running
+from waitress_buffers import BufferStorageError
+from waitress_core import lifecycle, phases
+from waitress_parser import ProtocolError, machine
+
+ROW = re.compile(r"^\| `([^`]+)` \| (.*) \|$", re.MULTILINE)
+CORE_TABLE = re.compile(r"^\| file of `waitress_core` \|.*\n\|.*\n((?:\|.*\n)+)", re.MULTILINE)
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+# --- files
+
+
+def test_the_architecture_names_every_file_of_the_core_once_and_no_other() -> None:
+    tables = CORE_TABLE.findall(page("explanation/architecture.md"))
+    named = [name for table in tables for name, _ in ROW.findall(table)]
+    assert sorted(named) == sorted(file_names("waitress_core"))
+
+
+@pytest.mark.parametrize("package", ["waitress_parser", "waitress_buffers", "waitress_cli"])
+def test_the_architecture_names_every_file_of_a_package(package: str) -> None:
+    text = page("explanation/architecture.md")
+    assert [name for name in file_names(package) if f"`{name}`" not in text] == []
+
+
+def file_names(package: str) -> list[str]:
+    return [path.name for path in BY_IMPORT_NAME[package].modules if path.name != "__init__.py"]
+
+
+# --- the environ
+
+
+def test_the_page_on_the_environ_has_every_key_and_no_other() -> None:
+    """Of a request that has them all."""
+    seen: dict[str, Any] = {}
+
+    def application(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        seen.update(environ)
+        start_response("200 OK", [])
+        return [b""]
+
+    with running(application) as server, server.client() as client:
+        client.send(
+            b"POST /a?b HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n"
+            b"X_Real_IP: 1.2.3.4\r\nX-Forwarded-For: 1.2.3.4\r\n\r\n0\r\n\r\n"
+        )
+        client.response("POST")
+    text = page("reference/environ.md").partition("## Changed by a trusted proxy")[0]
+    named = {name for name, _ in ROW.findall(text)} - {"HTTP_..."}
+    assert named == set(seen)
+
+
+# --- errors
+
+
+@pytest.mark.parametrize("root", [ProtocolError, BufferStorageError], ids=lambda root: root.__name__)
+def test_the_table_of_errors_has_a_row_for_each_that_is_raised(root: type[Exception]) -> None:
+    package = import_module(root.__module__.partition(".")[0])
+    errors = [value for name in package.__all__ if isinstance(value := getattr(package, name), type)]
+    raised = {error.__name__ for error in errors if issubclass(error, root) and not error.__subclasses__()}
+    rows = dict(ROW.findall(tree_as_markdown(root)))
+    assert set(rows) == raised
+    assert all(text.rpartition("| ")[2] for text in rows.values())
+    assert f"% errors {package.__name__}:{root.__name__}" in page("reference/errors.md")
+
+
+def test_an_error_stands_beside_the_status_of_its_answer() -> None:
+    row = "| `RequestLineTooLong` | 414 | The request line is longer than its limit |"
+    assert row in tree_as_markdown(ProtocolError)
+
+
+# --- states
+
+MACHINES: dict[str, Moves] = {
+    "waitress_core.phases": phases.MOVES,
+    "waitress_core.lifecycle": lifecycle.MOVES,
+    "waitress_parser.machine": machine.MOVES,
+}
+
+
+@pytest.mark.parametrize("module", MACHINES)
+def test_a_diagram_has_each_state_and_each_move_of_its_table(module: str) -> None:
+    moves = MACHINES[module]
+    drawn = machine_as_markdown(moves)
+    assert re.findall(r">(\w+)</text>", drawn) == [state.name for state in moves]
+    assert drawn.count("marker-end") == sum(len(ends) for ends in moves.values())
+    assert "<script" not in drawn
+    for start, ends in moves.items():
+        named = dict(ROW.findall(drawn))[start.name]
+        assert set(re.findall(r"`(\w+)`", named)) == {end.name for end in ends}
+    assert f"% states {module}:MOVES" in page("explanation/threads.md")
+
+
+def test_a_move_down_is_drawn_on_the_right_and_one_back_up_on_the_left() -> None:
+    arcs = re.findall(r'd="M(\d+) (\d+)C(-?\d+) \d+ -?\d+ \d+ \d+ (\d+)"', machine_as_markdown(phases.MOVES))
+    assert len(arcs) > 10
+    for edge, leaves_at, out, arrives_at in arcs:
+        assert (int(out) > int(edge)) == (int(arrives_at) > int(leaves_at))
+
+
+def test_a_link_in_a_readme_leads_to_a_file() -> None:
+    """Sphinx sees those in docs/; the READMEs are read where they lie."""
+    broken = []
+    for readme in [ROOT / "README.md", *(package.folder / "README.md" for package in BY_IMPORT_NAME.values())]:
+        for target in re.findall(r"\]\(([^)\s]+)\)", readme.read_text(encoding="utf-8")):
+            if "://" not in target and not (readme.parent / target.partition("#")[0]).exists():
+                broken.append(f"{readme.relative_to(ROOT)}: {target}")
+    assert broken == []
