@@ -29,6 +29,7 @@ from tests.support.processes import (
     serving_program,
 )
 from tests.support.servers import Running, running
+from waitress_core.poller import SelectPoller
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -120,6 +121,33 @@ def test_many_clients_that_connect_and_reset_at_once_cost_nothing(caplog: pytest
             clients = [server.client() for _ in range(30)]
             for client in clients:
                 client.reset()
+        assert is_well(server)
+        assert all_are_gone(server)
+    assert errors_in(caplog.records) == []
+
+
+@pytest.mark.parametrize("select_poller", [False, True], ids=["poller", "select"])
+def test_responses_that_end_their_connection_while_the_reactor_waits_cost_nothing(
+    select_poller: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """CVE-2022-31015: a worker that closed a socket under the poller ended the whole server."""
+    if select_poller:
+        monkeypatch.setattr("waitress_core.reactor.best_poller", SelectPoller)  # it raises for a closed descriptor
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        time.sleep(0.003)  # so that the worker has no lead when it ends
+        start_response("200 OK", [])
+        return [b"ok"]
+
+    with running(application, threads=4) as server, contextlib.ExitStack() as stack:
+        for _ in range(10):
+            clients = [stack.enter_context(server.client()) for _ in range(12)]
+            for client in clients:
+                client.send(get("Connection: close"))
+            for client in clients[::2]:
+                client.reset()
+            for client in clients[1::2]:
+                assert client.rest().endswith(b"\r\n\r\nok")
         assert is_well(server)
         assert all_are_gone(server)
     assert errors_in(caplog.records) == []

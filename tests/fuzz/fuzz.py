@@ -6,6 +6,7 @@ standard error; inputs that reach new code are kept outside the repository, in `
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,9 @@ def fuzz(name: str, arguments: list[str]) -> None:
     sys.path.insert(0, str(ROOT))
     with atheris.instrument_imports(include=["waitress_parser", "waitress_buffers", "waitress_core"]):
         from tests.fuzz.targets import TARGETS
+    logger = logging.getLogger("waitress")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False  # nobody reads what is logged of millions of malformed requests
     atheris.Setup([sys.argv[0], *arguments], TARGETS[name])
     atheris.Fuzz()
 
