@@ -66,7 +66,7 @@ fuzz: $(VENV)/tests.stamp ## look for input that breaks what must hold: SECONDS=
 	$(BIN)/python tests/fuzz/fuzz.py $(SECONDS)
 
 bench: $(VENV)/packages.stamp ## the benchmarks: CASES="hello16" ROUNDS=5
-	$(BIN)/python tests/benchmarks/bench.py $(if $(CASES),--cases $(CASES)) $(if $(ROUNDS),--rounds $(ROUNDS))
+	$(BIN)/python -m tests.benchmarks.bench $(if $(CASES),--cases $(CASES)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 docs: $(VENV)/tests.stamp ## the documentation, into docs/_build/html; a warning is an error
 	$(BIN)/python -m sphinx -W --keep-going --quiet docs docs/_build/html

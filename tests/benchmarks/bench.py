@@ -3,7 +3,8 @@
 Every server runs the same application with 4 threads in one process, each in turn in every round, so that a machine
 that drifts hurts all alike; read the ratios, not the figures. The load comes from wrk with one thread.
 
-The result is printed as a table, and written as JSON (with versions and machine) where `--output` says.
+The result is printed as tables, or as Markdown with `--markdown`, and written as JSON (with versions and machine) where
+`--output` says; `chart.py` draws that.
 """
 
 from __future__ import annotations
@@ -14,20 +15,20 @@ import os
 import platform
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-HERE = Path(__file__).parent
-ROOT = HERE.parent.parent
-PEERS = ROOT / ".venvs" / "bench"
-START_SECONDS = 20.0
+from tests.benchmarks.servers import OTHERS, Server, install, started, waitress_servers
+
+APPLICATION = "applications:application"
+OURS, OLD = waitress_servers("--connection-limit=1000")
+LIMIT = Server("one loop", "", (sys.executable, "-m", "tests.benchmarks.limit", "{port}"))
+SERVERS = (OURS, OLD, *OTHERS, LIMIT)
+PURE_PYTHON = (OLD.name, *(server.name for server in OTHERS if not server.name.startswith("granian")))
+NATIVE = tuple(server.name for server in OTHERS if server.name.startswith("granian"))
 
 BROWSER_FIELDS = {
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
@@ -50,21 +51,18 @@ BROWSER_FIELDS = {
 
 @dataclass(frozen=True)
 class Case:
-    """What is asked of a server: path, connections at once, field lines beside Host."""
+    """What is asked of a server: path, connections at once, field lines beside Host; and what is aimed at.
+
+    A target is a ratio of this server's requests per second to those of the best of some servers.
+    """
 
     name: str
+    title: str
     path: str
     connections: int
     fields: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True)
-class Server:
-    """A server: the command that starts it; the requirement that installs it, unless it is this project's."""
-
-    name: str
-    command: tuple[str, ...]
-    requirement: str | None
+    target_pure: float | None = None
+    target_native: float | None = None
 
 
 @dataclass
@@ -80,16 +78,22 @@ class Figures:
 
 
 CASES = (
-    Case("hello1", "/", 1),
-    Case("hello16", "/", 16),
-    Case("hello100", "/", 100),
-    Case("browser16", "/json", 16, tuple(BROWSER_FIELDS.items())),
+    Case("hello1", "13 octets, 1 connection", "/", 1, (), 2.0, 1.0),
+    Case("hello16", "13 octets, 16 connections", "/", 16, (), 6.0, 0.8),
+    Case("hello100", "13 octets, 100 connections", "/", 100, (), 6.0, 0.8),
+    Case(
+        "browser16",
+        "a browser's fields, 10 KB, 16 connections",
+        "/json",
+        16,
+        tuple(BROWSER_FIELDS.items()),
+        5.0,
+    ),
+    Case("close16", "a connection for each request, 16 at once", "/", 16, (("Connection", "close"),), 2.0),
+    Case("sleep20", "1 in 20 asleep for 20 ms, 16 connections", "/1-in-20", 16, (), None, 0.95),
+    Case("sleep300", "1 in 300 asleep for 20 ms, 16 connections", "/1-in-300", 16, (), None, 0.95),
 )
-APPLICATION = str(HERE / "applications.py")
-SERVERS = (
-    Server("this", (sys.executable, "-I", APPLICATION), None),
-    Server("waitress 3.0.2", (str(PEERS / "bin" / "python"), "-I", APPLICATION), "waitress==3.0.2"),
-)
+Results = dict[str, dict[str, list[Figures]]]
 
 
 def main() -> int:
@@ -98,76 +102,45 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=3, help="length of one measurement")
     parser.add_argument("--output", type=Path, help="write the result as JSON to this file")
+    parser.add_argument("--markdown", action="store_true", help="print tables for a page")
     options = parser.parse_args()
     if shutil.which("wrk") is None:
         print("wrk is needed; on Debian and Ubuntu: apt-get install wrk", file=sys.stderr)
         return 1
-    install_peers()
-    results = {}
+    servers = [server for server in SERVERS if can_be_measured(server)]
+    results: Results = {}
     for case in CASES:
         if case.name in options.cases:
-            results[case.name] = measure_case(case, options.rounds, options.seconds)
-            print_case(case, results[case.name])
+            results[case.name] = measure_case(case, servers, options.rounds, options.seconds)
+            print_case(case, results[case.name], is_markdown=options.markdown)
     if options.output is not None:
-        machine = {
-            "python": platform.python_version(),
-            "system": platform.platform(),
-            "processors": os.cpu_count(),
-            "servers": [server.requirement or server.name for server in SERVERS],
-        }
-        cases = {case: {name: [asdict(f) for f in fs] for name, fs in table.items()} for case, table in results.items()}
-        options.output.write_text(json.dumps({"machine": machine, "cases": cases}, indent=1) + "\n", encoding="utf-8")
+        write_json(results, options.output)
     return 0
 
 
-def install_peers() -> None:
-    """Make a virtual environment with the peers, of the interpreter that runs this."""
-    requirements = [server.requirement for server in SERVERS if server.requirement is not None]
-    stamp = PEERS / "requirements.txt"
-    if stamp.is_file() and stamp.read_text(encoding="utf-8").split("\n") == requirements:
-        return
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(PEERS)], check=True)
-    pip = [str(PEERS / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, *requirements], check=True)
-    stamp.write_text("\n".join(requirements), encoding="utf-8")
-
-
-def measure_case(case: Case, rounds: int, seconds: int) -> dict[str, list[Figures]]:
-    """Measure each server once a round."""
-    results: dict[str, list[Figures]] = {server.name: [] for server in SERVERS}
-    for _ in range(rounds):
-        for server in SERVERS:
-            with started(server) as (port, pid):
-                load(case, port, 1)  # caches, and what a server makes at its first request
-                before = cpu_seconds(pid)
-                rate, p50, p99, failures = load(case, port, seconds)
-                results[server.name].append(
-                    Figures(rate, p50, p99, failures, cpu_seconds(pid) - before, peak_memory_kib(pid))
-                )
-    return results
-
-
-@contextmanager
-def started(server: Server) -> Iterator[tuple[int, int]]:
-    """Run a server; gives its port and process id."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "PORT": str(port)}
-    process = subprocess.Popen(server.command, env=environment, stderr=subprocess.DEVNULL)
+def can_be_measured(server: Server) -> bool:
+    """Install a server and try it; one that can not be had is named, and left out."""
     try:
-        until = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                if process.poll() is not None or time.monotonic() > until:
-                    raise RuntimeError(f"{server.name} has not started") from None
-                time.sleep(0.05)
-        yield port, process.pid
-    finally:
-        process.terminate()
-        process.wait(20)
+        install(server)
+        with started(server, APPLICATION):
+            return True
+    except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+        print(f"{server.name} is left out: {error}", file=sys.stderr)
+        return False
+
+
+def measure_case(case: Case, servers: list[Server], rounds: int, seconds: int) -> dict[str, list[Figures]]:
+    """Measure each server once a round."""
+    results: dict[str, list[Figures]] = {server.name: [] for server in servers}
+    for _ in range(rounds):
+        for server in servers:
+            with started(server, APPLICATION) as (process, port):
+                load(case, port, 1)  # caches, and what a server makes at its first request
+                before = cpu_seconds(process.pid)
+                rate, p50, p99, failures = load(case, port, seconds)
+                spent = cpu_seconds(process.pid) - before
+                results[server.name].append(Figures(rate, p50, p99, failures, spent, peak_memory_kib(process.pid)))
+    return results
 
 
 def load(case: Case, port: int, seconds: int) -> tuple[float, float, float, int]:
@@ -177,10 +150,15 @@ def load(case: Case, port: int, seconds: int) -> tuple[float, float, float, int]
     output = subprocess.run(
         [*command, f"http://127.0.0.1:{port}{case.path}"], check=True, capture_output=True, text=True
     ).stdout
+    return read_wrk(output)
+
+
+def read_wrk(output: str) -> tuple[float, float, float, int]:
+    """Read what wrk prints; gives as `load`."""
     rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
     if rate is None:
         raise RuntimeError(f"wrk said: {output}")
-    failed = re.findall(r"(?:Non-2xx or 3xx responses:|read|write|timeout) (\d+)", output)
+    failed = re.findall(r"(?:Non-2xx or 3xx responses:|connect|write|timeout) (\d+)", output)
     return float(rate[1]), latency_ms(output, 50), latency_ms(output, 99), sum(map(int, failed))
 
 
@@ -192,36 +170,75 @@ def latency_ms(output: str, percentile: int) -> float:
     return float(match[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[match[2]]
 
 
+def processes_of(pid: int) -> list[int]:
+    """Give a process and its children: some servers have a manager and one worker."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return [pid, *(child for first in children for child in processes_of(int(first)))]
+
+
 def cpu_seconds(pid: int) -> float:
-    """Give the user and system time of a process (proc_pid_stat(5))."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / 100  # USER_HZ, which Linux shows to programs on every machine
+    """Give the user and system time of a server's processes (proc_pid_stat(5))."""
+    ticks = 0
+    for process in processes_of(pid):
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / 100  # USER_HZ, which Linux shows to programs on every machine
 
 
 def peak_memory_kib(pid: int) -> int:
-    """Give the peak of a process's resident memory."""
-    match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(encoding="ascii"))
-    return int(match[1]) if match else 0
+    """Give the sum of the peaks of the processes' resident memory."""
+    statuses = [Path(f"/proc/{process}/status").read_text(encoding="ascii") for process in processes_of(pid)]
+    return sum(int(match[1]) for status in statuses if (match := re.search(r"VmHWM:\s+(\d+) kB", status)))
 
 
-def print_case(case: Case, results: dict[str, list[Figures]]) -> None:
-    """Print the medians of one case, and each round's ratio of this server to its peer as a median."""
-    print(f"\n{case.name}: {case.path}, {case.connections} connection(s), {len(case.fields)} fields beside Host")
-    print(f"  {'':16}{'requests/s':>12}{'p50 ms':>9}{'p99 ms':>9}{'cpu s':>8}{'peak MiB':>10}{'failed':>8}{'ratio':>8}")
-    own = [figures.requests_per_second for figures in results[SERVERS[0].name]]
+def ratio(results: dict[str, list[Figures]], names: tuple[str, ...]) -> float | None:
+    """Give the median over the rounds of this server's requests per second to the best of those servers."""
+    there = [results[name] for name in names if results.get(name)]
+    if not there:
+        return None
+    best = max(there, key=lambda rounds: statistics.median(f.requests_per_second for f in rounds))
+    pairs = zip(results[OURS.name], best, strict=True)
+    return statistics.median(ours.requests_per_second / theirs.requests_per_second for ours, theirs in pairs)
+
+
+def print_case(case: Case, results: dict[str, list[Figures]], *, is_markdown: bool) -> None:
+    """Print the medians of one case, and the ratios beside their targets."""
+    columns = ("requests/s", "p50 ms", "p99 ms", "CPU s", "peak MiB", "failed")
+    if is_markdown:
+        print(f"\n### {case.title}\n\n| | {' | '.join(columns)} |\n|---|{'--:|' * len(columns)}")
+        line = "| {:<16} | {:.0f} | {:.2f} | {:.2f} | {:.2f} | {:.1f} | {} |"
+    else:
+        print(f"\n{case.name}: {case.title}\n  {'':16}" + "".join(f"{column:>12}" for column in columns))
+        line = "  {:<16}{:12.0f}{:12.2f}{:12.2f}{:12.2f}{:12.1f}{:12d}"
     for name, rounds in results.items():
-        ratio = statistics.median(a / b.requests_per_second for a, b in zip(own, rounds, strict=True))
-        print(
-            f"  {name:16}"
-            f"{statistics.median(f.requests_per_second for f in rounds):12.0f}"
-            f"{statistics.median(f.p50_ms for f in rounds):9.2f}"
-            f"{statistics.median(f.p99_ms for f in rounds):9.2f}"
-            f"{statistics.median(f.cpu_seconds for f in rounds):8.2f}"
-            f"{statistics.median(f.peak_memory_kib for f in rounds) / 1024:10.1f}"
-            f"{sum(f.failures for f in rounds):8d}"
-            f"{ratio:8.2f}",
-            flush=True,
-        )
+        medians = [
+            statistics.median(getattr(figures, column) for figures in rounds)
+            for column in ("requests_per_second", "p50_ms", "p99_ms", "cpu_seconds", "peak_memory_kib")
+        ]
+        print(line.format(name, *medians[:4], medians[4] / 1024, sum(figures.failures for figures in rounds)))
+    if is_markdown:
+        print()
+    for whom, names, target in (
+        ("the best pure-Python peer", PURE_PYTHON, case.target_pure),
+        ("granian", NATIVE, case.target_native),
+        ("one loop", (LIMIT.name,), None),
+    ):
+        reached = ratio(results, names)
+        if reached is not None:
+            aim = "" if target is None else f", aimed at {target:g}: {'yes' if reached >= target else 'no'}"
+            print(f"{'- ' if is_markdown else '  '}{reached:.2f} x {whom}{aim}", flush=True)
+
+
+def write_json(results: Results, path: Path) -> None:
+    """Write all figures, and what they were measured on."""
+    machine = {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processors": os.cpu_count(),
+        "servers": list(next(iter(results.values()))),
+    }
+    cases = {case: {name: [asdict(f) for f in fs] for name, fs in table.items()} for case, table in results.items()}
+    path.write_text(json.dumps({"machine": machine, "cases": cases}, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,78 +1,31 @@
 """Ask this server and its peers the same questions, and print the answers as the table of the README.
 
-    .venv/bin/python tests/benchmarks/features.py
+    .venv/bin/python -m tests.benchmarks.features
 
 A question is a program that speaks to a server through sockets; each server runs `features_application.py` with four
-threads in one process. The peers are installed, in the versions that stand here, into `.venvs/features`.
+threads in one process. The peers are installed, in the versions that stand here, into `.venvs/peers`.
 `tests/project/test_comparison.py` asks this server alone.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
 
-HERE = Path(__file__).parent
-PEERS = HERE.parent.parent / ".venvs" / "features"
+from tests.benchmarks.servers import OTHERS, THREADS, Server, install, started, waitress_servers
+
 APPLICATION = "features_application:application"
-THREADS = 4
-START_SECONDS = 20.0
 ANSWER_SECONDS = 10.0  # a server that does not answer an idle client in this time has no thread for it
 HEAD_SECONDS = 70  # of waiting for a server to give up a head; the longest default that was found is 30
 
-TRUST = ("--trusted-proxy=127.0.0.1", "--trusted-proxy-headers=x-forwarded-for")
-
-
-@dataclass(frozen=True)
-class Server:
-    """One server: `command` takes a port at `{port}`; `requirement` is what pip installs for it."""
-
-    name: str
-    command: tuple[str, ...]
-    requirement: str
-
-
-def _waitress(path: str, *options: str) -> tuple[str, ...]:
-    return (path, "--listen=127.0.0.1:{port}", f"--threads={THREADS}", *TRUST, *options, APPLICATION)
-
-
-OURS = Server("waitress", _waitress(str(Path(sys.executable).with_name("waitress-serve"))), "")
-SERVERS = (
-    OURS,
-    Server("waitress 3.0.2", _waitress(str(PEERS / "waitress" / "bin" / "waitress-serve")), "waitress==3.0.2"),
-    Server(
-        "gunicorn 27.0.1",
-        (
-            str(PEERS / "gunicorn" / "bin" / "gunicorn"),
-            *("--worker-class=gthread", "--workers=1", f"--threads={THREADS}", "--no-control-socket"),
-            *("--bind=127.0.0.1:{port}", APPLICATION),
-        ),
-        "gunicorn==27.0.1",
-    ),
-    Server(
-        "cheroot 11.1.2",
-        (
-            *(str(PEERS / "cheroot" / "bin" / "cheroot"), "--bind", "127.0.0.1:{port}"),
-            *("--threads", str(THREADS), APPLICATION),
-        ),
-        "cheroot==11.1.2",
-    ),
-    Server(
-        "granian 2.8.7",
-        (
-            *(str(PEERS / "granian" / "bin" / "granian"), "--interface=wsgi", "--host=127.0.0.1", "--port={port}"),
-            *("--workers=1", f"--blocking-threads={THREADS}", APPLICATION),
-        ),
-        "granian==2.8.7",
-    ),
+OURS, *_ = SERVERS = (
+    *waitress_servers("--trusted-proxy=127.0.0.1", "--trusted-proxy-headers=x-forwarded-for"),
+    *OTHERS,
 )
 
 
@@ -122,31 +75,10 @@ def status(answer: bytes) -> int:
 
 
 @contextmanager
-def started(server: Server) -> Iterator[Asked]:
-    """Run a server on a free port, until the end of the context."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [word.format(port=port) for word in server.command]
-    environment = {**os.environ, "PYTHONPATH": str(HERE)}
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        until = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                if process.poll() is not None or time.monotonic() > until:
-                    raise RuntimeError(f"{server.name} does not start: {' '.join(command)}") from None
-                time.sleep(0.05)
+def asked(server: Server) -> Iterator[Asked]:
+    """Run a server, until the end of the context."""
+    with started(server, APPLICATION) as (process, port):
         yield Asked(process, port)
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 # --- the questions
@@ -247,23 +179,13 @@ def main() -> int:
     columns: dict[str, list[bool]] = {}
     for server in SERVERS:
         install(server)
-        with started(server) as asked:
-            columns[server.name] = [question(asked) for question in QUESTIONS.values()]
+        with asked(server) as one:
+            columns[server.name] = [question(one) for question in QUESTIONS.values()]
         print(server.name, "asked", file=sys.stderr)
     print(f"| | {' | '.join(columns)} |\n|---|{'---|' * len(columns)}")
     for row, text in enumerate(QUESTIONS):
         print(f"| {text} | {' | '.join('yes' if answers[row] else 'no' for answers in columns.values())} |")
     return 0
-
-
-def install(server: Server) -> None:
-    """Make a peer's virtual environment, if it is not there."""
-    if not server.requirement or Path(server.command[0]).exists():
-        return
-    folder = Path(server.command[0]).parents[1]
-    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, server.requirement], check=True)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.benchmarks.features import OURS, QUESTIONS, SERVERS, Asked, gives_up_a_head_that_does_not_end, started
+from tests.benchmarks.features import OURS, QUESTIONS, SERVERS, Asked, asked, gives_up_a_head_that_does_not_end
 from tests.project.repository import ROOT
 
 pytestmark = [
@@ -28,7 +28,7 @@ def table() -> dict[str, list[str]]:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Asked]:
-    with started(OURS) as server:
+    with asked(OURS) as server:
         yield server
 
 

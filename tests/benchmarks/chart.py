@@ -1,0 +1,65 @@
+"""Draw what `bench.py --output` has written: `python -m tests.benchmarks.chart RESULT.json CHART.svg`."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.bench import CASES, OURS
+
+SHOWN = ("hello16", "hello100", "browser16")
+LEFT_OUT = "one loop"  # no server
+WIDTH, LABEL, VALUE, BAR, GAP, TITLE = 720, 130, 70, 18, 6, 34
+STYLE = """
+text { font: 13px system-ui, sans-serif; fill: #222 }
+.title { font-weight: 600 }
+.bar { fill: #9aa5b1 }
+.own { fill: #1f7a4d }
+@media (prefers-color-scheme: dark) { text { fill: #ddd } .bar { fill: #5b6673 } .own { fill: #3fae79 } }
+"""
+
+
+def draw(result: dict[str, Any]) -> str:
+    """Give the SVG: a group of bars for each case, requests per second, medians of the rounds."""
+    parts: list[str] = []
+    y = 0
+    titles = {case.name: case.title for case in CASES}
+    for name in SHOWN:
+        if name not in result["cases"]:
+            continue
+        y += TITLE
+        parts.append(f'<text class="title" x="0" y="{y - 10}">{escape(titles[name])}: requests per second</text>')
+        rates = {
+            server: statistics.median(figures["requests_per_second"] for figures in rounds)
+            for server, rounds in result["cases"][name].items()
+            if server != LEFT_OUT
+        }
+        scale = (WIDTH - LABEL - VALUE) / max(rates.values())
+        for server, rate in rates.items():
+            kind = "own" if server == OURS.name else "bar"
+            width = rate * scale
+            parts.append(f'<text x="{LABEL - 8}" y="{y + 14}" text-anchor="end">{escape(server)}</text>')
+            parts.append(f'<rect class="{kind}" x="{LABEL}" y="{y}" width="{width:.1f}" height="{BAR}" rx="2"/>')
+            parts.append(f'<text x="{LABEL + width + 6:.1f}" y="{y + 14}">{rate:,.0f}</text>')
+            y += BAR + GAP
+    machine = result["machine"]
+    y += TITLE
+    parts.append(
+        f'<text x="0" y="{y - 12}">CPython {escape(machine["python"])}, {escape(machine["system"])}, '
+        f"{machine['processors']} processors; one process, 4 threads each; wrk</text>"
+    )
+    body = "\n".join(parts)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" width="{WIDTH}" height="{y}" role="img" '
+        f'aria-label="Requests per second of this server and its peers">\n<style>{STYLE}</style>\n{body}\n</svg>\n'
+    )
+
+
+if __name__ == "__main__":
+    source, target = map(Path, sys.argv[1:])
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(draw(json.loads(source.read_text(encoding="utf-8"))), encoding="utf-8")
