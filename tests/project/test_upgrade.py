@@ -1,21 +1,15 @@
 """An upgrade from waitress 3.0.2, as the index gives it, to what this tree builds keeps the command and its users."""
 
 import os
-import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from packages.release import build_all
+from tests.project.old_waitress import BIN, old_environment, pip_done
 from tests.project.repository import BY_IMPORT_NAME, PACKAGES
 from tests.support.client import Client
 from tests.support.servers import spawned
-
-OLD = "waitress==3.0.2"
-INDEX_SECONDS = 60  # an index that cannot be reached may not say so for minutes
-BIN = "Scripts" if sys.platform == "win32" else "bin"
 
 APPLICATION = """
 import waitress
@@ -27,19 +21,6 @@ def application(environ, start_response):
 def make():
     return application
 """
-
-
-def pip(environment: Path, *arguments: str | Path, seconds: float | None = None) -> "subprocess.CompletedProcess[str]":
-    """Run this interpreter's pip on another environment."""
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", environment, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=seconds)
-
-
-def pip_done(environment: Path, *arguments: str | Path) -> str:
-    """Run pip blind for any setting of the machine; it must succeed."""
-    done = pip(environment, "--isolated", *arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def versions(environment: Path) -> dict[str, str]:
@@ -60,19 +41,7 @@ def answer_of(command: list[str | Path], folder: Path) -> str:
 
 @pytest.fixture
 def environment(tmp_path: Path) -> Path:
-    """A virtual environment that holds waitress 3.0.2 and nothing else."""
-    path = tmp_path / "environment"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", path], check=True)
-    try:
-        # With the settings of the machine, which say where its index is.
-        install = ("install", "--retries", "1", "--timeout", "15", "--only-binary", ":all:", OLD)
-        done = pip(path, *install, seconds=INDEX_SECONDS)
-    except subprocess.TimeoutExpired:
-        pytest.skip(f"the package index cannot be reached: {OLD} has not come in {INDEX_SECONDS} s")
-    if done.returncode != 0:
-        errors = re.findall(r"^ERROR: (.*)$", done.stderr, re.MULTILINE)
-        pytest.skip(f"the package index cannot be reached: {errors[-1] if errors else done.stderr}")
-    return path
+    return old_environment(tmp_path / "environment")
 
 
 @pytest.mark.timeout(240)
