@@ -52,7 +52,8 @@ class ConnectionServices:
         self.limits = Limits(max_head_bytes=adj.max_request_header_size, max_body_bytes=adj.max_request_body_size)
         self.sender = SenderServices(adj, reactor.attend, yield_lead, submit)
         # Written by the holder of the lead, read by tasks: responses say that their connections end
-        self.is_draining = False  # the server is ending
+        self.is_leaving = False  # the server is going to end
+        self.is_draining = False  # it is ending, and no connection stays for another request
         self.is_closing = False  # and begins no further request
         self.is_full = False  # there is no room for another connection
         # The holder of the lead only
@@ -132,7 +133,7 @@ class Connection:
     @property
     def wants_close(self) -> bool:
         """Whether the response should say that the connection ends after it."""
-        return self._services.is_draining or self._services.is_full
+        return self._services.is_leaving or self._services.is_full
 
     def finish(self, ending: Ending) -> None:
         """End the task: nothing of it touches this connection any more.
