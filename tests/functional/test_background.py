@@ -174,7 +174,7 @@ def test_the_url_is_one_to_connect_to(listen: str, expected: str) -> None:
             pytest.skip("this system has no IPv6")
     with create_server(hello, listen=listen) as server:
         assert re.fullmatch(expected, server.url)
-        assert server.urls == [server.url]
+        assert server.urls == [f"http://{listen[:-1]}{address_of(server)[1]}"]
         assert read(server.url + "/x") == b"/x"
 
 

@@ -64,7 +64,7 @@ class Engine:
         """Begin to serve.
 
         Raises:
-            RuntimeError: the system has no thread left.
+            CannotStartThread: the system has none left.
         """
         self.roster.begin()
         self.state = State.SERVING

@@ -140,13 +140,6 @@ class Listener:
         """Host and port as they stand in a URL."""
         return bracketed(self.host), self.port
 
-    @property
-    def url(self) -> str:
-        """Where a client on this machine finds it: `http://HOST:PORT`, for a unix socket `http://unix:PATH`."""
-        # The addresses that stand for every address are none to connect to.
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, bracketed(self.host))
-        return f"http://{host}:{self.port}"
-
     # --- the holder of the lead
 
     def begin(self, gate: Gate, reactor: Reactor) -> None:

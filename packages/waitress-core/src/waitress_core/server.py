@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .addresses import AF_UNIX
 from .adjustments import Adjustments
 from .connection import Connection
-from .dispatcher import Dispatcher, Task, TaskSink
+from .dispatcher import Dispatcher, Task, TaskSink, start_thread
 from .engine import THREADS_SECONDS, Engine
 from .lifecycle import CLOSE_SECONDS, State, Wish, ending_signals, give_signals_back
 from .listeners import Listener, open_listeners
@@ -97,7 +97,8 @@ class BaseWSGIServer:
         this one is.
 
         Raises:
-            RuntimeError: the server runs or has run, or the system has no thread left.
+            RuntimeError: the server runs or has run.
+            CannotStartThread: the system has none left; nothing stays open.
         """
         self._claim()
         with self.ending_signals():
@@ -117,8 +118,7 @@ class BaseWSGIServer:
         self._claim()
         try:
             self._begin()
-            self._runner = threading.Thread(target=self._wait_and_end, name="waitress-run", daemon=True)
-            self._runner.start()
+            self._runner = start_thread(self._wait_and_end, "waitress-run")
         except BaseException:
             self._end()
             raise
@@ -233,13 +233,14 @@ class BaseWSGIServer:
 
     @property
     def urls(self) -> list[str]:
-        """Where a client on this machine finds each listener: `http://HOST:PORT`, or `http://unix:PATH`."""
-        return [listener.url for listener in self._listeners]
+        """What each listener listens on: `http://HOST:PORT`, or `http://unix:PATH`."""
+        return ["http://{}:{}".format(*listener.url_authority) for listener in self._listeners]
 
     @property
     def url(self) -> str:
-        """The first of `urls`."""
-        return self.urls[0]
+        """Where a client on this machine finds the first listener."""
+        # The addresses that stand for every address are none to connect to.
+        return self.urls[0].replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
     def print_listen(self, format_str: str) -> None:
         """Log one line for each listener: `format_str` takes host and port, as in `http://{}:{}`."""
