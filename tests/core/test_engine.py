@@ -362,6 +362,25 @@ def test_draining_ends_when_the_last_response_is_sent(make: Make, caplog: pytest
     ]
 
 
+def test_draining_answers_what_was_pipelined_and_ends_though_more_and_more_comes(make: Make) -> None:
+    stepping = make()
+    client = stepping.connect(GET % b"1" + GET % b"2" + GET % b"3")
+    stepping.want(State.LEAVING)
+    answers = b""
+    while b"Connection: close" not in answers:
+        assert answers.count(b"HTTP/1.1 200") < 10
+        stepping.turn_until(lambda: stepping.dispatcher.ready)
+        with contextlib.suppress(ConnectionError):
+            client.sendall(GET % b"late")
+        stepping.begin_task().service()
+        answers += client.recv(1000)
+    assert [path for path in (b"/1", b"/2", b"/3") if path not in answers] == []
+    stepping.turn_until(lambda: not is_open(client))
+    stepping.pass_seconds(3)
+    assert stepping.has_ended
+    assert not stepping.dispatcher.ready
+
+
 def test_draining_takes_a_request_that_is_on_its_way(make: Make) -> None:
     stepping = make()
     client = stepping.connect(b"GET / HTT")

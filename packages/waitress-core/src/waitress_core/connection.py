@@ -132,8 +132,12 @@ class Connection:
 
     @property
     def wants_close(self) -> bool:
-        """Whether the response should say that the connection ends after it."""
-        return self._services.is_leaving or self._services.is_full
+        """Whether the response should say that the connection ends after it.
+
+        Not while a further request has been read ahead: that one is answered too.
+        """
+        services = self._services
+        return (services.is_leaving or services.is_full) and self._parser.is_between_messages
 
     def finish(self, ending: Ending) -> None:
         """End the task: nothing of it touches this connection any more.
@@ -412,9 +416,10 @@ class Connection:
         elif self.phase is IDLE and services.is_draining:
             self.close()  # only an empty line had been read ahead
         elif not self._is_input_ended and (
-            self.phase not in (TASK, FLUSH) or self._parser.held_bytes < services.adj.recv_bytes
+            self.phase not in (TASK, FLUSH)
+            or (self._parser.held_bytes < services.adj.recv_bytes and not services.is_draining)
         ):
-            # Not where enough is read ahead already: a client may pipeline without end.
+            # Not where enough is read ahead already: a client may pipeline without end, also of a drain.
             services.reactor.watch(self, self.interest | READ)
 
     def _linger(self) -> None:
