@@ -46,6 +46,7 @@ ROWS = [
     ),
     Row("clear_untrusted_proxy_headers", ["--no-clear-untrusted-proxy-headers"], "false", False),
     Row("log_untrusted_proxy_headers", ["--log-untrusted-proxy-headers"], "true", True),
+    Row("shutdown_delay", ["--shutdown-delay=10"], "10", 10),
     Row("log_socket_errors", ["--no-log-socket-errors"], "false", False),
     Row("asyncore_use_poll", ["--asyncore-use-poll"], "true", True),
 ]

@@ -1,5 +1,6 @@
 """The command as a process."""
 
+import re
 import signal
 import socket
 import sys
@@ -157,6 +158,57 @@ def test_a_tls_client_is_not_understood_and_does_no_harm(shop: Path) -> None:
             assert client.rest().startswith(b"HTTP/1.")
         with Client(address) as client:
             assert client.get().status == 200
+
+
+LOGGING = """
+import logging, sys
+logging.getLogger("shop").info("imported")
+
+def application(environ, start_response):
+    for level in ("debug", "info", "warning"):
+        getattr(logging.getLogger("shop"), level)("tea is %s", level)
+    start_response("200 OK", [])
+    return [b"tea"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "levels"),
+    [
+        ([], ["WARNING"]),
+        (["--log-level=info"], ["INFO", "WARNING"]),
+        (["--log-level=debug"], ["DEBUG", "INFO", "WARNING"]),
+    ],
+    ids=["by-default", "info", "debug"],
+)
+def test_the_log_has_time_and_level_and_the_applications_records(
+    options: list[str], levels: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "logging_shop.py").write_text(LOGGING, encoding="utf-8")
+    with spawned([command(), "--listen=127.0.0.1:0", *options, "logging_shop:application"], tmp_path) as server:
+        with Client(server.wait_for_address()) as client:
+            assert client.get().status == 200
+        server.wait_for_line("tea is warning")
+        server.process.terminate()
+        server.wait()
+    time = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3}"
+    assert all(re.match(rf"{time} [A-Z]+ \[[a-z.]+\] .", line) for line in server.log)
+    teas = [line[24:] for line in server.log if "[shop]" in line]
+    assert teas == [f"{level} [shop] tea is {level.lower()}" for level in levels]
+
+
+def test_an_application_that_has_set_logging_up_keeps_it(tmp_path: Path) -> None:
+    source = f"{LOGGING}\nlogging.basicConfig(format='my own %(message)s', level=logging.ERROR)\n"
+    (tmp_path / "logging_shop.py").write_text(source, encoding="utf-8")
+    words = [command(), "--listen=127.0.0.1:0", "--log-level=info", "logging_shop:application"]
+    with spawned(words, tmp_path) as server:
+        with Client(server.wait_for_address()) as client:
+            assert client.get().status == 200
+        server.process.terminate()
+        server.wait()
+    assert server.log
+    assert all(line.startswith("my own ") for line in server.log)
+    assert not [line for line in server.log if "tea" in line]
 
 
 @pytest.mark.promise("S08")

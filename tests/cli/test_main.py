@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.helpers import APPLICATION
 from waitress_cli import main
+from waitress_core import CannotStartThread
 
 
 class Recorder:
@@ -122,8 +123,9 @@ def test_an_error_is_one_line_and_exit_status_1(
         (OSError(98, "Cannot listen on 0.0.0.0:80: taken"), "Cannot listen on 0.0.0.0:80: taken"),
         (OSError("without a number"), "without a number"),
         (FileNotFoundError(2, "No such file", "shop.db"), "[Errno 2] No such file: 'shop.db'"),
+        (CannotStartThread("Cannot start the thread waitress-0: no"), "Cannot start the thread waitress-0: no"),
     ],
-    ids=["settings", "binding", "text-only", "file"],
+    ids=["settings", "binding", "text-only", "file", "thread"],
 )
 def test_what_keeps_the_server_from_beginning_is_one_line_too(
     fault: Exception, message: str, capsys: pytest.CaptureFixture[str]
@@ -133,8 +135,8 @@ def test_what_keeps_the_server_from_beginning_is_one_line_too(
 
 
 def test_any_other_fault_of_the_server_shows_its_traceback() -> None:
-    with pytest.raises(RuntimeError, match="can't start new thread"):
-        main(["main_shop:application"], Recorder(RuntimeError("can't start new thread")))
+    with pytest.raises(RuntimeError, match="a mistake"):
+        main(["main_shop:application"], Recorder(RuntimeError("a mistake")))
 
 
 @pytest.mark.promise("S18")
@@ -145,9 +147,27 @@ def test_the_current_folder_comes_last_in_the_search_for_modules_and_only_once(f
     assert sys.path == [*before, str(folder.resolve())]
 
 
-@pytest.mark.parametrize(("before", "after"), [(logging.NOTSET, logging.INFO), (logging.ERROR, logging.ERROR)])
-def test_the_logger_shows_that_it_serves_unless_somebody_has_set_its_level(before: int, after: int) -> None:
+@pytest.mark.parametrize(
+    ("words", "before", "after"),
+    [
+        ([], logging.NOTSET, logging.INFO),
+        ([], logging.ERROR, logging.ERROR),
+        (["--log-level=warning"], logging.NOTSET, logging.WARNING),
+        (["--log-level", "DEBUG"], logging.ERROR, logging.DEBUG),
+    ],
+)
+def test_the_logger_shows_that_it_serves_unless_somebody_has_set_its_level(
+    words: list[str], before: int, after: int
+) -> None:
     logger = logging.getLogger("waitress")
     logger.setLevel(before)
-    main(["main_shop:application"], Recorder())
+    main([*words, "main_shop:application"], Recorder())
     assert logger.level == after
+
+
+@pytest.mark.parametrize("level", ["", "loud", "10"])
+def test_another_level_is_refused_and_the_levels_are_named(level: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([f"--log-level={level}", "main_shop:application"], Recorder()) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("Error: argument --log-level: ")
+    assert "WARNING" in said

@@ -104,7 +104,7 @@ def test_the_help_fits_a_terminal() -> None:
 def test_the_help_lists_every_option_once_but_those_from_python_only() -> None:
     listed = re.findall(r"^  --([a-z0-9-]+)", help_text(), re.MULTILINE)
     names = {setting.name.replace("_", "-") for setting in SETTINGS} - {"sockets"}
-    assert sorted(listed) == sorted(names | {"app", "call", "help"})
+    assert sorted(listed) == sorted(names | {"app", "call", "help", "log-level"})
 
 
 def test_the_help_groups_the_options_as_the_table_does_and_lists_those_without_effect_last() -> None:

@@ -1,13 +1,17 @@
 """`serve` and `profile`, without a network."""
 
 import logging
+import platform
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+import waitress_core
 from waitress_cli import profile, serve
+from waitress_core import BaseWSGIServer
 
 
 class Server:
@@ -48,6 +52,20 @@ def test_serve_sets_logging_up_and_logs_the_addresses_and_runs(set_ups: list[obj
     serve(application, _server=make, port="8041")
     assert make.server.done == [(application, {"port": "8041"}), "Serving on http://{}:{}", "run"]
     assert set_ups == [{}]
+
+
+@pytest.mark.parametrize(("threads", "named"), [(1, "1 thread"), (8, "8 threads")])
+def test_the_log_names_version_interpreter_threads_and_every_address(
+    threads: int, named: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "waitress")
+    monkeypatch.setattr(BaseWSGIServer, "run", lambda server: server.close())
+    serve(application, listen="127.0.0.1:0 0.0.0.0:0", threads=threads)
+    *lines, last = caplog.messages
+    assert [line.partition(" http")[0] for line in lines] == ["Serving on", "Serving on"]
+    urls = " ".join(line.removeprefix("Serving on ") for line in lines)
+    python = f"{sys.implementation.name} {platform.python_version()}"
+    assert last == f"waitress-core {waitress_core.__version__} on {python} with {named} serves {urls}"
 
 
 def test_quiet_leaves_logging_alone(set_ups: list[object]) -> None:

@@ -223,3 +223,10 @@ def test_a_server_that_changes_its_lists_changes_no_default() -> None:
 
 def test_accepted_connections_have_no_delay_by_default() -> None:
     assert Adjustments.socket_options == [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+
+
+@pytest.mark.parametrize("settings", [{"shutdown_delay": 26}, {"shutdown_delay": 5, "shutdown_timeout": 4}])
+def test_no_delay_is_longer_than_the_time_that_includes_it(settings: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=r"^shutdown_delay=\d+: expected no more than shutdown_timeout"):
+        Adjustments(listen=LISTEN, **settings)
+    assert Adjustments(listen=LISTEN, shutdown_delay=26, shutdown_timeout=26).shutdown_delay == 26

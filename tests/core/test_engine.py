@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import re
 import socket
 import time
 from collections import deque
@@ -13,7 +14,7 @@ import pytest
 from tests.support.manual_clock import ManualClock
 from waitress_core import Adjustments, Dispatcher, Task
 from waitress_core.engine import Engine
-from waitress_core.lifecycle import CLOSE_SECONDS, MOVES, State
+from waitress_core.lifecycle import CLOSE_SECONDS, MOVES, State, Wish
 from waitress_core.listeners import open_listeners
 from waitress_core.proxy_headers import ProxyPolicy
 from waitress_core.reactor import Handler
@@ -83,7 +84,8 @@ class Stepping:
     def __init__(self, **settings: Any) -> None:
         adj = Adjustments(listen="127.0.0.1:0", **settings)
         self.dispatcher = FakeDispatcher()
-        self.wishes = [State.SERVING]
+        self.adj = adj
+        self.wishes: list[Wish] = []
         self.listeners = open_listeners(adj, adj.listen)
         self.handlers: dict[int, Handler] = {listener.descriptor: listener for listener in self.listeners}
         dispatcher = cast(Dispatcher, self.dispatcher)
@@ -115,9 +117,15 @@ class Stepping:
             self.clock.advance(1)
             self.reactor.turn(0)
 
-    def want(self, state: State) -> None:
-        """Wish for a state, as another thread does, and let the reactor act on it."""
-        self.wishes.append(state)
+    def wish(self, state: State, seconds: float | None = None) -> None:
+        """Wish for an end within some seconds, by default as long as the settings give it."""
+        if seconds is None:
+            seconds = self.adj.shutdown_timeout if state is State.LEAVING else CLOSE_SECONDS
+        self.wishes.append(Wish(state, self.clock() + seconds))
+
+    def want(self, state: State, seconds: float | None = None) -> None:
+        """Wish for an end as another thread does, and let the reactor act on it."""
+        self.wish(state, seconds)
         self.engine.notice()
         self.turn_until(lambda: self.engine.state > State.SERVING)
 
@@ -148,7 +156,7 @@ class Stepping:
     def close(self) -> None:
         for client in self.clients:
             client.close()
-        self.engine._tidy_up()
+        self.engine.tidy_up()
         assert [move for move in self.engine.moves if move[1] not in MOVES[move[0]]] == []
         assert self.handlers == {}
         assert self.engine.state is State.CLOSED
@@ -191,54 +199,139 @@ def is_open(client: socket.socket) -> bool:
 
 
 def begin_in_vain(stepping: Stepping) -> None:
-    stepping.engine._tidy_up()
+    stepping.engine.tidy_up()
 
 
 def serve_and_lose_the_reactor(stepping: Stepping) -> None:
     stepping.begin()
-    stepping.engine._tidy_up()
+    stepping.engine.tidy_up()
+
+
+def leave_and_lose_the_reactor(stepping: Stepping) -> None:
+    stepping.adj.shutdown_delay = 5
+    stepping.begin()
+    stepping.want(State.LEAVING)
+    stepping.engine.tidy_up()
+
+
+def leave_and_close(stepping: Stepping) -> None:
+    stepping.adj.shutdown_delay = 5
+    stepping.begin()
+    stepping.connect(GET % b"running")
+    task = stepping.begin_task()
+    stepping.want(State.LEAVING)
+    stepping.want(State.CLOSING, 0)
+    stepping.turn_until(lambda: stepping.has_ended)
+    task.service()
+    stepping.engine.tidy_up()
 
 
 def drain_in_time(stepping: Stepping) -> None:
     stepping.begin()
-    stepping.want(State.DRAINING)
-    stepping.engine._tidy_up()
+    stepping.want(State.LEAVING)
+    stepping.engine.tidy_up()
 
 
 def drain_too_slowly(stepping: Stepping) -> None:
     stepping.begin()
     stepping.connect(GET % b"running")
     task = stepping.begin_task()
-    stepping.want(State.DRAINING)
+    stepping.want(State.LEAVING)
     stepping.pass_seconds(30)
     task.service()
-    stepping.engine._tidy_up()
+    stepping.engine.tidy_up()
 
 
 def close(stepping: Stepping) -> None:
     stepping.begin()
     stepping.want(State.CLOSING)
-    stepping.engine._tidy_up()
+    stepping.engine.tidy_up()
 
 
 def test_the_table_has_the_moves_that_are_made_and_no_others() -> None:
     made: set[tuple[State, State]] = set()
-    for live in (begin_in_vain, serve_and_lose_the_reactor, drain_in_time, drain_too_slowly, close):
+    lives = (
+        *(begin_in_vain, serve_and_lose_the_reactor, leave_and_lose_the_reactor, leave_and_close),
+        *(drain_in_time, drain_too_slowly, close),
+    )
+    for live in lives:
         with contextlib.closing(Stepping()) as stepping:
             live(stepping)
             made |= set(stepping.engine.moves)
     assert made == {(before, after) for before, targets in MOVES.items() for after in targets}
 
 
+# --- leaving
+
+
+def test_for_the_delay_new_clients_are_answered_and_their_connections_end(make: Make) -> None:
+    stepping = make(shutdown_delay=5)
+    before = stepping.connect()
+    stepping.want(State.LEAVING)
+    assert is_open(before)
+    for seconds in (1, 3):  # what load balancers have open may still be used, too
+        stepping.pass_seconds(seconds)
+        client = stepping.connect(GET % b"new")
+        stepping.begin_task().service()
+        head, _, body = client.recv(1000).partition(b"\r\n\r\n")
+        assert body == b"/new"
+        assert b"\r\nConnection: close\r\n" in head
+    before.sendall(GET % b"old")
+    stepping.turn_until(lambda: stepping.dispatcher.ready)
+    stepping.begin_task().service()
+    assert b"\r\nConnection: close\r\n" in before.recv(1000)
+    assert stepping.engine.state is State.LEAVING
+    idle = stepping.connect()
+    stepping.pass_seconds(1)
+    assert not is_open(idle)
+    assert stepping.listeners[0].socket.fileno() == -1
+    stepping.pass_seconds(1)
+    assert stepping.has_ended
+
+
+def test_the_delay_is_part_of_the_time_to_end_in(make: Make) -> None:
+    stepping = make(shutdown_delay=5, shutdown_timeout=7)
+    stepping.connect(GET % b"")
+    task = stepping.begin_task()
+    stepping.want(State.LEAVING)
+    stepping.pass_seconds(6)
+    assert not stepping.has_ended
+    stepping.pass_seconds(1)
+    assert stepping.has_ended
+    task.service()
+
+
+def test_no_delay_is_longer_than_the_time_to_end_in(make: Make) -> None:
+    stepping = make(shutdown_delay=20)
+    stepping.connect()
+    stepping.want(State.LEAVING, 3)
+    stepping.pass_seconds(2)
+    assert stepping.engine.state is State.LEAVING
+    stepping.pass_seconds(1)
+    assert stepping.has_ended
+
+
+def test_the_record_of_a_cut_off_names_some_of_many(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    stepping = make(shutdown_timeout=1)
+    for _ in range(11):
+        stepping.connect(b"GET /")
+    stepping.want(State.LEAVING)
+    stepping.pass_seconds(1)
+    (message,) = messages(caplog)
+    assert message.startswith("11 connection(s) cut off, not done in time: <Connection ")
+    assert message.count(" HEAD>") == 10
+    assert message.endswith(", ...")
+
+
 # --- draining
 
 
-@pytest.mark.parametrize("state", [State.DRAINING, State.CLOSING, State.CLOSED], ids=lambda state: state.name)
-def test_without_clients_any_end_is_an_end_at_once(make: Make, state: State) -> None:
+@pytest.mark.parametrize(("state", "seconds"), [(State.LEAVING, 25), (State.CLOSING, 5), (State.CLOSING, 0)])
+def test_without_clients_any_end_is_an_end_at_once(make: Make, state: State, seconds: int) -> None:
     stepping = make()
     stepping.turn(3)
     assert not stepping.has_ended
-    stepping.want(state)
+    stepping.want(state, seconds)
     stepping.turn_until(lambda: stepping.has_ended)
 
 
@@ -249,7 +342,7 @@ def test_draining_ends_when_the_last_response_is_sent(make: Make, caplog: pytest
     running = stepping.connect(GET % b"running")
     task = stepping.begin_task()
     queued = stepping.connect(GET % b"queued")
-    stepping.want(State.DRAINING)
+    stepping.want(State.LEAVING)
     assert not is_open(idle)
     stepping.pass_seconds(20)
     assert not stepping.has_ended
@@ -264,13 +357,34 @@ def test_draining_ends_when_the_last_response_is_sent(make: Make, caplog: pytest
         assert b"\r\nConnection: close\r\n" in head
         client.close()
     stepping.turn_until(lambda: stepping.has_ended)
-    assert messages(caplog) == ["Stopping: requests under way are answered; a second signal ends at once"]
+    assert messages(caplog) == [
+        "Stopping: requests under way are answered; a further SIGTERM or SIGINT ends the server at once"
+    ]
+
+
+def test_draining_answers_what_was_pipelined_and_ends_though_more_and_more_comes(make: Make) -> None:
+    stepping = make()
+    client = stepping.connect(GET % b"1" + GET % b"2" + GET % b"3")
+    stepping.want(State.LEAVING)
+    answers = b""
+    while b"Connection: close" not in answers:
+        assert answers.count(b"HTTP/1.1 200") < 10
+        stepping.turn_until(lambda: stepping.dispatcher.ready)
+        with contextlib.suppress(ConnectionError):
+            client.sendall(GET % b"late")
+        stepping.begin_task().service()
+        answers += client.recv(1000)
+    assert [path for path in (b"/1", b"/2", b"/3") if path not in answers] == []
+    stepping.turn_until(lambda: not is_open(client))
+    stepping.pass_seconds(3)
+    assert stepping.has_ended
+    assert not stepping.dispatcher.ready
 
 
 def test_draining_takes_a_request_that_is_on_its_way(make: Make) -> None:
     stepping = make()
     client = stepping.connect(b"GET / HTT")
-    stepping.want(State.DRAINING)
+    stepping.want(State.LEAVING)
     client.sendall(b"P/1.1\r\nHost: x\r\n\r\n")
     stepping.turn_until(lambda: stepping.dispatcher.ready)
     stepping.begin_task().service()
@@ -281,13 +395,13 @@ def test_draining_has_a_time_after_which_the_rest_is_cut_off(make: Make, caplog:
     stepping = make(shutdown_timeout=10)
     clients = [stepping.connect(GET % b"") for _ in range(2)]
     task = stepping.begin_task()
-    stepping.want(State.DRAINING)
+    stepping.want(State.LEAVING)
     stepping.pass_seconds(9)
     assert not stepping.has_ended
     stepping.pass_seconds(2)
     assert stepping.has_ended
-    assert messages(caplog) == [
-        "2 connection(s) cut off: not done within shutdown_timeout",
+    assert [re.sub(r"\d{4,}", "N", message) for message in messages(caplog)] == [
+        "2 connection(s) cut off, not done in time: <Connection 127.0.0.1:N TASK>, <Connection 127.0.0.1:N TASK>",
         "Canceling 1 pending task(s)",
     ]
     assert not any(is_open(client) for client in clients)
@@ -361,36 +475,41 @@ def test_the_second_signal_ends_at_once(make: Make) -> None:
     stepping = make()
     running = stepping.connect(GET % b"")
     task = stepping.begin_task()
-    stepping.want(State.DRAINING)
+    stepping.want(State.LEAVING)
     assert not stepping.has_ended
-    stepping.want(State.CLOSED)
+    stepping.want(State.CLOSING, 0)
     stepping.turn_until(lambda: stepping.has_ended)
     assert not is_open(running)
     task.service()
 
 
 @pytest.mark.parametrize(
-    ("wishes", "expected"),
+    ("wishes", "expected", "seconds"),
     [
-        ([State.CLOSING, State.DRAINING], State.CLOSING),
-        ([State.DRAINING, State.CLOSING], State.CLOSING),
-        ([State.DRAINING], State.DRAINING),
-        ([State.SERVING], State.SERVING),
+        ([(State.CLOSING, 5), (State.LEAVING, 1)], State.CLOSING, 5),
+        ([(State.LEAVING, 1), (State.CLOSING, 5)], State.CLOSING, 5),
+        ([(State.CLOSING, 5), (State.CLOSING, 2), (State.CLOSING, 5)], State.CLOSING, 2),
+        ([(State.LEAVING, 25)], State.DRAINING, 25),
+        ([(State.LEAVING, 7), (State.LEAVING, 25)], State.DRAINING, 7),
     ],
     ids=str,
 )
-def test_of_several_wishes_the_highest_is_acted_on(make: Make, wishes: list[State], expected: State) -> None:
+def test_of_several_wishes_the_highest_is_acted_on_in_the_shortest_time(
+    make: Make, wishes: list[tuple[State, int]], expected: State, seconds: int
+) -> None:
     stepping = make()
     stepping.connect(GET % b"")
     task = stepping.begin_task()
-    stepping.wishes.extend(wishes)
+    for state, time_left in wishes:
+        stepping.wish(state, time_left)
     stepping.engine.notice()
     stepping.turn(3)
     assert stepping.engine.state is expected
-    stepping.wishes.append(State.SERVING)
-    stepping.engine.notice()
-    stepping.turn(3)
+    stepping.pass_seconds(seconds - 1)
+    assert not stepping.has_ended
     assert stepping.engine.state is expected
+    stepping.pass_seconds(1)
+    assert stepping.has_ended
     task.service()
 
 
@@ -406,7 +525,7 @@ def test_what_is_ready_runs_before_the_lead_ends(make: Make) -> None:
 
     stepping = make()
     stepping.dispatcher.ready.append(Closing())
-    stepping.want(State.DRAINING)
+    stepping.want(State.LEAVING)
     stepping.turn(3)
     assert not stepping.has_ended
     stepping.begin_task().service()
@@ -416,7 +535,7 @@ def test_what_is_ready_runs_before_the_lead_ends(make: Make) -> None:
 
 def test_a_wish_that_nobody_was_woken_for_is_seen_within_a_second(make: Make) -> None:
     stepping = make()
-    stepping.wishes.append(State.CLOSING)
+    stepping.wish(State.CLOSING)
     stepping.turn(3)
     assert stepping.engine.state is State.SERVING
     stepping.pass_seconds(1)

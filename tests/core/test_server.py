@@ -497,10 +497,10 @@ def test_an_interrupt_raised_by_a_handler_of_somebody_else_ends_the_server(monke
 
     def wait(engine: Engine) -> None:
         engine._lead_ended = Waiting()
-        _wait(engine)
+        wait_for_end(engine)
 
-    _wait = Engine._wait
-    monkeypatch.setattr(Engine, "_wait", wait)
+    wait_for_end = Engine.wait
+    monkeypatch.setattr(Engine, "wait", wait)
 
     def interrupt(number: int, frame: object) -> None:
         raised.append("raised")

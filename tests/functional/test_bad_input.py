@@ -877,6 +877,7 @@ BAD_SETTINGS: list[tuple[dict[str, Any], list[str]]] = [
             "max_request_header_size",
             "max_request_body_size",
             "channel_request_lookahead",
+            "shutdown_delay",
             "shutdown_timeout",
             "send_bytes",
         )
@@ -886,6 +887,7 @@ BAD_SETTINGS: list[tuple[dict[str, Any], list[str]]] = [
         for name in ("threads", "connection_limit", "max_request_body_size", "channel_timeout")
         for value in NO_NUMBERS
     ),
+    ({"shutdown_delay": 26}, ["shutdown_delay", "26", "shutdown_timeout", "25"]),
     ({"unix_socket_perms": 600}, ["unix_socket_perms", "600", "octal"]),
     ({"unix_socket_perms": "888"}, ["unix_socket_perms", "888", "octal"]),
     ({"unix_socket_perms": "rw"}, ["unix_socket_perms", "rw", "octal"]),

@@ -222,6 +222,22 @@ def test_requests_that_are_queued_are_answered_before_the_end(program: Serve, tm
 
 @needs_signals
 @needs_fifo
+def test_requests_that_are_pipelined_are_answered_before_the_end(program: Serve, tmp_path: Path) -> None:
+    with program() as served, served.client() as client, served.client() as other:
+        begin(client, served)
+        client.send(get(target="/") * 3)
+        for _ in range(2):  # the second is read in a later turn than what is pipelined
+            assert other.get("/").status == 200
+        served.process.signal()
+        assert becomes_true(lambda: refuses(served.address))
+        open_gate(tmp_path)
+        assert [client.response().header("Connection") for _ in range(4)] == [None, None, None, "close"]
+        assert client.rest() == b""
+        assert status_of(served) == 0
+
+
+@needs_signals
+@needs_fifo
 def test_connections_in_the_backlog_are_served_before_the_end(program: Serve, tmp_path: Path) -> None:
     """The limit keeps them there: connected, with a request sent, and not accepted."""
     with program(connection_limit=1) as served, served.client() as busy:

@@ -482,6 +482,7 @@ def test_the_limits_have_their_documented_defaults() -> None:
         "max_request_header_size": 262144,
         "max_request_body_size": 1073741824,
         "channel_request_lookahead": 0,
+        "shutdown_delay": 0,
         "shutdown_timeout": 25,
     }
     adjustments = Adjustments()

@@ -11,8 +11,12 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from waitress_core import CannotStartThread
+
 from .app_loader import CannotLoadError, load_application
 from .serve import serve as _serve
+
+LOG_FORMAT = "%(asctime)s %(levelname)s [%(name)s] %(message)s"
 
 
 def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) -> int:
@@ -41,14 +45,14 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
     if len(command.applications) > 1:
         return _fail(f"Provide only one WSGI app, not {' and '.join(command.applications)}")
 
-    _make_startup_visible()
     try:
         _make_current_folder_importable()
         application = load_application(command.applications[0], calls=command.wants_call)
+        _set_up_logging(command.log_level)  # after the application, which may have done so
         serve(application, **command.settings)
     except CannotLoadError as error:
         return _fail(str(error), error.details)
-    except ValueError as error:
+    except (ValueError, CannotStartThread) as error:
         return _fail(str(error))
     except OSError as error:
         # Without the number of the system's error, which says nothing to a reader; a file's name belongs to the text.
@@ -56,11 +60,15 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
     return 0
 
 
-def _make_startup_visible() -> None:
-    """Let the logger of the server show that it serves, unless somebody has set its level."""
+def _set_up_logging(level: str) -> None:
+    """Write the log to standard error, unless the application has set logging up; `level` is a name, or empty.
+
+    Without a level the server shows that it serves, unless somebody has set its logger's.
+    """
+    logging.basicConfig(format=LOG_FORMAT, level=level or None)
     logger = logging.getLogger("waitress")
-    if logger.level == logging.NOTSET:
-        logger.setLevel(logging.INFO)
+    if level or logger.level == logging.NOTSET:
+        logger.setLevel(level or logging.INFO)
 
 
 def _make_current_folder_importable() -> None:

@@ -15,6 +15,8 @@ from waitress_core import SETTINGS, Setting
 WIDTH = 80  # columns of the help text: a terminal's
 HELP_COLUMN = 28
 
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
 _SETTING_BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
@@ -24,12 +26,16 @@ class CommandLineError(ValueError):
 
 @dataclass(frozen=True)
 class CommandLine:
-    """What a command line says: `settings` as strings by setting, `applications` in the order of their naming."""
+    """What a command line says: `settings` as strings by setting, `applications` in the order of their naming.
+
+    `log_level` is the name of a level of `logging`, or empty.
+    """
 
     settings: dict[str, str]
     applications: list[str]
     wants_help: bool
     wants_call: bool
+    log_level: str = ""
 
 
 def option_name(setting: Setting) -> str:
@@ -54,7 +60,9 @@ def parse(arguments: Sequence[str], *, options_first: bool = False) -> CommandLi
     if "app" in given:
         applications.insert(0, given.pop("app"))
     wants_help, wants_call = given.pop("help", False), given.pop("call", False)
-    return CommandLine({name: _as_string(value) for name, value in given.items()}, applications, wants_help, wants_call)
+    log_level = given.pop("log_level", "")
+    settings = {name: _as_string(value) for name, value in given.items()}
+    return CommandLine(settings, applications, wants_help, wants_call, log_level)
 
 
 def _as_string(value: str | bool | list[str]) -> str:
@@ -150,6 +158,14 @@ def _make_parser() -> _Parser:
         "--call",
         action="store_true",
         help="Call the object, without arguments; what it returns is the application.",
+    )
+    options.add_argument(
+        "--log-level",
+        metavar="LEVEL",
+        type=str.upper,
+        choices=LOG_LEVELS,
+        help="Log records of that level and above, of the application too: debug, info, warning, error or critical. "
+        "Default: info of the server, warning of the application.",
     )
     options.add_argument("--help", action="store_true", help="Show this text.")
     groups = {group: parser.add_argument_group(group) for group in dict.fromkeys(s.group for s in SETTINGS)}

@@ -4,14 +4,18 @@ Thread: the caller's; it runs no application code (see `waitress_core`).
 """
 
 import logging
+import sys
 from collections.abc import Callable
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
-from waitress_core import create_server
+import waitress_core
+from waitress_core import BaseWSGIServer, create_server
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+logger = logging.getLogger("waitress")
 
 PROFILE_LINES = 30
 
@@ -26,7 +30,8 @@ def serve(
 ) -> None:
     """Serve the application until SIGTERM, SIGINT or Ctrl-C; the settings are those of `waitress_core.Adjustments`.
 
-    Gives the root logger a handler for standard error if it has none, and logs each address that is served.
+    Gives the root logger a handler for standard error if it has none, and logs each address that is served, and what
+    serves it.
 
     Private: `_server` makes the server, `_quiet` leaves logging alone, `_profile` prints a profile at the end.
 
@@ -40,11 +45,20 @@ def serve(
     # From the first line of the log on a signal is heard; what `_server` gives need not have this.
     with getattr(server, "ending_signals", nullcontext)():
         if not _quiet:
-            server.print_listen("Serving on http://{}:{}")
+            server.print_listen("Serving on http://{}:{}")  # first: programs wait for it
+            if isinstance(server, BaseWSGIServer):
+                logger.info("%s", _what_serves(server))
         if _profile:
             profile("server.run()", {}, {"server": server}, (), False)
         else:
             server.run()
+
+
+def _what_serves(server: BaseWSGIServer) -> str:
+    # The version of the core, not of `waitress`: asking the installed packages takes longer than all of the start.
+    version, python = waitress_core.__version__, f"{sys.implementation.name} {sys.version.split()[0]}"
+    threads = f"{server.adj.threads} thread{'s' * (server.adj.threads > 1)}"
+    return f"waitress-core {version} on {python} with {threads} serves {' '.join(server.urls)}"
 
 
 def profile(

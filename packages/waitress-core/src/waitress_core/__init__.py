@@ -1,7 +1,7 @@
 """A WSGI server: settings, listeners, reactor, dispatcher, tasks and responses."""
 
 from .adjustments import Adjustments
-from .dispatcher import Dispatcher, Task, TaskSink
+from .dispatcher import CannotStartThread, Dispatcher, Task, TaskSink
 from .server import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, UnixWSGIServer, create_server
 from .settings import SETTINGS, Setting
 
@@ -11,6 +11,7 @@ __all__ = [
     "SETTINGS",
     "Adjustments",
     "BaseWSGIServer",
+    "CannotStartThread",
     "Dispatcher",
     "MultiSocketServer",
     "Setting",

@@ -68,6 +68,7 @@ class Adjustments:
     request_body_rate: int
     response_timeout: int
     response_rate: int
+    shutdown_delay: int
     shutdown_timeout: int
     asyncore_loop_timeout: int
     recv_bytes: int
@@ -100,6 +101,11 @@ class Adjustments:
         self.listen = [] if self.sockets or self.unix_socket else self._resolve(given)
         self._check_proxy(given)
         _check_sockets(self.sockets)
+        if self.shutdown_delay > self.shutdown_timeout:
+            raise ValueError(
+                f"shutdown_delay={self.shutdown_delay}: expected no more than shutdown_timeout, which includes it and "
+                f"is {self.shutdown_timeout}"
+            )
 
     def _resolve(self, given: dict[str, Any]) -> list[ListenAddress]:
         if not self.ipv4 and not socket.has_ipv6:

@@ -52,7 +52,8 @@ class ConnectionServices:
         self.limits = Limits(max_head_bytes=adj.max_request_header_size, max_body_bytes=adj.max_request_body_size)
         self.sender = SenderServices(adj, reactor.attend, yield_lead, submit)
         # Written by the holder of the lead, read by tasks: responses say that their connections end
-        self.is_draining = False  # the server is ending
+        self.is_leaving = False  # the server is going to end
+        self.is_draining = False  # it is ending, and no connection stays for another request
         self.is_closing = False  # and begins no further request
         self.is_full = False  # there is no room for another connection
         # The holder of the lead only
@@ -131,8 +132,12 @@ class Connection:
 
     @property
     def wants_close(self) -> bool:
-        """Whether the response should say that the connection ends after it."""
-        return self._services.is_draining or self._services.is_full
+        """Whether the response should say that the connection ends after it.
+
+        Not while a further request has been read ahead: that one is answered too.
+        """
+        services = self._services
+        return (services.is_leaving or services.is_full) and self._parser.is_between_messages
 
     def finish(self, ending: Ending) -> None:
         """End the task: nothing of it touches this connection any more.
@@ -411,9 +416,10 @@ class Connection:
         elif self.phase is IDLE and services.is_draining:
             self.close()  # only an empty line had been read ahead
         elif not self._is_input_ended and (
-            self.phase not in (TASK, FLUSH) or self._parser.held_bytes < services.adj.recv_bytes
+            self.phase not in (TASK, FLUSH)
+            or (self._parser.held_bytes < services.adj.recv_bytes and not services.is_draining)
         ):
-            # Not where enough is read ahead already: a client may pipeline without end.
+            # Not where enough is read ahead already: a client may pipeline without end, also of a drain.
             services.reactor.watch(self, self.interest | READ)
 
     def _linger(self) -> None:

@@ -56,6 +56,24 @@ IDLE_WAIT = 1.0  # seconds: the longest wait of one turn
 _now = time.perf_counter
 
 
+class CannotStartThread(RuntimeError):
+    """The system has no thread left."""
+
+
+def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
+    """Start a thread that does not keep the process alive.
+
+    Raises:
+        CannotStartThread: the system has none left.
+    """
+    thread = threading.Thread(target=target, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise CannotStartThread(f"Cannot start the thread {name}: {error}") from error
+    return thread
+
+
 class Task(Protocol):
     """One call of an application; exactly one of the two methods is called, once."""
 
@@ -113,7 +131,7 @@ class Dispatcher:
         `turn(timeout)` waits up to so many seconds for I/O, puts tasks into `ready`, and raises nothing.
 
         Raises:
-            RuntimeError: the system has no thread left; those that were started have ended again.
+            CannotStartThread: the system has none left; those that were started have ended again.
         """
         self._turn = turn
         is_stock = type(self) is Dispatcher and getattr(self.add_task, "__func__", None) is _STOCK_ADD_TASK
@@ -123,13 +141,11 @@ class Dispatcher:
             self._hold_until = float("inf")
         targets = [(self._work, f"waitress-{number}") for number in range(self.thread_count)]
         for target, name in [*targets, (self._spare, "waitress-spare"), (self._watch, "waitress-watchdog")]:
-            thread = threading.Thread(target=target, name=name, daemon=True)
             try:
-                thread.start()
-            except RuntimeError:
+                self.threads.append(start_thread(target, name))
+            except CannotStartThread:
                 self.stop_threads(timeout=1.0)
                 raise
-            self.threads.append(thread)
         self._spare_queue.put(_Word.LEAD)
 
     def end_lead(self) -> None:

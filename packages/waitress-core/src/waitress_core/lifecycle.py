@@ -1,7 +1,9 @@
 """The life of a server: its states, and the signals that move it on.
 
-    READY     listening, nothing accepted                run
-    SERVING                                              drain (SIGTERM, SIGINT), close
+    READY     listening, nothing accepted                run, start
+    SERVING                                              shutdown (SIGTERM, SIGINT), close
+    LEAVING   new clients too get an answer, and its     shutdown_delay, shutdown_timeout, close
+              connection ends: load balancers notice
     DRAINING  nothing new, everything begun is answered  the last connection's end, shutdown_timeout, close
     CLOSING   only what runs, or is being sent, may end  its end, CLOSE_SECONDS
     CLOSED    nothing is left
@@ -16,7 +18,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class State(enum.IntEnum):
@@ -24,19 +26,28 @@ class State(enum.IntEnum):
 
     READY = 0
     SERVING = 1
-    DRAINING = 2
-    CLOSING = 3
-    CLOSED = 4
+    LEAVING = 2
+    DRAINING = 3
+    CLOSING = 4
+    CLOSED = 5
 
 
 # Straight to CLOSED goes a run that could not begin, one whose last connection has ended, and that of a forked child.
 MOVES: dict[State, frozenset[State]] = {
     State.READY: frozenset({State.SERVING, State.CLOSED}),
-    State.SERVING: frozenset({State.DRAINING, State.CLOSING, State.CLOSED}),
+    State.SERVING: frozenset({State.LEAVING, State.CLOSING, State.CLOSED}),
+    State.LEAVING: frozenset({State.DRAINING, State.CLOSING, State.CLOSED}),
     State.DRAINING: frozenset({State.CLOSING, State.CLOSED}),
     State.CLOSING: frozenset({State.CLOSED}),
     State.CLOSED: frozenset(),
 }
+
+
+class Wish(NamedTuple):
+    """That the server end: by way of LEAVING or at once by CLOSING, before an instant of `time.monotonic`."""
+
+    state: State
+    until: float
 
 
 CLOSE_SECONDS = 5.0  # given by `close` to running applications, and to responses under way

@@ -116,6 +116,10 @@ class Roster:
         while self._services.is_draining and self._close_longest_idle():
             pass
 
+    def leave(self) -> None:
+        """Go on, and have every response say that its connection ends."""
+        self._services.is_leaving = True
+
     def drain(self) -> None:
         """Take in what waits in the backlogs, stop listening, and end what is idle."""
         before = list(self.connections.values())
@@ -133,7 +137,7 @@ class Roster:
     def stop_listening(self) -> None:
         """Accept no more, and let no connection persist, for good."""
         self._is_paused = False
-        self._services.is_draining = True
+        self._services.is_leaving = self._services.is_draining = True
         for listener in self._listeners:
             self._reactor.watch(listener, 0)
             self._reactor.handlers.pop(listener.descriptor, None)

@@ -1,12 +1,14 @@
 """The servers: what `create_server` gives, and how they are run and ended.
 
-A server is bound and listens from its construction; it serves while `run` runs. All real work is the engine's.
+A server is bound and listens from its construction; it serves while `run` runs, or from `start` to its end. All real
+work is the engine's.
 """
 
 import logging
 import os
 import socket
 import threading
+import time
 import weakref
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,17 +16,18 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .addresses import AF_UNIX
 from .adjustments import Adjustments
 from .connection import Connection
-from .dispatcher import Dispatcher, Task, TaskSink
+from .dispatcher import Dispatcher, Task, TaskSink, start_thread
 from .engine import THREADS_SECONDS, Engine
-from .lifecycle import CLOSE_SECONDS, State, ending_signals, give_signals_back
+from .lifecycle import CLOSE_SECONDS, State, Wish, ending_signals, give_signals_back
 from .listeners import Listener, open_listeners
 from .proxy_headers import ProxyPolicy
-from .reactor import Handler
+from .reactor import LOOK_SECONDS, Handler
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
 Kind = TypeVar("Kind")
+Self = TypeVar("Self", bound="BaseWSGIServer")
 
 NO_APPLICATION = (
     'The "app" passed to ``create_server`` was ``None``.  You forgot to return a WSGI app within your application.'
@@ -65,9 +68,9 @@ class BaseWSGIServer:
         self._dispatcher = own
         self.task_dispatcher: Any = own if dispatcher is None else dispatcher
         # Any thread or signal handler: what the server is wanted to do; appended to without a lock
-        self._wishes = [State.SERVING]
+        self._wishes: list[Wish] = []
         self._signal_count = 0
-        self._has_run = threading.Lock()  # held from the first `run` on, for ever
+        self._has_run = threading.Lock()  # held from the first `run` or `start` on, for ever
         self._runner: threading.Thread | None = None
         self._engine: Engine | None = None
         self._ended = threading.Event()
@@ -82,33 +85,84 @@ class BaseWSGIServer:
         """The open client connections by descriptor; empty unless the server runs."""
         return {} if self._engine is None else self._engine.roster.connections
 
-    def run(self) -> None:
-        """Serve until SIGTERM, SIGINT or `close`; returns when everything has ended.
+    # --- serving
 
-        In the main thread the two signals drain, if nobody else handles them: what has begun is answered, up to
-        `shutdown_timeout` seconds; a second signal ends at once.
+    def run(self) -> None:
+        """Serve until SIGTERM, SIGINT, `shutdown` or `close`; returns when everything has ended.
+
+        In the main thread the two signals do what `shutdown` does, if nobody else handles them; a second signal ends
+        at once.
 
         A server that has been closed before ends at once: whoever closes it from another thread can not know how far
         this one is.
 
         Raises:
-            RuntimeError: the server runs or has run, or the system has no thread left.
+            RuntimeError: the server runs or has run.
+            CannotStartThread: the system has none left; nothing stays open.
         """
+        self._claim()
+        with self.ending_signals():
+            try:
+                self._begin()
+                self._wait()
+            finally:
+                self._end()
+
+    def start(self) -> None:
+        """Serve in the background, from before this returns until `shutdown` or `close`; signals are not handled.
+
+        The threads do not keep the process alive. As a context manager a server starts, and at the end is closed.
+
+        Raises: as `run`.
+        """
+        self._claim()
+        try:
+            self._begin()
+            self._runner = start_thread(self._wait_and_end, "waitress-run")
+        except BaseException:
+            self._end()
+            raise
+
+    def __enter__(self: Self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def _claim(self) -> None:
+        """Become the one that serves."""
         if not self._has_run.acquire(blocking=False):
-            raise RuntimeError("this server runs or has run: create_server makes another one")
+            state = "has ended" if self._ended.is_set() else "is serving already"
+            raise RuntimeError(f"this server {state}: create_server makes another one")
         self._runner = threading.current_thread()
         _running.add(self)
+
+    def _begin(self) -> None:
+        if not any(wish.state is State.CLOSING for wish in self._wishes):
+            # A wish that comes before the engine is in the list already, one that comes later finds the engine.
+            self._engine = Engine(self, self._listeners, self._map, self._dispatcher, self._wishes)
+            self._engine.begin()
+
+    def _wait(self) -> None:
+        if self._engine is not None:
+            self._engine.wait()
+
+    def _wait_and_end(self) -> None:
         try:
-            if State.CLOSING in self._wishes:
-                return
-            with self.ending_signals():
-                # A wish that comes before the engine is in the list already, one that comes later finds the engine.
-                self._engine = Engine(self, self._listeners, self._map, self._dispatcher, self._wishes)
-                self._engine.run()
+            self._wait()
         finally:
-            _running.discard(self)
-            self._close_listeners()
-            self._ended.set()
+            self._end()
+
+    def _end(self) -> None:
+        """Leave nothing, whether it has served or could not begin."""
+        if self._engine is not None:
+            self._engine.tidy_up()
+        _running.discard(self)
+        self._close_listeners()
+        self._ended.set()
+
+    # --- ending
 
     def ending_signals(self) -> AbstractContextManager[None]:
         """Have SIGTERM and SIGINT drain this server within a context; `run` does so by itself.
@@ -119,12 +173,30 @@ class BaseWSGIServer:
 
     def _on_signal(self) -> None:
         self._signal_count += 1
-        self._wish(State.DRAINING if self._signal_count == 1 else State.CLOSED)
+        if self._signal_count == 1:
+            self._wish(State.LEAVING, self.adj.shutdown_timeout)
+        else:
+            self._wish(State.CLOSING, 0)
 
-    def _wish(self, state: State) -> None:
-        self._wishes.append(state)
+    def _wish(self, state: State, seconds: float) -> None:
+        self._wishes.append(Wish(state, time.monotonic() + seconds))
         if self._engine is not None:
             self._engine.notice()
+
+    def shutdown(self, timeout: float | None = None) -> None:
+        """End the server in order: what has begun is answered, what is idle is closed, and nothing new is accepted.
+
+        With `shutdown_delay` new clients are answered for so long before. What is not done `timeout` seconds after the
+        call, by default `shutdown_timeout`, is cut off, and the log tells of it. A server that does not run is closed.
+
+        From any thread, any number of times: the shortest time holds. Returns as `close` does.
+        """
+        if self._has_run.locked():
+            seconds = self.adj.shutdown_timeout if timeout is None else timeout
+            self._wish(State.LEAVING, seconds)
+            self._await_end(seconds)
+        else:
+            self.close()
 
     def close(self) -> None:
         """End the server now: running requests and responses under way get 5 seconds, all others are cut off.
@@ -132,11 +204,16 @@ class BaseWSGIServer:
         From any thread, any number of times. Returns when everything has ended; from an application, a signal handler
         or whatever else the thread in `run` does, at once.
         """
-        self._wish(State.CLOSING)
-        if not self._has_run.locked():
+        self._wish(State.CLOSING, CLOSE_SECONDS)
+        if self._has_run.locked():
+            self._await_end(CLOSE_SECONDS)
+        else:
             self._close_listeners()
-        elif threading.current_thread() not in (self._runner, *self._dispatcher.threads):
-            self._ended.wait(CLOSE_SECONDS + THREADS_SECONDS + 1)  # bounded: a signal handler may call this
+
+    def _await_end(self, seconds: float) -> None:
+        if threading.current_thread() not in (self._runner, *self._dispatcher.threads):
+            # Bounded: a signal handler may call this. The reactor looks at the time once a second.
+            self._ended.wait(seconds + LOOK_SECONDS + THREADS_SECONDS)
 
     def _abandon_after_fork(self) -> None:
         """In a forked child: let go of what is the parent's. The server has ended here, and never waits."""
@@ -153,6 +230,17 @@ class BaseWSGIServer:
     def add_task(self, task: Task) -> None:
         """Queue a task for the application threads."""
         self.task_dispatcher.add_task(task)
+
+    @property
+    def urls(self) -> list[str]:
+        """What each listener listens on: `http://HOST:PORT`, or `http://unix:PATH`."""
+        return ["http://{}:{}".format(*listener.url_authority) for listener in self._listeners]
+
+    @property
+    def url(self) -> str:
+        """Where a client on this machine finds the first listener."""
+        # The addresses that stand for every address are none to connect to.
+        return self.urls[0].replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
     def print_listen(self, format_str: str) -> None:
         """Log one line for each listener: `format_str` takes host and port, as in `http://{}:{}`."""

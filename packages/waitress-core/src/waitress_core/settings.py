@@ -260,7 +260,18 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     _integer("response_rate", "Time", 500, "bytes per second", "See response_timeout.", 1),
     _integer(
-        "shutdown_timeout", "Time", 25, "seconds", "Time in which SIGTERM or SIGINT lets running requests end.", 0
+        "shutdown_delay",
+        "Time",
+        0,
+        "seconds",
+        "Time after SIGTERM or SIGINT in which new connections are still answered, until load balancers have noticed.",
+    ),
+    _integer(
+        "shutdown_timeout",
+        "Time",
+        25,
+        "seconds",
+        "Time in which SIGTERM or SIGINT lets running requests end, shutdown_delay included.",
     ),
     _integer("asyncore_loop_timeout", "Time", 1, "seconds", "Longest wait between two looks at signals.", 1),
     # Buffers
