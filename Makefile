@@ -68,8 +68,9 @@ fuzz: $(VENV)/tests.stamp ## look for input that breaks what must hold: SECONDS=
 bench: $(VENV)/packages.stamp ## the benchmarks: CASES="hello16" ROUNDS=5
 	$(BIN)/python -m tests.benchmarks.bench $(if $(CASES),--cases $(CASES)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
+# Afresh: a build of what has changed would not repeat the warnings of the rest, nor see a change of the settings.
 docs: $(VENV)/tests.stamp ## the documentation, into docs/_build/html; a warning is an error
-	$(BIN)/python -m sphinx -W --keep-going --quiet docs docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going --quiet --fresh-env docs docs/_build/html
 
 dist: $(VENV)/tests.stamp ## wheel and sdist of each package, reproducible, into DIST
 	$(BIN)/python packages/release.py dist $(DIST)

@@ -1,4 +1,4 @@
-"""The example application of `make run`, served by the command that `make run` gives."""
+"""The example application of `make run`, served by the command that `make run` gives; and the tests of a page."""
 
 import hashlib
 import re
@@ -67,3 +67,13 @@ def test_other_paths_and_methods_are_told_so(ask: Ask) -> None:
     assert ask("GET", "/nowhere").status_code == 404
     refused = ask("DELETE", "/upload")
     assert (refused.status_code, refused.headers["Allow"]) == (405, "POST, PUT")
+
+
+def test_the_fixture_of_the_page_on_testing_works(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "how-to" / "testing.md").read_text(encoding="utf-8")
+    program = "\n".join(re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL))
+    (tmp_path / "test_page.py").write_text(program, encoding="utf-8")
+    pytest_alone = [sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", "test_page.py"]
+    done = subprocess.run(pytest_alone, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout

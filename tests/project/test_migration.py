@@ -24,6 +24,7 @@ from tests.project.migration import (
     split,
 )
 from tests.project.old_waitress import BIN, old_environment
+from tests.project.repository import PACKAGES
 from tests.support.client import Client
 from tests.support.servers import running, spawned
 
@@ -88,3 +89,17 @@ def test_the_environ_on_a_unix_socket_is_what_the_page_says() -> None:
     assert len(says) == 4
     for key, now in says.items():
         assert now.startswith(f'`"{environs[0][key]}"`')
+
+
+def test_a_line_of_the_log_on_the_page_is_one_that_the_server_writes() -> None:
+    section = PAGE.read_text(encoding="utf-8").partition("## The log")[2].partition("\n## ")[0]
+    lines = re.findall(r"\| `([^`]+)` \|$", section, re.MULTILINE)
+    assert len(lines) == 3
+    sources = [module for package in PACKAGES for module in package.modules]
+    texts = [
+        text
+        for module in sources
+        for text in re.findall(r'logger\.\w+\(\s*"(.+?)"|print_listen\("(.+?)"\)', module.read_text(encoding="utf-8"))
+    ]
+    patterns = [re.sub(r"%s|%d|\\{\\}", ".+", re.escape("".join(pair))) for pair in texts]
+    assert [line for line in lines if not any(re.fullmatch(pattern, line) for pattern in patterns)] == []

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +67,18 @@ def running(application: Callable[..., Any], **settings: Any) -> Iterator[Runnin
 class Spawned:
     """A server in a process of its own; `log` has the lines of its standard error so far."""
 
-    def __init__(self, command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        command: list[str],
+        cwd: Path | None = None,
+        env: dict[str, str] | None = None,
+        descriptors: Sequence[int] = (),
+    ) -> None:
         self.process = subprocess.Popen(
             command,
             cwd=cwd,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **(env or {})},
+            pass_fds=descriptors,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -128,9 +135,11 @@ class Spawned:
 
 
 @contextlib.contextmanager
-def spawned(command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None) -> Iterator[Spawned]:
-    """Run a command that serves; it is killed at the end if it still runs."""
-    server = Spawned(command, cwd, env)
+def spawned(
+    command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None, descriptors: Sequence[int] = ()
+) -> Iterator[Spawned]:
+    """Run a command that serves, and inherits the descriptors; it is killed at the end if it still runs."""
+    server = Spawned(command, cwd, env, descriptors)
     try:
         yield server
     finally:

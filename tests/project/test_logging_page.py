@@ -1,0 +1,54 @@
+"""The page on logging shows what the server writes; its programs run in processes of their own: they change logging."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.project.repository import ROOT
+from tests.support.client import Client
+from tests.support.servers import spawned
+
+PAGE = (ROOT / "docs" / "how-to" / "logging.md").read_text(encoding="utf-8")
+PROGRAMS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+BIN = Path(sys.executable).parent
+
+SHOP = """
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [b"ok"]
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "shop.py").write_text(SHOP, encoding="utf-8")
+    return tmp_path
+
+
+def like(line: str) -> str:
+    """Make a pattern of a line of the page: this interpreter for its own, and any numbers for its others."""
+    interpreter = re.escape(f"{sys.implementation.name} {sys.version.split()[0]}")
+    before, _, behind = line.partition("cpython 3.11.7")
+    return interpreter.join(re.sub(r"\d+", r"\\d+", re.escape(part)) for part in (before, behind) if part)
+
+
+def test_the_command_writes_what_the_page_shows(folder: Path) -> None:
+    command, *lines = re.findall(r"^    (?:\$ )?(waitress-serve .*|\d{4}-.*)$", PAGE, re.MULTILINE)
+    name, *arguments = shlex.split(command.replace(":8080", ":0"))
+    with spawned([str(BIN / name), *arguments], folder) as server:
+        server.wait_for_line(like(lines[-1]))
+    assert all(re.fullmatch(like(line), written) for line, written in zip(lines, server.log, strict=False))
+
+
+def test_the_program_writes_by_its_own_format_and_to_its_own_file(folder: Path) -> None:
+    first, second = PROGRAMS
+    program = first.replace(":8080", ":0").replace("serve(", f"{second}\nserve(")
+    (folder / "program.py").write_text(program, encoding="utf-8")
+    with spawned([sys.executable, "program.py"], folder, {"PYTHONPATH": ""}) as server:
+        with Client(server.wait_for_address()) as client:
+            assert client.get().status == 200
+    assert re.match(r"[-\d]+ [:,\d]+ INFO waitress: Serving on ", server.log[0])
+    assert (folder / "server.log").read_text(encoding="utf-8").startswith("Serving on ")
