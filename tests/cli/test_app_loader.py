@@ -1,5 +1,6 @@
 """From the name of an application to the application."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,14 +73,15 @@ def test_an_object_with_a_call_method_is_an_application() -> None:
 
 
 WITHOUT_PY = "; name the module, not its file: without .py"
+NOT_HERE = f"; it is neither installed nor in {os.getcwd()}"
 EXPECTED_WORDS = "expected MODULE:OBJECT, dotted names as in package.module:application"
 
 
 @pytest.mark.parametrize(
     ("name", "cause"),
     [
-        ("loaded_nowhere:application", "No module named 'loaded_nowhere'"),
-        ("loaded_nowhere", "No module named 'loaded_nowhere'"),
+        ("loaded_nowhere:application", f"No module named 'loaded_nowhere'{NOT_HERE}"),
+        ("loaded_nowhere", f"No module named 'loaded_nowhere'{NOT_HERE}"),
         ("loaded_package.nowhere:app", "No module named 'loaded_package.nowhere'"),
         ("loaded_shop:nothing", "module 'loaded_shop' has no attribute 'nothing'"),
         ("loaded_shop.nothing", "module 'loaded_shop' has no attribute 'nothing'"),

@@ -656,7 +656,7 @@ def test_a_file_that_becomes_shorter_ends_the_connection(
             received += len(receive_some(harness, client))
         assert received < size
         (message,) = messages(caplog)
-        assert message.startswith("A file can not be sent to its end: ")
+        assert message.startswith("A file can not be sent to its end, to ")
         for closing in harness.other_tasks:
             closing.service()
 

@@ -92,6 +92,12 @@ def test_a_line_break_in_a_value_has_its_own_sentence(value: str) -> None:
         checked_value(value)
 
 
+@pytest.mark.parametrize("value", ["a\rb", "a\x0bb", "\u2603", 5])
+def test_what_is_wrong_with_a_value_is_told_with_its_name(value: Any) -> None:
+    with pytest.raises((HeaderError, AssertionError), match=r" of X-Tea( |$)"):
+        checked_value(value, "X-Tea")
+
+
 @pytest.mark.parametrize("value", ["\u0100", "\u2603", "\ud800", "\u2028"])
 def test_a_value_outside_latin_1_is_refused(value: str) -> None:
     with pytest.raises(HeaderError, match="can not be sent"):

@@ -5,6 +5,7 @@ brings the traceback along where code of the application itself has raised.
 """
 
 import importlib
+import os
 import traceback
 from types import ModuleType, TracebackType
 from typing import Any
@@ -79,8 +80,13 @@ def _import_longest(words: list[str]) -> tuple[ModuleType, list[str]]:
 def _cause(error: Exception, name: str) -> str:
     # These say by themselves what is missing; the text is that of earlier versions.
     if isinstance(error, (ImportError, AttributeError, ValueError)) and str(error):
-        is_file = name.partition(":")[0].endswith(".py")
-        return _one_line(error) + ("; name the module, not its file: without .py" if is_file else "")
+        module_name = name.partition(":")[0]
+        hint = ""
+        if module_name.endswith(".py"):
+            hint = "; name the module, not its file: without .py"
+        elif isinstance(error, ModuleNotFoundError) and error.name == module_name.partition(".")[0]:
+            hint = f"; it is neither installed nor in {os.getcwd()}"
+        return _one_line(error) + hint
     return _typed_cause(error)
 
 

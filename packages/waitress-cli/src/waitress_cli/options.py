@@ -123,12 +123,21 @@ Examples:
 """
 
 
+_REWORDED = (
+    (r"^argument (--\S+?): ", r"\1: "),
+    (r": expected one argument$", ": a value is missing"),
+    ("ignored explicit argument", "takes no value, but was given"),
+)
+
+
 class _Parser(argparse.ArgumentParser):
     """Raises where argparse would print its usage and end the process."""
 
     def error(self, message: str) -> NoReturn:
-        # argparse says of a boolean's value that it is an "ignored explicit argument".
-        raise CommandLineError(message.replace("ignored explicit argument", "takes no value, but was given"))
+        # In the words of this program: to argparse an option is an argument, and a boolean's value "ignored explicit".
+        for theirs, ours in _REWORDED:
+            message = re.sub(theirs, ours, message)
+        raise CommandLineError(message)
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):

@@ -167,7 +167,7 @@ class Connection:
             self.sender.log(error)
             self.close()
         except FileFailed as error:
-            logger.error("A file can not be sent to its end: %s", error)
+            logger.error("A file can not be sent to its end, to %s: %s", self.remote_addr, error)
             self.close()
 
     def on_attention(self) -> None:

@@ -98,8 +98,8 @@ class Response:
         except TypeError:  # one is no str
             text = "\0"
         if not (text.isascii() and text.isprintable()):
-            for value in values:
-                checked_value(value)
+            for name, value in zip(names, values, strict=True):
+                checked_value(value, name)
         index = shape.content_length_index
         self.content_length = None if index < 0 else parse_content_length(values[index])
         self.status = status

@@ -40,29 +40,30 @@ def checked_name(name: str) -> str:
     if "\r" in name or "\n" in name:
         raise HeaderError("carriage return/line feed character present in header name")
     if not name or not _TOKEN_OCTETS.issuperset(name):
-        raise HeaderError(f"header name {name!r} is not a token")
+        raise HeaderError(f"header name {name!r} is not a token: letters, digits and hyphens, without blanks")
     if name.lower() in HOP_BY_HOP:
         raise AssertionError(f'{name} is a "hop-by-hop" header; it cannot be used by a WSGI application (see PEP 3333)')
     return "-".join(part.capitalize() for part in name.split("-"))
 
 
-def checked_value(value: str) -> str:
-    """Give a header value or a status that can be sent.
+def checked_value(value: str, name: str = "") -> str:
+    """Give a header value or a status that can be sent; `name`, the header's, is for the message.
 
     Raises:
         AssertionError: not a str.
         HeaderError: a control octet other than HTAB, or a character outside latin-1.
     """
+    of_name = f" of {name}" if name else ""
     if not isinstance(value, str):
-        raise AssertionError(f"Header value {value!r} is not a str")
+        raise AssertionError(f"Header value {value!r}{of_name} is not a str")
     if value.isascii() and value.isprintable():
         return value
     if "\r" in value or "\n" in value:
-        raise HeaderError("carriage return/line feed character present in header value")
+        raise HeaderError(f"carriage return/line feed character present in header value{of_name}")
     for character in value:
         code = ord(character)
         if code > 0xFF or (code < 0x20 and code != 0x09) or code == 0x7F:
-            raise HeaderError(f"character {character!r} in {value!r} can not be sent")
+            raise HeaderError(f"character {character!r} in {value!r}{of_name} can not be sent")
     return value
 
 
