@@ -42,6 +42,20 @@ def file_names(package: str) -> list[str]:
     return [path.name for path in BY_IMPORT_NAME[package].modules if path.name != "__init__.py"]
 
 
+def test_every_class_and_method_that_the_architecture_names_is_there() -> None:
+    classes = {
+        name: value
+        for package in ("waitress_core", "waitress_parser")
+        for module in BY_IMPORT_NAME[package].modules
+        for name, value in vars(import_module(f"{package}.{module.stem}".removesuffix(".__init__"))).items()
+        if isinstance(value, type)
+    }
+    text = page("explanation/architecture.md")
+    methods = re.findall(r"`([A-Z]\w+)\.([a-z]\w*)`", text)
+    assert len(methods) > 10
+    assert [f"{name}.{method}" for name, method in methods if not hasattr(classes.get(name), method)] == []
+
+
 # --- the environ
 
 
