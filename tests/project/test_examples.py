@@ -11,6 +11,8 @@ import pytest
 import requests
 
 from tests.project.repository import ROOT
+from tests.support.client import Client
+from tests.support.servers import spawned
 
 Ask = Callable[..., requests.Response]
 
@@ -77,3 +79,20 @@ def test_the_fixture_of_the_page_on_testing_works(tmp_path: Path) -> None:
     done = subprocess.run(pytest_alone, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout
     assert "1 passed" in done.stdout
+
+
+def test_the_files_of_the_page_on_paste_deploy_serve(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "how-to" / "paste-deploy.md").read_text(encoding="utf-8")
+    whole, listening = re.findall(r"^```ini\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (program,) = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    (tmp_path / "shop.py").write_text(program, encoding="utf-8")
+    app = whole.partition("[server:main]")[0]
+    logging = "[loggers]\nkeys = root\n[handlers]\nkeys = all\n[formatters]\nkeys =\n"
+    logging += "[logger_root]\nlevel = INFO\nhandlers = all\n[handler_all]\nclass = StreamHandler\nargs = ()\n"
+    pserve = Path(sys.executable).with_name("pserve")
+    for server in (whole.removeprefix(app), listening):
+        here = server.replace("[::1]", "127.0.0.1").replace(":8080", ":0")
+        (tmp_path / "shop.ini").write_text(app + here + logging, encoding="utf-8")
+        with spawned([str(pserve), "shop.ini"], tmp_path, {"PYTHONPATH": str(tmp_path)}) as process:
+            with Client(process.wait_for_address()) as client:
+                assert client.get().body == b"Hello from the shop\n"
