@@ -10,6 +10,8 @@ import socket
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.http.decisions import HOST, chunked, get, post
+
 PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "migrate.md"
 
 SETTINGS = ("--listen=127.0.0.1:0", "--max-request-body-size=1000")
@@ -47,7 +49,6 @@ RESPONSES = {
 }
 """
 
-HOST = b"Host: a\r\n"
 NEXT = b"GET /next HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
 NEXT_BODY = b"next!"
 ANSWER_SECONDS = 30.0
@@ -62,18 +63,6 @@ class Change(NamedTuple):
     before: str
     now: str
     shows: tuple[str, ...] = ()
-
-
-def get(lines: bytes = HOST, target: bytes = b"/", version: bytes = b"HTTP/1.1", method: bytes = b"GET") -> bytes:
-    return b"%b %b %b\r\n%b\r\n" % (method, target, version, lines)
-
-
-def post(lines: bytes, body: bytes = b"") -> bytes:
-    return b"POST / HTTP/1.1\r\n%b%b\r\n%b" % (HOST, lines, body)
-
-
-def chunked(body: bytes) -> bytes:
-    return post(b"Transfer-Encoding: chunked\r\n", body)
 
 
 END = b"0\r\n\r\n"
