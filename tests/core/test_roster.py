@@ -228,15 +228,18 @@ def test_a_connection_whose_request_has_just_come_is_served_and_another_makes_ro
     assert first.phase is Phase.TASK
 
 
-def test_at_the_limit_responses_are_to_close_their_connections(make: Make) -> None:
+def test_responses_are_to_close_their_connections_while_a_client_waits_at_the_limit(make: Make) -> None:
     gate = make(connection_limit=2)
     first, client = gate.accept()
-    assert not first.wants_close
-    gate.accept()
-    assert first.wants_close
+    second, _ = gate.accept()
+    gate.turn()
+    assert not second.wants_close  # at the limit, but nobody waits: connections persist
+    gate.connect()
+    gate.turn_until(lambda: second.wants_close)
     client.close()
     gate.turn_to(first, Phase.CLOSED)
-    assert not gate.services.is_full
+    assert not second.wants_close
+    gate.turn_until(lambda: len(gate.roster.connections) == 2)
 
 
 def test_the_limit_is_told_once_until_there_is_relief(make: Make, caplog: pytest.LogCaptureFixture) -> None:

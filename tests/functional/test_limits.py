@@ -76,15 +76,17 @@ def test_the_longest_idle_of_a_hundred_connections_make_room_for_new_ones() -> N
 
 
 @pytest.mark.promise("S67")
-def test_at_the_limit_responses_end_their_connections() -> None:
-    with running(Recorder(), connection_limit=2) as server, server.client() as first:
-        assert first.get().header("Connection") is None
-        with server.client() as second:
-            assert second.get().header("Connection") == "close"
-            assert second.rest() == b""
-        assert becomes_true(lambda: len(server.server.active_channels) == 1)
-        assert first.get().header("Connection") is None
-        assert first.get().status == 200
+def test_at_the_limit_a_response_ends_its_connection_once_a_client_waits() -> None:
+    with running(Recorder(), connection_limit=2) as server, clients_of(server, 2) as clients:
+        for client in clients:
+            assert client.get().header("Connection") is None
+        with server.client() as waiting:
+            # Busy enough, and not to be closed for being idle; it lets the waiting one in within its next requests.
+            assert becomes_true(lambda: clients[0].get().header("Connection") == "close")
+            assert clients[0].rest() == b""
+            clients[0].socket.close()
+            assert waiting.get().header("Connection") is None
+            assert clients[1].get().header("Connection") is None
 
 
 @pytest.mark.promise("S67")

@@ -55,7 +55,7 @@ class ConnectionServices:
         self.is_leaving = False  # the server is going to end
         self.is_draining = False  # it is ending, and no connection stays for another request
         self.is_closing = False  # and begins no further request
-        self.is_full = False  # there is no room for another connection
+        self.is_full = False  # a client waits, and there is no room for its connection
         # The holder of the lead only
         self.read_buffer = memoryview(bytearray(BODY_READ_BYTES))  # used within one call
         self.idle = DeadlineQueue(adj.channel_timeout, Connection.close)

@@ -1,8 +1,8 @@
 """All open connections of a server: who may come in, and who must go to make room.
 
-At the connection limit responses say `Connection: close`, and the connection that has been idle longest is closed for
-a client that waits; with none idle new clients wait in the backlog. Out of descriptors, accepting pauses and goes on
-by itself. Each is said in the log once, not once for every client.
+When a client comes at the connection limit, the connection that has been idle longest is closed to make room. With none
+idle the client waits in the backlog, and responses say `Connection: close` until one lets it in. Out of descriptors,
+accepting pauses and goes on by itself. Each is said in the log once, not once for every client.
 
 Thread: the holder of the lead only.
 """
@@ -92,13 +92,11 @@ class Roster:
             logger.exception("Socket error")
             connection.close()
             return
-        services.is_full = not self.has_room()
 
     def forget(self, connection: Connection) -> None:
         """A connection has ended; its descriptor may be another's at once."""
         self.connections.pop(connection.descriptor, None)
         self._reactor.handlers.pop(connection.descriptor, None)
-        self._services.is_full = not self.has_room()
         if self._is_paused:
             self._resume()
         if self.on_emptied is not None and not self.connections:
@@ -172,10 +170,12 @@ class Roster:
 
     def _pause(self) -> None:
         self._is_paused = True
+        self._services.is_full = True
         for listener in self._listeners:
             self._reactor.watch(listener, 0)
 
     def _resume(self) -> None:
         self._is_paused = False
+        self._services.is_full = False
         for listener in self._listeners:
             self._reactor.watch(listener, READ)
