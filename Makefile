@@ -18,10 +18,10 @@ BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary
 
 .DELETE_ON_ERROR:
-.PHONY: help run test typecheck lint format pytest test-all fuzz bench docs dist bump clean
+.PHONY: help run test typecheck lint format pytest test-all test-ecosystem fuzz bench docs dist bump clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
 
 run: $(VENV)/packages.stamp ## serve the example application on HOST:PORT
 	@cd docs/examples && exec $(abspath $(BIN))/waitress-serve --listen=$(HOST):$(PORT) tour:application
@@ -60,6 +60,11 @@ test-all: ## the test suite under each of INTERPRETERS that is found
 	done; \
 	[ -z "$$missing" ] || echo "Not found, so not tested:$$missing"; \
 	[ -z "$$failed" ] || { echo "Failed:$$failed"; exit 1; }
+
+# In an environment of its own: what Zope needs is not to decide what the other tests run with.
+test-ecosystem: ## the programs, clients and proxies that people run the server with
+	@$(MAKE) --no-print-directory VENV=.venvs/ecosystem .venvs/ecosystem/ecosystem.stamp
+	@$(MAKE) --no-print-directory VENV=.venvs/ecosystem pytest PYTEST_ARGS="tests/ecosystem -m '' $(PYTEST_ARGS)"
 
 fuzz: $(VENV)/tests.stamp ## look for input that breaks what must hold: SECONDS=60
 	$(PIP_INSTALL) "atheris >=2.3"
@@ -100,4 +105,8 @@ $(VENV)/tests.stamp: $(VENV)/packages.stamp tests/requirements.txt docs/requirem
 
 $(VENV)/checks.stamp: $(VENV)/tests.stamp tests/requirements-checks.txt
 	$(PIP_INSTALL) --requirement tests/requirements-checks.txt
+	@touch $@
+
+$(VENV)/ecosystem.stamp: $(VENV)/tests.stamp tests/ecosystem/requirements.txt
+	$(PIP_INSTALL) --requirement tests/ecosystem/requirements.txt
 	@touch $@

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.functional.programs.commands import (
+from tests.ecosystem.programs.commands import (
     LARGE_BYTES,
     LargeFile,
     curl,

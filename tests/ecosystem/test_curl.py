@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.functional.programs.commands import (
+from tests.ecosystem.programs.commands import (
     IPV4,
     IPV6,
     curl,
@@ -23,7 +23,7 @@ from tests.functional.programs.commands import (
     url_of,
     write_octets,
 )
-from tests.functional.programs.plain import application
+from tests.ecosystem.programs.plain import application
 from tests.support.servers import running
 
 pytestmark = needs_curl

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional.programs.commands import (
+from tests.ecosystem.programs.commands import (
     LARGE_BYTES,
     LargeFile,
     curl,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from tests.functional.programs.commands import (
+from tests.ecosystem.programs.commands import (
     PROGRAMS,
     httpx_client,
     json_of,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.functional.programs.commands import (
+from tests.ecosystem.programs.commands import (
     IPV4,
     IPV6,
     LARGE_BYTES,

@@ -13,8 +13,8 @@ import httpx
 import pytest
 import requests
 
-from tests.functional.programs import plain
-from tests.functional.programs.commands import (
+from tests.ecosystem.programs import plain
+from tests.ecosystem.programs.commands import (
     IPV4,
     IPV6,
     LARGE_BYTES,

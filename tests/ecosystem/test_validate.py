@@ -18,7 +18,7 @@ from wsgiref.validate import validator
 
 import pytest
 
-from tests.functional.programs.commands import (
+from tests.ecosystem.programs.commands import (
     needs_ipv6,
     needs_unix_sockets,
     requests_session,
