@@ -1,7 +1,8 @@
 """The settings by their old import path, and `parse_args`."""
 
 import inspect
-from typing import Any
+import socket
+from typing import Any, ClassVar
 
 import pytest
 
@@ -56,3 +57,34 @@ def test_the_casts_have_their_old_names_and_one_argument(cast: str, given: objec
     function = getattr(adjustments, cast)
     assert function(given) == value
     assert len(inspect.signature(function).parameters) == 1
+
+
+def test_every_setting_is_a_pair_of_name_and_cast_and_a_default_on_the_class() -> None:
+    for name, cast in Adjustments._params:
+        assert Adjustments._param_map[name] is cast
+        assert hasattr(Adjustments, name)
+    assert dict(Adjustments._params)["port"]("80") == 80
+
+
+def test_a_subclass_may_have_another_default() -> None:
+    class Own(Adjustments):
+        socket_options: ClassVar[list[tuple[int, int, int]]] = []
+
+    assert Own(listen="127.0.0.1:0").socket_options == []
+
+
+@pytest.mark.parametrize(("value", "lines"), [("a b\n c \n\n", ["a b", "c"]), (["a\nb"], ["a\nb"])])
+def test_lines_are_split_at_their_ends_only(value: object, lines: list[str]) -> None:
+    assert adjustments.aslist_cronly(value) == lines
+
+
+def test_the_proxy_headers_have_both_spellings() -> None:
+    assert "x-forwarded-for" in adjustments.KNOWN_PROXY_HEADERS
+    assert "X_FORWARDED_FOR" in adjustments.PROXY_HEADERS
+    assert "yes" in adjustments.truthy
+
+
+def test_sockets_that_are_not_of_one_kind_are_refused() -> None:
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        with pytest.raises(ValueError, match="Only Internet or UNIX stream sockets may be used"):
+            Adjustments.check_sockets([sock])

@@ -1,5 +1,6 @@
 """Importing `waitress`: light, isolated, and where the system lacks something."""
 
+import importlib
 import subprocess
 import sys
 
@@ -63,3 +64,23 @@ def test_without_unix_sockets_it_imports_and_serves_tcp_and_refuses_a_path() -> 
     assert response.startswith("['HTTP/1.0 200 OK', ")
     assert response.endswith(", '', 'tea']")
     assert "Cannot listen on it.sock: this system has no unix sockets" in refusal
+
+
+SUBMODULES = sorted(waitress._SUBMODULES)
+
+
+def test_all_modules_are_attributes_after_a_bare_import_and_are_imported_only_then() -> None:
+    program = f"import sys, waitress; print(*sys.modules); [getattr(waitress, name).__name__ for name in {SUBMODULES}]"
+    loaded = python("-W", "error", "-c", program).split()
+    assert not {"waitress.parser", "waitress.receiver", "waitress.proxy_headers", "waitress.utilities"} & set(loaded)
+    assert set(SUBMODULES) <= set(dir(waitress))
+
+
+def test_no_other_name_is_an_attribute() -> None:
+    with pytest.raises(AttributeError, match="module 'waitress' has no attribute 'kettle'"):
+        waitress.kettle  # noqa: B018  # looking is what is tested
+
+
+@pytest.mark.parametrize("name", SUBMODULES)
+def test_each_module_says_who_needs_it(name: str) -> None:
+    assert importlib.import_module(f"waitress.{name}").__doc__

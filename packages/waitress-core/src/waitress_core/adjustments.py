@@ -100,7 +100,7 @@ class Adjustments:
             warnings.warn("send_bytes will be removed in a future release", DeprecationWarning, stacklevel=2)
         self.listen = [] if self.sockets or self.unix_socket else self._resolve(given)
         self._check_proxy(given)
-        _check_sockets(self.sockets)
+        check_sockets(self.sockets)
         if self.shutdown_delay > self.shutdown_timeout:
             raise ValueError(
                 f"shutdown_delay={self.shutdown_delay}: expected no more than shutdown_timeout, which includes it and "
@@ -154,7 +154,8 @@ def _hint(name: str) -> str:
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
-def _check_sockets(sockets: list[socket.socket]) -> None:
+def check_sockets(sockets: list[socket.socket]) -> None:
+    """Refuse sockets that are not all of one kind, TCP or unix, with a ValueError."""
     families = {sock.family for sock in sockets}
     inet = {socket.AF_INET, socket.AF_INET6}
     unix = {AF_UNIX} - {None}

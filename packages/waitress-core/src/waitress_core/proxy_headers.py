@@ -10,9 +10,8 @@ Thread: the worker that runs the task. Never blocks, never looks a name up.
 import ipaddress
 import logging
 import re
-from typing import TYPE_CHECKING, NamedTuple
-
-from .adjustments import Adjustments
+from collections.abc import Set
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -59,10 +58,21 @@ class _Hops(NamedTuple):
     port: str = ""
 
 
+class ProxySettings(Protocol):
+    """The settings that a policy is made of: `Adjustments` has them."""
+
+    trusted_proxy: str | None
+    trusted_proxy_count: int
+    trusted_proxy_headers: set[str]
+    clear_untrusted_proxy_headers: bool
+    log_untrusted_proxy_headers: bool
+
+
 class ProxyPolicy:
     """Applies the proxy settings of one server to environs."""
 
-    def __init__(self, adj: Adjustments) -> None:
+    def __init__(self, adj: ProxySettings, logger: logging.Logger = logger) -> None:
+        self._logger = logger
         words = (adj.trusted_proxy or "").split()
         self._trusts_any = "*" in words
         self._trusts_unix = "localhost" in words
@@ -86,9 +96,9 @@ class ProxyPolicy:
         if self.trusts(environ["REMOTE_ADDR"]):
             untrusted = _ALL_KEYS - self._trusted_keys
             try:
-                self._apply_trusted(environ)
+                self.apply_trusted(environ)
             except MalformedProxyHeader as error:
-                logger.warning(
+                self._logger.warning(
                     'Malformed proxy header "%s" from "%s": %s value: %s',
                     error.header,
                     environ["REMOTE_ADDR"],
@@ -97,7 +107,7 @@ class ProxyPolicy:
                 )
                 raise
         if self._clears:
-            self._clear(environ, untrusted)
+            self.clear(environ, untrusted)
 
     def trusts(self, peer: str) -> bool:
         """Whether a peer's proxy headers are believed."""
@@ -110,16 +120,22 @@ class ProxyPolicy:
         mapped = getattr(address, "ipv4_mapped", None)
         return any(address in network or (mapped is not None and mapped in network) for network in self._networks)
 
-    def _clear(self, environ: "WSGIEnvironment", untrusted: frozenset[str]) -> None:
+    def clear(self, environ: "WSGIEnvironment", untrusted: Set[str]) -> None:
+        """Take headers, given by their environ keys, out of an environ; say so in the log if that is wanted."""
         removed = [
             name for name, key in _ENVIRON_KEYS.items() if key in untrusted and environ.pop(key, None) is not None
         ]
         if removed and self._logs:
-            logger.warning(
+            self._logger.warning(
                 "Removed untrusted headers (%s). Waitress recommends these be removed upstream.", ", ".join(removed)
             )
 
-    def _apply_trusted(self, environ: "WSGIEnvironment") -> None:
+    def apply_trusted(self, environ: "WSGIEnvironment") -> None:
+        """Change an environ by the headers that are trusted, whoever the peer is.
+
+        Raises:
+            MalformedProxyHeader: one can not be read.
+        """
         hops = self._read_forwarded(environ) if "Forwarded" in self._trusted else self._read_x_forwarded(environ)
         scheme = hops.scheme.lower()
         port = hops.port
@@ -194,11 +210,11 @@ class ProxyPolicy:
         environ["HTTP_FORWARDED"] = ", ".join(elements)
         found: dict[str, str] = {}
         for element in reversed(elements):  # the oldest trusted hop is the last to have its say
-            found.update({token: said for token, said in _forwarded_pairs(element) if said})
+            found.update({token: said for token, said in _forwarded_pairs(element, self._logger) if said})
         return _Hops(found.get("for", ""), found.get("host", ""), found.get("proto", ""))
 
 
-def _forwarded_pairs(element: str) -> list[tuple[str, str]]:
+def _forwarded_pairs(element: str, logger: logging.Logger) -> list[tuple[str, str]]:
     """Split one element of Forwarded into (token, value) pairs, lower case (RFC 7239 4)."""
     pairs = []
     for pair in _split_quoted(element.lower(), ";"):

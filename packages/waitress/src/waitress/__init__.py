@@ -1,5 +1,6 @@
 """A production WSGI server in pure Python, without dependencies."""
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from waitress_cli import profile, serve_paste
@@ -10,9 +11,45 @@ from .server import create_server
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    # For type checkers, and for programs that look into this file for what it may import: see `__getattr__`.
+    from . import adjustments as adjustments
+    from . import buffers as buffers
+    from . import compat as compat
+    from . import parser as parser
+    from . import proxy_headers as proxy_headers
+    from . import receiver as receiver
+    from . import rfc7230 as rfc7230
+    from . import runner as runner
+    from . import server as server
+    from . import utilities as utilities
+
 __version__ = "3.5.0"
 
 __all__ = ["create_server", "profile", "serve", "serve_paste"]
+
+_SUBMODULES = (
+    "adjustments",
+    "buffers",
+    "compat",
+    "parser",
+    "proxy_headers",
+    "receiver",
+    "rfc7230",
+    "runner",
+    "server",
+    "utilities",
+)
+
+
+def __getattr__(name: str) -> Any:
+    # All of them are there after `import waitress`, as in waitress 3.0; imported when they are asked for.
+    if name in _SUBMODULES:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBMODULES})
 
 
 def serve(app: "WSGIApplication", **settings: Any) -> None:

@@ -1,0 +1,197 @@
+"""Byte queues, by the names and methods of waitress 3.0, over `waitress_buffers`.
+
+For applications that give a `ReadOnlyFileBasedBuffer`, look whether a response is one, or buffer their own data with
+the others.
+"""
+
+import io
+import os
+import tempfile
+from typing import IO, Any, BinaryIO, Literal
+
+from waitress_buffers import OverflowBuffer, ReadOnlyFileBuffer
+
+__all__ = [
+    "COPY_BYTES",
+    "STRBUF_LIMIT",
+    "BytesIOBasedBuffer",
+    "FileBasedBuffer",
+    "OverflowableBuffer",
+    "ReadOnlyFileBasedBuffer",
+    "TempfileBasedBuffer",
+]
+
+COPY_BYTES = 256 * 1024  # moved at a time from buffer to buffer
+STRBUF_LIMIT = 8192  # bytes; without effect
+
+
+class FileBasedBuffer:
+    """A queue in a file that the caller gives: `remain` octets are unread, from the position of `file` on."""
+
+    remain = 0
+
+    def __init__(self, file: IO[bytes], from_buffer: "FileBasedBuffer | None" = None) -> None:
+        self.file = file
+        if from_buffer is not None:
+            self._take(from_buffer.getfile(), from_buffer.remain)
+
+    def _take(self, source: IO[bytes], size: int) -> None:
+        """Append the unread octets of a file, and leave its position as it was."""
+        position = source.tell()
+        while size > 0 and (piece := source.read(min(size, COPY_BYTES))):
+            self.append(piece)
+            size -= len(piece)
+        source.seek(position)
+
+    def __len__(self) -> int:
+        return self.remain
+
+    def __bool__(self) -> Literal[True]:
+        return True
+
+    def append(self, s: bytes) -> None:
+        """Add octets at the end."""
+        position = self.file.tell()
+        self.file.seek(0, os.SEEK_END)
+        self.file.write(s)
+        self.file.seek(position)
+        self.remain += len(s)
+
+    def get(self, numbytes: int = -1, skip: bool = False) -> bytes:
+        """Give up to so many octets of the front, -1 for all; with `skip` they are consumed."""
+        position = self.file.tell()
+        data = self.file.read(numbytes)
+        if skip:
+            self.remain -= len(data)
+        else:
+            self.file.seek(position)
+        return data
+
+    def skip(self, numbytes: int, allow_prune: int = 0) -> None:
+        """Consume octets of the front; ValueError when there are fewer."""
+        if numbytes > self.remain:
+            raise ValueError(f"Can't skip {numbytes} bytes in buffer of {self.remain} bytes")
+        self.file.seek(numbytes, os.SEEK_CUR)
+        self.remain -= numbytes
+
+    def newfile(self) -> IO[bytes]:
+        """Give an empty file of the same kind."""
+        raise NotImplementedError
+
+    def prune(self) -> None:
+        """Give the room of consumed octets back: what is unread moves to a new file."""
+        source, size = self.file, self.remain
+        self.file = self.newfile()
+        self.remain = 0
+        self._take(source, size)
+        source.close()
+
+    def getfile(self) -> IO[bytes]:
+        """Give the file, at the first unread octet."""
+        return self.file
+
+    def close(self) -> None:
+        """Close the file, and with it the queue."""
+        self.file.close()
+        self.remain = 0
+
+
+class TempfileBasedBuffer(FileBasedBuffer):
+    """A queue in a temporary file."""
+
+    def __init__(self, from_buffer: FileBasedBuffer | None = None) -> None:
+        super().__init__(self.newfile(), from_buffer)
+
+    def newfile(self) -> IO[bytes]:
+        """Give another temporary file."""
+        return tempfile.TemporaryFile("w+b")
+
+
+class BytesIOBasedBuffer(FileBasedBuffer):
+    """A queue in memory."""
+
+    def __init__(self, from_buffer: FileBasedBuffer | None = None) -> None:
+        super().__init__(self.newfile(), from_buffer)
+
+    def newfile(self) -> IO[bytes]:
+        """Give another file in memory."""
+        return io.BytesIO()
+
+
+class ReadOnlyFileBasedBuffer(ReadOnlyFileBuffer):
+    """The `wsgi.file_wrapper`: a file that an application has sent from where it stands."""
+
+    @property
+    def file(self) -> Any:
+        """The file of the application."""
+        return self._file
+
+    @property
+    def remain(self) -> int:
+        """Octets that are prepared and not consumed."""
+        return len(self)
+
+    def get(self, numbytes: int = -1, skip: bool = False) -> bytes:
+        """Give up to so many prepared octets, -1 for all; with `skip` they are consumed."""
+        data = bytes(self.peek(numbytes))
+        if skip:
+            self.skip(len(data))
+        return data
+
+    def skip(self, numbytes: int, allow_prune: int = 0) -> None:
+        """Consume prepared octets; ValueError when there are fewer."""
+        super().skip(numbytes)
+
+    def next(self) -> bytes:
+        """Read the next `block_size` octets; StopIteration at the end."""
+        return next(self)
+
+    def getfile(self) -> Any:
+        """Give the file of the application."""
+        return self._file
+
+
+class OverflowableBuffer:
+    """A queue in memory, and in a temporary file once it holds `overflow` octets."""
+
+    def __init__(self, overflow: int) -> None:
+        self.overflow = overflow
+        self._queue = OverflowBuffer(overflow)
+
+    @property
+    def overflowed(self) -> bool:
+        """Whether it is in a file."""
+        return self._queue.is_on_disk
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def __bool__(self) -> bool:
+        return bool(self._queue)
+
+    def append(self, s: bytes) -> None:
+        """Add octets at the end."""
+        self._queue.append(s)
+
+    def get(self, numbytes: int = -1, skip: bool = False) -> bytes:
+        """Give up to so many octets of the front, -1 for all; with `skip` they are consumed."""
+        data = bytes(self._queue.peek(numbytes))
+        if skip:
+            self._queue.skip(len(data))
+        return data
+
+    def skip(self, numbytes: int, allow_prune: bool = False) -> None:
+        """Consume octets of the front; ValueError when there are fewer."""
+        self._queue.skip(numbytes)
+
+    def prune(self) -> None:
+        """Give the room of consumed octets back."""
+        self._queue.prune()
+
+    def getfile(self) -> BinaryIO:
+        """Give what is unread as a file at its start; reading it consumes nothing."""
+        return self._queue.open_file()
+
+    def close(self) -> None:
+        """Drop the content."""
+        self._queue.close()

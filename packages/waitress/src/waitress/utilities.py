@@ -1,0 +1,150 @@
+"""Errors as responses, HTTP dates and loggers, by the names of waitress 3.0.
+
+For programs that raise or catch its errors, take `logger` or `queue_logger` to set levels, or format dates with it.
+"""
+
+import calendar
+import email.utils
+import logging
+import os
+import re
+import stat
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from waitress_core.error_pages import ERROR_CONTENT_TYPE, error_body
+from waitress_core.http_date import imf_fixdate
+from waitress_parser import ProtocolError
+
+from .rfc7230 import QUOTED_PAIR_RE, QUOTED_STRING_RE
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+
+__all__ = [
+    "BadRequest",
+    "Error",
+    "InternalServerError",
+    "RequestEntityTooLarge",
+    "RequestHeaderFieldsTooLarge",
+    "ServerNotImplemented",
+    "build_http_date",
+    "cleanup_unix_socket",
+    "find_double_newline",
+    "logger",
+    "parse_http_date",
+    "queue_logger",
+    "undquote",
+]
+
+logger = logging.getLogger("waitress")
+queue_logger = logging.getLogger("waitress.queue")
+
+
+class Error:
+    """What a request is refused with; `body` says what was wrong. A value, not an exception."""
+
+    code = 500
+    reason = "Internal Server Error"
+
+    def __init__(self, body: str) -> None:
+        self.body = body
+
+    def to_response(self, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
+        """Give the status, the headers and the body of the response; `ident` is the name of the server."""
+        headers = [("Content-Type", ERROR_CONTENT_TYPE)]
+        return f"{self.code} {self.reason}", headers, error_body(self.reason, self.body, ident)
+
+    def wsgi_response(self, environ: Any, start_response: "StartResponse") -> Iterator[bytes]:
+        """Answer as a WSGI application."""
+        status, headers, body = self.to_response()
+        start_response(status, headers)
+        yield body
+
+
+class BadRequest(Error):
+    """The request breaks a rule of HTTP."""
+
+    code = 400
+    reason = "Bad Request"
+
+
+class RequestHeaderFieldsTooLarge(BadRequest):
+    """The head of the request is larger than `max_request_header_size`."""
+
+    code = 431
+    reason = "Request Header Fields Too Large"
+
+
+class RequestEntityTooLarge(BadRequest):
+    """The body of the request is larger than `max_request_body_size`."""
+
+    code = 413
+    reason = "Request Entity Too Large"
+
+
+class InternalServerError(Error):
+    """The application has failed."""
+
+
+class ServerNotImplemented(Error):
+    """The request asks for what the server has not."""
+
+    code = 501
+    reason = "Not Implemented"
+
+
+_BY_CODE: dict[int, type[Error]] = {
+    kind.code: kind for kind in (BadRequest, RequestHeaderFieldsTooLarge, RequestEntityTooLarge, ServerNotImplemented)
+}
+
+
+def error_of(error: ProtocolError) -> Error:
+    """Give the old error for one of the parser; what waitress 3.0 had no class for is a BadRequest by its own code."""
+    refused = _BY_CODE.get(error.status, BadRequest)(error.detail)
+    refused.code, refused.reason = error.status, error.reason
+    return refused
+
+
+def find_double_newline(s: bytes) -> int:
+    """Give the index after the first empty line, which ends a head; -1 without one."""
+    end = s.find(b"\r\n\r\n")
+    return -1 if end < 0 else end + 4
+
+
+def build_http_date(when: float) -> str:
+    """Give an instant, in seconds since the epoch, as the value of a Date header."""
+    return imf_fixdate(when)
+
+
+def parse_http_date(d: str) -> int:
+    """Give the seconds since the epoch of a date as HTTP writes it, or used to; 0 for what is none."""
+    parsed = email.utils.parsedate(d)
+    return 0 if parsed is None else calendar.timegm(parsed)
+
+
+def undquote(value: str) -> str:
+    """Give what a quoted-string (RFC 9110 5.6.4) stands for; a value without quotes as it is.
+
+    Raises:
+        ValueError: quotes that do not match.
+    """
+    if not value.startswith('"') and not value.endswith('"'):
+        return value
+    if not QUOTED_STRING_RE.fullmatch(value):
+        raise ValueError("Invalid quoting in value")
+    return re.sub(QUOTED_PAIR_RE, r"\1", value[1:-1])
+
+
+def cleanup_unix_socket(path: str) -> None:
+    """Remove a unix socket that an earlier server has left; whatever else lies there stays.
+
+    Raises:
+        OSError: it can not be removed.
+    """
+    try:
+        is_socket = stat.S_ISSOCK(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return
+    if is_socket:
+        os.remove(path)
