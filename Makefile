@@ -70,8 +70,9 @@ fuzz: $(VENV)/tests.stamp ## look for input that breaks what must hold: SECONDS=
 	$(PIP_INSTALL) "atheris >=2.3"
 	$(BIN)/python tests/fuzz/fuzz.py $(SECONDS)
 
-bench: $(VENV)/packages.stamp ## the benchmarks: CASES="hello16" ROUNDS=5
-	$(BIN)/python -m tests.benchmarks.bench $(if $(CASES),--cases $(CASES)) $(if $(ROUNDS),--rounds $(ROUNDS))
+bench: $(VENV)/packages.stamp ## the benchmarks, about half an hour: CASES="hello16" ROUNDS=5 OUTPUT=result.json
+	$(BIN)/python -m tests.benchmarks.bench $(if $(CASES),--cases $(CASES)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	    $(if $(OUTPUT),--output $(OUTPUT))
 
 # Afresh: a build of what has changed would not repeat the warnings of the rest, nor see a change of the settings.
 docs: $(VENV)/tests.stamp ## the documentation, into docs/_build/html; a warning is an error

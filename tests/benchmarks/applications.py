@@ -5,8 +5,10 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -16,14 +18,56 @@ RECORDS = json.dumps([{"id": number, "name": f"record {number}", "tags": ["a", "
 SLEEP_SECONDS = 0.02
 SLEEPY = {"/1-in-20": 20, "/1-in-300": 300}
 
+PIECE_BYTES = 64 * 1024
+LARGE_BYTES = 200_000_000
+LARGE_FILE = Path(__file__).resolve().parents[2] / ".venvs" / "large"  # of LARGE_BYTES, made by who asks for it
+
 _requests = itertools.count(1)
 
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """`/` answers 13 octets, `/json` about 10 KB; one in so many of the paths of SLEEPY sleeps before it answers."""
+    """Answer by the path.
+
+    `/` 13 octets, `/json` about 10 KB, `/octets/N` so many; one in so many of the paths of SLEEPY sleeps before it
+    answers. `/generator` and `/file` are large downloads. A POST is read to its end, and how long it was is answered.
+    """
     path = environ["PATH_INFO"]
-    if path in SLEEPY and next(_requests) % SLEEPY[path] == 0:
-        time.sleep(SLEEP_SECONDS)
-    body, kind = (RECORDS, "application/json") if path == "/json" else (HELLO, "text/plain")
+    kind, body = "text/plain", HELLO
+    if environ["REQUEST_METHOD"] == "POST":
+        body = str(sum(map(len, pieces_of(environ["wsgi.input"])))).encode()
+    elif path == "/json":
+        kind, body = "application/json", RECORDS
+    elif path in SLEEPY:
+        if next(_requests) % SLEEPY[path] == 0:
+            time.sleep(SLEEP_SECONDS)
+    elif path.startswith("/octets/"):
+        body = octets(int(path.rpartition("/")[2]))
+    elif path in ("/generator", "/file"):
+        start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(LARGE_BYTES))])
+        return large_body() if path == "/generator" else wrapped_file(environ)
     start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))])
     return [body]
+
+
+@lru_cache(maxsize=2)
+def octets(count: int) -> bytes:
+    return b"x" * count
+
+
+def pieces_of(file: BinaryIO) -> Iterator[bytes]:
+    while piece := file.read(PIECE_BYTES):
+        yield piece
+
+
+def large_body() -> Iterator[bytes]:
+    for start in range(0, LARGE_BYTES, PIECE_BYTES):
+        yield octets(min(PIECE_BYTES, LARGE_BYTES - start))
+
+
+def wrapped_file(environ: WSGIEnvironment) -> Iterable[bytes]:
+    """Leave the file to the server, or give its pieces where that wraps none."""
+    file = LARGE_FILE.open("rb")
+    if "wsgi.file_wrapper" in environ:
+        wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](file, PIECE_BYTES)
+        return wrapped
+    return pieces_of(file)

@@ -9,7 +9,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.bench import CASES, OURS
+from tests.benchmarks.cases import CASES, OURS
+from tests.benchmarks.measures import REQUESTS
 
 SHOWN = ("hello16", "hello100", "browser16")
 LEFT_OUT = "one loop"  # no server
@@ -34,7 +35,7 @@ def draw(result: dict[str, Any]) -> str:
         y += TITLE
         parts.append(f'<text class="title" x="0" y="{y - 10}">{escape(titles[name])}: requests per second</text>')
         rates = {
-            server: statistics.median(figures["requests_per_second"] for figures in rounds)
+            server: statistics.median(figures[REQUESTS.name] for figures in rounds)
             for server, rounds in result["cases"][name].items()
             if server != LEFT_OUT
         }
@@ -49,7 +50,7 @@ def draw(result: dict[str, Any]) -> str:
     machine = result["machine"]
     y += TITLE
     parts.append(
-        f'<text x="0" y="{y - 12}">CPython {escape(machine["python"])}, {escape(machine["system"])}, '
+        f'<text x="0" y="{y - 12}">{escape(machine["python"])}, {escape(machine["system"])}, '
         f"{machine['processors']} processors; one process, 4 threads each; wrk</text>"
     )
     body = "\n".join(parts)

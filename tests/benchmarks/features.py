@@ -178,7 +178,7 @@ QUESTIONS: dict[str, Question] = {
 def main() -> int:
     columns: dict[str, list[bool]] = {}
     for server in SERVERS:
-        install(server)
+        install(server.requirement)
         with asked(server) as one:
             columns[server.name] = [question(one) for question in QUESTIONS.values()]
         print(server.name, "asked", file=sys.stderr)

@@ -15,6 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 PEERS = ROOT / ".venvs" / "peers"  # a virtual environment for each, in the version that stands here
+APPLICATION = "applications:application"
 THREADS = 4
 START_SECONDS = 20.0
 STOP_SECONDS = 10.0
@@ -29,10 +30,20 @@ class Server:
     """What pip installs for it; empty for what is of this repository."""
     command: tuple[str, ...]
 
+    @property
+    def python(self) -> str:
+        """The interpreter of the environment that the server is installed in."""
+        return str(executable(self.requirement, "python")) if self.requirement else sys.executable
+
+
+def executable(requirement: str, command: str) -> Path:
+    """Give where a command is that `install` installs."""
+    return PEERS / requirement.replace("==", "-") / "bin" / command
+
 
 def _peer(name: str, version: str, command: str, *options: str) -> Server:
-    folder = f"{name}-{version}"
-    return Server(f"{name} {version}", f"{name}=={version}", (str(PEERS / folder / "bin" / command), *options))
+    requirement = f"{name}=={version}"
+    return Server(f"{name} {version}", requirement, (str(executable(requirement, command)), *options))
 
 
 def _waitress(*options: str) -> tuple[str, ...]:
@@ -62,46 +73,79 @@ OTHERS = (
         *("--workers=1", f"--blocking-threads={THREADS}", "{application}"),
     ),
 )
+ZOPE = _peer("zope.server", "5.0", "python", "-m", "tests.benchmarks.zope_server", "{port}", str(THREADS))
+LIMIT = Server("one loop", "", (sys.executable, "-m", "tests.benchmarks.limit", "{port}"))
+HANDED_OVER = Server("all handed over", "", (sys.executable, "-m", "tests.benchmarks.handed_over", "{port}"))
 
 
-def install(server: Server) -> None:
-    """Make a peer's virtual environment, if it is not there."""
-    if not server.requirement or Path(server.command[0]).exists():
+def install(requirement: str) -> None:
+    """Make the virtual environment that holds a requirement, if it is not there; none for an empty one.
+
+    Raises:
+        subprocess.CalledProcessError: pip can not have it.
+    """
+    if not requirement:
         return
-    folder = Path(server.command[0]).parents[1]
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, server.requirement], check=True)
+    python = executable(requirement, "python")
+    stamp = python.parents[1] / "installed.stamp"
+    if stamp.exists():
+        return
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(python.parents[1])], check=True)
+    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    subprocess.run([*pip, requirement], check=True)
+    stamp.touch()
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+def launch(server: Server, port: int, application: str = APPLICATION) -> subprocess.Popen[bytes]:
+    """Start a server's process; it may not listen yet."""
+    command = [word.format(port=port, application=application) for word in server.command]
+    # No more than the application on the path: a package that is set up for one must not be found by another.
+    environment = {**os.environ, "PYTHONPATH": str(HERE)}
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def wait_until_it_listens(process: subprocess.Popen[bytes], port: int, interval: float = 0.05) -> None:
+    """Connect until a server accepts.
+
+    Raises:
+        RuntimeError: it has ended, or has not listened in START_SECONDS.
+    """
+    until = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > until:
+                raise RuntimeError(f"it does not start: {process.args!r}") from None
+            time.sleep(interval)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 @contextmanager
-def started(server: Server, application: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def started(server: Server, application: str = APPLICATION) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Run a server on a free port until the end of the context; gives its process and port.
 
     Raises:
         RuntimeError: it does not start.
     """
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [word.format(port=port, application=application) for word in server.command]
-    # No more than the application on the path: a package that is set up for one must not be found by another.
-    environment = {**os.environ, "PYTHONPATH": str(HERE)}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    port = free_port()
+    process = launch(server, port, application)
     try:
-        until = time.monotonic() + START_SECONDS
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), 1).close()
-                break
-            except OSError:
-                if process.poll() is not None or time.monotonic() > until:
-                    raise RuntimeError(f"{server.name} does not start: {' '.join(command)}") from None
-                time.sleep(0.05)
+        wait_until_it_listens(process, port)
         yield process, port
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process)

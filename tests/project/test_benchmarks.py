@@ -1,13 +1,35 @@
-"""The programs that measure: what they read and draw. What they measure is no test."""
+"""The programs that measure: what they read, do and write. What they measure is no test."""
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+import subprocess
+import sys
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tests.benchmarks.bench import OURS, PURE_PYTHON, Figures, ratio, read_wrk
+from tests.benchmarks import servers
+from tests.benchmarks.bench import machine, measure_case
+from tests.benchmarks.cases import CASES, OURS, PURE_PYTHON, Case, Contender, Target
 from tests.benchmarks.chart import draw
+from tests.benchmarks.load import (
+    CannotLoad,
+    allow_descriptors,
+    download_seconds,
+    find_wrk,
+    idle_connections,
+    read_wrk,
+    upload_seconds,
+)
+from tests.benchmarks.measures import P99, PEAK, REQUESTS, Figures
+from tests.benchmarks.report import as_markdown, as_text, ratio
+from tests.benchmarks.usage import cpu_seconds, peak_memory_mib, resident_memory_mib
 
 WRK = """
   Latency Distribution
@@ -19,6 +41,14 @@ WRK = """
   Non-2xx or 3xx responses: 4
 Requests/sec:  57406.31
 """
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks read /proc, which is Linux's")
+
+
+def rounds(*rates: float) -> list[Figures]:
+    return [{quantity.name: rate for quantity in CASES[0].quantities} for rate in rates]
+
+
+# --- what loads
 
 
 def test_what_wrk_prints_is_read() -> None:
@@ -31,20 +61,144 @@ def test_what_wrk_does_not_print_is_an_error() -> None:
         read_wrk("unable to connect")
 
 
-def figures(*rates: float) -> list[Figures]:
-    return [Figures(rate, 1.0, 2.0, 0, 1.0, 1000) for rate in rates]
+def test_how_to_get_wrk_is_said_where_it_cannot_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda command: None)
+    with pytest.raises(CannotLoad, match="apt-get install wrk"):
+        find_wrk()
+
+
+@on_linux
+def test_root_has_wrk_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {"apt-get"}
+    monkeypatch.setattr(shutil, "which", lambda command: command if command in found else None)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(subprocess, "run", lambda command, check: found.add(command[-1]))
+    find_wrk()
+
+
+@on_linux
+def test_more_connections_than_the_system_allows_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda which: (1024, 4096))
+    with pytest.raises(CannotLoad, match="5000 connections need 5200 open files and the system allows 4096"):
+        allow_descriptors(5000)
+
+
+@on_linux
+def test_the_limit_of_open_files_is_raised_as_far_as_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    set_to: list[tuple[int, int]] = []
+    monkeypatch.setattr("resource.getrlimit", lambda which: (1024, 4096))
+    monkeypatch.setattr("resource.setrlimit", lambda which, limits: set_to.append(limits))
+    allow_descriptors(100)
+    assert set_to == []
+    allow_descriptors(2000)
+    assert set_to == [(2200, 4096)]
+
+
+@pytest.fixture(scope="module", params=[OURS, servers.HANDED_OVER, servers.LIMIT], ids=lambda server: server.name)
+def running(request: pytest.FixtureRequest) -> Iterator[tuple[int, int]]:
+    """Give the process id and the port of a server with the application that is measured."""
+    with servers.started(request.param) as (process, port):
+        yield process.pid, port
+
+
+@on_linux
+def test_each_server_of_this_repository_answers_beside_idle_connections(running: tuple[int, int]) -> None:
+    _, port = running
+    with idle_connections(port, 20):
+        assert download_seconds(port, "/octets/100000")[1] == 100_000
+        assert download_seconds(port, "/json")[1] > 9000
+
+
+@on_linux
+@pytest.mark.parametrize("running", [OURS], indirect=True)
+def test_bodies_go_both_ways(running: tuple[int, int], tmp_path: Path) -> None:
+    _, port = running
+    assert upload_seconds(port, 3_000_000) > 0
+    assert download_seconds(port, "/generator")[1] == 200_000_000
+
+
+@on_linux
+def test_an_answer_that_is_no_success_is_no_measurement(running: tuple[int, int]) -> None:
+    with pytest.raises(RuntimeError):
+        download_seconds(running[1], "/octets/x")
+
+
+@on_linux
+@pytest.mark.parametrize("running", [OURS], indirect=True)
+def test_what_a_process_uses_is_read(running: tuple[int, int]) -> None:
+    pid, _ = running
+    assert cpu_seconds(pid) > 0
+    assert 1 < resident_memory_mib(pid) <= peak_memory_mib(pid)
+
+
+# --- what comes of it
 
 
 def test_a_ratio_is_the_median_of_those_of_the_rounds_to_the_best_peer() -> None:
     first, second, *_ = PURE_PYTHON
-    results = {OURS.name: figures(100, 300, 200), first: figures(1, 1, 1), second: figures(10, 10, 40)}
-    assert ratio(results, (first, second)) == 10
-    assert ratio(results, ("nobody",)) is None
+    table = {OURS.name: rounds(100, 300, 200), first: rounds(1, 1, 1), second: rounds(10, 10, 40)}
+    assert ratio(table, Target(REQUESTS, (first, second), "peers", 1)) == 10
+    assert ratio(table, Target(REQUESTS, ("nobody",), "peers", 1)) is None
+
+
+def test_a_ratio_of_what_is_better_when_less_says_how_many_times_less() -> None:
+    table = {OURS.name: rounds(10), "slow": rounds(50), "slower": rounds(90)}
+    assert ratio(table, Target(P99, ("slow", "slower"), "peers", 1)) == 5
+
+
+def test_a_contender_that_cannot_be_measured_is_named_and_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    def fails(seconds: float) -> Figures:
+        raise CannotLoad("no descriptors")
+
+    case = Case("x", "x", (Contender("one", "", lambda seconds: rounds(1)[0]), Contender("two", "", fails)), ())
+    assert measure_case(case, 2, 1) == {"one": rounds(1, 1)}
+    assert capsys.readouterr().err == "two is left out: no descriptors\n"
+
+
+def test_every_target_is_of_contenders_that_are_measured() -> None:
+    assert len({case.name for case in CASES}) == len(CASES)
+    for case in CASES:
+        names = {contender.name for contender in case.contenders}
+        assert len(names) == len(case.contenders)
+        for target in case.targets:
+            assert {target.of, *target.peers} <= names
+            assert target.quantity in case.quantities
+
+
+@pytest.fixture
+def result() -> dict[str, Any]:
+    """Give a result of two cases, with figures that are easy to judge."""
+    hello, memory = (next(case for case in CASES if case.name == name) for name in ("hello16", "memory"))
+    figures = {quantity.name: 100.0 for quantity in (*hello.quantities, *memory.quantities)}
+    cases = {
+        case.name: {contender.name: [dict(figures) for _ in range(3)] for contender in case.contenders}
+        for case in (hello, memory)
+    }
+    for number, rate in enumerate((900.0, 700.0, 800.0)):
+        cases["hello16"][OURS.name][number][REQUESTS.name] = rate
+    return {"machine": machine(3), "cases": cases}
+
+
+def test_a_page_tells_the_machine_the_targets_and_the_figures(result: dict[str, Any]) -> None:
+    page = as_markdown(result)
+    assert re.search(r"medians of 3 rounds: .* 3\.\d+\.\d+, .* processors", page)
+    assert "| 13 octets, 16 connections | requests/s | the best pure-Python peer | 8.00 | 6 | yes |" in page
+    assert "| 13 octets, 16 connections | p99 ms | the best pure-Python peer | 1.00 | 3 | no |" in page
+    assert f"| {OURS.name} | 800 | 100.00 |" in page
+    assert "- requests/s: 8.00 times one loop" in page
+
+
+def test_a_terminal_is_told_the_same(result: dict[str, Any]) -> None:
+    case = next(case for case in CASES if case.name == "hello16")
+    text = as_text(case, result["cases"]["hello16"])
+    assert "requests/s: 8.00 x the best pure-Python peer, aimed at 6: yes" in text
+    assert re.search(rf"{OURS.name} +800 +100\.00", text)
+    assert PEAK.name in text
 
 
 def test_a_chart_is_drawn_with_every_server() -> None:
-    rounds = [{"requests_per_second": 100.0}, {"requests_per_second": 300.0}, {"requests_per_second": 200.0}]
-    machine = {"python": "3.11.7", "system": "Linux x86_64", "processors": 2}
-    svg = draw({"machine": machine, "cases": {"hello16": {OURS.name: rounds, "a <peer>": rounds[:1]}}})
+    machine = {"python": "CPython 3.11.7", "system": "Linux x86_64", "processors": 2}
+    cases = {"hello16": {OURS.name: rounds(100, 300, 200), "a <peer>": rounds(100)}}
+    svg = draw({"machine": machine, "cases": cases})
     texts = [text.text for text in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
     assert texts[1:5] == [OURS.name, "200", "a <peer>", "100"]

@@ -1,0 +1,221 @@
+"""What is measured, of whom, and what is aimed at: each target is a ratio to others in the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from tests.benchmarks import measures
+from tests.benchmarks.applications import LARGE_BYTES
+from tests.benchmarks.measures import (
+    ACCEPTED,
+    CPU,
+    FAILED,
+    IDLE_BYTES,
+    IMPORTED,
+    P50,
+    P99,
+    PEAK,
+    REQUESTS,
+    RESIDENT,
+    RESPONDED,
+    SPEED,
+    Figures,
+    Measure,
+    Quantity,
+)
+from tests.benchmarks.servers import HANDED_OVER, LIMIT, OTHERS, ZOPE, Server, waitress_servers
+
+OURS, OLD = waitress_servers("--connection-limit=20000")
+# select, which waitress 3.0.2 uses by default, takes no descriptor beyond 1023.
+_, OLD_POLL = waitress_servers("--connection-limit=20000", "--asyncore-use-poll")
+PEERS = (OLD, *OTHERS, ZOPE)
+GRANIAN = next(server for server in OTHERS if server.name.startswith("granian"))
+PURE_PYTHON = tuple(server.name for server in PEERS if server is not GRANIAN)
+SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
+
+BROWSER_FIELDS = (
+    ("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    ("Accept-Language", "en-US,en;q=0.5"),
+    ("Accept-Encoding", "gzip, deflate, br, zstd"),
+    ("Referer", "http://127.0.0.1/start"),
+    ("Cookie", "session=0123456789abcdef0123456789abcdef; theme=dark; language=en"),
+    ("DNT", "1"),
+    ("Upgrade-Insecure-Requests", "1"),
+    ("Sec-Fetch-Dest", "document"),
+    ("Sec-Fetch-Mode", "navigate"),
+    ("Sec-Fetch-Site", "same-origin"),
+    ("Sec-Fetch-User", "?1"),
+    ("Priority", "u=0, i"),
+    ("Pragma", "no-cache"),
+    ("Cache-Control", "no-cache"),
+)
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One line of a table: whom a measurement is of."""
+
+    name: str
+    requirement: str
+    """What `servers.install` installs for it."""
+    measure: Measure
+
+
+@dataclass(frozen=True)
+class Target:
+    """How many times better one contender is to be than the best of some: more of it, or less where that is better."""
+
+    quantity: Quantity
+    peers: tuple[str, ...]
+    whom: str
+    """The peers in words."""
+    at_least: float | None = None
+    """None: the ratio is told, nothing is aimed at."""
+    of: str = OURS.name
+
+
+@dataclass(frozen=True)
+class Case:
+    """One table of the result."""
+
+    name: str
+    title: str
+    contenders: tuple[Contender, ...]
+    quantities: tuple[Quantity, ...]
+    targets: tuple[Target, ...] = ()
+
+
+def contenders(servers: Sequence[Server], measure: Callable[..., Figures], **options: object) -> tuple[Contender, ...]:
+    """Have the same done to each server."""
+    return tuple(Contender(server.name, server.requirement, partial(measure, server, **options)) for server in servers)
+
+
+def than_pure(quantity: Quantity, at_least: float) -> Target:
+    return Target(quantity, PURE_PYTHON, "the best pure-Python peer", at_least)
+
+
+def than_granian(at_least: float | None = None) -> Target:
+    return Target(REQUESTS, (GRANIAN.name,), "granian", at_least)
+
+
+def than_old(quantity: Quantity, at_least: float) -> Target:
+    return Target(quantity, (OLD.name,), OLD.name, at_least)
+
+
+def small(name: str, title: str, *targets: Target, **options: object) -> Case:
+    """A case of many small requests, asked of all servers and of the limit."""
+    limit = Target(REQUESTS, (LIMIT.name,), "one loop")
+    servers = (OURS, *PEERS, LIMIT)
+    quantities = (REQUESTS, P50, P99, CPU, PEAK, FAILED)
+    return Case(name, title, contenders(servers, measures.requests, **options), quantities, (*targets, limit))
+
+
+def sleeping(name: str, title: str, path: str) -> Case:
+    own = Target(REQUESTS, (HANDED_OVER.name,), "itself with every request handed over", 0.95)
+    every = contenders((OURS, HANDED_OVER, *PEERS), measures.requests, path=path)
+    return Case(name, title, every, (REQUESTS, P50, P99, CPU, PEAK, FAILED), (than_granian(0.95), own))
+
+
+def beside_idle() -> Case:
+    """The same load beside more and more idle connections."""
+    numbers = {OURS: (0, 100, 1000, 2000, 5000, 10_000), OLD_POLL: (0, 100, 1000), GRANIAN: (0, 1000, 10_000)}
+    lines = tuple(
+        Contender(f"{server.name}, {idle:,} idle", server.requirement, partial(measures.requests, server, idle=idle))
+        for server, counts in numbers.items()
+        for idle in counts
+    )
+    none = f"{OURS.name}, 0 idle"
+    targets = tuple(
+        Target(REQUESTS, (none,), "itself with none", at_least, f"{OURS.name}, {idle:,} idle")
+        for idle, at_least in ((2000, 0.9), (10_000, 0.85))
+    )
+    title = "13 octets, 16 connections, beside idle ones"
+    return Case("idle", title, lines, (REQUESTS, P50, P99, CPU, PEAK, FAILED), targets)
+
+
+def scaling(
+    name: str,
+    title: str,
+    measure: Callable[..., Figures],
+    numbers: dict[Server, Sequence[int]],
+    *quantities: Quantity,
+) -> Case:
+    """A case that does the same in growing numbers."""
+    lines = tuple(
+        Contender(f"{server.name}, {count:,}", server.requirement, partial(measure, server, count=count))
+        for server, counts in numbers.items()
+        for count in counts
+    )
+    return Case(name, title, lines, quantities)
+
+
+def uploads() -> Case:
+    """A large upload; and a smaller one, which must not take less memory."""
+    smaller = f"{OURS.name}, 20 MB"
+    lines = (
+        *contenders((OURS, *PEERS), measures.upload, size=LARGE_BYTES),
+        Contender(smaller, "", partial(measures.upload, OURS, size=LARGE_BYTES // 10)),
+    )
+    flat = Target(PEAK, (smaller,), "itself with 20 MB", 0.95)
+    return Case("upload", "200 MB upload", lines, (SPEED, CPU, PEAK), (than_old(SPEED, 3.0), flat))
+
+
+def downloads(name: str, title: str, path: str, at_least: float) -> Case:
+    lines = contenders((OURS, *PEERS), measures.download, path=path)
+    return Case(name, title, lines, (SPEED, CPU, PEAK), (than_old(SPEED, at_least),))
+
+
+CASES = (
+    small("hello1", "13 octets, 1 connection", than_pure(REQUESTS, 2.0), than_granian(1.0), connections=1),
+    small(
+        *("hello16", "13 octets, 16 connections"),
+        *(than_pure(REQUESTS, 6.0), than_granian(0.8), than_pure(P99, 3.0)),
+        connections=16,
+    ),
+    small("hello100", "13 octets, 100 connections", than_pure(REQUESTS, 6.0), than_granian(0.8), connections=100),
+    small(
+        *("browser16", "a browser's fields, 10 KB, 16 connections", than_pure(REQUESTS, 5.0), than_granian()),
+        path="/json",
+        fields=BROWSER_FIELDS,
+    ),
+    small(
+        *("close16", "a connection for each request, 16 at once", than_pure(REQUESTS, 2.0), than_granian()),
+        fields=(("Connection", "close"),),
+    ),
+    sleeping("sleep20", "1 in 20 asleep for 20 ms, 16 connections", "/1-in-20"),
+    sleeping("sleep300", "1 in 300 asleep for 20 ms, 16 connections", "/1-in-300"),
+    downloads("generator", "200 MB download from a generator of 64 KiB pieces", "/generator", 3.0),
+    downloads("file", "200 MB download by the file wrapper", "/file", 4.0),
+    uploads(),
+    beside_idle(),
+    Case(
+        *("memory", "2,000 idle connections: the memory they take"),
+        contenders((OURS, OLD_POLL, GRANIAN), measures.memory_of_idle, count=2000),
+        (IDLE_BYTES, RESIDENT),
+        (than_old(IDLE_BYTES, 1.0),),
+    ),
+    Case(
+        *("start", "import waitress; start to the first response"),
+        contenders((OURS, OLD), measures.start),
+        (IMPORTED, RESPONDED),
+        (than_old(IMPORTED, 1.0), than_old(RESPONDED, 1.0)),
+    ),
+    scaling(
+        *("accept", "clients that come at once", measures.accept),
+        {OURS: (100, 1000, 5000), OLD_POLL: (100, 1000), GRANIAN: (100, 1000, 5000)},
+        *(ACCEPTED,),
+    ),
+    scaling(
+        *("requests", "octets in the body of a request, 4 connections", measures.request_bodies),
+        dict.fromkeys((OURS, OLD, GRANIAN), SIZES),
+        *(SPEED, REQUESTS, CPU, PEAK, FAILED),
+    ),
+    scaling(
+        *("responses", "octets in the body of a response, 4 connections", measures.response_bodies),
+        dict.fromkeys((OURS, OLD, GRANIAN), SIZES),
+        *(SPEED, REQUESTS, CPU, PEAK, FAILED),
+    ),
+)

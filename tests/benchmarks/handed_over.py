@@ -1,0 +1,22 @@
+"""This server with every request handed over to another thread: python -m tests.benchmarks.handed_over PORT.
+
+So every server with a pool of threads works. That this one runs a quick request on the thread that has read it must not
+cost the slow ones anything: they are measured beside it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from tests.benchmarks.applications import application
+from tests.benchmarks.servers import THREADS
+from waitress_core import Dispatcher, create_server
+
+
+class HandsOver(Dispatcher):
+    """A subclass is given every request."""
+
+
+if __name__ == "__main__":
+    listen = f"127.0.0.1:{sys.argv[1]}"
+    create_server(application, None, HandsOver(THREADS), listen=listen, threads=THREADS).run()

@@ -1,0 +1,157 @@
+"""What loads a server: wrk for many requests, and plain sockets for what wrk does not do."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+HOST = "127.0.0.1"
+SCRIPT = Path(__file__).with_name("upload.lua")
+SPARE_DESCRIPTORS = 200  # what a server and this program have open beside the connections
+WAIT_SECONDS = 60.0
+UPLOAD_PIECE = bytes(1 << 20)
+GET = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
+
+
+class CannotLoad(RuntimeError):
+    """This machine does not allow the load."""
+
+
+class Answers(NamedTuple):
+    """What wrk tells."""
+
+    requests_per_second: float
+    p50_ms: float
+    p99_ms: float
+    failures: int
+
+
+def find_wrk() -> None:
+    """See that there is wrk: install it where that is Debian's apt and root, else say how.
+
+    Raises:
+        CannotLoad: there is none.
+    """
+    if sys.platform == "linux" and shutil.which("wrk") is None and shutil.which("apt-get") and os.geteuid() == 0:
+        subprocess.run(["apt-get", "install", "--yes", "--quiet", "wrk"], check=False)
+    if shutil.which("wrk") is None:
+        raise CannotLoad("wrk is needed; on Debian and Ubuntu, as root: apt-get update && apt-get install wrk")
+
+
+def run_wrk(
+    port: int,
+    path: str,
+    connections: int,
+    seconds: float,
+    fields: Iterable[tuple[str, str]] = (),
+    body_bytes: int | None = None,
+) -> Answers:
+    """Ask a server again and again: GET, or with `body_bytes` POST."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout=10s", "--latency"]
+    command += [item for name, value in fields for item in ("-H", f"{name}: {value}")]
+    environment = dict(os.environ)
+    if body_bytes is not None:
+        command.append(f"--script={SCRIPT}")
+        environment["BODY_BYTES"] = str(body_bytes)
+    command.append(f"http://{HOST}:{port}{path}")
+    return read_wrk(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
+
+
+def read_wrk(output: str) -> Answers:
+    """Read what wrk prints."""
+    rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
+    if rate is None:
+        raise RuntimeError(f"wrk said: {output}")
+    failed = re.findall(r"(?:Non-2xx or 3xx responses:|connect|write|timeout) (\d+)", output)
+    return Answers(float(rate[1]), _latency_ms(output, 50), _latency_ms(output, 99), sum(map(int, failed)))
+
+
+def _latency_ms(output: str, percentile: int) -> float:
+    """Read one line of wrk's latency distribution."""
+    match = re.search(rf"\b{percentile}%\s+([\d.]+)(us|ms|s)\b", output)
+    if match is None:
+        raise RuntimeError(f"wrk said: {output}")
+    return float(match[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[match[2]]
+
+
+def allow_descriptors(count: int) -> None:
+    """Raise the limit of open files, for this process and the servers that it starts, so far that it admits `count`.
+
+    Raises:
+        CannotLoad: the system allows less.
+    """
+    if sys.platform == "win32":
+        raise CannotLoad("Windows has no limit of open files to raise; the benchmarks are for Linux")
+    import resource
+
+    needed = count + SPARE_DESCRIPTORS
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        if hard != resource.RLIM_INFINITY and hard < needed:
+            raise CannotLoad(f"{count} connections need {needed} open files and the system allows {hard}: ulimit -Hn")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+
+
+@contextmanager
+def idle_connections(port: int, count: int) -> Iterator[None]:
+    """Hold so many connections open until the end of the context, each of which has had an answer to a request."""
+    with ExitStack() as stack:
+        clients = []
+        for _ in range(count):
+            clients.append(stack.enter_context(socket.create_connection((HOST, port), WAIT_SECONDS)))
+        for client in clients:
+            client.sendall(GET % b"/")
+        for client in clients:
+            read_response(client)
+        yield
+
+
+def read_response(client: socket.socket) -> int:
+    """Read one response with a Content-Length, which must be a success; gives how long its body is."""
+    head = b""
+    while b"\r\n\r\n" not in head:
+        data = client.recv(65536)
+        if not data:
+            raise RuntimeError(f"the server closed the connection after {head!r}")
+        head += data
+    head, _, body = head.partition(b"\r\n\r\n")
+    length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+    if length is None or b" 200 " not in head[:16]:
+        raise RuntimeError(f"the server answered {head!r}")
+    missing = int(length[1]) - len(body)
+    room = memoryview(bytearray(min(missing, 1 << 20)))
+    while missing > 0 and (size := client.recv_into(room)):
+        missing -= size
+    if missing:
+        raise RuntimeError(f"{missing} octets of the body did not come")
+    return int(length[1])
+
+
+def download_seconds(port: int, path: str) -> tuple[float, int]:
+    """Give how long a response takes to arrive, and how large its body is."""
+    with socket.create_connection((HOST, port), WAIT_SECONDS) as client:
+        began = time.perf_counter()
+        client.sendall(GET % path.encode())
+        size = read_response(client)
+        return time.perf_counter() - began, size
+
+
+def upload_seconds(port: int, size: int) -> float:
+    """Give how long it takes until a request with a body of so many octets is answered."""
+    with socket.create_connection((HOST, port), WAIT_SECONDS) as client:
+        began = time.perf_counter()
+        client.sendall(POST % size)
+        for start in range(0, size, len(UPLOAD_PIECE)):
+            client.sendall(memoryview(UPLOAD_PIECE)[: size - start])
+        read_response(client)
+        return time.perf_counter() - began

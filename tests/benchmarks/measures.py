@@ -1,0 +1,170 @@
+"""One measurement of one contender: what is done to it, and which figures come of it."""
+
+from __future__ import annotations
+
+import statistics
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from tests.benchmarks.applications import LARGE_BYTES, LARGE_FILE
+from tests.benchmarks.load import (
+    allow_descriptors,
+    download_seconds,
+    idle_connections,
+    run_wrk,
+    upload_seconds,
+)
+from tests.benchmarks.servers import Server, free_port, launch, started, stop, wait_until_it_listens
+from tests.benchmarks.usage import cpu_seconds, peak_memory_mib, resident_memory_mib
+
+Figures = dict[str, float]  # the name of a quantity: its value
+Measure = Callable[[float], Figures]  # takes the seconds that a load lasts
+
+WARM_UP_SECONDS = 1
+BODIES_AT_ONCE = 4
+STARTS = 7  # of a process, for one figure
+IMPORT = "import time; began = time.perf_counter(); import waitress; print((time.perf_counter() - began) * 1000)"
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """What a figure is of."""
+
+    name: str
+    """With its unit, as it heads a column."""
+    decimals: int
+    is_less_better: bool = False
+
+
+REQUESTS = Quantity("requests/s", 0)
+P50 = Quantity("p50 ms", 2, is_less_better=True)
+P99 = Quantity("p99 ms", 2, is_less_better=True)
+CPU = Quantity("CPU s", 2, is_less_better=True)
+PEAK = Quantity("peak MiB", 1, is_less_better=True)
+FAILED = Quantity("failed", 0, is_less_better=True)
+SPEED = Quantity("MB/s", 0)
+RESIDENT = Quantity("MiB", 1, is_less_better=True)
+IDLE_BYTES = Quantity("octets for each", 0, is_less_better=True)
+ACCEPTED = Quantity("ms until all are answered", 0, is_less_better=True)
+IMPORTED = Quantity("import ms", 1, is_less_better=True)
+RESPONDED = Quantity("ms to the first response", 1, is_less_better=True)
+QUANTITIES = {
+    quantity.name: quantity
+    for quantity in (REQUESTS, P50, P99, CPU, PEAK, FAILED, SPEED, RESIDENT, IDLE_BYTES, ACCEPTED, IMPORTED, RESPONDED)
+}
+
+
+def requests(
+    server: Server,
+    seconds: float,
+    *,
+    path: str = "/",
+    connections: int = 16,
+    fields: tuple[tuple[str, str], ...] = (),
+    body_bytes: int | None = None,
+    idle: int = 0,
+) -> Figures:
+    """Many requests on some connections, beside others that are idle."""
+    allow_descriptors(connections + idle)
+    ask = partial(run_wrk, path=path, connections=connections, fields=fields, body_bytes=body_bytes)
+    with started(server) as (process, port), idle_connections(port, idle):
+        ask(port, seconds=WARM_UP_SECONDS)  # caches, and what a server makes at its first request
+        before = cpu_seconds(process.pid)
+        answers = ask(port, seconds=seconds)
+        return {
+            REQUESTS.name: answers.requests_per_second,
+            P50.name: answers.p50_ms,
+            P99.name: answers.p99_ms,
+            CPU.name: cpu_seconds(process.pid) - before,
+            PEAK.name: peak_memory_mib(process.pid),
+            FAILED.name: answers.failures,
+        }
+
+
+def request_bodies(server: Server, seconds: float, *, count: int) -> Figures:
+    """Many requests with a body of `count` octets."""
+    return _with_speed(requests(server, seconds, connections=BODIES_AT_ONCE, body_bytes=count), count)
+
+
+def response_bodies(server: Server, seconds: float, *, count: int) -> Figures:
+    """Many responses with a body of `count` octets."""
+    return _with_speed(requests(server, seconds, connections=BODIES_AT_ONCE, path=f"/octets/{count}"), count)
+
+
+def _with_speed(figures: Figures, size: int) -> Figures:
+    return {SPEED.name: figures[REQUESTS.name] * size / 1e6, **figures}
+
+
+def download(server: Server, seconds: float, *, path: str) -> Figures:
+    """One large response at a time, for about so long."""
+    if not LARGE_FILE.exists():
+        with LARGE_FILE.open("wb") as file:
+            file.truncate(LARGE_BYTES)
+    return _transfers(server, seconds, lambda port: download_seconds(port, path)[0], LARGE_BYTES)
+
+
+def upload(server: Server, seconds: float, *, size: int) -> Figures:
+    """One large request at a time, for about so long."""
+    return _transfers(server, seconds, partial(upload_seconds, size=size), size)
+
+
+def _transfers(server: Server, seconds: float, transfer: Callable[[int], float], size: int) -> Figures:
+    with started(server) as (process, port):
+        transfer(port)
+        before = cpu_seconds(process.pid)
+        until = time.perf_counter() + seconds
+        lasted = [transfer(port)]
+        while time.perf_counter() < until:
+            lasted.append(transfer(port))
+        return {
+            SPEED.name: size / statistics.median(lasted) / 1e6,
+            CPU.name: (cpu_seconds(process.pid) - before) / len(lasted),
+            PEAK.name: peak_memory_mib(process.pid),
+        }
+
+
+def memory_of_idle(server: Server, seconds: float, *, count: int) -> Figures:
+    """Connections that are kept open after a request: what the server's processes grow by for each."""
+    allow_descriptors(count)
+    with started(server) as (process, port):
+        with idle_connections(port, 50):
+            pass  # what a server makes at its first requests
+        before = resident_memory_mib(process.pid)
+        with idle_connections(port, count):
+            after = resident_memory_mib(process.pid)
+    return {IDLE_BYTES.name: (after - before) * 2**20 / count, RESIDENT.name: after}
+
+
+def accept(server: Server, seconds: float, *, count: int) -> Figures:
+    """Clients that come at once, each with a request."""
+    allow_descriptors(count)
+    with started(server) as (_, port):
+        with idle_connections(port, 50):
+            pass
+        began = time.perf_counter()
+        with idle_connections(port, count):
+            return {ACCEPTED.name: (time.perf_counter() - began) * 1000}
+
+
+def start(server: Server, seconds: float) -> Figures:
+    """A process that imports waitress, and one that serves: until it has answered."""
+    imports = [subprocess.run([server.python, "-c", IMPORT], check=True, capture_output=True) for _ in range(STARTS)]
+    return {
+        IMPORTED.name: statistics.median(float(run.stdout) for run in imports),
+        RESPONDED.name: statistics.median(first_response_ms(server) for _ in range(STARTS)),
+    }
+
+
+def first_response_ms(server: Server) -> float:
+    port = free_port()
+    began = time.perf_counter()
+    process = launch(server, port)
+    try:
+        wait_until_it_listens(process, port, interval=0.001)
+        download_seconds(port, "/")
+        return (time.perf_counter() - began) * 1000
+    finally:
+        stop(process)

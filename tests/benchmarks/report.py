@@ -1,0 +1,100 @@
+"""What the figures say: medians, ratios, and whether a target is met, as text or as the Markdown of a page.
+
+python -m tests.benchmarks.report RESULT.json > TABLES.md
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.cases import CASES, OURS, Case, Target
+from tests.benchmarks.measures import Figures
+
+Rounds = list[Figures]  # of one contender, in the order in which they were measured
+Table = dict[str, Rounds]  # the contenders of one case
+BY_NAME = {case.name: case for case in CASES}
+
+
+def median(rounds: Rounds, quantity: str) -> float:
+    return statistics.median(figures[quantity] for figures in rounds)
+
+
+def ratio(table: Table, target: Target) -> float | None:
+    """Give the median over the rounds of how many times better it was than the best peer; None where one is missing."""
+    name, is_less = target.quantity.name, target.quantity.is_less_better
+    there = [table[peer] for peer in target.peers if table.get(peer)]
+    if not there or not table.get(target.of):
+        return None
+    best = (min if is_less else max)(there, key=lambda rounds: median(rounds, name))
+    pairs = [(ours[name], theirs[name]) for ours, theirs in zip(table[target.of], best, strict=True)]
+    return statistics.median(theirs / ours if is_less else ours / theirs for ours, theirs in pairs)
+
+
+def lines_of(case: Case, table: Table) -> Iterator[tuple[str, ...]]:
+    """Give a table's head and a line for each contender."""
+    yield ("", *(quantity.name for quantity in case.quantities))
+    for name, rounds in table.items():
+        yield (name, *(f"{median(rounds, q.name):,.{q.decimals}f}" for q in case.quantities))
+
+
+def judgements(case: Case, table: Table) -> Iterator[tuple[str, ...]]:
+    """Give for each target of a case: who, what, than whom, how many times better, aimed at, whether that is met."""
+    for target in case.targets:
+        reached = ratio(table, target)
+        if reached is not None:
+            aim, is_met = "", ""
+            if target.at_least is not None:
+                aim, is_met = f"{target.at_least:g}", "yes" if reached >= target.at_least else "no"
+            of = target.of.removeprefix(OURS.name).strip(", ")
+            what = ", ".join(filter(None, (of, target.quantity.name)))
+            yield (what, target.whom, f"{reached:.2f}", aim, is_met)
+
+
+def as_text(case: Case, table: Table) -> str:
+    """Write one case for a terminal."""
+    rows = list(lines_of(case, table))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    text = [f"\n{case.name}: {case.title}"]
+    text += ["  " + "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]) for row in rows]
+    for what, whom, reached, aim, is_met in judgements(case, table):
+        text.append(f"  {what}: {reached} x {whom}" + (f", aimed at {aim}: {is_met}" if aim else ""))
+    return "\n".join(text)
+
+
+def as_markdown(result: dict[str, Any]) -> str:
+    """Write all cases for a page: what was aimed at, then the figures."""
+    tables: dict[str, Table] = result["cases"]
+    cases = [(BY_NAME[name], table) for name, table in tables.items() if name in BY_NAME]
+    aims = [(case.title, *line) for case, table in cases for line in judgements(case, table) if line[3]]
+    parts = [machine_of(result), markdown_table(("case", "figure", "beside", "times", "aimed at", "met"), aims, 3)]
+    for case, table in cases:
+        head, *rows = lines_of(case, table)
+        parts.append(f"## {case.title[0].upper()}{case.title[1:]}")
+        parts.append(markdown_table(head, rows, 1))
+        told = [f"{what}: {reached} times {whom}" for what, whom, reached, aim, _ in judgements(case, table)]
+        if told:
+            parts.append("\n".join(f"- {line}" for line in told))
+    return "\n\n".join(parts) + "\n"
+
+
+def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
+    """Give a table whose first so many columns are words, and the others figures."""
+    rule = ["---"] * words + ["--:"] * (len(head) - words)
+    return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
+
+
+def machine_of(result: dict[str, Any]) -> str:
+    machine = result["machine"]
+    return (
+        f"Measured on {machine['date']}, this server at {machine['version']}, medians of {machine['rounds']} rounds: "
+        f"{machine['python']}, {machine['system']}, {machine['processor']}, {machine['processors']} processors."
+    )
+
+
+if __name__ == "__main__":
+    print(as_markdown(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))), end="")

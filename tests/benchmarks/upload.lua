@@ -1,0 +1,3 @@
+-- For wrk: each request is a POST with a body of BODY_BYTES octets.
+wrk.method = "POST"
+wrk.body = string.rep("x", tonumber(os.getenv("BODY_BYTES")))

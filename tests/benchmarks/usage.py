@@ -1,0 +1,36 @@
+"""What Linux tells of the processes of a server: some have a manager and one worker, so each figure is a sum."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+
+def processes_of(pid: int) -> list[int]:
+    """Give a process and its children."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return [pid, *(child for first in children for child in processes_of(int(first)))]
+
+
+def cpu_seconds(pid: int) -> float:
+    """Give the user and system time (proc_pid_stat(5))."""
+    ticks = 0
+    for process in processes_of(pid):
+        fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / 100  # USER_HZ, which Linux shows to programs on every machine
+
+
+def peak_memory_mib(pid: int) -> float:
+    """Give the sum of the peaks of the processes' resident memory."""
+    return _status_kib(pid, "VmHWM") / 1024
+
+
+def resident_memory_mib(pid: int) -> float:
+    """Give the memory that is in use now."""
+    return _status_kib(pid, "VmRSS") / 1024
+
+
+def _status_kib(pid: int, name: str) -> int:
+    statuses = [Path(f"/proc/{process}/status").read_text(encoding="ascii") for process in processes_of(pid)]
+    return sum(int(match[1]) for status in statuses if (match := re.search(rf"{name}:\s+(\d+) kB", status)))
