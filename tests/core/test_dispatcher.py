@@ -15,6 +15,7 @@ from tests.support.manual_clock import ManualClock
 from waitress_core import Dispatcher, Task
 from waitress_core import dispatcher as module
 from waitress_core.dispatcher import BURST, FAST, HOLD, IDLE_WAIT, LONGEST_PAUSE, QUANTUM
+from waitress_core.queue_depth import QUIET_SECONDS
 
 SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once
 A_WHILE = 0.05  # seconds in which what must not happen would happen
@@ -788,11 +789,12 @@ def test_cancelled_tasks_count_as_queued_no_more(still: Time, caplog: pytest.Log
         dispatcher.add_task(RecordedTask())
     assert dispatcher.cancel_pending() == 5
     caplog.clear()
-    still.clock.advance(module.TELL_SECONDS)
+    still.clock.advance(QUIET_SECONDS)
+    dispatcher.look()
     assert dispatcher.cancel_pending() == 0
     for _ in range(2):
         dispatcher.add_task(RecordedTask())
-    assert depths(caplog) == []
+    assert grown(1)[0] not in told(caplog)
 
 
 def test_a_cancel_that_fails_is_logged_and_the_others_are_cancelled(caplog: pytest.LogCaptureFixture) -> None:
@@ -814,33 +816,90 @@ def test_a_cancel_that_fails_is_logged_and_the_others_are_cancelled(caplog: pyte
 # --- the depth of the queue
 
 
-def depths(caplog: pytest.LogCaptureFixture) -> list[str]:
-    records = [record for record in caplog.records if record.name == "waitress.queue"]
-    assert all(record.levelno == logging.WARNING for record in records)
-    return [record.getMessage() for record in records]
+def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Give level and text of what was logged of the queue."""
+    return [(record.levelname, record.getMessage()) for record in caplog.records if record.name == "waitress.queue"]
+
+
+def grown(*depths: int) -> list[tuple[str, str]]:
+    return [("WARNING", f"Task queue depth is {depth}") for depth in depths]
+
+
+def emptied(depth: int, seconds: float) -> tuple[str, str]:
+    return "INFO", (
+        f"Task queue is empty again: its greatest depth was {depth}, the longest wait {seconds:.3f} seconds"
+    )
 
 
 def test_the_queue_depth_is_told_once_for_each_doubling(still: Time, caplog: pytest.LogCaptureFixture) -> None:
     dispatcher = Dispatcher(2)
     for _ in range(2):
         dispatcher.add_task(RecordedTask())
-    assert depths(caplog) == []  # there is a thread for each
+    assert told(caplog) == []  # there is a thread for each
     for _ in range(20):
         dispatcher.add_task(RecordedTask())
-    assert depths(caplog) == [f"Task queue depth is {depth}" for depth in (1, 2, 4, 8, 16)]
+    assert told(caplog) == grown(1, 2, 4, 8, 16)
 
 
-def test_the_queue_depth_is_told_again_after_a_while(still: Time, caplog: pytest.LogCaptureFixture) -> None:
-    dispatcher = Dispatcher(1)
-    for _ in range(5):
-        dispatcher.add_task(RecordedTask())
-    caplog.clear()
-    still.clock.advance(module.TELL_SECONDS - 1)
-    dispatcher.add_task(RecordedTask())
-    assert depths(caplog) == []
+def test_a_queue_that_is_empty_again_is_told_with_its_depth_and_its_longest_wait(
+    make: Make, still: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    running = make(1)
+    lead_on_a_worker(running)
+    slow = take_the_lead_from(running, still)
+    first, second, last = RecordedTask(), RecordedTask(), Blocked()
+    running.dispatcher.add_task(first)
+    still.clock.advance(2)
+    running.dispatcher.add_task(second)
+    running.dispatcher.add_task(last)
     still.clock.advance(1)
-    dispatcher.add_task(RecordedTask())
-    assert depths(caplog) == ["Task queue depth is 6"]
+    slow.gate.set()
+    assert last.begun.wait(SOON)  # and has not ended, but what it has waited counts already
+    running.dispatcher.look()
+    assert told(caplog) == grown(1, 2)  # tasks had to wait a moment ago
+    still.clock.advance(QUIET_SECONDS)
+    for _ in range(3):
+        running.dispatcher.look()
+    assert told(caplog) == [*grown(1, 2), emptied(3, 3)]
+    last.gate.set()
+
+
+def test_a_queue_that_comes_and_goes_is_told_once(still: Time, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    dispatcher = Dispatcher(1)
+    for _ in range(20):
+        for _ in range(2):
+            dispatcher.add_task(RecordedTask())
+        still.clock.advance(1)
+        dispatcher.cancel_pending()
+        dispatcher.look()
+    assert told(caplog) == grown(1)
+    still.clock.advance(QUIET_SECONDS)
+    dispatcher.look()
+    assert told(caplog) == [*grown(1), emptied(1, 0)]
+
+
+def test_a_queue_that_stands_is_not_told_to_be_empty(still: Time, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    dispatcher = Dispatcher(1)
+    for _ in range(2):
+        dispatcher.add_task(RecordedTask())
+    still.clock.advance(10 * QUIET_SECONDS)
+    dispatcher.look()
+    assert told(caplog) == grown(1)
+
+
+def test_a_queue_after_one_that_has_ended_is_told_anew(still: Time, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    dispatcher = Dispatcher(1)
+    for count in (5, 2):
+        for _ in range(count):
+            dispatcher.add_task(RecordedTask())
+        dispatcher.cancel_pending()
+        still.clock.advance(QUIET_SECONDS)
+        dispatcher.look()
+    assert told(caplog) == [*grown(1, 2, 4), emptied(4, 0), *grown(1), emptied(1, 0)]
 
 
 # --- fork

@@ -29,6 +29,10 @@ class FakeDispatcher:
     def __init__(self) -> None:
         self.ready: deque[Task] = deque()
         self.has_lead_ended = False
+        self.looks = 0
+
+    def look(self) -> None:
+        self.looks += 1
 
     def yield_lead(self) -> None:
         pass
@@ -531,6 +535,14 @@ def test_what_is_ready_runs_before_the_lead_ends(make: Make) -> None:
     stepping.begin_task().service()
     stepping.turn_until(lambda: stepping.has_ended)
     assert ran == ["ran"]
+
+
+def test_the_dispatcher_looks_after_its_queue_once_a_second(make: Make) -> None:
+    stepping = make()
+    before = stepping.dispatcher.looks
+    stepping.pass_seconds(3)
+    stepping.turn(5)
+    assert stepping.dispatcher.looks - before == 3
 
 
 def test_a_wish_that_nobody_was_woken_for_is_seen_within_a_second(make: Make) -> None:

@@ -263,6 +263,24 @@ def test_the_limit_is_told_once_until_there_is_relief(make: Make, caplog: pytest
     assert messages(caplog) == [FULL, RELIEVED]
 
 
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_a_small_limit_is_told_once_when_reached_and_once_when_there_is_room_again(
+    make: Make, limit: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    gate = make(connection_limit=limit)
+    for _ in range(limit):
+        gate.accept()
+    for _ in range(3):
+        gate.pass_seconds(2)
+        gate.accept()
+    assert messages(caplog) == [FULL]
+    next(iter(gate.roster.connections.values())).close()
+    for _ in range(3):
+        gate.pass_seconds(2)
+    assert messages(caplog) == [FULL, RELIEVED]
+
+
 def test_a_poller_with_a_limit_lowers_the_servers(make: Make) -> None:
     gate = make(connection_limit=100)
     gate.reactor.poller.limit = 5

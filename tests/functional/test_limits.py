@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
+import re
 import select
 import socket
 import threading
@@ -16,7 +18,7 @@ from tests.functional.applications import SECONDS, Recorder, errors_in, get, pos
 from tests.support.client import Client
 from tests.support.processes import becomes_true
 from tests.support.servers import Running, running
-from waitress_core import Adjustments
+from waitress_core import Adjustments, queue_depth
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -462,6 +464,28 @@ def test_so_many_requests_run_at_once(threads: int, caplog: pytest.LogCaptureFix
     assert application.most == threads
     said = [record.getMessage() for record in caplog.records if record.name == "waitress.queue"]
     assert all(message.startswith("Task queue depth is ") for message in said)
+
+
+def test_a_queue_is_told_when_it_has_grown_and_when_it_is_empty_again(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_depth, "QUIET_SECONDS", 0.0)
+    caplog.set_level(logging.INFO, "waitress.queue")
+    application = Waiting()
+    with running(application, threads=1) as server, set_at_end(application.released):
+        with clients_of(server, 3) as clients:
+            for client in clients:
+                client.send(get(target="/wait"))
+            assert becomes_true(lambda: "Task queue depth is 2" in caplog.messages)
+            application.released.set()
+            assert [client.response().body for client in clients] == [b"/wait"] * 3
+            assert becomes_true(lambda: any("is empty again" in message for message in caplog.messages))
+            assert clients[0].get("/after").body == b"/after"
+    messages = [record.getMessage() for record in caplog.records if record.name == "waitress.queue"]
+    assert messages[:-1] == ["Task queue depth is 1", "Task queue depth is 2"]
+    assert re.fullmatch(
+        r"Task queue is empty again: its greatest depth was 2, the longest wait \d+\.\d{3} seconds", messages[-1]
+    )
 
 
 def test_the_limits_have_their_documented_defaults() -> None:

@@ -31,6 +31,7 @@ FLOW = (
     "listeners",
     "transport",
     "outbox",
+    "queue_depth",
     "dispatcher",
     "sender",
     "http_date",

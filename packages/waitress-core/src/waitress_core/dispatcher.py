@@ -40,6 +40,8 @@ from enum import Enum
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
+from .queue_depth import QueueDepth
+
 logger = logging.getLogger("waitress")
 queue_logger = logging.getLogger("waitress.queue")
 
@@ -50,7 +52,6 @@ BURST = 16  # tasks run between two turns
 PAUSE_GROWTH = 1.25  # of the watchdog's pause at each look that found the tasks quick
 LONGEST_PAUSE = 0.01  # seconds: a task keeps the lead from the I/O for no more than two of them
 PARK = 10  # looks without a task after which the watchdog sleeps
-TELL_SECONDS = 10.0  # after which a queue that has not grown is told of again
 IDLE_WAIT = 1.0  # seconds: the longest wait of one turn
 
 _now = time.perf_counter
@@ -106,7 +107,7 @@ class Dispatcher:
         self._delegate = delegate
         self._hand_over: Callable[[Task], None] = self._queue_task if delegate is None else delegate.add_task
         self._slot: deque[_Word] = deque()  # the lead, while its holder runs a task
-        self._queue: SimpleQueue[Task | _Word] = SimpleQueue()  # for the application threads
+        self._queue: SimpleQueue[tuple[Task, float] | _Word] = SimpleQueue()  # for the application threads; since when
         self._spare_queue: SimpleQueue[_Word] = SimpleQueue()  # for the spare
         self._watching = threading.Event()  # the watchdog is awake
         self.threads: list[threading.Thread] = []
@@ -120,8 +121,7 @@ class Dispatcher:
         # Guarded by self._lock
         self._lock = threading.Lock()
         self._given = 0  # what the application threads have taken or will take from the queue
-        self._told_depth = 0
-        self._told_at = 0.0
+        self._depth = QueueDepth()
 
     # --- starting and ending
 
@@ -166,7 +166,7 @@ class Dispatcher:
                 if isinstance(item, _Word):
                     words.append(item)
                     continue
-                tasks.append(item)
+                tasks.append(item[0])
                 with self._lock:
                     self._given -= 1
         for word in words:  # for the threads that still run a task
@@ -209,17 +209,24 @@ class Dispatcher:
         self._queue_task(task)
 
     def _queue_task(self, task: Task) -> None:
+        now = _now()
         with self._lock:
             self._given += 1
             depth = self._given - self.thread_count
-            # Once for each doubling, and again after a while: a line for every request would cost most when there is
-            # least time.
-            is_news = depth > 0 and (depth >= 2 * self._told_depth or _now() >= self._told_at + TELL_SECONDS)
-            if is_news:
-                self._told_depth, self._told_at = depth, _now()
-        self._queue.put(task)
+            is_news = depth > 0 and self._depth.grow(depth, now)
+        self._queue.put((task, now))
         if is_news:
             queue_logger.warning("Task queue depth is %d", depth)
+
+    def look(self) -> None:
+        """Say that a queue is empty again, when it is. To be called once a second. Thread: any."""
+        if self._depth.told:
+            with self._lock:
+                episode = self._depth.end_if_quiet(self._given - self.thread_count, _now())
+            if episode is not None:
+                queue_logger.info(
+                    "Task queue is empty again: its greatest depth was %d, the longest wait %.3f seconds", *episode
+                )
 
     def yield_lead(self) -> None:
         """Give the lead, if a task keeps it from the I/O, to the spare; before a wait that blocks.
@@ -239,8 +246,12 @@ class Dispatcher:
             if isinstance(item, _Word):
                 self._lead()
             else:
+                task, queued_at = item
                 began = _now()
-                self._service(item)
+                if self._depth.told:
+                    with self._lock:
+                        self._depth.end_wait(began - queued_at)
+                self._service(task)
                 self._mean_seconds += (_now() - began - self._mean_seconds) * 0.1
             with self._lock:
                 self._given -= 1

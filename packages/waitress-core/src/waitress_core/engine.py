@@ -97,6 +97,7 @@ class Engine:
 
     def _look(self) -> None:
         self.roster.look()
+        self._dispatcher.look()
         self._step()
 
     def _step(self) -> None:
