@@ -5,6 +5,7 @@ import errno
 import gc
 import logging
 import os
+import select
 import socket
 import threading
 import tracemalloc
@@ -794,6 +795,20 @@ def test_a_slow_body_gets_408(make: Make, taken_a_second: int, expected: Phase) 
         assert status_of(receive_all(client)[0]) == 408
 
 
+@pytest.mark.parametrize("then", [b"", b"a"], ids=["silent", "an-octet-a-second"])
+def test_a_body_that_came_quickly_and_then_drips_gets_408_as_soon(make: Make, then: bytes) -> None:
+    harness = make(request_body_timeout=10, request_body_rate=100)
+    connection, client = harness.open()
+    client.sendall(POST % 10_000_000 + bytes(1_000_000))
+    harness.turn_until(lambda: connection._request is not None and connection._request.body_bytes == 1_000_000)
+    for _ in range(9):
+        client.sendall(then)
+        harness.pass_seconds(1)
+    assert phase_of(connection) is Phase.BODY
+    harness.pass_seconds(3)
+    assert phase_of(connection) is Phase.LINGER
+
+
 @pytest.mark.parametrize(
     "begin",
     [
@@ -837,6 +852,23 @@ def test_a_reader_that_takes_nothing_is_reset(make: Make, caplog: pytest.LogCapt
     assert messages(caplog) == ["Client 127.0.0.1 does not take its response: connection reset"]
 
 
+def test_a_response_whose_end_is_sent_as_a_turn_has_sent_enough_leaves_no_watch_behind(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the next response of the connection would be watched already, and nobody would look after its pace."""
+    connection, client = harness.open()
+    client.sendall(GET % b"")
+    harness.next_task().answer(b"x" * MUCH)
+    harness.reactor._pay_attention()
+    assert connection.interest & WRITE
+    assert connection.sender.outbox is not None
+    monkeypatch.setattr("waitress_core.sender.FLUSH_BYTES", connection.sender.outbox.pending_bytes)
+    monkeypatch.setattr(SocketTransport, "send", lambda transport, data: len(data))
+    connection.on_ready(WRITE)
+    assert phase_of(connection) is Phase.IDLE
+    assert connection.interest == READ
+
+
 def test_a_reader_that_takes_some_now_and_then_is_not_reset(make: Make) -> None:
     harness = make(channel_timeout=10)
     connection, client = harness.open(buffer_bytes=8192)
@@ -847,9 +879,16 @@ def test_a_reader_that_takes_some_now_and_then_is_not_reset(make: Make) -> None:
     assert phase_of(connection) is Phase.FLUSH
 
 
-def test_a_reader_that_keeps_a_worker_waiting_has_less_time(make: Make) -> None:
-    harness = make(channel_timeout=100, response_timeout=5, outbuf_high_watermark=1000)
-    connection, client = harness.open()
+def is_at_a_standstill(connection: CheckedConnection) -> bool:
+    """Whether a worker waits for room, and the system takes no more."""
+    outbox = connection.sender.outbox
+    return outbox is not None and outbox.is_waited_for and not select.select([], [connection.descriptor], [], 0)[1]
+
+
+@pytest.mark.parametrize("taken", [0, MUCH // 2], ids=["nothing", "much-and-then-nothing"])
+def test_a_reader_that_keeps_a_worker_waiting_has_less_time(make: Make, taken: int) -> None:
+    harness = make(channel_timeout=100, response_timeout=5, response_rate=10_000, outbuf_high_watermark=100_000)
+    connection, client = harness.open(buffer_bytes=8192)
     begin_task(harness, connection, client)
     task = harness.next_task()
     errors: list[BaseException] = []
@@ -863,12 +902,14 @@ def test_a_reader_that_keeps_a_worker_waiting_has_less_time(make: Make) -> None:
 
     worker = threading.Thread(target=work)
     worker.start()
-    harness.turn_until(lambda: connection.sender.outbox is not None and connection.sender.outbox.is_waited_for)
+    harness.turn_until(lambda: is_at_a_standstill(connection))
     assert harness.yields
-    harness.turn(3)
-    harness.pass_seconds(4)
+    harness.pass_seconds(3)
+    harness.receive(client, taken)
+    harness.turn_until(lambda: is_at_a_standstill(connection))
+    harness.pass_seconds(1)
     assert not connection.is_gone
-    harness.pass_seconds(4)
+    harness.pass_seconds(6)
     assert connection.is_gone
     worker.join(20)
     assert len(errors) == 1

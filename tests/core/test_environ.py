@@ -17,7 +17,7 @@ from waitress_parser import RequestHead
 
 
 def make(request_head: RequestHead, body: bytes = b"", /, **settings: Any) -> dict[str, Any]:
-    request = Request(request_head, 1000.0)
+    request = Request(request_head)
     if body:
         request.append(body, 1 << 20)
     maker = EnvironMaker(Adjustments(listen="127.0.0.1:0", **settings), "8080")
@@ -190,7 +190,7 @@ def test_the_protocol_is_one_of_two(version: str, expected: str) -> None:
 
 def test_every_request_has_an_environ_of_its_own() -> None:
     maker = EnvironMaker(Adjustments(listen="127.0.0.1:0"), "80")
-    first, second = (maker.make(Request(head(), 0.0), "a", "1", lambda: False) for _ in range(2))
+    first, second = (maker.make(Request(head()), "a", "1", lambda: False) for _ in range(2))
     first["SERVER_NAME"] = "changed"
     assert second["SERVER_NAME"] == "waitress.invalid"
 

@@ -298,18 +298,24 @@ def test_a_full_disk_keeps_what_was_appended_before(monkeypatch: pytest.MonkeyPa
     assert drain(outbox) == b"four"
 
 
-# --- pace: still 20 s, wait 10 s, 100 bytes a second; asked once a second
+# --- pace: still 20 s, wait 10 s, 100 bytes a second; looked after once a second
 
 
-def stalled_at(
+def outbox_from(now: float) -> Outbox:
+    outbox = Outbox(1000, 1000)
+    outbox.begin_pace(now, 20, 10, 100)
+    return outbox
+
+
+def seconds_of_patience(
     outbox: Outbox, taken_a_second: int, is_waited_for: bool, seconds: int = 200, began: int = 0
 ) -> int | None:
-    """Ask once a second; give the second at which the client is found to be too slow."""
+    """Look once a second; give the second at which the client is found to be too slow."""
     outbox.is_waited_for = is_waited_for
-    for second in range(seconds):
-        if outbox.is_stalled(1000.0 + began + second, 20, 10, 100):
-            return second
+    for second in range(1, seconds + 1):
         outbox.sent_bytes += taken_a_second
+        if not outbox.spend_patience(1000.0 + began + second):
+            return second
     return None
 
 
@@ -317,49 +323,48 @@ def stalled_at(
     ("taken_a_second", "is_waited_for", "expected"),
     [
         pytest.param(0, False, 20, id="takes nothing"),
-        pytest.param(1, False, 20, id="takes hardly anything"),
-        pytest.param(50, False, 39, id="takes half the rate"),
+        pytest.param(1, False, 21, id="takes hardly anything"),
+        pytest.param(50, False, 40, id="takes half the rate"),
         pytest.param(100, False, None, id="takes the rate"),
         pytest.param(0, True, 10, id="takes nothing while a worker waits"),
-        pytest.param(50, True, 18, id="takes half the rate while a worker waits"),
+        pytest.param(50, True, 20, id="takes half the rate while a worker waits"),
         pytest.param(100, True, None, id="takes the rate while a worker waits"),
         pytest.param(1000, True, None, id="takes more than the rate"),
     ],
 )
 def test_a_client_is_too_slow(taken_a_second: int, is_waited_for: bool, expected: int | None) -> None:
-    assert stalled_at(Outbox(1000, 1000), taken_a_second, is_waited_for) == expected
+    assert seconds_of_patience(outbox_from(1000.0), taken_a_second, is_waited_for) == expected
 
 
-def test_a_client_that_takes_its_share_now_and_then_is_not_too_slow() -> None:
-    outbox = Outbox(1000, 1000)
-    for second in range(200):
-        if second % 19 == 0:
-            outbox.sent_bytes += 1900
-        assert not outbox.is_stalled(1000.0 + second, 20, 10, 100)
-
-
-def test_only_the_looks_that_found_a_worker_waiting_count_as_such() -> None:
-    outbox = Outbox(1000, 1000)
-    assert stalled_at(outbox, 0, True, seconds=5) is None
-    assert stalled_at(outbox, 100, False, seconds=10, began=5) is None
-    assert stalled_at(outbox, 0, True, began=15) == 15  # 10, and 10 for what it took, less the first 5
+def test_only_the_time_in_which_a_worker_waits_is_the_workers() -> None:
+    outbox = outbox_from(1000.0)
+    assert seconds_of_patience(outbox, 0, True, seconds=5) is None
+    assert seconds_of_patience(outbox, 20, False, seconds=10, began=5) is None
+    assert seconds_of_patience(outbox, 0, True, began=15) == 7  # the 5 that were left, and 2 for what it has taken
 
 
 def test_what_was_taken_before_a_worker_had_to_wait_is_no_merit() -> None:
     outbox = Outbox(1000, 1000)
     outbox.sent_bytes = 1_000_000
-    assert stalled_at(outbox, 0, True) == 10
+    outbox.begin_pace(1000.0, 20, 10, 100)
+    assert seconds_of_patience(outbox, 0, True) == 10
 
 
-def test_what_the_system_takes_while_a_worker_begins_to_wait_is_no_merit() -> None:
+def test_what_the_system_takes_at_once_gives_no_more_time_than_there_was() -> None:
     """Its buffers hold megabytes: at 100 octets a second the client would have hours."""
-    outbox = Outbox(1000, 1000)
-    assert stalled_at(outbox, 1_000_000, True, seconds=1) is None
-    assert stalled_at(outbox, 0, True, began=1) == 9
+    outbox = outbox_from(1000.0)
+    assert seconds_of_patience(outbox, 1_000_000, True, seconds=3) is None
+    assert seconds_of_patience(outbox, 0, True, began=3) == 10
 
 
-def test_a_new_response_begins_a_new_account() -> None:
-    outbox = Outbox(1000, 1000)
-    assert stalled_at(outbox, 0, False, seconds=20) is None
-    outbox.begin_pace()
-    assert stalled_at(outbox, 0, False, began=500) == 20
+def test_a_client_that_had_nothing_to_take_has_all_its_patience_again_but_for_that_of_a_worker() -> None:
+    outbox = outbox_from(1000.0)
+    assert seconds_of_patience(outbox, 0, True, seconds=5) is None
+    outbox.begin_pace(1500.0, 20, 10, 100)
+    assert seconds_of_patience(outbox, 0, False, seconds=19, began=500) is None
+    outbox.begin_pace(1600.0, 20, 10, 100)
+    assert seconds_of_patience(outbox, 0, True, began=600) == 5
+
+
+def test_nobody_is_too_slow_before_the_pace_is_looked_after() -> None:
+    assert Outbox(1000, 1000).spend_patience(1000.0)

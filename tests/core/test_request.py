@@ -9,8 +9,8 @@ from waitress_buffers import BufferStorageError
 from waitress_core.request import Request
 
 
-def request(now: float = 1000.0) -> Request:
-    return Request(head(), now)
+def request() -> Request:
+    return Request(head())
 
 
 def test_a_request_without_a_body_has_an_empty_file() -> None:
@@ -53,26 +53,13 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
     one.close()
 
 
-@pytest.mark.parametrize(
-    ("seconds", "received", "is_too_slow"),
-    [
-        (0, 0, False),
-        (29.9, 0, False),
-        (30, 0, True),
-        (30, 1, False),
-        (30, 500, False),
-        (31, 499, True),
-        (31, 500, True),
-        (31, 501, False),
-        (1000, 485_000, True),
-        (1000, 485_500, False),
-    ],
-)
-def test_a_body_is_too_slow_after_the_grace_and_a_second_for_each_piece_of_the_rate(
-    seconds: float, received: int, is_too_slow: bool
-) -> None:
-    one = request(1000.0)
-    if received:
-        one.append(bytes(received), 10_000_000)
-    assert one.is_too_slow(1000.0 + seconds, 30, 500) is is_too_slow
+def test_a_body_has_patience_which_its_octets_earn_back() -> None:
+    one = request()
+    assert one.spend_patience(1000.0)  # nobody looks after it yet
+    one.begin_pace(1000.0, 30, 500)
+    assert one.spend_patience(1029.0)
+    one.append(bytes(1000), 10_000)
+    assert one.spend_patience(1030.0)
+    assert one.spend_patience(1031.9)
+    assert not one.spend_patience(1032.0)
     one.close()

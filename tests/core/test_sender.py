@@ -296,9 +296,15 @@ def test_a_response_that_is_sent_leaves_nothing_behind() -> None:
 
 def test_the_pace_is_that_of_the_settings() -> None:
     sending = Sending(BLOCKED, channel_timeout=7, response_timeout=3)
-    assert not sending.sender.is_stalled(1000.0)
+    sending.sender.begin_pace(999.0)
+    assert sending.sender.spend_patience(1000.0)  # there is nothing to take
     sending.sender.send(b"octets")
-    assert [sending.sender.is_stalled(1000.0 + second) for second in range(8)] == [False] * 7 + [True]
+    sending.sender.begin_pace(1000.0)
+    assert [sending.sender.spend_patience(1000.0 + second) for second in range(8)] == [True] * 7 + [False]
+    sending.sender.begin_pace(2000.0)
+    assert sending.sender.outbox is not None
+    sending.sender.outbox.is_waited_for = True
+    assert [sending.sender.spend_patience(2000.0 + second) for second in range(4)] == [True] * 3 + [False]
 
 
 # --- the log

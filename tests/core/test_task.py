@@ -103,7 +103,7 @@ class Served:
         adj = Adjustments(listen="127.0.0.1:0", **settings)
         self.connection = FakeConnection(adj)
         before(self.connection)
-        self.request = Request(head(target, *fields, method=method, version=version), 1000.0)
+        self.request = Request(head(target, *fields, method=method, version=version))
         if body:
             self.request.append(body, 1 << 20)
         self.task = WSGITask(FakeSite(application, adj), cast(Connection, self.connection), self.request)
@@ -814,7 +814,7 @@ def test_a_cancelled_task_ends_its_connection_without_calling_the_application() 
     connection = FakeConnection(adj)
     called: list[str] = []
     site = FakeSite(lambda environ, start_response: called.append("called"), adj)
-    task = WSGITask(site, cast(Connection, connection), Request(head("/path"), 0.0))
+    task = WSGITask(site, cast(Connection, connection), Request(head("/path")))
     assert repr(task) == "<WSGITask GET /path>"
     task.cancel()
     assert connection.endings == [Ending.CLOSE]

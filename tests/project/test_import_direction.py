@@ -23,6 +23,7 @@ FLOW = (
     "casts",
     "settings",
     "adjustments",
+    "pace",
     "request",
     "environ",
     "poller",

@@ -204,11 +204,10 @@ class Connection:
     def on_body_pace(self) -> None:
         """Look whether a body keeps its minimum rate."""
         services, request = self._services, self._request
-        adj, now = services.adj, services.reactor.now
-        if request is not None and request.is_too_slow(now, adj.request_body_timeout, adj.request_body_rate):
-            self.on_overdue()
+        if request is None or request.spend_patience(services.reactor.now):
+            services.body.arm(self, services.reactor.now)
         else:
-            services.body.arm(self, now)
+            self.on_overdue()
 
     def on_output_pace(self) -> None:
         """Look whether the client takes its response."""
@@ -216,14 +215,14 @@ class Connection:
         # Linux calls a socket writable when a third of its buffer is free, which may be megabytes, but takes octets as
         # soon as there is any room: without this a slow reader that reads steadily would seem to stand still.
         self.on_ready(WRITE)
-        if self.is_gone:
+        if self.is_gone or not self.interest & WRITE:
             return
-        if self.sender.is_stalled(services.reactor.now):
+        if self.sender.spend_patience(services.reactor.now):
+            services.output.arm(self, services.reactor.now)
+        else:
             logger.info("Client %s does not take its response: connection reset", self.remote_addr)
             self._transport.reset()
             self.close()
-        elif self.sender.has_pending:
-            services.output.arm(self, services.reactor.now)
 
     # --- the holder of the lead: input
 
@@ -264,9 +263,9 @@ class Connection:
                     self._submit()
                     return
                 if type(event) is RequestHead:
-                    self._request = Request(event, services.reactor.now)
+                    self._request = Request(event)
                     if event.content_length != 0:
-                        self._begin_body(event)
+                        self._begin_body(self._request)
                 elif type(event) is BodyPiece and self._request is not None:
                     self._request.append(event.data, services.adj.inbuf_overflow)
                 else:
@@ -281,12 +280,15 @@ class Connection:
                 services.head.arm(self, services.reactor.now)
                 self.phase = HEAD
 
-    def _begin_body(self, head: RequestHead) -> None:
+    def _begin_body(self, request: Request) -> None:
+        services = self._services
+        adj, now = services.adj, services.reactor.now
         self._disarm_input()
         self.phase = BODY
-        self._services.body.arm(self, self._services.reactor.now)
+        request.begin_pace(now, adj.request_body_timeout, adj.request_body_rate)
+        services.body.arm(self, now)
         # RFC 9110 10.1.1: not when the body has begun already.
-        if head.expects_continue and not self._parser.held_bytes:
+        if request.head.expects_continue and not self._parser.held_bytes:
             self.sender.send_now(CONTINUE)
             if self.sender.has_pending:
                 self._begin_flush()
@@ -366,7 +368,7 @@ class Connection:
         services = self._services
         if not self.interest & WRITE:
             services.reactor.watch(self, self.interest | WRITE)
-            self.sender.begin_pace()
+            self.sender.begin_pace(services.reactor.now)
             services.output.arm(self, services.reactor.now)
 
     def _flush(self) -> None:
@@ -381,6 +383,8 @@ class Connection:
         if self.sender.outbox is not None:
             self.sender.outbox = None  # it is empty
             services.output.disarm(self)
+            if self.interest & WRITE:  # it took exactly what is sent in one turn, which did not see the end
+                services.reactor.watch(self, self.interest & READ)
         if self._ending is not PERSIST:
             self._end()
         elif self._parser.held_bytes and not services.is_closing:

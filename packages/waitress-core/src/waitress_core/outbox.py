@@ -16,6 +16,8 @@ from collections import deque
 
 from waitress_buffers import OverflowBuffer, ReadOnlyFileBuffer
 
+from .pace import Patience
+
 Segment = OverflowBuffer | ReadOnlyFileBuffer
 
 
@@ -36,14 +38,10 @@ class Outbox:
         "_front",
         "_has_sender",
         "_high_watermark",
-        "_looked_bytes",
-        "_looked_from_bytes",
-        "_looks",
-        "_moved_at",
         "_overflow",
+        "_patience",
+        "_patience_of_worker",
         "_segments",
-        "_waited_from_bytes",
-        "_waited_looks",
         "is_aborted",
         "is_waited_for",
         "pending_bytes",
@@ -65,12 +63,8 @@ class Outbox:
         self.is_waited_for = False
         self.is_aborted = False
         # The holder of the lead only
-        self._moved_at: float | None = None  # when a look last found that the client had taken some
-        self._looked_bytes = 0  # what it had taken then
-        self._looks = 0  # how often there was something to take, since `begin_pace`
-        self._looked_from_bytes = 0  # what had been sent then
-        self._waited_looks = 0  # how often a look found a worker waiting
-        self._waited_from_bytes = 0  # what had been sent at the first two of them
+        self._patience: Patience | None = None  # with a client that has something to take
+        self._patience_of_worker: Patience | None = None  # and makes a worker wait meanwhile
 
     # --- the worker (while no task runs, the holder of the lead in its place)
 
@@ -156,34 +150,25 @@ class Outbox:
         with self._changed:
             self._front = None
 
-    def begin_pace(self) -> None:
-        """Begin to look after the client's pace: it had nothing to take before."""
-        self._moved_at = None
-        self._looks = 0
-        self._looked_from_bytes = self.sent_bytes
+    def begin_pace(self, now: float, still_seconds: float, wait_seconds: float, rate: int) -> None:
+        """Begin to look after the client's pace: it had nothing to take before. See `pace`.
 
-    def is_stalled(self, now: float, still_seconds: float, wait_seconds: float, rate: int) -> bool:
-        """Whether the client takes its output too slowly. To be asked once a second.
-
-        It may take nothing for `still_seconds`, and no more than that longer in all than it takes at `rate` bytes a
-        second. It may make workers wait for `wait_seconds` in all, beside a second for each `rate` bytes it takes
-        meanwhile. Else a few clients that read a little now and then could hold all connections, or all workers.
+        The client may take less than the rate for `still_seconds`, and for `wait_seconds` of those in which a worker
+        waits for it. Else a few that read a little now and then could hold all connections, or all workers.
         """
-        if self._moved_at is None or self.sent_bytes != self._looked_bytes:
-            self._moved_at = now
-            self._looked_bytes = self.sent_bytes
-        if self.is_waited_for:
-            if self._waited_looks < 2:
-                # Not only the first: it may have come while the system's own buffers, which may have room for
-                # megabytes, were filling. What these take is no merit of the client.
-                self._waited_from_bytes = self.sent_bytes
-            self._waited_looks += 1
-        self._looks += 1
-        return (
-            now - self._moved_at >= still_seconds
-            or self._looks > still_seconds + (self.sent_bytes - self._looked_from_bytes) / rate
-            or self._waited_looks > wait_seconds + (self.sent_bytes - self._waited_from_bytes) / rate
-        )
+        self._patience = Patience(still_seconds, rate, now, self.sent_bytes)
+        if self._patience_of_worker is None:
+            self._patience_of_worker = Patience(wait_seconds, rate, now, self.sent_bytes)
+        else:
+            self._patience_of_worker.spend(now, self.sent_bytes, is_free=True)
+
+    def spend_patience(self, now: float) -> bool:
+        """Look after the client's pace; false when it takes its output too slowly."""
+        client, worker, sent_bytes = self._patience, self._patience_of_worker, self.sent_bytes
+        if client is None or worker is None:
+            return True
+        has_left = client.spend(now, sent_bytes)
+        return worker.spend(now, sent_bytes, is_free=not self.is_waited_for) and has_left
 
     def abort(self) -> list[ReadOnlyFileBuffer]:
         """Give up: drop what is pending, end the worker's wait. Gives the files, which an application closes."""

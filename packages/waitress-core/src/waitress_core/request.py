@@ -10,16 +10,18 @@ from typing import BinaryIO
 from waitress_buffers import OverflowBuffer
 from waitress_parser import RequestHead
 
+from .pace import Patience
+
 
 class Request:
     """A request head and the buffer of its decoded body, which exists only where there is a body."""
 
-    __slots__ = ("_began_at", "_body", "head")
+    __slots__ = ("_body", "_patience", "head")
 
-    def __init__(self, head: RequestHead, now: float) -> None:
+    def __init__(self, head: RequestHead) -> None:
         self.head = head
         self._body: OverflowBuffer | None = None
-        self._began_at = now
+        self._patience: Patience | None = None
 
     def append(self, data: bytes | memoryview, overflow: int) -> None:
         """Add a piece of the body; from `overflow` bytes on it lies in a temporary file.
@@ -36,9 +38,13 @@ class Request:
         """Length of the body so far."""
         return 0 if self._body is None else len(self._body)
 
-    def is_too_slow(self, now: float, grace_seconds: float, rate: int) -> bool:
-        """Whether the body has taken longer than the grace, and a second for each `rate` bytes of it."""
-        return now - self._began_at >= grace_seconds + self.body_bytes / rate
+    def begin_pace(self, now: float, seconds: float, rate: int) -> None:
+        """Begin to look after the pace at which the body arrives: see `pace`."""
+        self._patience = Patience(seconds, rate, now)
+
+    def spend_patience(self, now: float) -> bool:
+        """Look after the pace; false when the body is too slow."""
+        return self._patience is None or self._patience.spend(now, self.body_bytes)
 
     def open_body(self) -> BinaryIO:
         """Give the body as a seekable file at its start (`wsgi.input`); valid until `close`."""

@@ -156,20 +156,15 @@ class Sender:
                 self._close(segment)
         return outbox is not None
 
-    def begin_pace(self) -> None:
+    def begin_pace(self, now: float) -> None:
         """Begin to look after the client's pace."""
+        adj = self._services.adj
         if self.outbox is not None:
-            self.outbox.begin_pace()
+            self.outbox.begin_pace(now, adj.channel_timeout, adj.response_timeout, adj.response_rate)
 
-    def is_stalled(self, now: float) -> bool:
-        """Whether the client has taken nothing for too long, or too little while it makes a task wait.
-
-        To be asked once a second.
-        """
-        outbox, adj = self.outbox, self._services.adj
-        return outbox is not None and outbox.is_stalled(
-            now, adj.channel_timeout, adj.response_timeout, adj.response_rate
-        )
+    def spend_patience(self, now: float) -> bool:
+        """Look after the client's pace; false when it takes its output too slowly. To be called once a second."""
+        return self.outbox is None or self.outbox.spend_patience(now)
 
     def abort(self) -> None:
         """Drop what is pending, and end the wait of a worker."""

@@ -245,7 +245,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Time",
         30,
         "seconds",
-        "Time that a request body may take, plus one second for every request_body_rate bytes of it.",
+        "Time that a request body may take; every request_body_rate bytes of it give one second back.",
         1,
     ),
     _integer("request_body_rate", "Time", 500, "bytes per second", "See request_body_timeout.", 1),
@@ -254,8 +254,8 @@ SETTINGS: tuple[Setting, ...] = (
         "Time",
         30,
         "seconds",
-        "Time that a client may keep the application waiting for room in its output buffer, plus one second for "
-        "every response_rate bytes it takes meanwhile.",
+        "Time that a client may keep the application waiting for room in its output buffer; every response_rate "
+        "bytes that it takes give one second back.",
         1,
     ),
     _integer("response_rate", "Time", 500, "bytes per second", "See response_timeout.", 1),
