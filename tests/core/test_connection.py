@@ -795,6 +795,31 @@ def test_a_slow_body_gets_408(make: Make, taken_a_second: int, expected: Phase) 
         assert status_of(receive_all(client)[0]) == 408
 
 
+@pytest.mark.parametrize(
+    ("octets", "version", "has_content"),
+    [
+        pytest.param(b"HEAD / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", b"1.1", False, id="body-of-head"),
+        pytest.param(b"HEAD / HTTP/1.1\r\nHost: a\r\n", b"1.0", False, id="head-of-head"),
+        pytest.param(b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n", b"1.1", True, id="body"),
+        pytest.param(b"PUT / HTTP/1.0\r\nContent-Length: 5\r\n\r\n", b"1.0", True, id="body-in-1.0"),
+        pytest.param(b"PU", b"1.0", True, id="request-line"),
+    ],
+)
+def test_an_overdue_request_is_answered_by_its_method_and_version(
+    harness: Harness, octets: bytes, version: bytes, has_content: bool
+) -> None:
+    """RFC 9110 9.3.2: no content in an answer to HEAD, 408 or not."""
+    connection, client = harness.open()
+    client.sendall(octets)
+    harness.turn_until(lambda: connection.phase is not Phase.IDLE)
+    harness.pass_seconds(32)
+    client.shutdown(socket.SHUT_WR)
+    harness.turn_to(connection, Phase.CLOSED)
+    head, _, content = receive_all(client)[0].partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/%b 408 Request Timeout\r\n" % version)
+    assert bool(content) is has_content
+
+
 @pytest.mark.parametrize("then", [b"", b"a"], ids=["silent", "an-octet-a-second"])
 def test_a_body_that_came_quickly_and_then_drips_gets_408_as_soon(make: Make, then: bytes) -> None:
     harness = make(request_body_timeout=10, request_body_rate=100)

@@ -196,8 +196,13 @@ class Connection:
 
     def on_overdue(self) -> None:
         """The time for a request to arrive is up."""
+        version, method = "1.0", ""
         try:
-            self._answer(408, "Request Timeout", "The request did not arrive in time")
+            self._parser.end_of_input()
+        except ProtocolError as error:  # which knows of what request it is the end
+            version, method = error.version, error.method
+        try:
+            self._answer(408, "Request Timeout", "The request did not arrive in time", version, method)
         except Disconnected:
             self.close()
 
