@@ -17,7 +17,8 @@ from tests.support.servers import Running, running
 PIECES = [b"one ", b"two ", b"three"]
 BODY = b"".join(PIECES)
 LENGTHS = {"none": None, "right": len(BODY), "short": len(BODY) - 4, "long": len(BODY) + 4}  # as the application says
-STATUSES = ["200 OK", "204 No Content", "304 Not Modified", "404 Not Found"]
+STATUSES = ["200 OK", "204 No Content", "205 Reset Content", "304 Not Modified", "404 Not Found"]
+WITHOUT_BODY = ("204", "205", "304")
 REQUESTS = {
     "1.1": ("1.1", "", True),
     "1.1-close": ("1.1", "Connection: close\r\n", False),
@@ -69,7 +70,7 @@ class Case(NamedTuple):
     @property
     def sent(self) -> bytes:
         """What of the body the client gets."""
-        if self.method == "HEAD" or self.status[:3] in ("204", "304"):
+        if self.method == "HEAD" or self.status[:3] in WITHOUT_BODY:
             return b""
         body = b"" if self.body == "empty" else BODY
         length = LENGTHS[self.length]
@@ -80,7 +81,7 @@ class Case(NamedTuple):
         """Whether the application gives less than it has promised: only the end of the connection tells."""
         if self.body == "file":
             return False  # its own length is sent where it is the shorter one
-        has_body = self.method != "HEAD" and self.status[:3] not in ("204", "304")
+        has_body = self.method != "HEAD" and self.status[:3] not in WITHOUT_BODY
         return has_body and len(self.sent) < (LENGTHS[self.length] or 0)
 
     @property
@@ -88,7 +89,7 @@ class Case(NamedTuple):
         """Whether the client can find the end of the response without that of the connection."""
         version = REQUESTS[self.request][0]
         is_known = LENGTHS[self.length] is not None or self.body in ("one-piece", "empty", "file")
-        return version == "1.1" or is_known or self.method == "HEAD" or self.status[:3] in ("204", "304")
+        return version == "1.1" or is_known or self.method == "HEAD" or self.status[:3] in WITHOUT_BODY
 
     @property
     def persists(self) -> bool:
@@ -146,6 +147,8 @@ def check_head(case: Case, head: h11.Response) -> None:
         assert b"transfer-encoding" not in names
     if head.status_code == 204:
         assert b"content-length" not in names
+    if head.status_code == 205:
+        assert values[b"content-length"] == b"0"
     if head.http_version == b"1.0":
         assert b"transfer-encoding" not in names
     connection = values.get(b"connection", b"").lower()

@@ -4,7 +4,7 @@ Sans-IO: bytes and decisions, no socket, thread or application. The order of a r
 error, while nothing has been framed), `begin`, any number of `frame`, `end`.
 
 Framing (RFC 9112 6.3, seen from the sender)
-1. HEAD, 204 and 304: no body, whatever the application yields.
+1. HEAD, 204, 205 and 304: no body, whatever the application yields.
 2. Content-Length, by the application or because the body is known: so many octets; surplus is cut, and with less the
    connection closes.
 3. HTTP/1.1: chunked.
@@ -18,8 +18,8 @@ from typing import Final
 from .response_fields import STATUSES, checked_status, checked_value, parse_content_length
 from .response_head import NO_FIELDS, SHAPES, new_shape
 
-# RFC 9110 15.3.5, 15.4.5: responses that end with their head
-_NULL_BODY = ("204", "304")
+# RFC 9110 15.3.5, 15.3.6, 15.4.5: responses without content. 204 and 304 end with their head, 205 has to say so.
+_NULL_BODY = ("204", "205", "304")
 
 
 class Framing(enum.Enum):
@@ -122,6 +122,9 @@ class Response:
         framing_field = ""
         if self.status.startswith(_NULL_BODY):
             framing = NO_BODY
+            if self.status.startswith("205"):
+                framing_field = "Content-Length"
+                self.content_length = 0
         elif self.content_length is not None:
             framing = CONTENT_LENGTH
             framing_field = "Content-Length"
