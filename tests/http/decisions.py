@@ -59,12 +59,17 @@ OK: dict[str, str] = {}
 DECISIONS = [
     Decision(LINES, "an empty line before the request", "RFC 9112 2.2", b"\r\n" + get(), OK),
     Decision(LINES, "two empty lines before it", "RFC 9112 2.2", b"\r\n\r\n" + get(), 400),
+    Decision(
+        LINES, "an empty line behind a body", "RFC 9112 2.2", post(b"Content-Length: 3\r\n", b"abc\r\n"), body("abc")
+    ),
     Decision(LINES, "LF alone ends the request line", "RFC 9112 2.2", b"GET / HTTP/1.1\nHost: a\r\n\r\n", 400),
     Decision(LINES, "LF alone ends a field line", "RFC 9112 2.2", b"GET / HTTP/1.1\r\nHost: a\nX: y\r\n\r\n", 400),
     Decision(LINES, "LF alone as the empty line", "RFC 9112 2.2", b"GET / HTTP/1.1\r\nHost: a\r\n\n", 400),
     Decision(LINES, "CR alone in a value", "RFC 9112 2.2", get(HOST + b"X: a\rb\r\n"), 400),
+    Decision(LINES, "two CRs before LF", "RFC 9112 2.2", b"GET / HTTP/1.1\r\nHost: a\r\r\n\r\n", 400),
     Decision(LINES, "NUL in a value", "RFC 9110 5.5", get(HOST + b"X: a\0b\r\n"), 400),
     Decision(LINES, "another control octet in a value", "RFC 9110 5.5", get(HOST + b"X: a\x0bb\r\n"), 400),
+    Decision(LINES, "DEL in a value", "RFC 9110 5.5", get(HOST + b"X: a\x7fb\r\n"), 400),
     Decision(LINES, "HTAB in a value", "RFC 9110 5.5", get(HOST + b"X: a\tb\r\n"), {"HTTP_X": "a\tb"}),
     Decision(LINES, "octets above 127 in a value", "RFC 9110 5.5", get(HOST + b"X: \xe4\r\n"), {"HTTP_X": "\xe4"}),
     Decision(LINE, "two spaces", "RFC 9112 3", get(target=b" /"), 400),
@@ -82,8 +87,11 @@ DECISIONS = [
     Decision(LINE, "a version of two digits", "RFC 9112 2.3", get(version=b"HTTP/1.10"), 400),
     Decision(LINE, "a method nobody knows", "RFC 9110 9.1", get(method=b"M-SEARCH"), {"REQUEST_METHOD": "M-SEARCH"}),
     Decision(LINE, "a method with lower-case letters", "as waitress", get(method=b"Get"), 400),
+    Decision(LINE, "TRACE", "RFC 9110 9.3.8", get(method=b"TRACE"), {"REQUEST_METHOD": "TRACE"}),
     Decision(LINE, "a method that is no token", "RFC 9110 9.1", get(method=b"G@T"), 400),
     Decision(LINE, "an octet above 127 in the target", "RFC 9112 3.2", get(target=b"/\xe4"), 400),
+    Decision(LINE, "a control octet in the target", "RFC 9112 3.2", get(target=b"/\x01"), 400),
+    Decision(LINE, "visible octets that no URI has", "RFC 3986 2", get(target=b"/<|>"), {"PATH_INFO": "/<|>"}),
     Decision(
         LINE,
         "percent-encoded octets",
@@ -114,6 +122,9 @@ DECISIONS = [
         get(target=b"HTTP://b"),
         {"HTTP_HOST": "b", "PATH_INFO": "/"},
     ),
+    Decision(LINE, "absolute-form without Host", "RFC 9112 3.2", get(b"", target=b"http://b/"), 400),
+    Decision(LINE, "absolute-form, and a Host that is none", "RFC 9112 3.2", get(b"Host: /\r\n", b"http://b/"), 400),
+    Decision(LINE, "absolute-form without a host", "RFC 9110 4.2.1", get(target=b"http:///c"), 400),
     Decision(LINE, "absolute-form of another scheme", "RFC 9112 3.2.2", get(target=b"ftp://b/c"), 400),
     Decision(LINE, "absolute-form with userinfo", "RFC 9110 4.2.4", get(target=b"http://u:p@b/"), 400),
     Decision(
@@ -129,10 +140,12 @@ DECISIONS = [
     Decision(HOSTS, "a list", "RFC 9110 7.2", get(b"Host: a, b\r\n"), 400),
     Decision(HOSTS, "with a path", "RFC 9110 7.2", get(b"Host: a/b\r\n"), 400),
     Decision(HOSTS, "with userinfo", "RFC 9110 4.2.4", get(b"Host: u@a\r\n"), 400),
+    Decision(HOSTS, "one that is none, in HTTP/1.0", "RFC 9112 3.2", get(b"Host: a/b\r\n", version=b"HTTP/1.0"), 400),
     Decision(HOSTS, "a port above 65535", "RFC 3986 3.2.3", get(b"Host: a:65536\r\n"), 400),
     Decision(HOSTS, "an empty port", "RFC 3986 3.2.3", get(b"Host: a:\r\n"), {"HTTP_HOST": "a:"}),
     Decision(HOSTS, "IPv6", "RFC 3986 3.2.2", get(b"Host: [::1]:80\r\n"), {"HTTP_HOST": "[::1]:80"}),
     Decision(HOSTS, "IPv6 with a zone", "RFC 3986 3.2.2", get(b"Host: [fe80::1%25eth0]\r\n"), 400),
+    Decision(HOSTS, "a version of IP that is to come", "RFC 3986 3.2.2", get(b"Host: [v1.a]\r\n"), 400),
     Decision(FIELDS, "a blank before the colon", "RFC 9112 5.1", get(HOST + b"X : y\r\n"), 400),
     Decision(FIELDS, "no colon", "RFC 9112 5", get(HOST + b"X\r\n"), 400),
     Decision(FIELDS, "no name", "RFC 9112 5", get(HOST + b": y\r\n"), 400),
@@ -158,6 +171,16 @@ DECISIONS = [
     ),
     Decision(FIELDS, "a head above the limit", "RFC 6585 5", get(HOST + b"X: " + b"y" * MAX_HEAD + b"\r\n"), 431),
     Decision(
+        FIELDS, "more than 1000", "RFC 6585 5", b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X:\r\n" * 1000 + b"\r\n", 431
+    ),
+    Decision(
+        FIELDS,
+        "X-Forwarded-For, from nobody who is trusted",
+        "RFC 7239 8.1",
+        get(HOST + b"X-Forwarded-For: 192.0.2.1\r\n"),
+        {"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": ""},
+    ),
+    Decision(
         FIELDS, "Content-Type twice", "RFC 9110 5.3", get(HOST + b"Content-Type: a/b\r\nContent-Type: a/b\r\n"), 400
     ),
     Decision(LENGTH, "a number", "RFC 9112 6.3", post(b"Content-Length: 3\r\n", b"abc"), body("abc")),
@@ -172,6 +195,9 @@ DECISIONS = [
         LENGTH, "twice, though equal", "RFC 9112 6.3", post(b"Content-Length: 3\r\nContent-Length: 3\r\n", b"abc"), 400
     ),
     Decision(LENGTH, "a list of equal numbers", "RFC 9112 6.3", post(b"Content-Length: 3, 3\r\n", b"abc"), 400),
+    Decision(
+        LENGTH, "with an octet that others take for a blank", "RFC 9110 5.5", post(b"Content-Length: \xa03\r\n"), 400
+    ),
     Decision(LENGTH, "above the limit", "RFC 9110 15.5.14", post(b"Content-Length: %d\r\n" % (MAX_BODY + 1)), 413),
     Decision(LENGTH, "of 3000 digits", "RFC 9110 15.5.14", post(b"Content-Length: " + b"9" * 3000 + b"\r\n"), 413),
     Decision(LENGTH, "with a GET", "RFC 9110 9.3.1", get(HOST + b"Content-Length: 3\r\n") + b"abc", body("abc")),
@@ -210,6 +236,15 @@ DECISIONS = [
         CODING, "`chunked` twice", "RFC 9112 6.1", post(b"Transfer-Encoding: chunked, chunked\r\n", b"0\r\n\r\n"), 400
     ),
     Decision(
+        CODING,
+        "`chunked`, and an empty one",
+        "RFC 9112 6.1",
+        post(b"Transfer-Encoding: chunked\r\nTransfer-Encoding:\r\n", b"0\r\n\r\n"),
+        400,
+    ),
+    Decision(CODING, "`chunked` with a parameter", "RFC 9112 7.1", post(b"Transfer-Encoding: chunked;a=b\r\n"), 400),
+    Decision(CODING, "`identity`", "RFC 9112 7", post(b"Transfer-Encoding: identity\r\n"), 501),
+    Decision(
         CODING, "`chunked` not last", "RFC 9112 6.3", post(b"Transfer-Encoding: chunked, gzip\r\n", b"0\r\n\r\n"), 400
     ),
     Decision(
@@ -221,12 +256,16 @@ DECISIONS = [
     ),
     Decision(CHUNKS, "an extension", "RFC 9112 7.1.1", chunked(b'3;a="b;\\"c";d\r\nabc\r\n0;e=f\r\n\r\n'), body("abc")),
     Decision(CHUNKS, "an extension that is none", "RFC 9112 7.1.1", chunked(b"3;=b\r\nabc\r\n0\r\n\r\n"), 400),
+    Decision(CHUNKS, "a blank in an extension", "RFC 9112 7.1.1", chunked(b"3;a =b\r\nabc\r\n0\r\n\r\n"), 400),
+    Decision(CHUNKS, "a quoted string that does not end", "RFC 9112 7.1.1", chunked(b'3;a="\r\nabc\r\n0\r\n\r\n'), 400),
+    Decision(CHUNKS, "an extension above 4 KiB", "RFC 9112 7.1.1", chunked(b"3;" + b"a" * 4096 + b"\r\n"), 400),
     Decision(CHUNKS, "a blank behind the size", "RFC 9112 7.1", chunked(b"3 \r\nabc\r\n0\r\n\r\n"), 400),
     Decision(CHUNKS, "`0x` before the size", "RFC 9112 7.1", chunked(b"0x3\r\nabc\r\n0\r\n\r\n"), 400),
     Decision(CHUNKS, "a sign before the size", "RFC 9112 7.1", chunked(b"+3\r\nabc\r\n0\r\n\r\n"), 400),
     Decision(CHUNKS, "no size", "RFC 9112 7.1", chunked(b"\r\n\r\n"), 400),
     Decision(CHUNKS, "a size of 17 digits", "RFC 9112 7.1", chunked(b"0" * 16 + b"3\r\nabc\r\n0\r\n\r\n"), 400),
     Decision(CHUNKS, "LF alone behind the size", "RFC 9112 7.1", chunked(b"3\nabc\r\n0\r\n\r\n"), 400),
+    Decision(CHUNKS, "LF alone behind the data", "RFC 9112 7.1", chunked(b"3\r\nabc\n0\r\n\r\n"), 400),
     Decision(CHUNKS, "data longer than the size", "RFC 9112 7.1", chunked(b"3\r\nabcd\r\n0\r\n\r\n"), 400),
     Decision(CHUNKS, "a body above the limit", "RFC 9110 15.5.14", chunked(b"%X\r\n" % (MAX_BODY + 1)), 413),
     Decision(CHUNKS, "trailers: read and dropped", "RFC 9110 6.5", chunked(b"0\r\nX-T: v\r\n\r\n"), {"HTTP_X_T": ""}),
@@ -237,8 +276,23 @@ DECISIONS = [
         chunked(b"0\r\nContent-Length: 3\r\n\r\n"),
         {"CONTENT_LENGTH": "0"},
     ),
+    Decision(CHUNKS, "trailers above the limit of a head", "RFC 6585 5", chunked(b"0\r\nX: " + b"y" * MAX_HEAD), 431),
     Decision(CHUNKS, "a trailer that is no field", "RFC 9112 7.1.2", chunked(b"0\r\nX T: v\r\n\r\n"), 400),
     Decision(CONNECTION, "100-continue without a body", "RFC 9110 10.1.1", get(HOST + b"Expect: 100-continue\r\n"), OK),
+    Decision(
+        CONNECTION,
+        "100-continue, and the body at once",
+        "RFC 9110 10.1.1",
+        post(b"Expect: 100-continue\r\nContent-Length: 3\r\n", b"abc"),
+        body("abc"),
+    ),
+    Decision(
+        CONNECTION,
+        "100-continue and a body above the limit",
+        "RFC 9110 10.1.1",
+        post(b"Expect: 100-continue\r\nContent-Length: %d\r\n" % (MAX_BODY + 1)),
+        413,
+    ),
     Decision(CONNECTION, "another expectation", "RFC 9110 10.1.1", get(HOST + b"Expect: rain\r\n"), 417),
     Decision(
         CONNECTION,
@@ -252,6 +306,13 @@ DECISIONS = [
         "`close` in a list, in any case",
         "RFC 9112 9.6",
         get(HOST + b"Connection: x, Close\r\n"),
+        {"ends": "yes"},
+    ),
+    Decision(
+        CONNECTION,
+        "`keep-alive`, and `close` in another line",
+        "RFC 9112 9.3",
+        get(HOST + b"Connection: keep-alive\r\nConnection: close\r\n"),
         {"ends": "yes"},
     ),
     Decision(
