@@ -21,6 +21,8 @@ import requests
 from tests.support.servers import Running, Spawned, spawned
 
 PROGRAMS = Path(__file__).parent
+# What makes pserve log on standard error, to be put behind an ini file that does not say.
+INI_LOGGING = "[loggers]" + (PROGRAMS / "pyramid.ini").read_text(encoding="utf-8").partition("[loggers]")[2]
 COMMANDS = Path(sys.executable).parent  # where installing a package puts its commands
 LARGE_BYTES = 100 * 1024 * 1024
 FLAT_BYTES = 32 * 1024 * 1024  # a memory that grows by less, while LARGE_BYTES go through, does not hold them

@@ -71,9 +71,9 @@ def pieces(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[
 
 
 def stream(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
-    """Answer with a first piece; with the second once /release has been asked for."""
+    """Answer with a first piece; with the second once /release has been asked for; nginx is not to wait for both."""
     _released.clear()
-    start_response("200 OK", [("Content-Type", "text/plain")])
+    start_response("200 OK", [("Content-Type", "text/plain"), ("X-Accel-Buffering", "no")])
     yield b"first\n"
     yield b"second\n" if _released.wait(RELEASE_SECONDS) else b"nobody has asked for /release\n"
 
