@@ -139,4 +139,5 @@ class SocketTransport:
 
     def close(self) -> None:
         """Give the descriptor back."""
-        self._socket.close()
+        with contextlib.suppress(OSError):  # the system tells of what the connection has lost; the descriptor is free
+            self._socket.close()
