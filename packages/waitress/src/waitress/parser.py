@@ -99,7 +99,7 @@ class HTTPRequestParser:
                 event = parser.next_event()
                 if isinstance(event, RequestHead):
                     self._take_head(event)
-                    self._request = Request(event, 0)
+                    self._request = Request(event)
                 elif isinstance(event, BodyPiece) and self._request is not None:
                     self._request.append(event.data, self.adj.inbuf_overflow)
                     self.body_bytes_received += len(event.data)
