@@ -62,7 +62,8 @@ def application(environ, start_response):
 
 CHUNKED = "Transfer-Encoding: chunked"
 
-# What each sends first, and then, again and again, ten times a second.
+# What each sends first, and then, again and again, ten times a second. A slow reader takes as few octets as often.
+SLOW_READ_BYTES = 10
 KINDS: dict[str, tuple[bytes, bytes]] = {
     "silent": (b"", b""),
     "slow-head": (b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", b"a"),
@@ -74,6 +75,9 @@ KINDS: dict[str, tuple[bytes, bytes]] = {
     "no-reader-of-a-generator": (get(target="/generator"), b""),
     "no-reader-of-a-file": (get(target="/file"), b""),
     "no-reader-of-many": (get() * 1000, get()),
+    "slow-reader-of-a-list": (get(target="/list"), b""),
+    "slow-reader-of-pieces": (get(target="/pieces"), b""),
+    "slow-reader-of-a-generator": (get(target="/generator"), b""),
 }
 CROWDS = {**{kind: [kind] for kind in KINDS}, "all": [*KINDS]}
 
@@ -137,8 +141,11 @@ class Crowd:
         while not self._is_over.wait(0.1):
             for client, kind in list(self._clients):
                 with contextlib.suppress(OSError, ValueError):  # it has just been reset
-                    if select.select([], [client.socket], [], 0)[1]:
+                    can_read, can_write, _ = select.select([client.socket], [client.socket], [], 0)
+                    if can_write:
                         client.socket.send(KINDS[kind][1])
+                    if can_read and kind.startswith("slow-reader"):
+                        client.socket.recv(SLOW_READ_BYTES)
 
     def __enter__(self) -> Crowd:
         self._trickler.start()
