@@ -210,9 +210,25 @@ def test_forwarded(value: str, count: int, expected: dict[str, Any]) -> None:
 def test_an_unknown_token_of_forwarded_is_logged_and_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
     assert apply({"Forwarded": "for=1.2.3.4;secret=x;\xe4=1"}, 1, "forwarded") == client("1.2.3.4")
     assert [record.getMessage() for record in caplog.records] == [
-        "Unknown Forwarded token: secret",
-        r"Unknown Forwarded token: \xe4",
+        r"Unknown Forwarded token: secret, \xe4",
     ]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("Forwarded", "for=1.2.3.4" + ";\xe4=1" * 50_000, id="unknown-tokens"),
+        pytest.param("Forwarded", "host=" + "\xe4" * 50_000, id="value"),
+        pytest.param("Port", "\xe4" * 50_000, id="port"),
+    ],
+)
+def test_a_long_header_makes_one_short_record(caplog: pytest.LogCaptureFixture, name: str, value: str) -> None:
+    try:
+        apply({name: value}, headers="forwarded" if name == "Forwarded" else X_ALL)
+    except MalformedProxyHeader:
+        pass
+    (record,) = caplog.records
+    assert len(record.getMessage()) < 500
 
 
 # --- malformed

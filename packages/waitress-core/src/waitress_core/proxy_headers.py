@@ -29,6 +29,8 @@ _ENVIRON_KEYS = {
 _ALL_KEYS = frozenset(_ENVIRON_KEYS.values())
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
+MAX_LOGGED_CHARACTERS = 80  # of a header in a log record: proxies pass on what their clients write
+
 # RFC 9110 5.6.4: quoted-string = DQUOTE *( qdtext / quoted-pair ) DQUOTE
 _QUOTED_STRING = re.compile(r'"((?:[\t !#-\[\]-~\x80-\xff]|\\[\t !-~\x80-\xff])*)"', re.ASCII)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
@@ -216,7 +218,7 @@ class ProxyPolicy:
 
 def _forwarded_pairs(element: str, logger: logging.Logger) -> list[tuple[str, str]]:
     """Split one element of Forwarded into (token, value) pairs, lower case (RFC 7239 4)."""
-    pairs = []
+    pairs, unknown = [], []
     for pair in _split_quoted(element.lower(), ";"):
         if not pair:
             continue
@@ -230,7 +232,9 @@ def _forwarded_pairs(element: str, logger: logging.Logger) -> list[tuple[str, st
         if token in ("for", "by", "host", "proto"):
             pairs.append((token, _unquoted("Forwarded", value)))
         else:
-            logger.warning("Unknown Forwarded token: %s", _printable(token))
+            unknown.append(token)
+    if unknown:  # in one record, as there may be thousands
+        logger.warning("Unknown Forwarded token: %s", _printable(", ".join(unknown)))
     return pairs
 
 
@@ -266,8 +270,9 @@ def _unquoted(header: str, value: str) -> str:
 
 
 def _printable(text: str) -> str:
-    """Escape what a terminal would act on: HTAB and obs-text are all that the parser lets through of it."""
-    return text.encode("unicode_escape").decode("ascii")
+    """Shorten, and escape what a terminal would act on: of that the parser lets through HTAB and obs-text."""
+    printable = text[:MAX_LOGGED_CHARACTERS].encode("unicode_escape").decode("ascii")
+    return printable if len(text) <= MAX_LOGGED_CHARACTERS else f"{printable}..."
 
 
 def _is_port(text: str) -> bool:
