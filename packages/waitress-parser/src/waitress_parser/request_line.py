@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-from .errors import BadTarget, MethodNotUpperCase, StartLineInvalid, VersionNotSupported
+from .errors import BadTarget, MethodNotUpperCase, ProtocolError, StartLineInvalid, VersionNotSupported
 from .grammar import is_token
 
 # Methods that need no further look: those of RFC 9110 section 9 and PATCH (RFC 5789). Others are checked and accepted.
@@ -40,7 +40,10 @@ def parse_request_line(line: str) -> tuple[str, str, str]:
             raise MethodNotUpperCase(method)
     # Visible ASCII and nothing else. Control octets never get here, but HTAB and obs-text do.
     if not (target.isascii() and target.isprintable()):
-        raise BadTarget
-    if version is None:
-        raise VersionNotSupported(version_sent)
-    return method, target, version
+        error: ProtocolError = BadTarget()
+    elif version is None:
+        error = VersionNotSupported(version_sent)
+    else:
+        return method, target, version
+    error.method = method  # an answer to HEAD has no content
+    raise error
