@@ -6,6 +6,7 @@ import pytest
 
 import waitress_core.connection
 import waitress_core.listeners
+import waitress_core.proxy_headers
 import waitress_core.roster
 from tests.project.repository import ROOT
 from waitress_core import SETTINGS
@@ -28,7 +29,12 @@ def test_every_name_in_quotes_is_a_setting_or_a_limit() -> None:
 
 
 def test_every_constant_is_in_its_file() -> None:
-    modules = (waitress_core.connection, waitress_core.listeners, waitress_core.roster)
+    modules = (
+        waitress_core.connection,
+        waitress_core.listeners,
+        waitress_core.proxy_headers,
+        waitress_core.roster,
+    )
     named = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", TEXT))
     assert named
     for name in named:
