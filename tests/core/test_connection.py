@@ -657,7 +657,7 @@ def test_a_file_that_becomes_shorter_ends_the_connection(
             received += len(receive_some(harness, client))
         assert received < size
         (message,) = messages(caplog)
-        assert message.startswith("A file can not be sent to its end, to ")
+        assert message.startswith("A response can not be sent to its end, to ")
         for closing in harness.other_tasks:
             closing.service()
 

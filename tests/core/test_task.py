@@ -591,6 +591,22 @@ def test_a_failed_write_that_the_application_swallows_ends_the_connection(length
     assert b"end" not in served.body
 
 
+@pytest.mark.parametrize(
+    ("version", "ending"), [pytest.param("1.0", Ending.RESET, id="until-the-end"), ("1.1", Ending.CLOSE)]
+)
+def test_output_that_there_is_no_room_for_leaves_the_message_visibly_incomplete(
+    caplog: pytest.LogCaptureFixture, version: str, ending: Ending
+) -> None:
+    def before(connection: FakeConnection) -> None:
+        connection.sender.fail_after = 1000
+        connection.sender.error = BufferStorageError(28, "no room", "/tmp")
+
+    served = Served(gives([b"abc", bytes(1000), b"def"]), version=version, before=before)
+    assert served.body in (b"abc", b"3\r\nabc\r\n")
+    assert served.ending is ending
+    assert messages(caplog) == ["Exception while serving /path"]
+
+
 # --- files
 
 

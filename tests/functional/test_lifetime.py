@@ -774,6 +774,63 @@ def test_a_child_that_returns_into_the_server_answers_nobody_and_ends(program: S
         assert status_of(served) == 0
 
 
+FORKING_OFTEN = """
+import os
+
+def application(environ, start_response):
+    length = len(environ["wsgi.input"].read())
+    if environ["PATH_INFO"] == "/fork":
+        child = os.fork()
+        if child == 0:
+            if environ["QUERY_STRING"] == "exit":
+                os._exit(0)
+            start_response("200 OK", [])
+            return [b"from the child"]
+        os.waitpid(child, 0)
+    start_response("200 OK", [])
+    return [b"%d" % length, b" to the parent"]
+"""
+
+
+@needs_fork
+@needs_proc
+@needs_signals
+@pytest.mark.parametrize("ending", ["exit", "return"])
+def test_forks_under_load_cost_nobody_an_answer(ending: str, program: Serve) -> None:
+    """While others wait, upload by way of a file, and come and go."""
+    body = bytes(50_000)
+    upload = b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n\r\n"
+    wrong: list[object] = []
+
+    def ask(served: Program, target: bytes) -> None:
+        try:
+            for _ in range(15):
+                with served.client() as client:
+                    for _ in range(2):
+                        client.send(upload % target + body)
+                        if client.response().body != b"50000 to the parent":
+                            wrong.append("body")
+        except (AssertionError, OSError) as error:
+            wrong.append(error)
+
+    with program(FORKING_OFTEN, threads=4, inbuf_overflow=10_000) as served:
+        with served.client() as idle:
+            assert idle.get("/").status == 200
+            before = open_descriptors(served.id)
+            targets = [b"/", b"/", b"/fork?" + ending.encode(), b"/fork?" + ending.encode()]
+            clients = [threading.Thread(target=ask, args=(served, target)) for target in targets]
+            for client in clients:
+                client.start()
+            for client in clients:
+                client.join(SECONDS * 2)
+            assert wrong == []
+            assert idle.get("/").body == b"0 to the parent"
+            assert becomes_true(lambda: open_descriptors(served.id) <= before)
+        served.process.signal()
+        assert status_of(served) == 0
+    assert "Traceback" not in "\n".join(served.process.log)
+
+
 @needs_fork
 @needs_signals
 def test_a_fork_by_subprocess_leaves_connections_to_the_parent(program: Serve) -> None:

@@ -166,8 +166,8 @@ class Connection:
         except Disconnected as error:
             self.sender.log(error)
             self.close()
-        except FileFailed as error:
-            logger.error("A file can not be sent to its end, to %s: %s", self.remote_addr, error)
+        except (BufferStorageError, FileFailed) as error:
+            logger.error("A response can not be sent to its end, to %s: %s", self.remote_addr, error)
             self.close()
 
     def on_attention(self) -> None:

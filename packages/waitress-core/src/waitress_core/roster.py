@@ -16,7 +16,7 @@ from typing import Any
 from .connection import Connection, ConnectionServices
 from .listeners import Listener
 from .poller import READ
-from .transport import SocketTransport
+from .transport import SocketTransport, close
 
 logger = logging.getLogger("waitress")
 
@@ -78,7 +78,7 @@ class Roster:
                     accepted.setsockopt(level, option, value)
             transport = SocketTransport(accepted)
         except OSError:  # the client has left already
-            accepted.close()
+            close(accepted)
             return
         if listener.is_unix:
             connection = Connection(transport, "localhost", "", listener.environs, services)

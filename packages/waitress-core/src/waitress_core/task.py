@@ -72,7 +72,8 @@ class WSGITask:
             self._answer("400 Bad Request", str(error))
         except BaseException as error:
             # SystemExit too: an application that exits ends its request, not its thread or the server.
-            self._ending = Ending.LINGER
+            if self._ending is None:  # or a write that failed has said how
+                self._ending = Ending.LINGER
             logger.exception("Exception while serving %s", self._request.head.path)
             self._answer_exception(error)
         finally:

@@ -44,6 +44,12 @@ class FileFailed(Exception):
     """A file that is being sent has not the octets that were promised."""
 
 
+def close(sock: socket.socket) -> None:
+    """Give the descriptor of a client's socket back."""
+    with contextlib.suppress(OSError):  # what the system tells of is what was lost; the descriptor is free all the same
+        sock.close()
+
+
 class SocketTransport:
     """One accepted stream socket."""
 
@@ -139,5 +145,4 @@ class SocketTransport:
 
     def close(self) -> None:
         """Give the descriptor back."""
-        with contextlib.suppress(OSError):  # the system tells of what the connection has lost; the descriptor is free
-            self._socket.close()
+        close(self._socket)
