@@ -6,10 +6,8 @@ folder, as one process in the foreground, is here; what the page names is replac
 
 import contextlib
 import os
-import random
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -23,7 +21,7 @@ import pytest
 
 from tests.ecosystem.programs.commands import CLIENT_SECONDS, short_path
 from tests.support.pages import blocks
-from tests.support.processes import becomes_true
+from tests.support.processes import free_port, wait_until_accepted
 from tests.support.servers import running, spawned
 
 # What the pages name.
@@ -167,15 +165,6 @@ def program(name: str, package: str) -> str:
     return found
 
 
-def free_port() -> int:
-    """Give a port that nobody listens on, and that the system gives to nobody who lets it choose."""
-    for port in random.sample(range(20_000, 30_000), 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no port is free")
-
-
 # --- run
 
 
@@ -232,14 +221,7 @@ def front(kind: Kind, configuration: str, addresses: dict[str, str], host: str =
         file = folder / "configuration"
         file.write_text(kind.whole(folder, text))
         with spawned([executable, *kind.options(folder, file)], folder) as process:
-
-            def is_up_or_has_ended() -> bool:
-                with contextlib.suppress(OSError), socket.create_connection((host.strip("[]"), port)):
-                    return True
-                return process.process.poll() is not None
-
-            assert becomes_true(is_up_or_has_ended), process.log
-            assert process.process.poll() is None, process.log
+            wait_until_accepted(process, (host.strip("[]"), port))
             try:
                 yield Front(host, port, certificate)
             except BaseException:

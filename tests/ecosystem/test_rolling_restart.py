@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from tests.ecosystem.fronts import Front, Kind, each_kind, free_port, front
+from tests.ecosystem.fronts import Front, Kind, each_kind, front
 from tests.ecosystem.programs.commands import json_of, served
 from tests.support.pages import DOCS
+from tests.support.processes import free_port
 from tests.support.servers import Spawned
 
 CLIENTS = 8

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import random
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -97,3 +99,27 @@ def becomes_true(condition: Callable[[], bool], seconds: float = SECONDS) -> boo
             return False
         time.sleep(0.01)
     return True
+
+
+def free_port() -> int:
+    """Give a port that nobody listens on, and that the system gives to nobody who lets it choose.
+
+    For programs that cannot tell which one the system has chosen for them.
+    """
+    for port in random.sample(range(20_000, 30_000), 100):
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
+
+
+def wait_until_accepted(server: Spawned, address: tuple[str, int]) -> None:
+    """Wait until a program that does not tell when it is ready accepts a connection; it must not end before."""
+
+    def is_accepted_or_has_ended() -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(address):
+            return True
+        return server.process.poll() is not None
+
+    assert becomes_true(is_accepted_or_has_ended), server.log
+    assert server.process.poll() is None, server.log

@@ -52,12 +52,20 @@ IPV6 = pytest.param("[::1]:0", id="IPv6", marks=needs_ipv6)
 # --- servers
 
 
+def command(name: str) -> str:
+    """Give the path of a command that a package installs; skip the test where this environment lacks it."""
+    path = COMMANDS / name
+    if not path.exists():
+        pytest.skip(f"this environment lacks {name}: `make test-ecosystem` has it")
+    return str(path)
+
+
 @contextlib.contextmanager
 def served(
-    command: str, *arguments: str | Path, cwd: Path = PROGRAMS, env: dict[str, str] | None = None
+    name: str, *arguments: str | Path, cwd: Path = PROGRAMS, env: dict[str, str] | None = None
 ) -> Iterator[Spawned]:
     """Run a command that serves, `waitress-serve` or `pserve`; ask it to end, which it must, with nothing to regret."""
-    with spawned([str(COMMANDS / command), *map(str, arguments)], cwd, env) as server:
+    with spawned([command(name), *map(str, arguments)], cwd, env) as server:
         try:
             yield server
         except BaseException:
