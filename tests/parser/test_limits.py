@@ -1,6 +1,5 @@
 """Limits are validated and name what is wrong with them."""
 
-from dataclasses import FrozenInstanceError, fields
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ def test_the_defaults_are_those_of_waitress() -> None:
     assert (limits.max_chunk_line_bytes, limits.max_chunk_extension_bytes) == (4096, 16384)
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Limits)])
+@pytest.mark.parametrize("name", Limits._fields)
 def test_a_value_below_the_minimum_is_refused_by_name(name: str) -> None:
     minimum = _MINIMUM[name]
     assert getattr(Limits(**{name: minimum}), name) == minimum
@@ -33,5 +32,5 @@ def test_a_value_that_is_no_integer_is_refused(value: Any) -> None:
 
 def test_limits_cannot_be_changed() -> None:
     limits: Any = Limits()
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         limits.max_fields = 5

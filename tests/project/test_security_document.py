@@ -14,7 +14,7 @@ from waitress_parser import Limits
 
 TEXT = (ROOT / "docs" / "explanation" / "security.md").read_text(encoding="utf-8")
 TESTS = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", TEXT)))
-SETTINGS_AND_LIMITS = {setting.name for setting in SETTINGS} | set(Limits.__dataclass_fields__)
+SETTINGS_AND_LIMITS = {setting.name for setting in SETTINGS} | set(Limits._fields)
 
 
 @pytest.mark.parametrize(("path", "name"), TESTS)

@@ -5,7 +5,6 @@ whose `__cause__` is what the system call raised; each can be pickled.
 """
 
 import errno
-import tempfile
 
 FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # disk, quota, and the limit on a file's size
 
@@ -42,6 +41,8 @@ def storage_error(cause: OSError, directory: str | None) -> BufferStorageError:
 
 def _default_folder() -> str:
     try:
+        import tempfile  # late: see FileBuffer._open
+
         return tempfile.gettempdir()
     except OSError:  # No candidate is writable: the reason, which lists them, is in the message already.
         return ""

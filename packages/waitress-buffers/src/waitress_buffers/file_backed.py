@@ -11,7 +11,6 @@ of the file once as much has been consumed. Source and target cannot overlap the
 import contextlib
 import errno
 import io
-import tempfile
 from typing import IO, BinaryIO
 
 from . import positioned
@@ -66,6 +65,10 @@ class FileBuffer:
         self._end += size
 
     def _open(self) -> IO[bytes]:
+        # Late: it takes longer to import than all of the buffers, and most programs never fill one. Where that fails
+        # for want of a descriptor, it is an OSError as of any other call.
+        import tempfile
+
         # No `with`: the file lives as long as its content, and close() closes it.
         return tempfile.TemporaryFile(buffering=0, prefix="waitress-buffers-", dir=self._directory)
 

@@ -11,7 +11,7 @@ The application's file raises what it raises; nothing is translated here.
 import io
 import os
 import stat
-import tempfile
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -20,8 +20,6 @@ from .memory import MemoryBuffer
 from .protocol import Octets, ReadableFile
 
 PASSED_THROUGH = frozenset({"seek", "seekable", "tell"})
-
-_TEMPORARY_WRAPPER: Any = getattr(tempfile, "_TemporaryFileWrapper", None)  # what NamedTemporaryFile gives
 
 
 class ReadOnlyFileBuffer:
@@ -170,7 +168,9 @@ def _is_seekable(file: Any) -> bool:
 
 
 def _unwrapped(file: Any) -> Any:
-    return file.file if type(file) is _TEMPORARY_WRAPPER else file
+    # What NamedTemporaryFile gives; there is none where nobody has imported tempfile.
+    wrapper = getattr(sys.modules.get("tempfile"), "_TemporaryFileWrapper", None)
+    return file.file if type(file) is wrapper else file
 
 
 def _regular_file(file: Any) -> io.FileIO | None:

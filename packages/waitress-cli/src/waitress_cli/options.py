@@ -7,8 +7,7 @@ them.
 import argparse
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from waitress_core import SETTINGS, Setting
 
@@ -24,8 +23,7 @@ class CommandLineError(ValueError):
     """An unknown or ambiguous option, or one whose value is missing or too much."""
 
 
-@dataclass(frozen=True)
-class CommandLine:
+class CommandLine(NamedTuple):
     """What a command line says: `settings` as strings by setting, `applications` in the order of their naming.
 
     `log_level` is the name of a level of `logging`, or empty.

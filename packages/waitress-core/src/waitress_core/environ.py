@@ -6,10 +6,10 @@ paths as latin-1, as PEP 3333 wants. Decides nothing about proxies: see `proxy_h
 Thread: the worker that runs the task.
 """
 
+import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
 
 from waitress_buffers import ReadOnlyFileBuffer
 
@@ -23,6 +23,17 @@ if TYPE_CHECKING:
 _KEYS: dict[str, str] = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 _MAX_KEYS = 1024
 _MAX_KEY_LENGTH = 64
+
+# RFC 3986 2.1: pct-encoded = "%" HEXDIG HEXDIG
+_ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
+
+
+def percent_decoded(path: str) -> str:
+    """Give a path with its escapes as the octets they stand for, latin-1; a % that escapes nothing stays.
+
+    Quicker than urllib.parse for the few escapes that a path has, and without the time that takes to import.
+    """
+    return _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), path)
 
 
 def environ_key(name: str) -> str | None:
@@ -83,7 +94,7 @@ class EnvironMaker:
             environ["CONTENT_LENGTH"] = str(request.body_bytes)
         path = head.path
         if "%" in path:
-            path = unquote_to_bytes(path).decode("latin-1")
+            path = percent_decoded(path)
         if path.startswith("//"):
             path = "/" + path.lstrip("/")
         if self._prefix and (path == self._prefix or path.startswith(self._prefix_slash)):

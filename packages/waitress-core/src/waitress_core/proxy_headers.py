@@ -7,10 +7,9 @@ first of those names the client that the outermost trusted proxy saw.
 Thread: the worker that runs the task. Never blocks, never looks a name up.
 """
 
-import ipaddress
 import logging
 import re
-from collections.abc import Set
+from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -78,7 +77,8 @@ class ProxyPolicy:
         words = (adj.trusted_proxy or "").split()
         self._trusts_any = "*" in words
         self._trusts_unix = "localhost" in words
-        self._networks = [ipaddress.ip_network(word, strict=False) for word in words if word not in ("*", "localhost")]
+        addresses = [word for word in words if word not in ("*", "localhost")]
+        self._is_trusted_address = _peers_in(addresses) if addresses else _is_nobody
         self._hop_count = adj.trusted_proxy_count
         self._trusted = frozenset(name for name in _ENVIRON_KEYS if name.lower() in adj.trusted_proxy_headers)
         self._trusted_keys = frozenset(_ENVIRON_KEYS[name] for name in self._trusted)
@@ -115,12 +115,7 @@ class ProxyPolicy:
         """Whether a peer's proxy headers are believed."""
         if self._trusts_any or (self._trusts_unix and peer == "localhost"):
             return True
-        if not self._networks or peer == "localhost":
-            return False
-        # A zone index (fe80::1%eth0) says by which link the peer came, not who it is.
-        address = ipaddress.ip_address(peer.partition("%")[0])
-        mapped = getattr(address, "ipv4_mapped", None)
-        return any(address in network or (mapped is not None and mapped in network) for network in self._networks)
+        return peer != "localhost" and self._is_trusted_address(peer)
 
     def clear(self, environ: "WSGIEnvironment", untrusted: Set[str]) -> None:
         """Take headers, given by their environ keys, out of an environ; say so in the log if that is wanted."""
@@ -214,6 +209,25 @@ class ProxyPolicy:
         for element in reversed(elements):  # the oldest trusted hop is the last to have its say
             found.update({token: said for token, said in _forwarded_pairs(element, self._logger) if said})
         return _Hops(found.get("for", ""), found.get("host", ""), found.get("proto", ""))
+
+
+def _is_nobody(peer: str) -> bool:
+    return False
+
+
+def _peers_in(networks: list[str]) -> Callable[[str], bool]:
+    """Make the question whether a peer's address is in one of some networks, or is one of some addresses."""
+    from ipaddress import ip_address, ip_network  # late: for servers behind a proxy alone
+
+    trusted = [ip_network(word, strict=False) for word in networks]
+
+    def is_in_one(peer: str) -> bool:
+        # A zone index (fe80::1%eth0) says by which link the peer came, not who it is.
+        address = ip_address(peer.partition("%")[0])
+        mapped = getattr(address, "ipv4_mapped", None)
+        return any(address in network or (mapped is not None and mapped in network) for network in trusted)
+
+    return is_in_one
 
 
 def _forwarded_pairs(element: str, logger: logging.Logger) -> list[tuple[str, str]]:

@@ -6,7 +6,7 @@ goes to the outbox, and the holder of the lead sends it, in order, when the clie
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from waitress_buffers import ReadOnlyFileBuffer
 
@@ -25,8 +25,7 @@ class ClientGone(Exception):
     """The client has left: what is sent to it can go nowhere."""
 
 
-@dataclass(frozen=True)
-class SenderServices:
+class SenderServices(NamedTuple):
     """What a sender asks of its server."""
 
     adj: Adjustments

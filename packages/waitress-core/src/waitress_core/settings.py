@@ -3,10 +3,8 @@
 The only place that knows them: `Adjustments`, the command line and the reference documentation are made from it.
 """
 
-import ipaddress
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .casts import (
     as_address_words,
@@ -52,6 +50,8 @@ def _is_scheme(value: str) -> str | None:
 
 
 def _are_addresses(value: str | None) -> str | None:
+    import ipaddress  # late: for servers behind a proxy alone
+
     for word in (value or "").split():
         if word in ("*", "localhost"):
             continue
@@ -66,8 +66,7 @@ def _accept(value: object) -> str | None:
     return None
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """One row of the table.
 
     `kind` names the cast for readers ("integer", "boolean", "text", "octal", "list", "sockets"); `default` is the

@@ -7,7 +7,7 @@ beyond what the caller has not asked for yet.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from .grammar import MAX_CHUNK_SIZE_DIGITS
 
@@ -23,8 +23,16 @@ _MINIMUM = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class _Fields(NamedTuple):
+    max_head_bytes: int
+    max_request_line_bytes: int
+    max_fields: int
+    max_body_bytes: int
+    max_chunk_line_bytes: int
+    max_chunk_extension_bytes: int
+
+
+class Limits(_Fields):
     """The largest request that is accepted; raises ValueError, naming the field, for a value out of range.
 
     `max_head_bytes` counts from the first octet of the request line to the empty line, both included, and holds for a
@@ -33,15 +41,28 @@ class Limits:
     chunk extensions of one message.
     """
 
-    max_head_bytes: int = 256 * 1024  # as waitress; node has 16K, Apache 8K a line
-    max_request_line_bytes: int = 64 * 1024  # RFC 9112 section 3 asks for 8000 at least
-    max_fields: int = 1000  # Apache and CPython's http.client have 100, Tomcat 100, node 2000
-    max_body_bytes: int = 1024 * 1024 * 1024  # as waitress
-    max_chunk_line_bytes: int = 4 * 1024
-    max_chunk_extension_bytes: int = 16 * 1024  # as Go's net/http; more is padding to keep a server busy
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
+    def __new__(
+        cls,
+        max_head_bytes: int = 256 * 1024,  # as waitress; node has 16K, Apache 8K a line
+        max_request_line_bytes: int = 64 * 1024,  # RFC 9112 section 3 asks for 8000 at least
+        max_fields: int = 1000,  # Apache and CPython's http.client have 100, Tomcat 100, node 2000
+        max_body_bytes: int = 1024 * 1024 * 1024,  # as waitress
+        max_chunk_line_bytes: int = 4 * 1024,
+        max_chunk_extension_bytes: int = 16 * 1024,  # as Go's net/http; more is padding to keep a server busy
+    ) -> Limits:
+        limits = super().__new__(
+            cls,
+            max_head_bytes,
+            max_request_line_bytes,
+            max_fields,
+            max_body_bytes,
+            max_chunk_line_bytes,
+            max_chunk_extension_bytes,
+        )
         for name, minimum in _MINIMUM.items():
-            value = getattr(self, name)
+            value = getattr(limits, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < minimum:
                 raise ValueError(f"{name} must be an integer of at least {minimum}, not {value!r}")
+        return limits
