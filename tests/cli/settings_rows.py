@@ -47,6 +47,8 @@ ROWS = [
     Row("clear_untrusted_proxy_headers", ["--no-clear-untrusted-proxy-headers"], "false", False),
     Row("log_untrusted_proxy_headers", ["--log-untrusted-proxy-headers"], "true", True),
     Row("shutdown_delay", ["--shutdown-delay=10"], "10", 10),
+    Row("access_log", ["--access-log"], "true", True),
+    Row("access_log_format", ["--access-log-format", "{method} {target}"], "{method} {target}", "{method} {target}"),
     Row("log_socket_errors", ["--no-log-socket-errors"], "false", False),
     Row("asyncore_use_poll", ["--asyncore-use-poll"], "true", True),
 ]

@@ -49,6 +49,8 @@ DEFAULTS: dict[str, object] = {
     "inbuf_overflow": 524288,
     "outbuf_overflow": 1048576,
     "outbuf_high_watermark": 16777216,
+    "access_log": False,
+    "access_log_format": "combined",
     "log_socket_errors": True,
     "asyncore_use_poll": False,
 }
@@ -72,6 +74,8 @@ STRINGS: dict[str, tuple[str, object]] = {
     "trusted_proxy_headers": ("x-forwarded-for x-forwarded-proto", {"x-forwarded-for", "x-forwarded-proto"}),
     "clear_untrusted_proxy_headers": ("no", False),
     "log_untrusted_proxy_headers": ("yes", True),
+    "access_log": ("yes", True),
+    "access_log_format": ("json", "json"),
     "log_socket_errors": ("no", False),
     "asyncore_use_poll": ("yes", True),
 }
@@ -122,6 +126,9 @@ REFUSED: list[tuple[str, object, str]] = [
     ("trusted_proxy", "10.0.0.0/33", "IP addresses and CIDR networks"),
     ("trusted_proxy", "10.0.0.1 nobody", "IP addresses and CIDR networks"),
     ("trusted_proxy_headers", 5, "a list value"),
+    ("access_log_format", "", "combined, json, or a text of one line with the fields {remote_addr}"),
+    ("access_log_format", "{target", "combined, json, or a text of one line with the fields {remote_addr}"),
+    ("access_log_format", "{path}", "combined, json, or a text of one line with the fields {remote_addr}"),
     *[(name, least - 1, f"a whole number of at least {least}") for name, least in LEAST.items()],
     *[(name, "many", f"a whole number of at least {least}") for name, least in LEAST.items()],
     *[(name, 1e400, f"a whole number of at least {least}") for name, least in LEAST.items()],
@@ -195,6 +202,9 @@ def test_the_least_number_is_accepted_as_number_and_as_string(name: str, least: 
         ("trusted_proxy", "::1 2001:db8::/32 10.0.0.1/8"),
         ("url_scheme", "git+https"),
         ("ident", "name/1.0 (x; y)"),
+        ("access_log_format", "combined"),
+        ("access_log_format", "{status}"),
+        ("access_log_format", "{{{target}}}"),
     ],
 )
 def test_a_value_at_the_edge_is_accepted(name: str, given: object) -> None:

@@ -115,7 +115,7 @@ def is_harmless(record: logging.LogRecord) -> bool:
 @pytest.mark.parametrize("proxy", PROXIES)
 def test_what_is_logged_of_a_request_is_printable(proxy: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    with running(application, log_untrusted_proxy_headers=True, **PROXIES[proxy]) as server:
+    with running(application, access_log=True, log_untrusted_proxy_headers=True, **PROXIES[proxy]) as server:
         for request in requests():
             with server.client() as client:
                 client.send(request)

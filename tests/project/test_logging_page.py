@@ -1,5 +1,6 @@
 """The page on logging shows what the server writes; its programs run in processes of their own: they change logging."""
 
+import json
 import re
 import shlex
 import sys
@@ -10,6 +11,7 @@ import pytest
 from tests.project.repository import ROOT
 from tests.support.client import Client
 from tests.support.servers import spawned
+from waitress_core.access_format import FIELDS
 
 PAGE = (ROOT / "docs" / "how-to" / "logging.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -44,7 +46,7 @@ def test_the_command_writes_what_the_page_shows(folder: Path) -> None:
 
 
 def test_the_program_writes_by_its_own_format_and_to_its_own_file(folder: Path) -> None:
-    first, second = PROGRAMS
+    first, _, second = PROGRAMS
     program = first.replace(":8080", ":0").replace("serve(", f"{second}\nserve(")
     (folder / "program.py").write_text(program, encoding="utf-8")
     with spawned([sys.executable, "program.py"], folder, {"PYTHONPATH": ""}) as server:
@@ -52,3 +54,34 @@ def test_the_program_writes_by_its_own_format_and_to_its_own_file(folder: Path) 
             assert client.get().status == 200
     assert re.match(r"[-\d]+ [:,\d]+ INFO waitress: Serving on ", server.log[0])
     assert (folder / "server.log").read_text(encoding="utf-8").startswith("Serving on ")
+
+
+def test_the_command_writes_the_lines_of_requests_to_standard_output(folder: Path) -> None:
+    command = [str(BIN / "waitress-serve"), "--listen=127.0.0.1:0", "--access-log", "shop:application"]
+    with spawned(command, folder) as server:
+        with Client(server.wait_for_address()) as client:
+            client.get("/tea?cup=1", "User-Agent: Mozilla/5.0")
+        server.signal()
+        assert server.wait() == 0
+    (shown,) = re.findall(r"^ +(192\.0\.2\.7 - .*)$", PAGE, re.MULTILINE)
+    (line,) = server.output
+    assert re.sub(r"\[.*?\]", "[]", line) == re.sub(r"\[.*?\]", "[]", shown).replace("192.0.2.7", "127.0.0.1")
+    assert not any("GET" in line for line in server.log)
+
+
+def test_the_page_tells_every_field_of_the_access_log_and_of_its_json(folder: Path) -> None:
+    rows = re.findall(r"^\| (`.*?`) \|", PAGE.partition("| field |")[2], re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
+    assert sorted(named) == sorted(FIELDS)
+
+
+def test_the_program_writes_the_lines_of_requests_to_a_file(folder: Path) -> None:
+    (folder / "program.py").write_text(PROGRAMS[1].replace(":8080", ":0"), encoding="utf-8")
+    with spawned([sys.executable, "program.py"], folder, {"PYTHONPATH": ""}) as server:
+        with Client(server.wait_for_address()) as client:
+            client.get("/tea")
+        server.signal()
+        assert server.wait() == 0
+    (line,) = (folder / "access.log").read_text(encoding="utf-8").splitlines()
+    assert (json.loads(line)["target"], json.loads(line)["status"]) == ("/tea", 200)
+    assert sorted({*json.loads(line), "request"}) == sorted(FIELDS)

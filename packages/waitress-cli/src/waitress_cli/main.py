@@ -63,8 +63,13 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
 def _set_up_logging(level: str) -> None:
     """Write the log to standard error, unless the application has set logging up; `level` is a name, or empty.
 
-    Without a level the server shows that it serves, unless somebody has set its logger's.
+    Without a level the server shows that it serves, unless somebody has set its logger's. The lines of the access log,
+    which have a time and a form of their own, go to standard output as they are.
     """
+    access_logger = logging.getLogger("waitress.access")
+    if not (logging.getLogger().handlers or access_logger.handlers):
+        access_logger.addHandler(logging.StreamHandler(sys.stdout))
+        access_logger.propagate = False
     logging.basicConfig(format=LOG_FORMAT, level=level or None)
     logger = logging.getLogger("waitress")
     if level or logger.level == logging.NOTSET:

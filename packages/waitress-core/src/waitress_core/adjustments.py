@@ -76,6 +76,8 @@ class Adjustments:
     inbuf_overflow: int
     outbuf_overflow: int
     outbuf_high_watermark: int
+    access_log: bool
+    access_log_format: str
     log_socket_errors: bool
     asyncore_use_poll: bool
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from waitress_buffers import BufferStorageError, StorageFullError
 from waitress_parser import BodyPiece, EndOfMessage, Limits, ProtocolError, RequestHead, RequestParser
 
+from .access_log import AccessLog, Exchange
 from .adjustments import Adjustments
 from .deadlines import DeadlineQueue
 from .dispatcher import Task
@@ -43,12 +44,14 @@ class ConnectionServices:
         make_task: "Callable[[Connection, Request], Task]",
         submit: Callable[[Task], None],  # from the holder of the lead: run this task between two turns
         yield_lead: Callable[[], None],  # from a task: it is about to block
+        access_log: AccessLog | None = None,
     ) -> None:
         self.adj = adj
         self.reactor = reactor
         self.make_task = make_task
         self.submit = submit
         self.forget: Callable[[Connection], None] = _nothing  # a connection has ended; set by the roster
+        self.access_log = access_log
         self.limits = Limits(max_head_bytes=adj.max_request_header_size, max_body_bytes=adj.max_request_body_size)
         self.sender = SenderServices(adj, reactor.attend, yield_lead, submit)
         # Written by the holder of the lead, read by tasks: responses say that their connections end
@@ -84,6 +87,7 @@ class Connection:
         "_transport",
         "descriptor",
         "environs",
+        "exchange",
         "interest",
         "is_gone",
         "phase",
@@ -120,6 +124,7 @@ class Connection:
         # The worker sets both, the flag last, as its last act; from then on they are the reactor's until the next task
         self._ending = PERSIST
         self._is_task_done = False
+        self.exchange: Exchange | None = None  # for the access log, when the response has ended; set before the flag
 
     def __repr__(self) -> str:
         return f"<Connection {self.remote_addr}:{self.remote_port} {self.phase.name}>"
@@ -346,18 +351,33 @@ class Connection:
 
     def _answer(self, status: int, reason: str, detail: str, version: str = "1.0", method: str = "") -> None:
         """Answer for the server itself, and end the connection: nothing after this is interpreted."""
-        self._drop_request()
-        self.phase = FLUSH
-        self._ending = Ending.LINGER
         ident = self._services.adj.ident
         body = error_body(reason, detail, ident)
         response = Response(version, method, False, ident)
         response.start(f"{status} {reason}", [("Content-Type", ERROR_CONTENT_TYPE), ("Content-Length", str(len(body)))])
-        self.sender.send_now(response.begin() + response.frame(body))
+        head = response.begin()
+        if self._services.access_log is not None:
+            self._begin_exchange(self._services.access_log, method).answer(response.status, len(head))
+        self._drop_request()
+        self.phase = FLUSH
+        self._ending = Ending.LINGER
+        self.sender.send_now(head + response.frame(body))
         if self.sender.has_pending:
             self._begin_flush()
         else:
             self._end_response()
+
+    def _begin_exchange(self, log: AccessLog, method: str = "") -> Exchange:
+        """Have the access log tell of a request that gets no task."""
+        head = None if self._request is None else self._request.head
+        self.exchange = log.begin(self.remote_addr, head, method, self.sender.sent_bytes)
+        return self.exchange
+
+    def _end_exchange(self, exchange: Exchange) -> None:
+        """Have an application thread write the line of a response that has ended, or can not."""
+        self.exchange = None
+        exchange.end(self.sender.sent_bytes)
+        self._services.submit(exchange)
 
     def _drop_request(self) -> None:
         """Forget a request that is on its way."""
@@ -390,6 +410,8 @@ class Connection:
             services.output.disarm(self)
             if self.interest & WRITE:  # it took exactly what is sent in one turn, which did not see the end
                 services.reactor.watch(self, self.interest & READ)
+        if self.exchange is not None:
+            self._end_exchange(self.exchange)
         if self._ending is not PERSIST:
             self._end()
         elif self._parser.held_bytes and not services.is_closing:
@@ -466,6 +488,8 @@ class Connection:
         self.is_gone = True
         services = self._services
         services.reactor.watch(self, 0)
+        if self._request is not None and services.access_log is not None:
+            self._begin_exchange(services.access_log)
         self._drop_request()
         services.output.disarm(self)
         services.linger.disarm(self)
@@ -479,6 +503,8 @@ class Connection:
     def _release(self) -> None:
         """Give the descriptor back."""
         self.phase = CLOSED
+        if self.exchange is not None:
+            self._end_exchange(self.exchange)
         self._transport.close()
         self._services.forget(self)
 

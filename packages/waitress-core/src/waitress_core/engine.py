@@ -9,10 +9,12 @@ import logging
 import threading
 from functools import partial
 
+from .access_log import AccessLog
 from .connection import ConnectionServices
 from .dispatcher import Dispatcher
 from .lifecycle import CLOSE_SECONDS, State, Wish
 from .listeners import Listener
+from .logged_task import LoggedTask
 from .reactor import Handler, Reactor
 from .roster import Roster
 from .task import Site, WSGITask
@@ -39,8 +41,10 @@ class Engine:
         self._adj = adj
         self._dispatcher = dispatcher
         self._reactor = Reactor(handlers)
+        access_log = AccessLog(adj.access_log_format, self._reactor.clock) if adj.access_log else None
+        make_task = partial(WSGITask, site) if access_log is None else partial(LoggedTask, site, access_log)
         services = ConnectionServices(
-            adj, self._reactor, partial(WSGITask, site), dispatcher.ready.append, dispatcher.yield_lead
+            adj, self._reactor, make_task, dispatcher.ready.append, dispatcher.yield_lead, access_log
         )
         self.roster = Roster(services, listeners)
         self._reactor.on_look = self._look
@@ -91,6 +95,7 @@ class Engine:
         self.roster.stop_listening()
         self.roster.close_all(but_busy=False)
         self._reactor.close()
+        self._dispatcher.cancel_pending()  # what those ends have left: files to close, lines of the access log
         self.state = State.CLOSED
 
     # --- the holder of the lead

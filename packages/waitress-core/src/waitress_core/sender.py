@@ -114,12 +114,19 @@ class Sender:
             self.outbox = Outbox(adj.outbuf_overflow, adj.outbuf_high_watermark)
         return self.outbox
 
-    # --- the holder of the lead
+    # --- both
+
+    @property
+    def sent_bytes(self) -> int:
+        """What the system has taken since the connection began."""
+        return self._transport.sent_bytes
 
     @property
     def has_pending(self) -> bool:
         """Whether there is output that the system has not taken."""
         return self.outbox is not None and self.outbox.pending_bytes > 0
+
+    # --- the holder of the lead
 
     def send_now(self, data: bytes) -> None:
         """Send for the server itself, while no task runs. Raises Disconnected."""

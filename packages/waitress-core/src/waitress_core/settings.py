@@ -6,6 +6,7 @@ The only place that knows them: `Adjustments`, the command line and the referenc
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from .access_format import format_fault
 from .casts import (
     as_address_words,
     as_port_or_service,
@@ -282,6 +283,16 @@ SETTINGS: tuple[Setting, ...] = (
         "outbuf_high_watermark", "Buffers", 16777216, "bytes", "Pending output at which the application must wait.", 1
     ),
     # Old switches and logging
+    _boolean("access_log", "Logging", False, "Write a line for each request to the logger waitress.access."),
+    Setting(
+        "access_log_format",
+        "Logging",
+        "text",
+        "combined",
+        "What the line says: combined, json, or a text with fields in braces, as {remote_addr} {target} {status}.",
+        str,
+        check=format_fault,
+    ),
     _boolean("log_socket_errors", "Logging", True, "Log errors of client sockets."),
     _boolean("asyncore_use_poll", "Logging", False, "The best poller of the system is always used.", has_effect=False),
 )

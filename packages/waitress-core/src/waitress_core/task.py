@@ -34,9 +34,12 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None,
 class Site(Protocol):
     """What tasks ask of their server."""
 
-    application: "WSGIApplication"
     adj: Adjustments
     proxy_policy: ProxyPolicy
+
+    @property
+    def application(self) -> "WSGIApplication":
+        """What is called with each request."""
 
 
 class WSGITask:
@@ -59,7 +62,7 @@ class WSGITask:
     def cancel(self) -> None:
         """The server ends before the request could run: the client sees its connection close."""
         self._request.close()
-        self._connection.finish(Ending.CLOSE)
+        self._finish(Ending.CLOSE)
 
     def service(self) -> None:
         """Run the application and send its response. Raises nothing: whatever happens is logged."""
@@ -81,7 +84,10 @@ class WSGITask:
             ending = self._ending
             if ending is None:
                 ending = PERSIST if self._response.persists else self._last_ending()
-            self._connection.finish(ending)
+            self._finish(ending)
+
+    def _finish(self, ending: Ending) -> None:
+        self._connection.finish(ending)
 
     def _last_ending(self) -> Ending:
         # A client that has asked for the end sends no more; any other may, and must still be able to read.

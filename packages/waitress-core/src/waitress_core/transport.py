@@ -53,13 +53,14 @@ def close(sock: socket.socket) -> None:
 class SocketTransport:
     """One accepted stream socket."""
 
-    __slots__ = ("_resets", "_socket", "descriptor")
+    __slots__ = ("_resets", "_socket", "descriptor", "sent_bytes")
 
     def __init__(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)
         self._socket = accepted
         self.descriptor = accepted.fileno()
         self._resets = False
+        self.sent_bytes = 0  # written by whoever sends
 
     def receive(self, size: int) -> bytes | None:
         """Take up to `size` octets; empty at the end of input, None when there are none now."""
@@ -82,11 +83,13 @@ class SocketTransport:
     def send(self, data: bytes | memoryview) -> int:
         """Give octets to the system; gives how many it took, 0 when it takes none now."""
         try:
-            return self._socket.send(data)
+            sent = self._socket.send(data)
         except BlockingIOError:
             return 0
         except OSError as error:
             raise Disconnected(error) from error
+        self.sent_bytes += sent
+        return sent
 
     def send_file(self, file: ReadOnlyFileBuffer, size: int) -> int:
         """Give up to `size` of a file's prepared octets to the system; gives how many it took, 0 when none now.
@@ -111,6 +114,7 @@ class SocketTransport:
             raise Disconnected(error) from error
         if not sent:
             raise FileFailed("the file has become shorter while it was sent")
+        self.sent_bytes += sent
         file.skip(sent)
         return sent
 

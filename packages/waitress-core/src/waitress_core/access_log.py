@@ -1,0 +1,119 @@
+"""The access log: what is remembered of a request until its response has ended, and the line that is written then.
+
+Lines are written by application threads only: a slow handler of the log keeps no client waiting but its own. By the
+worker where everything is sent when its task ends; else by a task of its own, when the reactor has sent the rest or
+given it up.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+
+from waitress_parser import RequestHead
+
+from .access_format import Access, make_format
+
+logger = logging.getLogger("waitress.access")
+
+
+class AccessLog:
+    """Writes a line for each request of one server."""
+
+    def __init__(
+        self, format_text: str, clock: Callable[[], float], wall_clock: Callable[[], float] = time.time
+    ) -> None:
+        """Make it; raises ValueError for a format that is none."""
+        self.clock = clock  # monotonic, the one of the reactor
+        self._wall_clock = wall_clock
+        self._format = make_format(format_text)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.INFO)  # who asks for the log wants to see it, whatever the level of the others
+
+    def begin(self, remote_addr: str, head: RequestHead | None, method: str, sent_bytes: int) -> "Exchange":
+        """Begin to remember a request that is complete, or will not be.
+
+        `head` is None for one that could not be read, of which only `method` may be known; `sent_bytes` is what its
+        connection has sent before.
+        """
+        return Exchange(self, remote_addr, head, method, sent_bytes)
+
+    def write(self, access: Access) -> None:
+        """Write a line."""
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("%s", self._format(access))
+
+    def started_at(self, duration: float) -> float:
+        """Give the time of the wall clock so many seconds ago."""
+        return self._wall_clock() - duration
+
+
+class Exchange:
+    """One request and its response; as a task it writes its line.
+
+    Thread: whoever has the request, the worker while its task runs, else the holder of the lead.
+    """
+
+    __slots__ = (
+        "_access",
+        "_began_at",
+        "_head",
+        "_log",
+        "_method",
+        "_sent_before",
+        "head_bytes",
+        "queue_time",
+        "remote_addr",
+        "remote_user",
+        "status",
+    )
+
+    def __init__(
+        self, log: AccessLog, remote_addr: str, head: RequestHead | None, method: str, sent_bytes: int
+    ) -> None:
+        self.remote_addr = remote_addr
+        self.remote_user: str | None = None
+        self.status: int | None = None
+        self.head_bytes = 0  # of the response
+        self.queue_time = 0.0
+        self._log = log
+        self._head = head
+        self._method = method
+        self._began_at = log.clock()
+        self._sent_before = sent_bytes
+        self._access: Access | None = None
+
+    def leave_queue(self) -> None:
+        """The application is going to be called."""
+        self.queue_time = self._log.clock() - self._began_at
+
+    def answer(self, status: str, head_bytes: int) -> None:
+        """A response of this status has begun, with a head of so many octets."""
+        self.status = int(status[:3])
+        self.head_bytes = head_bytes
+
+    def end(self, sent_bytes: int) -> None:
+        """The response has ended, or been given up, when its connection had sent so much."""
+        duration = self._log.clock() - self._began_at
+        head = self._head
+        values = {} if head is None else head.values
+        self._access = Access(
+            remote_addr=self.remote_addr,
+            remote_user=self.remote_user,
+            time=self._log.started_at(duration),
+            method=(self._method if head is None else head.method) or None,
+            target=None if head is None else head.target,
+            version=None if head is None else head.version,
+            status=self.status,
+            bytes=max(0, sent_bytes - self._sent_before - self.head_bytes),
+            duration=duration,
+            queue_time=self.queue_time,
+            referer=values.get("referer"),
+            user_agent=values.get("user-agent"),
+        )
+
+    def service(self) -> None:
+        """Write the line, after `end`."""
+        assert self._access is not None  # `end` has been called
+        self._log.write(self._access)
+
+    cancel = service  # also when there is no application thread any more
