@@ -13,11 +13,14 @@ import pytest
 
 from tests.support.manual_clock import ManualClock
 from waitress_core import Adjustments, Dispatcher, Task
+from waitress_core.access_log import AccessLog
+from waitress_core.connection import Connection
 from waitress_core.engine import Engine
 from waitress_core.lifecycle import CLOSE_SECONDS, MOVES, State, Wish
 from waitress_core.listeners import open_listeners
 from waitress_core.proxy_headers import ProxyPolicy
-from waitress_core.reactor import Handler
+from waitress_core.request import Request
+from waitress_core.task import WSGITask
 
 GET = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
 PATIENCE = 20.0  # seconds of the real clock for what comes at once on an idle machine
@@ -51,12 +54,27 @@ class FakeDispatcher:
 
 
 class Site:
-    """What tasks ask of their server; the application gives the path."""
+    """What a run and its tasks ask of their server; the application gives the path."""
 
     def __init__(self, adj: Adjustments) -> None:
         self.adj = adj
         self.proxy_policy = ProxyPolicy(adj)
         self.application: Any = self._answer
+        self.opened: list[Connection] = []
+        self.ended: list[Connection] = []
+        self.looks = 0
+
+    def task_maker(self, access_log: AccessLog | None) -> Callable[[Connection, Request], Task]:
+        return lambda connection, request: WSGITask(self, connection, request)
+
+    def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
+        self.opened.append(connection)
+
+    def on_ended(self, connection: Connection) -> None:
+        self.ended.append(connection)
+
+    def while_waiting(self) -> None:
+        self.looks += 1
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
         start_response("200 OK", [])
@@ -91,9 +109,8 @@ class Stepping:
         self.adj = adj
         self.wishes: list[Wish] = []
         self.listeners = open_listeners(adj, adj.listen)
-        self.handlers: dict[int, Handler] = {listener.descriptor: listener for listener in self.listeners}
         dispatcher = cast(Dispatcher, self.dispatcher)
-        self.engine = CheckedEngine(Site(adj), self.listeners, self.handlers, dispatcher, self.wishes)
+        self.engine = CheckedEngine(Site(adj), self.listeners, dispatcher, self.wishes)
         self.reactor = self.engine._reactor
         self.clock = ManualClock(self.reactor.now)
         self.reactor.clock = self.clock
@@ -162,7 +179,7 @@ class Stepping:
             client.close()
         self.engine.tidy_up()
         assert [move for move in self.engine.moves if move[1] not in MOVES[move[0]]] == []
-        assert self.handlers == {}
+        assert self.reactor.handlers == {}
         assert self.engine.state is State.CLOSED
         assert [listener.socket.fileno() for listener in self.listeners] == [-1] * len(self.listeners)
 

@@ -496,7 +496,7 @@ def test_an_interrupt_raised_by_a_handler_of_somebody_else_ends_the_server(monke
         return application(environ, start_response)
 
     def wait(engine: Engine) -> None:
-        engine._lead_ended = Waiting()
+        engine._stirred = Waiting()
         wait_for_end(engine)
 
     wait_for_end = Engine.wait

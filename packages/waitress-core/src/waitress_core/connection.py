@@ -129,6 +129,24 @@ class Connection:
     def __repr__(self) -> str:
         return f"<Connection {self.remote_addr}:{self.remote_port} {self.phase.name}>"
 
+    # --- for who looks on, from any thread
+
+    @property
+    def incoming(self) -> Request | None:
+        """The request whose body is on its way."""
+        return self._request
+
+    @property
+    def idle_since(self) -> float | None:
+        """The instant since which no octet of a next request has come; None while there is something to do."""
+        return self._services.idle.armed_at(self)
+
+    # --- before the first octet
+
+    def use_parser(self, parser: RequestParser) -> None:
+        """Have what the client sends parsed by this one."""
+        self._parser = parser
+
     # --- the worker, while a task runs
 
     def is_client_gone(self) -> bool:

@@ -137,8 +137,7 @@ class Dispatcher:
         is_stock = type(self) is Dispatcher and getattr(self.add_task, "__func__", None) is _STOCK_ADD_TASK
         if self._delegate is None and not is_stock:
             # Replaced, or a subclass: it wants to see every task.
-            self._hand_over = self.add_task
-            self._hold_until = float("inf")
+            self.hand_all_to(self.add_task)
         targets = [(self._work, f"waitress-{number}") for number in range(self.thread_count)]
         for target, name in [*targets, (self._spare, "waitress-spare"), (self._watch, "waitress-watchdog")]:
             try:
@@ -147,6 +146,21 @@ class Dispatcher:
                 self.stop_threads(timeout=1.0)
                 raise
         self._spare_queue.put(_Word.LEAD)
+
+    def hand_all_to(self, add_task: Callable[[Task], None]) -> None:
+        """Have every task given to this, and none run without it; before `start`."""
+        self._hand_over = add_task
+        self._hold_until = float("inf")
+
+    @property
+    def waiting_count(self) -> int:
+        """Tasks in the queue that no thread has taken yet. Thread: any."""
+        return max(0, self._given - self.thread_count)
+
+    @property
+    def busy_count(self) -> int:
+        """Application threads that run a task, or are the reactor. Thread: any."""
+        return min(self._given, self.thread_count)
 
     def end_lead(self) -> None:
         """End the reactor role for good, after the turn that this is called in. The holder of the lead only."""

@@ -6,18 +6,21 @@ the lead.
 """
 
 import logging
+import socket
 import threading
-from functools import partial
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
 
 from .access_log import AccessLog
-from .connection import ConnectionServices
-from .dispatcher import Dispatcher
+from .connection import Connection, ConnectionServices
+from .dispatcher import Dispatcher, Task
 from .lifecycle import CLOSE_SECONDS, State, Wish
 from .listeners import Listener
-from .logged_task import LoggedTask
-from .reactor import Handler, Reactor
+from .reactor import Reactor
+from .request import Request
 from .roster import Roster
-from .task import Site, WSGITask
+from .task import Site
 
 logger = logging.getLogger("waitress")
 
@@ -25,31 +28,56 @@ THREADS_SECONDS = 2.0  # for threads that run no application to end, on a machin
 NAMED_AT_MOST = 10  # connections that the record of a cut-off names
 
 
+class Host(Site, Protocol):
+    """What a run asks of its server."""
+
+    def task_maker(self, access_log: AccessLog | None) -> Callable[[Connection, Request], Task]:
+        """Give what makes the task of a complete request, to be told of in the log. Asked once, before the first."""
+
+    def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
+        """A client has connected. Thread: the holder of the lead."""
+
+    def on_ended(self, connection: Connection) -> None:
+        """A connection has ended; its descriptor may be another's at once. Thread: the holder of the lead."""
+
+    def while_waiting(self) -> None:
+        """Look after what is to be done in the thread that waits: once in `asyncore_loop_timeout`, and after `stir`."""
+
+
 class Engine:
-    """Serves `listeners` with the application of `site`, once: `begin`, `wait`, `tidy_up`, in this order."""
+    """Serves `listeners` with the application of `host`, once: `begin`, `wait`, `tidy_up`, in this order."""
 
     def __init__(
         self,
-        site: Site,
+        host: Host,
         listeners: list[Listener],
-        handlers: dict[int, Handler],
         dispatcher: Dispatcher,
         wishes: list[Wish],
     ) -> None:
-        adj = site.adj
+        adj = host.adj
         # Set once, read anywhere
+        self._host = host
         self._adj = adj
         self._dispatcher = dispatcher
-        self._reactor = Reactor(handlers)
+        self._reactor = Reactor()
         access_log = AccessLog(adj.access_log_format, self._reactor.clock) if adj.access_log else None
-        make_task = partial(WSGITask, site) if access_log is None else partial(LoggedTask, site, access_log)
         services = ConnectionServices(
-            adj, self._reactor, make_task, dispatcher.ready.append, dispatcher.yield_lead, access_log
+            adj,
+            self._reactor,
+            host.task_maker(access_log),
+            dispatcher.ready.append,
+            dispatcher.yield_lead,
+            access_log,
         )
         self.roster = Roster(services, listeners)
+        self.roster.on_opened = host.on_opened
+        self.roster.on_ended = host.on_ended
         self._reactor.on_look = self._look
         self._reactor.on_wake = self._step
         self._lead_ended = threading.Event()
+        self._stirred = threading.Event()  # the thread that waits has something to look after
+        # Appended to by any thread, called by the holder of the lead
+        self._errands: deque[Callable[[], None]] = deque()
         # Appended to by any thread or signal handler; the holder of the lead acts on those for the highest state.
         self._wishes = wishes
         # The holder of the lead only
@@ -61,6 +89,17 @@ class Engine:
     def notice(self) -> None:
         """Act on a new wish at once. Takes no lock: a signal handler may call it."""
         self._reactor.wake()
+
+    def run_soon(self, errand: Callable[[], None]) -> None:
+        """Have the holder of the lead call this, which must not block, between two turns: the way to close a connection
+        from another thread. After the end nothing is called: all is closed then.
+        """
+        self._errands.append(errand)
+        self._reactor.wake()
+
+    def stir(self) -> None:
+        """Have `Host.while_waiting` called at once."""
+        self._stirred.set()
 
     # --- the thread in run(), or the one of start(): runs no application code and, while there is a lead, no I/O
 
@@ -78,8 +117,10 @@ class Engine:
         """Wait until the lead has ended."""
         try:
             # In slices: on Windows a wait without an end can not be interrupted.
-            while not self._lead_ended.wait(self._adj.asyncore_loop_timeout):
-                pass
+            while not self._lead_ended.is_set():
+                self._stirred.wait(self._adj.asyncore_loop_timeout)
+                self._stirred.clear()
+                self._host.while_waiting()
         except (KeyboardInterrupt, SystemExit):
             # From a signal handler that is not ours: the server ends, and the exception with it.
             self._wishes.append(Wish(State.CLOSING, self._reactor.clock() + CLOSE_SECONDS))
@@ -106,7 +147,9 @@ class Engine:
         self._step()
 
     def _step(self) -> None:
-        """Move on to the wanted state, and from one whose work or time has ended."""
+        """Run errands; move on to the wanted state, and from one whose work or time has ended."""
+        while self._errands:
+            self._errands.popleft()()
         if not self._wishes:
             return
         now = self._reactor.now
@@ -133,7 +176,11 @@ class Engine:
             self._reactor.wake()  # what is ready runs first: closing a file, say
         elif is_over or not self.roster.connections:
             self._dispatcher.end_lead()
-            self._lead_ended.set()
+            self._say_ended()
+
+    def _say_ended(self) -> None:
+        self._lead_ended.set()
+        self._stirred.set()
 
     def _begin_leaving(self, now: float) -> None:
         self.state = State.LEAVING
@@ -164,4 +211,4 @@ class Engine:
         self._reactor.abandon_after_fork()
         self.roster.abandon_after_fork()
         self.state = State.CLOSED
-        self._lead_ended.set()
+        self._say_ended()

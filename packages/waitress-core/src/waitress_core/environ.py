@@ -75,6 +75,10 @@ class EnvironMaker:
             "wsgi.input_terminated": True,
         }
 
+    def offer(self, key: str, value: object) -> None:
+        """Have every environ hold this, in place of what stands there."""
+        self._base[key] = value
+
     def make(
         self, request: Request, remote_addr: str, remote_port: str, client_disconnected: Callable[[], bool]
     ) -> "WSGIEnvironment":

@@ -26,12 +26,24 @@ _CLIENT_LEFT = frozenset({errno.ECONNABORTED, errno.EPROTO})  # between its arri
 
 
 @contextlib.contextmanager
-def _naming(address: str) -> Iterator[None]:
+def naming(address: str) -> Iterator[None]:
     """Have an OSError say which address can not be had; its type and errno stay."""
     try:
         yield
     except OSError as error:
         raise OSError(error.errno, f"Cannot listen on {address}: {error.strerror or error}") from error
+
+
+def reuse_address(sock: socket.socket) -> None:
+    """Let an address be bound again soon after its last use."""
+    if sys.platform != "win32":  # there it would let a second server take the port over
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+
+def separate_families(sock: socket.socket) -> None:
+    """Keep IPv4 off an IPv6 socket: it has sockets of its own, and an address then means the same on every system."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
 
 
 def bind_inet(address: ListenAddress, backlog: int) -> socket.socket:
@@ -41,14 +53,11 @@ def bind_inet(address: ListenAddress, backlog: int) -> socket.socket:
         OSError: with the errno of the cause; the message names the address.
     """
     host, port = address.address[:2]
-    with _naming(f"{bracketed(host)}:{port}"):
+    with naming(f"{bracketed(host)}:{port}"):
         sock = socket.socket(address.family, address.type, address.protocol)
         try:
-            if sys.platform != "win32":  # there it would let a second server take the port over
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if address.family == socket.AF_INET6:
-                # IPv4 has sockets of its own, and an address then means the same on every system.
-                sock.setsockopt(IPPROTO_IPV6, IPV6_V6ONLY, 1)
+            reuse_address(sock)
+            separate_families(sock)
             sock.bind(address.address)
             sock.listen(backlog)
         except BaseException:
@@ -63,7 +72,7 @@ def bind_unix(path: str, permissions: int, backlog: int) -> socket.socket:
     Raises:
         OSError: with the errno of the cause; the message names the path.
     """
-    with _naming(path):
+    with naming(path):
         if AF_UNIX is None:
             raise OSError(errno.EAFNOSUPPORT, "this system has no unix sockets")
         sock = socket.socket(AF_UNIX, socket.SOCK_STREAM)

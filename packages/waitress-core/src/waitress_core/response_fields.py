@@ -4,8 +4,10 @@ Whatever could end a line, pose as the server's own framing or leave latin-1 is 
 error from `start_response`, and its client a 500.
 """
 
+from collections.abc import Set
+
 # PEP 3333: an application may not use the fields by which connections are managed (RFC 2616 13.5.1).
-HOP_BY_HOP = frozenset(
+HOP_BY_HOP: Set[str] = frozenset(
     {
         "connection",
         "keep-alive",

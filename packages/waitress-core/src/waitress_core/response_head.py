@@ -5,9 +5,10 @@ names alone is worked out once and kept as a `Shape`: how they are sent, which f
 each of them stands when all are sorted by name (a stable order: repeated fields keep theirs).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from operator import itemgetter
 
+from . import response_fields
 from .http_date import current_date
 from .response_fields import HeaderError, checked_name
 
@@ -76,7 +77,7 @@ class Shape:
             fields.append((framing_field, _CONTENT_LENGTH))
         elif framing_field:
             fields.append((framing_field, "chunked"))
-        if connection:
+        if connection and "Connection" not in self._names:  # it is, where `forbid` lets applications send it
             fields.append(("Connection", connection))
         if "Date" not in self._names:
             fields.append(("Date", _DATE))
@@ -99,9 +100,16 @@ class Shape:
 def new_shape(names: tuple[str, ...]) -> Shape:
     """Make the shape of these names, and remember it while there is room. Raises as `Shape`."""
     shape = Shape(names)
-    if len(SHAPES) < MAX_SHAPES:
+    # What is forbidden may change under a set that is not frozen: then each response is looked at anew.
+    if len(SHAPES) < MAX_SHAPES and isinstance(response_fields.HOP_BY_HOP, frozenset):
         SHAPES[names] = shape
     return shape
+
+
+def forbid(names: Set[str]) -> None:
+    """Have applications refused these fields (lower case) instead of `response_fields.HOP_BY_HOP`, from now on."""
+    response_fields.HOP_BY_HOP = names
+    SHAPES.clear()
 
 
 NO_FIELDS = Shape(())  # of a response that has not started

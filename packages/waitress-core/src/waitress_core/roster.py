@@ -25,6 +25,10 @@ RELIEF = 0.9  # of the limit: fewer connections than this end the state that the
 QUIET_SECONDS = 60.0  # without a failing accept, after which the next is news again
 
 
+def _ignore(*arguments: Any) -> None:
+    pass
+
+
 class Roster:
     """The open connections by descriptor, and the gate to them."""
 
@@ -32,7 +36,7 @@ class Roster:
         self.connections: dict[int, Connection] = {}
         self._services = services
         self._reactor = services.reactor
-        self._listeners = listeners
+        self._listeners = list(listeners)
         # What the poller can watch, less the listeners and the wake-up.
         self._most = (self._reactor.poller.limit or sys.maxsize) - len(listeners) - 1
         self._limit = min(services.adj.connection_limit, self._most)
@@ -40,11 +44,14 @@ class Roster:
         self._is_crowded = False  # at the limit, and the log has told
         self._failed_at = -QUIET_SECONDS  # when an accept has last failed
         self.on_emptied: Callable[[], None] | None = None  # called when the last connection has ended
+        self.on_opened: Callable[[Connection, socket.socket], None] = _ignore  # called before one is watched
+        self.on_ended: Callable[[Connection], None] = _ignore
         services.forget = self.forget
 
     def begin(self) -> None:
         """Begin to accept."""
         for listener in self._listeners:
+            self._reactor.handlers[listener.descriptor] = listener
             listener.begin(self, self._reactor)
 
     # --- the gate
@@ -87,16 +94,21 @@ class Roster:
         self.connections[connection.descriptor] = connection
         self._reactor.handlers[connection.descriptor] = connection
         try:
+            self.on_opened(connection, accepted)
             connection.begin()
         except OSError:  # the poller takes no more
             logger.exception("Socket error")
             connection.close()
             return
+        except BaseException:  # the reactor logs it
+            connection.close()
+            raise
 
     def forget(self, connection: Connection) -> None:
         """A connection has ended; its descriptor may be another's at once."""
         self.connections.pop(connection.descriptor, None)
         self._reactor.handlers.pop(connection.descriptor, None)
+        self.on_ended(connection)
         if self._is_paused:
             self._resume()
         if self.on_emptied is not None and not self.connections:
@@ -136,11 +148,16 @@ class Roster:
         """Accept no more, and let no connection persist, for good."""
         self._is_paused = False
         self._services.is_leaving = self._services.is_draining = True
-        for listener in self._listeners:
+        for listener in list(self._listeners):
+            self.drop(listener)
+
+    def drop(self, listener: Listener) -> None:
+        """Accept no more from one listener, for good."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
             self._reactor.watch(listener, 0)
             self._reactor.handlers.pop(listener.descriptor, None)
             listener.close()
-        self._listeners = []
 
     def close_all(self, *, but_busy: bool) -> None:
         """Close the connections, and take no further request from those that stay."""

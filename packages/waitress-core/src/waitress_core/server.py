@@ -10,9 +10,12 @@ import socket
 import threading
 import time
 import weakref
+from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from .access_log import AccessLog
 from .addresses import AF_UNIX
 from .adjustments import Adjustments
 from .connection import Connection
@@ -20,8 +23,11 @@ from .dispatcher import Dispatcher, Task, TaskSink, start_thread
 from .engine import THREADS_SECONDS, Engine
 from .lifecycle import CLOSE_SECONDS, State, Wish, ending_signals, give_signals_back
 from .listeners import Listener, open_listeners
+from .logged_task import LoggedTask
 from .proxy_headers import ProxyPolicy
-from .reactor import LOOK_SECONDS, Handler
+from .reactor import LOOK_SECONDS
+from .request import Request
+from .task import WSGITask
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -37,9 +43,9 @@ NO_APPLICATION = (
 class BaseWSGIServer:
     """A server; its kind says on which listeners.
 
-    `application` may be replaced before `run`. `map` is the registry of everything open, by descriptor: the caller's
-    own dict, or one made here. With `dispatcher` every request goes to its `add_task`. The settings come as `adj` or as
-    keyword arguments.
+    `application` may be replaced before `run`. `map` is the registry of everything open, by descriptor, for the caller
+    to look at: its own dict, or one made here. With `dispatcher` every request goes to its `add_task`. The settings
+    come as `adj` or as keyword arguments.
 
     Raises:
         ValueError: the settings (see `Adjustments`), or an application that is None.
@@ -63,7 +69,7 @@ class BaseWSGIServer:
         self.adj = adj
         self.proxy_policy = ProxyPolicy(adj)
         self.server_name = adj.server_name
-        self._map: dict[int, Handler] = {} if map is None else map
+        self._map: dict[int, Any] = {} if map is None else map
         own = dispatcher if isinstance(dispatcher, Dispatcher) else Dispatcher(adj.threads, dispatcher)
         self._dispatcher = own
         self.task_dispatcher: Any = own if dispatcher is None else dispatcher
@@ -75,13 +81,17 @@ class BaseWSGIServer:
         self._engine: Engine | None = None
         self._ended = threading.Event()
         self._listeners = self._open(adj)
-        self._map.update((listener.descriptor, listener) for listener in self._listeners)
+        self._map.update((listener.descriptor, self._entry(listener)) for listener in self._listeners)
+
+    def _entry(self, listener: Listener) -> Any:
+        """Give what stands in the registry for a listener."""
+        return listener
 
     def _open(self, adj: Adjustments) -> list[Listener]:
         return open_listeners(adj, adj.listen)
 
     @property
-    def active_channels(self) -> dict[int, Connection]:
+    def active_channels(self) -> dict[int, Any]:
         """The open client connections by descriptor; empty unless the server runs."""
         return {} if self._engine is None else self._engine.roster.connections
 
@@ -141,7 +151,7 @@ class BaseWSGIServer:
     def _begin(self) -> None:
         if not any(wish.state is State.CLOSING for wish in self._wishes):
             # A wish that comes before the engine is in the list already, one that comes later finds the engine.
-            self._engine = Engine(self, self._listeners, self._map, self._dispatcher, self._wishes)
+            self._engine = Engine(self, self._listeners, self._dispatcher, self._wishes)
             self._engine.begin()
 
     def _wait(self) -> None:
@@ -161,6 +171,23 @@ class BaseWSGIServer:
         _running.discard(self)
         self._close_listeners()
         self._ended.set()
+
+    # --- what the engine asks for
+
+    def task_maker(self, access_log: AccessLog | None) -> Callable[[Connection, Request], Task]:
+        """Give what makes the task of a request."""
+        return partial(WSGITask, self) if access_log is None else partial(LoggedTask, self, access_log)
+
+    def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
+        """Register a client's connection."""
+        self._map[connection.descriptor] = connection
+
+    def on_ended(self, connection: Connection) -> None:
+        """Strike a connection off the registry."""
+        self._map.pop(connection.descriptor, None)
+
+    def while_waiting(self) -> None:
+        """Do nothing: the lead looks after all there is."""
 
     # --- ending
 
@@ -290,11 +317,18 @@ class TcpWSGIServer(_SingleServer):
     """A server on one TCP address: the first that the settings name, or the given socket."""
 
     def _open(self, adj: Adjustments) -> list[Listener]:
+        if adj.unix_socket is not None or any(sock.family == AF_UNIX for sock in adj.sockets):
+            raise ValueError("a TcpWSGIServer listens on a TCP address: for a unix socket take a UnixWSGIServer")
         return open_listeners(adj, adj.listen[:1])
 
 
 class UnixWSGIServer(_SingleServer):
     """A server on a unix socket, whose path it removes at its end."""
+
+    def _open(self, adj: Adjustments) -> list[Listener]:
+        if adj.unix_socket is None and (not adj.sockets or any(sock.family != AF_UNIX for sock in adj.sockets)):
+            raise ValueError("a UnixWSGIServer listens on unix_socket: for a TCP address take a TcpWSGIServer")
+        return open_listeners(adj, ())
 
 
 class MultiSocketServer(BaseWSGIServer):
@@ -306,7 +340,7 @@ class MultiSocketServer(BaseWSGIServer):
         return [(listener.host, listener.port) for listener in self._listeners]
 
     @property
-    def map(self) -> dict[int, Handler]:
+    def map(self) -> dict[int, Any]:
         """The registry of everything open, by descriptor."""
         return self._map
 

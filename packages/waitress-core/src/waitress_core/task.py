@@ -22,7 +22,7 @@ from .response import Response
 from .sender import ClientGone
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
 logger = logging.getLogger("waitress")
 
@@ -95,11 +95,13 @@ class WSGITask:
 
     # --- the way of a response
 
-    def _run(self) -> None:
+    def _run(self, environ: "WSGIEnvironment | None" = None) -> None:
+        """Answer the request: with this environ, if it has been made already."""
         site, connection, request = self._site, self._connection, self._request
-        environ = connection.environs.make(
-            request, connection.remote_addr, connection.remote_port, connection.is_client_gone
-        )
+        if environ is None:
+            environ = connection.environs.make(
+                request, connection.remote_addr, connection.remote_port, connection.is_client_gone
+            )
         if site.proxy_policy.is_needed:
             site.proxy_policy.apply(environ)
         body = site.application(environ, self.start_response)

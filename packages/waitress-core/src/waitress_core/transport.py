@@ -11,12 +11,12 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Set
 
 from waitress_buffers import ReadOnlyFileBuffer
 
 # What a client that leaves looks like; any other error is worth a log record.
-_DISCONNECTS = frozenset(
+DISCONNECTS: Set[int] = frozenset(
     getattr(errno, name)
     for name in (
         "ECONNRESET", "ECONNABORTED", "EPIPE", "ENOTCONN", "ESHUTDOWN", "EBADF", "ETIMEDOUT", "EHOSTUNREACH",
@@ -37,7 +37,7 @@ class Disconnected(Exception):
 
     def __init__(self, cause: OSError) -> None:
         super().__init__(str(cause))
-        self.is_expected = cause.errno in _DISCONNECTS
+        self.is_expected = cause.errno in DISCONNECTS
 
 
 class FileFailed(Exception):

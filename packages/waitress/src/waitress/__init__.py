@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     # For type checkers, and for programs that look into this file for what it may import: see `__getattr__`.
     from . import adjustments as adjustments
     from . import buffers as buffers
+    from . import channel as channel
     from . import compat as compat
     from . import parser as parser
     from . import proxy_headers as proxy_headers
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
     from . import rfc7230 as rfc7230
     from . import runner as runner
     from . import server as server
+    from . import task as task
+    from . import trigger as trigger
     from . import utilities as utilities
+    from . import wasyncore as wasyncore
 
 __version__ = "3.5.0"
 
@@ -30,6 +34,7 @@ __all__ = ["create_server", "profile", "serve", "serve_paste"]
 _SUBMODULES = (
     "adjustments",
     "buffers",
+    "channel",
     "compat",
     "parser",
     "proxy_headers",
@@ -37,7 +42,10 @@ _SUBMODULES = (
     "rfc7230",
     "runner",
     "server",
+    "task",
+    "trigger",
     "utilities",
+    "wasyncore",
 )
 
 

@@ -79,14 +79,19 @@ class HTTPRequestParser:
         self._request: Request | None = None
 
     @classmethod
-    def of_request(cls, adj: Adjustments, request: Request) -> "HTTPRequestParser":
-        """Give a whole request of the server in the shape of a parser that has parsed it."""
-        whole = cls(adj)
-        whole._take_head(request.head)
-        whole._request = request
-        whole.body_bytes_received = request.body_bytes
-        whole.completed = True
-        return whole
+    def of_request(cls, adj: Adjustments, request: Request, completed: bool) -> "HTTPRequestParser":
+        """Give a request of the server in the shape of a parser that has parsed it."""
+        parser = cls(adj)
+        parser._take_head(request.head)
+        parser._request = request
+        parser.body_bytes_received = request.body_bytes
+        parser.completed = completed
+        return parser
+
+    @property
+    def whole(self) -> Request | None:
+        """The request as the server has it, once its head has come."""
+        return self._request
 
     def received(self, data: bytes) -> int:
         """Take octets; give how many of them are this request's, all of them while it is not whole."""

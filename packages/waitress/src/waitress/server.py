@@ -1,26 +1,56 @@
-"""The servers, as waitress 3.0 offers them: those of `waitress_core`, with its constructors."""
+"""The servers, by the names of waitress 3.0: those of `waitress_core`, with its constructors and ways to stop.
+
+For programs that derive a server or stop one from another thread (WebTest, plone.testing, Anki, ycmd), wrap its
+constructor (the agent of New Relic), or look at what is open.
+
+What `_map` holds stands for what is open: a server, `Listening` or an `HTTPChannel`, each of which any thread may
+close. A server whose map becomes empty ends.
+"""
 
 import socket
+import time
+from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import waitress_core
-from waitress_core import TaskSink
-from waitress_core.addresses import AF_UNIX, ListenAddress
-from waitress_core.listeners import Listener, open_listeners
+from waitress_core import Task, TaskSink
+from waitress_core.access_log import AccessLog
+from waitress_core.addresses import AF_UNIX, ListenAddress, bracketed
+from waitress_core.connection import Connection
+from waitress_core.lifecycle import CLOSE_SECONDS, State
+from waitress_core.listeners import Listener, naming, open_listeners, reuse_address, separate_families
+from waitress_core.request import Request
 from waitress_core.server import kind_of_server
 
+from . import wasyncore
 from .adjustments import Adjustments
+from .buffers import ReadOnlyFileBasedBuffer
+from .channel import HTTPChannel, is_stock
+from .task import ServerDispatcher
+from .trigger import trigger
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+__all__ = ["BaseWSGIServer", "MultiSocketServer", "TcpWSGIServer", "WSGIServer", "create_server"]
 
 
 class BaseWSGIServer(waitress_core.BaseWSGIServer):
     """A server; the settings come as `adj` or as keyword arguments.
 
     It listens on `_sock`, which the caller closes; else on `sockinfo`, one entry of `Adjustments.listen`; else where
-    the settings say. `bind_socket` allows to bind a `_sock` that has no address. `_start` has no effect.
+    the settings say. `bind_socket` allows to bind a `_sock` that has no address. Without `_start` it listens only from
+    `accept_connections` or `run` on.
     """
+
+    asyncore = wasyncore
+    socketmod = socket
+    channel_class: type[HTTPChannel] = HTTPChannel
+    next_channel_cleanup = 0.0  # when `maintenance` is called next
+
+    # As the loop of `wasyncore` sees it
+    accepting = False
 
     def __init__(
         self,
@@ -34,22 +64,198 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer):
         bind_socket: bool = True,
         **adjustments: Any,
     ) -> None:
+        self._starts = _start
         self._given_socket = _sock
-        self._given_address = sockinfo
+        self._given_address = None if sockinfo is None else ListenAddress(*sockinfo)
         self._binds_socket = bind_socket
+        self._is_emptied = False
+        self._thunks: deque[Callable[[], object]] = deque()  # appended to by any thread
+        self.trigger = trigger(self._call_soon)
+        # The holder of the lead only: the connection that `channel_class` is called for.
+        self.arriving: Connection
         super().__init__(application, map, dispatcher, Adjustments(**adjustments) if adj is None else adj)
+        self._own_dispatcher: ServerDispatcher | None = None
+        if dispatcher is None:
+            self._own_dispatcher = self.task_dispatcher = ServerDispatcher(self._dispatcher, self._end_within)
+        for listener in self._listeners:
+            listener.environs.offer("wsgi.file_wrapper", ReadOnlyFileBasedBuffer)
+
+    # --- listening
 
     def _open(self, adj: waitress_core.Adjustments) -> list[Listener]:
-        sock = self._given_socket
-        address = None if self._given_address is None else ListenAddress(*self._given_address)
+        sock, address = self._given_socket, self._given_address
         if sock is not None:
             if self._binds_socket and _is_unbound(sock):
                 sock.bind((address or adj.listen[0]).address)
             sock.listen(adj.backlog)
+            self.accepting = True
             return [Listener(sock, adj, owns_socket=False)]
+        self.accepting = True
         if address is not None and address.family != AF_UNIX:
             return open_listeners(adj, [address])
         return super()._open(adj)
+
+    def _entry(self, listener: Listener) -> Any:
+        return Listening(self, listener)
+
+    def accept_connections(self) -> None:
+        """Listen."""
+        self.accepting = True
+        for listener in self._listeners:
+            listener.socket.listen(self.adj.backlog)
+
+    def set_socket_options(self, conn: Any) -> None:
+        """Set options of an accepted socket, beside `Adjustments.socket_options`: for a subclass."""
+
+    # --- serving
+
+    def _begin(self) -> None:
+        if not self.accepting:
+            self.accept_connections()
+        sink = self._sink()
+        if sink is not None:
+            self._dispatcher.hand_all_to(sink)
+        super()._begin()
+
+    def _sink(self) -> Callable[[Task], None] | None:
+        """Give what a program wants to see every task, if there is such a thing."""
+        if type(self).add_task is not BaseWSGIServer.add_task:
+            return self.add_task
+        own = self._own_dispatcher
+        if self.task_dispatcher is own and (own is None or not own.is_patched):
+            return None
+        sink: Callable[[Task], None] = self.task_dispatcher.add_task
+        return sink
+
+    def add_task(self, task: Any) -> None:
+        """Queue a task for the application threads."""
+        self.task_dispatcher.add_task(task)
+
+    def task_maker(self, access_log: AccessLog | None) -> Callable[[Connection, Request], Task]:
+        """Give what makes the task of a request: the quick one, unless a program wants to see more of it."""
+        quick = super().task_maker(access_log)
+        if is_stock(self.channel_class) and self._own_dispatcher is not None and self._sink() is None:
+            return quick
+
+        def task_of(connection: Connection, request: Request) -> Task:
+            channel = self._map.get(connection.descriptor)
+            # A program may have emptied the map: the server is about to end.
+            return channel.take(request) if isinstance(channel, HTTPChannel) else quick(connection, request)
+
+        return task_of
+
+    def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
+        """Make the channel of a connection."""
+        if type(self).set_socket_options is not BaseWSGIServer.set_socket_options:
+            self.set_socket_options(accepted)
+        self.arriving = connection
+        peer = (connection.remote_addr, int(connection.remote_port) if connection.remote_port else None)
+        self._map[connection.descriptor] = self.channel_class(self, accepted, peer, self.adj, self._map)
+
+    def on_ended(self, connection: Connection) -> None:
+        """Strike a connection's channel off the map, unless the descriptor is another's already."""
+        entry = self._map.get(connection.descriptor)
+        if getattr(entry, "connection", None) is connection:
+            self._map.pop(connection.descriptor, None)
+
+    def while_waiting(self) -> None:
+        """Call thunks and `maintenance`; end when the map is empty."""
+        while self._thunks:
+            try:
+                self._thunks.popleft()()
+            except Exception:
+                self.logger.exception("exception in trigger thunk")
+        now = time.time()
+        if now >= self.next_channel_cleanup:
+            self.next_channel_cleanup = now + self.adj.cleanup_interval
+            self.maintenance(now)
+        self._end_if_emptied()
+
+    def _end_if_emptied(self) -> None:
+        if not self._map and not self._is_emptied:
+            self._is_emptied = True
+            self._wish(State.CLOSING, CLOSE_SECONDS)
+
+    def maintenance(self, now: float) -> None:
+        """Called once in `cleanup_interval` by the thread that waits for the server: for a subclass."""
+
+    def handle_connect(self) -> None:
+        """Nothing calls this: a listening socket never connects."""
+
+    @property
+    def active_channels(self) -> dict[int, Any]:
+        """The channels by descriptor; empty unless the server runs."""
+        entries = list(self._map.items())
+        return {key: entry for key, entry in entries if isinstance(entry, HTTPChannel) and entry.server is self}
+
+    def pull_trigger(self) -> None:
+        """Wake the thread that waits for the server."""
+        self._call_soon(lambda: None)
+
+    def _call_soon(self, thunk: Callable[[], object]) -> None:
+        self._thunks.append(thunk)
+        if self._engine is not None:
+            self._engine.stir()
+
+    # --- ending, from any thread
+
+    def handle_close(self) -> None:
+        """Do what `close` does."""
+        self.close()
+
+    def end_channel(self, channel: HTTPChannel) -> None:
+        """End the connection of a channel soon; it has left the map at once."""
+        connection = channel.connection
+        self.on_ended(connection)
+        if self._engine is not None:
+            self._engine.run_soon(connection.close)
+        self._end_if_emptied()
+
+    def end_listening(self, listener: Listener) -> None:
+        """Accept no more from one of the listeners; it has left the map at once."""
+        self._map.pop(listener.descriptor, None)
+        engine = self._engine
+        if engine is None:
+            listener.close()
+        else:
+            engine.run_soon(lambda: engine.roster.drop(listener))
+        self._end_if_emptied()
+
+    def _end_within(self, seconds: float) -> None:
+        """End a server that runs, with so long for running applications."""
+        if self._has_run.locked():
+            self._wish(State.CLOSING, seconds)
+            self._await_end(seconds)
+
+    # --- as the loop of `wasyncore` sees it
+
+    @property
+    def loop_host(self) -> "BaseWSGIServer":
+        """The server that the loop is to begin."""
+        return self
+
+    # A subclass may have a `start` or a `close` of its own, which may call the loop: not those.
+
+    def begin_in_loop(self) -> None:
+        """Serve, in threads of its own."""
+        if not self._has_run.locked():
+            waitress_core.BaseWSGIServer.start(self)
+
+    def wait_in_loop(self, seconds: float) -> None:
+        """Wait for the end, so long at most."""
+        self._ended.wait(seconds)
+
+    def end_in_loop(self) -> None:
+        """End."""
+        waitress_core.BaseWSGIServer.close(self)
+
+    def readable(self) -> bool:
+        """Tell the loop that threads of the server's own accept."""
+        return False
+
+    def writable(self) -> bool:
+        """Tell the loop that there is nothing to write."""
+        return False
 
 
 def _is_unbound(sock: socket.socket) -> bool:
@@ -60,8 +266,110 @@ def _is_unbound(sock: socket.socket) -> bool:
     return not name if sock.family == AF_UNIX else not name[1]
 
 
+class Listening:
+    """One of several listening sockets of a server, in its map."""
+
+    accepting = True
+
+    def __init__(self, server: BaseWSGIServer, listener: Listener) -> None:
+        self.server = server
+        self.listener = listener
+
+    @property
+    def loop_host(self) -> BaseWSGIServer:
+        """The server that the loop is to begin."""
+        return self.server
+
+    @property
+    def socket(self) -> socket.socket:
+        """The listening socket."""
+        return self.listener.socket
+
+    def fileno(self) -> int:
+        """Give the descriptor."""
+        return self.listener.descriptor
+
+    def close(self) -> None:
+        """Listen no more. Thread: any."""
+        self.server.end_listening(self.listener)
+
+    def handle_close(self) -> None:
+        """Do what `close` does."""
+        self.close()
+
+    def readable(self) -> bool:
+        """Tell the loop that threads of the server's own accept."""
+        return False
+
+    def writable(self) -> bool:
+        """Tell the loop that there is nothing to write."""
+        return False
+
+
 class TcpWSGIServer(BaseWSGIServer, waitress_core.TcpWSGIServer):
-    """A server on one TCP address."""
+    """A server on one TCP address.
+
+    A subclass may override how it comes to its socket: `create_socket`, `set_reuse_addr`, `bind`.
+    """
+
+    _socket: Any = None  # while there is no listener yet
+
+    def _entry(self, listener: Listener) -> Any:
+        return self
+
+    def _open(self, adj: waitress_core.Adjustments) -> list[Listener]:
+        if self._given_socket is not None or adj.sockets or adj.unix_socket is not None:
+            return super()._open(adj)  # which refuses a unix socket
+        address = self._given_address or adj.listen[0]
+        self.sockinfo, self.family, self.socktype = address, address.family, address.type
+        host, port = address.address[:2]
+        with naming(f"{bracketed(host)}:{port}"):
+            self.create_socket(self.family, self.socktype)
+            try:
+                self.set_reuse_addr()
+                separate_families(self.socket)
+                if self._binds_socket:
+                    self.bind_server_socket()
+                if self._starts:
+                    self.socket.listen(adj.backlog)
+                    self.accepting = True
+                return [Listener(self.socket, adj, owns_socket=True)]
+            except BaseException:
+                self.socket.close()
+                raise
+
+    def create_socket(self, family: int = socket.AF_INET, type: int = socket.SOCK_STREAM) -> None:
+        """Make the socket."""
+        self.set_socket(socket.socket(family, type))
+
+    def set_socket(self, sock: Any, map: dict[int, Any] | None = None) -> None:
+        """Take this socket."""
+        self.socket = sock
+
+    def set_reuse_addr(self) -> None:
+        """Let the address be bound again soon after its last use."""
+        reuse_address(self.socket)
+
+    def bind_server_socket(self) -> None:
+        """Bind the socket to the address of the settings."""
+        self.bind(self.sockinfo[3])
+
+    def bind(self, addr: Any) -> None:
+        """Bind the socket."""
+        self.socket.bind(addr)
+
+    @property
+    def socket(self) -> Any:
+        """The listening socket."""
+        return self._listeners[0].socket if self._socket is None else self._socket
+
+    @socket.setter
+    def socket(self, sock: Any) -> None:
+        self._socket = sock
+
+    def getsockname(self) -> tuple[str, str]:
+        """Give address and port that are listened on."""
+        return self.effective_host, self.effective_port
 
 
 WSGIServer = TcpWSGIServer
@@ -70,6 +378,15 @@ if AF_UNIX is not None:
 
     class UnixWSGIServer(BaseWSGIServer, waitress_core.UnixWSGIServer):
         """A server on a unix socket, whose path it removes at its end."""
+
+        def _entry(self, listener: Listener) -> Any:
+            return self
+
+        def getsockname(self) -> tuple[str, str]:
+            """Give `unix` and the path that is listened on."""
+            return self.effective_host, self.effective_port
+
+    __all__ += ["UnixWSGIServer"]  # where there is one
 
 
 class MultiSocketServer(BaseWSGIServer, waitress_core.MultiSocketServer):
@@ -86,8 +403,9 @@ def create_server(
 ) -> BaseWSGIServer:
     """Make the server that the settings ask for, listening: on a unix socket, on one address, or on several.
 
-    `map` is a dict that the server keeps everything open in, by descriptor. Requests go to `_dispatcher`, if it is
-    given. `_sock` is a socket to listen on; `_start` has no effect.
+    `map` is a dict that the server keeps everything open in, by descriptor: a server whose map is emptied ends.
+    Requests go to `_dispatcher`, if it is given. `_sock` is a socket to listen on; without `_start` one TCP address is
+    bound, and listened on only from `run` on.
 
     Raises:
         ValueError: the settings, or an application that is None.
@@ -95,5 +413,6 @@ def create_server(
     """
     adj = Adjustments(**adjustments)
     unix = BaseWSGIServer if AF_UNIX is None else UnixWSGIServer  # the former says what the system lacks
+    # By the names of this module: programs put their own classes there, or wrap the constructors.
     kind: type[BaseWSGIServer] = kind_of_server(adj, TcpWSGIServer, unix, MultiSocketServer)
     return kind(application, map, _start, _sock, _dispatcher, adj)

@@ -3,8 +3,6 @@
 For programs that raise or catch its errors, take `logger` or `queue_logger` to set levels, or format dates with it.
 """
 
-import calendar
-import email.utils
 import logging
 import os
 import re
@@ -119,6 +117,10 @@ def build_http_date(when: float) -> str:
 
 def parse_http_date(d: str) -> int:
     """Give the seconds since the epoch of a date as HTTP writes it, or used to; 0 for what is none."""
+    # Here, because they take longer to import than the rest, and few parse dates.
+    import calendar
+    import email.utils
+
     parsed = email.utils.parsedate(d)
     return 0 if parsed is None else calendar.timegm(parsed)
 

@@ -1,0 +1,224 @@
+"""The connection of a client, by the names of waitress 3.0.
+
+For programs that look at `server.active_channels`, close what `server._map` holds, derive a `channel_class` (to see
+what is received, or wrap each request), or catch `ClientDisconnected`.
+
+A channel stands beside a connection of `waitress_core`, whose sockets threads of its own serve: it is what a program
+sees of it.
+"""
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from waitress_core import Adjustments
+from waitress_core.connection import Connection
+from waitress_core.phases import CLOSED, LINGER, Ending
+from waitress_core.request import Request
+from waitress_core.sender import ClientGone
+from waitress_parser import Limits, RequestParser
+
+from .parser import HTTPRequestParser
+from .task import ErrorTask, Task, WSGITask
+
+if TYPE_CHECKING:
+    from .server import BaseWSGIServer
+
+__all__ = ["ClientDisconnected", "HTTPChannel"]
+
+ClientDisconnected = ClientGone  # raised by `write` of an application whose client has left
+
+
+class HTTPChannel:
+    """One client; `task_class` answers its requests. Any thread may read it, and close it."""
+
+    __slots__ = ("__dict__", "connection", "server", "socket")
+
+    parser_class = HTTPRequestParser  # replacing this one, or the next, has no effect
+    error_task_class: type[Task] = ErrorTask
+    task_class: type[Task] = WSGITask
+
+    # As the loop of `wasyncore` sees it
+    accepting = False
+
+    def __init__(
+        self, server: "BaseWSGIServer", sock: Any, addr: Any, adj: Adjustments, map: dict[int, Any] | None = None
+    ) -> None:
+        self.server = server
+        self.socket = sock
+        self.connection: Connection = server.arriving
+        if type(self).received is not _STOCK_RECEIVED:
+            self._tap = _TappedParser(adj, self)
+            self.connection.use_parser(self._tap)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.connection!r}>"
+
+    # --- what it is, and what it does just now
+
+    @property
+    def addr(self) -> tuple[str, int | None]:
+        """Address and port of the client; `("localhost", None)` on a unix socket."""
+        port = self.connection.remote_port
+        return self.connection.remote_addr, int(port) if port else None
+
+    @property
+    def adj(self) -> Adjustments:
+        """The settings of the server."""
+        return self.server.adj
+
+    @property
+    def connected(self) -> bool:
+        """Whether it is open."""
+        return not self.connection.is_gone
+
+    @property
+    def request(self) -> HTTPRequestParser | None:
+        """The request whose body is on its way."""
+        incoming = self.connection.incoming
+        return None if incoming is None else HTTPRequestParser.of_request(self.adj, incoming, completed=False)
+
+    @property
+    def requests(self) -> list[HTTPRequestParser]:
+        """The request that waits or runs, if there is one.
+
+        What it asks for is known only where a program has replaced something of channel, task or dispatcher; else it
+        is an empty parser that stands for it.
+        """
+        taken: list[HTTPRequestParser] | None = self.__dict__.get("_taken")
+        if taken is None:
+            return [HTTPRequestParser(self.adj)] if self.connection.is_busy else []
+        return taken
+
+    @property
+    def last_activity(self) -> float:
+        """When something has come or gone last, in seconds since the epoch: now, unless it is idle."""
+        since = self.connection.idle_since
+        return time.time() - (0 if since is None else time.monotonic() - since)
+
+    @property
+    def total_outbufs_len(self) -> int:
+        """Octets of output that the system has not taken yet."""
+        outbox = self.connection.sender.outbox
+        return 0 if outbox is None else outbox.pending_bytes
+
+    @property
+    def will_close(self) -> bool:
+        """Whether it is about to close; set it to close."""
+        return self.connection.is_gone or self.connection.phase in (LINGER, CLOSED)
+
+    @will_close.setter
+    def will_close(self, value: bool) -> None:
+        if value:
+            self.handle_close()
+
+    def check_client_disconnected(self) -> bool:
+        """Whether the client has ended its output, or left."""
+        return self.connection.is_client_gone()
+
+    def fileno(self) -> int:
+        """Give the descriptor of its socket."""
+        return self.connection.descriptor
+
+    # --- from any thread
+
+    def close(self) -> None:
+        """End it: as far as a running request allows, for that one is told by the next thing it sends."""
+        self.server.end_channel(self)
+
+    def handle_close(self) -> None:
+        """Do what `close` does: by both names programs end a server's channels."""
+        self.close()
+
+    def readable(self) -> bool:
+        """Tell the loop that threads of the server's own read."""
+        return False
+
+    def writable(self) -> bool:
+        """Tell the loop that threads of the server's own write."""
+        return False
+
+    # --- what a program may override
+
+    def received(self, data: bytes) -> bool:
+        """Take octets of the client, in the holder of the lead, which must not be kept waiting.
+
+        For a subclass, which may change them. Without one nothing calls this.
+        """
+        tap: _TappedParser | None = self.__dict__.get("_tap")
+        if tap is None or not data:
+            return False
+        tap.feed(data)
+        return True
+
+    def service(self) -> None:
+        """Answer the request that waits, on an application thread."""
+        request = self._waiting.popleft()
+        try:
+            try:
+                task = self.task_class(self, request)
+            except BaseException:
+                self._give_up(request)
+                raise
+            task.service()
+        finally:
+            self._taken.remove(request)
+
+    def cancel(self) -> None:
+        """Give up the request that waits: the server ends."""
+        request = self._waiting.popleft()
+        self._taken.remove(request)
+        self._give_up(request)
+
+    def _give_up(self, request: HTTPRequestParser) -> None:
+        request.close()
+        self.connection.finish(Ending.CLOSE)
+
+    # --- for tasks, and for the server
+
+    def write_soon(self, data: bytes) -> int:
+        """Send octets, from a task; waits while too much is pending.
+
+        Raises:
+            ClientDisconnected: the client has left.
+        """
+        if data:
+            self.connection.sender.send(data)
+        return len(data)
+
+    def take(self, request: Request) -> "HTTPChannel":
+        """Have a request wait for `service`: give its task, which is this channel itself."""
+        if "_taken" not in self.__dict__:
+            # One waits at a time. A list beside it, because the last may still be about to leave when the next comes.
+            self._waiting: deque[HTTPRequestParser] = deque()
+            self._taken: list[HTTPRequestParser] = []
+        parser = HTTPRequestParser.of_request(self.adj, request, completed=True)
+        self._taken.append(parser)
+        self._waiting.append(parser)
+        return self
+
+
+class _TappedParser(RequestParser):
+    """A parser whose octets pass by a channel's `received` first."""
+
+    __slots__ = ("_channel",)
+
+    def __init__(self, adj: Adjustments, channel: HTTPChannel) -> None:
+        super().__init__(Limits(max_head_bytes=adj.max_request_header_size, max_body_bytes=adj.max_request_body_size))
+        self._channel = channel
+
+    def receive(self, data: bytes | memoryview) -> None:
+        self._channel.received(bytes(data))
+
+    def feed(self, data: bytes) -> None:
+        """Take octets that have passed."""
+        super().receive(data)
+
+
+_STOCK_RECEIVED = HTTPChannel.received
+_STOCK = {kind: dict(vars(kind)) for kind in (HTTPChannel, Task, WSGITask)}
+
+
+def is_stock(channel_class: type[HTTPChannel]) -> bool:
+    """Whether a program has replaced nothing of channels and tasks, nor of their classes."""
+    return channel_class is HTTPChannel and all(dict(vars(kind)) == was for kind, was in _STOCK.items())

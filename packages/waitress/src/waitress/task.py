@@ -1,0 +1,397 @@
+"""Tasks, and the threads that run them, by the names of waitress 3.0.
+
+For programs that derive a `task_class` (to add to the environ, or to see each response), replace `hop_by_hop`, run
+tasks in a pool of their own, watch or patch `ThreadedTaskDispatcher`.
+
+A server uses these tasks only where a program has replaced something of a channel or a task; else those of
+`waitress_core`, which are the same but for the attributes.
+"""
+
+import logging
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Set
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import waitress_core.task
+from waitress_core import Dispatcher
+from waitress_core.response import CHUNKED
+from waitress_core.response_fields import HOP_BY_HOP
+from waitress_core.response_head import forbid
+
+from .buffers import ReadOnlyFileBasedBuffer
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from .channel import HTTPChannel
+    from .parser import HTTPRequestParser
+
+__all__ = [
+    "ErrorTask",
+    "ReadOnlyFileBasedBuffer",
+    "Task",
+    "ThreadedTaskDispatcher",
+    "WSGITask",
+    "hop_by_hop",
+    "logger",
+    "queue_logger",
+]
+
+logger = logging.getLogger("waitress")
+queue_logger = logging.getLogger("waitress.queue")
+
+hop_by_hop: Set[str] = HOP_BY_HOP  # what no application may send; rebinding it takes effect: see `_Module`
+
+
+class Task(waitress_core.task.WSGITask):
+    """One response to one request of a channel: a subclass's `execute` makes it, by `status`, `response_headers` and
+    `write`.
+    """
+
+    logger = logger
+    status = "200 OK"
+    start_time = 0.0
+    _is_servers_answer = False  # status and headers are not the attributes'
+
+    def __init__(self, channel: "HTTPChannel", request: "HTTPRequestParser") -> None:
+        assert request.whole is not None  # a task is made when its request has come
+        super().__init__(channel.server, channel.connection, request.whole)
+        self.channel = channel
+        self.request = request
+        self.version = request.version
+        self.response_headers: list[tuple[str, str]] = []
+
+    # --- what a program may override
+
+    def start(self) -> None:
+        """Begin."""
+        self.start_time = time.time()
+
+    def execute(self) -> None:
+        """Make the response."""
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        """End the response."""
+        self._end_body()
+
+    def build_response_header(self) -> bytes:
+        """Give the head of the response, as it is sent, from `status` and `response_headers`."""
+        response, length = self._response, self.content_length
+        response.start(self.status, self.response_headers)
+        if length is not None:
+            response.content_length = length
+        return super()._begin()
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the body, after the head."""
+        if not self.complete:
+            self._start()
+        super().write(data)
+
+    # --- what a program may read and set
+
+    @property
+    def complete(self) -> bool:
+        """Whether status and headers are there."""
+        return self._response.is_started
+
+    @property
+    def wrote_header(self) -> bool:
+        """Whether the head has been made."""
+        return self._response.has_begun
+
+    @property
+    def chunked_response(self) -> bool:
+        """Whether the body is sent in chunks."""
+        return self._response.framing is CHUNKED
+
+    @property
+    def has_body(self) -> bool:
+        """Whether a body may be sent."""
+        return self._response.has_body
+
+    @property
+    def content_length(self) -> int | None:
+        """Octets of the body, if they are known before the end."""
+        return self._response.content_length
+
+    @content_length.setter
+    def content_length(self, value: int | None) -> None:
+        self._response.content_length = value
+
+    @property
+    def close_on_finish(self) -> bool:
+        """Whether the connection ends after the response."""
+        return not self._response.persists
+
+    @close_on_finish.setter
+    def close_on_finish(self, value: bool) -> None:
+        self._response.persists = not value
+
+    def set_close_on_finish(self) -> None:
+        """Have the connection end after the response."""
+        self.close_on_finish = True
+
+    def remove_content_length_header(self) -> None:
+        """Take Content-Length out of the headers."""
+        self.response_headers = [(name, value) for name, value in self.response_headers if name != "Content-Length"]
+
+    # --- the seams of the core's task
+
+    def _run(self, environ: "WSGIEnvironment | None" = None) -> None:
+        self.start()
+        self.execute()
+        self.finish()
+
+    def _begin(self) -> bytes:
+        return super()._begin() if self._is_servers_answer else self.build_response_header()
+
+    def _answer(self, status: str, detail: str) -> None:
+        self._is_servers_answer = True
+        super()._answer(status, detail)
+
+    def _end_body(self) -> None:
+        if not self.complete:
+            self._start()
+        super()._end_body()
+
+    def _start(self) -> None:
+        """Take status and headers from the attributes."""
+        length = self.content_length
+        self._response.start(self.status, self.response_headers)
+        self.content_length = length if self.content_length is None else self.content_length
+
+
+class ErrorTask(Task):
+    """Answers with the `error` of its request."""
+
+    def execute(self) -> None:
+        """Send what the error says."""
+        assert self.request.error is not None  # what it is for
+        self.status, self.response_headers, body = self.request.error.to_response(self.channel.adj.ident)
+        self.content_length = len(body)
+        self.set_close_on_finish()
+        self.write(body)
+
+
+class WSGITask(Task):
+    """Calls the application."""
+
+    environ: "WSGIEnvironment | None" = None
+
+    def get_environment(self) -> "WSGIEnvironment":
+        """Give the environ of the request."""
+        connection = self.channel.connection
+        assert self.request.whole is not None  # see `__init__`
+        return connection.environs.make(
+            self.request.whole, connection.remote_addr, connection.remote_port, connection.is_client_gone
+        )
+
+    def execute(self) -> None:
+        """Call the application, and send its response."""
+        self.environ = self.get_environment()
+        waitress_core.task.WSGITask._run(self, self.environ)
+
+    def finish(self) -> None:
+        """Nothing is left: the response has ended with the body of the application."""
+
+    def start_response(self, status: str, headers: list[tuple[str, str]], /, exc_info: Any = None) -> Any:
+        """Take the application's status and headers (PEP 3333, "The start_response() Callable")."""
+        write = super().start_response(status, headers, exc_info)
+        self.status, self.response_headers = status, list(headers)
+        return write
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the body, after the head; that is the application's to start."""
+        waitress_core.task.WSGITask.write(self, data)
+
+    def _end_body(self) -> None:
+        waitress_core.task.WSGITask._end_body(self)
+
+
+# --- threads
+
+
+class Runnable(Protocol):
+    """What a dispatcher runs."""
+
+    def service(self) -> None:
+        """Run."""
+
+    def cancel(self) -> None:
+        """Give up: it will not run."""
+
+
+class ThreadedTaskDispatcher:
+    """A pool of threads that run tasks in the order in which they came.
+
+    Guarded by `lock`, which both conditions are on: `queue`, `threads` (the numbers of those that run), `stop_count`
+    (how many of them are to end) and `active_count` (how many run a task).
+    """
+
+    logger = logger
+    queue_logger = queue_logger
+    stop_count = 0
+    active_count = 0
+
+    def __init__(self) -> None:
+        self.threads: set[int] = set()
+        self.queue: deque[Any] = deque()
+        self.lock = threading.Lock()
+        self.queue_cv = threading.Condition(self.lock)
+        self.thread_exit_cv = threading.Condition(self.lock)
+
+    def start_new_thread(self, target: Any, thread_no: int) -> None:
+        """Start a thread that calls `target` with its number."""
+        threading.Thread(target=target, name=f"waitress-{thread_no}", args=(thread_no,), daemon=True).start()
+
+    def handler_thread(self, thread_no: int) -> None:
+        """Run tasks, until it is told to end: what each thread does."""
+        while (task := self._next_task(thread_no)) is not None:
+            try:
+                task.service()
+            except BaseException:  # a thread is never lost to a task
+                self.logger.exception("Exception when servicing %r", task)
+            with self.lock:
+                self.active_count -= 1
+
+    def _next_task(self, thread_no: int) -> Runnable | None:
+        with self.lock:
+            while not self.queue and not self.stop_count:
+                self.queue_cv.wait()
+            if self.stop_count:
+                self.stop_count -= 1
+                self.threads.discard(thread_no)
+                self.thread_exit_cv.notify_all()
+                return None
+            self.active_count += 1
+            task: Runnable = self.queue.popleft()
+            return task
+
+    def set_thread_count(self, count: int) -> None:
+        """Have so many threads: start what is missing, tell what is too much to end."""
+        with self.lock:
+            running = len(self.threads) - self.stop_count
+            numbers = (number for number in range(len(self.threads) + count) if number not in self.threads)
+            started = [next(numbers) for _ in range(count - running)]
+            self.threads.update(started)
+            if count < running:
+                self.stop_count += running - count
+                self.queue_cv.notify_all()
+        for number in started:
+            self.start_new_thread(self.handler_thread, number)
+
+    def add_task(self, task: Any) -> None:
+        """Have a task run by one of the threads."""
+        with self.lock:
+            self.queue.append(task)
+            self.queue_cv.notify()
+            depth = len(self.queue) - (len(self.threads) - self.stop_count - self.active_count)
+        self._tell_depth(depth)
+
+    def _tell_depth(self, depth: int) -> None:
+        if depth > 0:
+            self.queue_logger.warning("Task queue depth is %d", depth)
+
+    def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:
+        """End the threads, and wait for them so long; then cancel what waits. True if that was asked for."""
+        self.set_thread_count(0)
+        with self.lock:
+            if not self.thread_exit_cv.wait_for(lambda: not self.threads, timeout):
+                self.logger.warning("%d thread(s) still running", len(self.threads))
+            if not cancel_pending:
+                return False
+            cancelled = list(self.queue)
+            self.queue.clear()
+        if cancelled:
+            self.logger.warning("Canceling %d pending task(s)", len(cancelled))
+        for task in cancelled:
+            task.cancel()
+        return True
+
+
+_STOCK_ADD_TASK = ThreadedTaskDispatcher.add_task
+
+
+class _Queue(deque[Any]):
+    """The queue of a server's own threads, as the queue of a dispatcher."""
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        super().__init__()
+        self._dispatcher = dispatcher
+
+    def append(self, task: Any) -> None:
+        """Have a task run."""
+        self._dispatcher.add_task(task)
+
+    def __len__(self) -> int:
+        return self._dispatcher.waiting_count
+
+    def __bool__(self) -> bool:
+        return bool(len(self))
+
+
+class ServerDispatcher(ThreadedTaskDispatcher):
+    """The threads of a server, as `server.task_dispatcher` shows them: they are `waitress_core`'s."""
+
+    def __init__(self, dispatcher: Dispatcher, end_server: "EndServer") -> None:
+        self._dispatcher = dispatcher
+        self._end_server = end_server
+        super().__init__()
+        self.queue = _Queue(dispatcher)
+
+    @property
+    def active_count(self) -> int:  # type: ignore[override]  # the core counts it, the class above for itself
+        """How many threads run a task, or are the reactor."""
+        return self._dispatcher.busy_count
+
+    @property
+    def threads(self) -> set[int]:
+        """The numbers of the threads."""
+        return set(range(len(self._dispatcher.threads)))
+
+    @threads.setter
+    def threads(self, value: set[int]) -> None:
+        """Leave them to the core."""
+
+    @property
+    def is_patched(self) -> bool:
+        """Whether a program has put its own `add_task` here or on the class, and so wants to see each task."""
+        return getattr(self.add_task, "__func__", None) is not _STOCK_ADD_TASK
+
+    def _tell_depth(self, depth: int) -> None:
+        """Leave that to the core."""
+
+    def set_thread_count(self, count: int) -> None:
+        """Have so many threads, before the server runs; while it runs nothing changes."""
+        if not self._dispatcher.threads:
+            self._dispatcher.thread_count = count
+
+    def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:
+        """End the server: without its threads it could serve nobody. Running applications get so long."""
+        self._end_server(timeout)
+        return cancel_pending
+
+
+class EndServer(Protocol):
+    """What ends a server."""
+
+    def __call__(self, seconds: float, /) -> None:
+        """End it, with so long for running applications."""
+
+
+class _Module(ModuleType):
+    """This module, whose `hop_by_hop` is the server's."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "hop_by_hop":
+            forbid(value)
+
+
+sys.modules[__name__].__class__ = _Module

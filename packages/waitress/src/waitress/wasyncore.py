@@ -1,0 +1,382 @@
+"""The loop and the dispatcher that waitress 3.0 took over from the standard library's asyncore, by their names.
+
+Servers do not need it: threads of their own serve their sockets. It is for programs that drive a server by
+`server.asyncore.loop(timeout, map=server._map)` (WebTest, plone.testing), close what a map holds, serve sockets of
+their own in the loop, or change `_DISCONNECTED`, the errors that the log does not tell of.
+"""
+
+import errno
+import logging
+import selectors
+import socket
+import sys
+import time
+import traceback
+from collections.abc import MutableMapping, Set
+from types import ModuleType
+from typing import Any, ClassVar, Protocol
+
+from waitress_core import transport
+
+__all__ = [
+    "ExitNow",
+    "close_all",
+    "compact_traceback",
+    "dispatcher",
+    "loop",
+    "poll",
+    "read",
+    "readwrite",
+    "socket_map",
+    "write",
+]
+
+SLICE_SECONDS = 1.0  # the longest wait for a server, in which its map may be emptied by others
+
+_DISCONNECTED: Set[int] = transport.DISCONNECTS  # rebinding it takes effect: see `_Module`
+_WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK)
+
+Map = MutableMapping[int, Any]
+
+socket_map: dict[int, Any] = {}  # where a dispatcher goes without another map
+
+
+class ExitNow(Exception):  # the old name
+    """Raised by a handler: the loop ends, and with it passes this on."""
+
+
+_reraised_exceptions = (ExitNow, KeyboardInterrupt, SystemExit)
+
+
+class LoopHost(Protocol):
+    """A server that an entry of a map belongs to, as the loop sees it; `loop_host` of the entry names it."""
+
+    def begin_in_loop(self) -> None:
+        """Serve, if that has not begun."""
+
+    def wait_in_loop(self, seconds: float) -> None:
+        """Wait for the end, so long at most."""
+
+    def end_in_loop(self) -> None:
+        """End."""
+
+
+# --- the loop
+
+
+def loop(timeout: float = 30.0, use_poll: bool = False, map: Map | None = None, count: int | None = None) -> None:
+    """Serve what a map holds, by default `socket_map`, until it is empty or `count` waits are over.
+
+    Servers in it begin, and end when the map has become empty or an exception ends the loop. `use_poll` has no effect.
+    """
+    entries = socket_map if map is None else map
+    hosts: list[LoopHost] = []
+    try:
+        while entries and (count is None or count > 0):
+            for entry in list(entries.values()):
+                host = getattr(entry, "loop_host", None)
+                if host is not None and host not in hosts:
+                    hosts.append(host)
+                    host.begin_in_loop()
+            poll(timeout, entries)
+            if count is not None:
+                count -= 1
+    except BaseException:
+        for host in hosts:
+            host.end_in_loop()
+        raise
+    if not entries:
+        for host in hosts:
+            host.end_in_loop()
+
+
+def poll(timeout: float = 0.0, map: Map | None = None) -> None:
+    """Wait once for the entries of a map that want to read or write, and have them do so."""
+    entries = socket_map if map is None else map
+    with selectors.DefaultSelector() as selector:
+        for descriptor, entry in list(entries.items()):
+            events = selectors.EVENT_READ if entry.readable() else 0
+            events |= selectors.EVENT_WRITE if entry.writable() and not entry.accepting else 0
+            if events:
+                selector.register(descriptor, events)
+        if selector.get_map():
+            ready = selector.select(min(timeout, SLICE_SECONDS))
+            for descriptor, events in [(key.fd, events) for key, events in ready]:
+                entry = entries.get(descriptor)  # a handler before may have closed it
+                if entry is not None:
+                    readwrite(entry, events)
+            return
+    hosts = (getattr(entry, "loop_host", None) for entry in list(entries.values()))
+    host: LoopHost | None = next((host for host in hosts if host is not None), None)
+    if host is not None:
+        host.wait_in_loop(min(timeout, SLICE_SECONDS))
+    elif entries:
+        time.sleep(timeout)
+
+
+poll2 = poll3 = poll
+
+
+def readwrite(obj: Any, flags: int) -> None:
+    """Have an entry read or write, by events of `selectors`."""
+    if flags & selectors.EVENT_READ:
+        read(obj)
+    if flags & selectors.EVENT_WRITE:
+        write(obj)
+
+
+def read(obj: Any) -> None:
+    """Have an entry read; what it raises is its own to handle."""
+    _call(obj, obj.handle_read_event)
+
+
+def write(obj: Any) -> None:
+    """Have an entry write; what it raises is its own to handle."""
+    _call(obj, obj.handle_write_event)
+
+
+def _call(obj: Any, handle: Any) -> None:
+    try:
+        handle()
+    except _reraised_exceptions:
+        raise
+    except OSError as error:
+        if error.errno in _DISCONNECTED:
+            obj.handle_close()
+        else:
+            obj.handle_error()
+    except Exception:
+        obj.handle_error()
+
+
+def close_all(map: Map | None = None, ignore_all: bool = False) -> None:
+    """Close every entry of a map, and empty it.
+
+    What closing raises is passed on, unless it says that the entry is closed already, or with `ignore_all`.
+    """
+    entries = socket_map if map is None else map
+    for entry in list(entries.values()):
+        try:
+            entry.close()
+        except _reraised_exceptions:
+            raise
+        except OSError as error:
+            if error.errno != errno.EBADF and not ignore_all:
+                raise
+        except Exception:
+            if not ignore_all:
+                raise
+    entries.clear()
+
+
+def compact_traceback() -> tuple[tuple[str, str, str], type[BaseException], BaseException, str]:
+    """Give where the exception that is being handled was raised (file, function, line), its type, itself, all calls."""
+    kind, error, trace = sys.exc_info()
+    if kind is None or error is None:
+        raise AssertionError("no exception is being handled")
+    calls = [(call.filename, call.name, str(call.lineno)) for call in traceback.extract_tb(trace)]
+    return calls[-1], kind, error, " ".join("[" + "|".join(call) + "]" for call in calls)
+
+
+# --- entries
+
+
+class dispatcher:  # noqa: N801  # the old name
+    """A non-blocking socket in a map, and what is done when it is ready: by a subclass that overrides `handle_*`."""
+
+    debug = False
+    connected = False
+    accepting = False
+    connecting = False
+    closing = False
+    addr: Any = None
+    ignore_log_types: ClassVar[Set[str]] = frozenset({"warning"})
+    logger = logging.getLogger("waitress")
+    compact_traceback = staticmethod(compact_traceback)
+
+    def __init__(self, sock: socket.socket | None = None, map: Map | None = None) -> None:
+        self._map: Map = socket_map if map is None else map
+        self._fileno: int | None = None
+        self.socket: Any = None
+        if sock is not None:
+            sock.setblocking(False)
+            self.set_socket(sock, map)
+            try:
+                self.addr = sock.getpeername()
+                self.connected = True
+            except OSError as error:
+                if error.errno not in (errno.ENOTCONN, errno.EINVAL):
+                    self.del_channel(map)
+                    raise
+
+    def __repr__(self) -> str:
+        state = " listening" if self.accepting else " connected" if self.connected else ""
+        return f"<{type(self).__module__}.{type(self).__qualname__}{state} {self.addr} at {id(self):#x}>"
+
+    def add_channel(self, map: Map | None = None) -> None:
+        """Enter a map."""
+        if self._fileno is not None:
+            (self._map if map is None else map)[self._fileno] = self
+
+    def del_channel(self, map: Map | None = None) -> None:
+        """Leave a map."""
+        if self._fileno is not None:
+            (self._map if map is None else map).pop(self._fileno, None)
+        self._fileno = None
+
+    def create_socket(self, family: int = socket.AF_INET, type: int = socket.SOCK_STREAM) -> None:
+        """Take a new socket."""
+        sock = socket.socket(family, type)
+        sock.setblocking(False)
+        self.set_socket(sock)
+
+    def set_socket(self, sock: socket.socket, map: Map | None = None) -> None:
+        """Take this socket."""
+        self.socket = sock
+        self._fileno = sock.fileno()
+        self.add_channel(map)
+
+    def set_reuse_addr(self) -> None:
+        """Let the address be bound again soon after its last use, if the system can."""
+        try:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        except OSError:
+            pass
+
+    def readable(self) -> bool:
+        """Whether `handle_read` or `handle_accept` are wanted."""
+        return True
+
+    def writable(self) -> bool:
+        """Whether `handle_write` is wanted."""
+        return True
+
+    def listen(self, num: int) -> None:
+        """Become a listening socket."""
+        self.accepting = True
+        self.socket.listen(num)
+
+    def bind(self, addr: Any) -> None:
+        """Bind the socket."""
+        self.addr = addr
+        self.socket.bind(addr)
+
+    def accept(self) -> tuple[socket.socket, Any] | None:
+        """Give a client's socket and address; None when there is none now."""
+        try:
+            accepted: tuple[socket.socket, Any] = self.socket.accept()
+        except OSError as error:
+            if error.errno in (*_WOULD_BLOCK, errno.ECONNABORTED):
+                return None
+            raise
+        return accepted
+
+    def send(self, data: bytes, do_close: bool = True) -> int:
+        """Give octets to the system; gives how many it took. With `do_close` a peer that has gone closes this."""
+        try:
+            sent: int = self.socket.send(data)
+        except OSError as error:
+            if error.errno in _WOULD_BLOCK:
+                return 0
+            if error.errno not in _DISCONNECTED:
+                raise
+            if do_close:
+                self.handle_close()
+            return 0
+        return sent
+
+    def recv(self, buffer_size: int) -> bytes:
+        """Take octets; empty when the peer has gone, which closes this."""
+        try:
+            data: bytes = self.socket.recv(buffer_size)
+        except OSError as error:
+            if error.errno not in _DISCONNECTED:
+                raise
+            data = b""
+        if not data:
+            self.handle_close()
+        return data
+
+    def close(self) -> None:
+        """Close the socket, and leave the map."""
+        self.connected = self.accepting = self.connecting = False
+        self.del_channel()
+        if self.socket is not None:
+            self.socket.close()
+
+    def log(self, message: str) -> None:
+        """Log at the level INFO."""
+        self.logger.info(message)
+
+    def log_info(self, message: str, type: str = "info") -> None:
+        """Log at a level by its name."""
+        self.logger.log(getattr(logging, type.upper(), logging.INFO), message)
+
+    def handle_read_event(self) -> None:
+        """The loop has found it readable."""
+        if self.accepting:
+            self.handle_accept()
+            return
+        if not self.connected and self.connecting:
+            self.handle_connect_event()
+        self.handle_read()
+
+    def handle_write_event(self) -> None:
+        """The loop has found it writable."""
+        if self.accepting:
+            return
+        if not self.connected and self.connecting:
+            self.handle_connect_event()
+        self.handle_write()
+
+    def handle_connect_event(self) -> None:
+        """The attempt to connect has ended."""
+        code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, errno.errorcode.get(code, "unknown"))
+        self.handle_connect()
+        self.connected, self.connecting = True, False
+
+    def handle_error(self) -> None:
+        """A handler has raised: log it, and close."""
+        self.logger.exception("uncaptured python exception, closing channel %r", self)
+        self.handle_close()
+
+    def handle_read(self) -> None:
+        """It is readable."""
+        self.log_info("unhandled read event", "warning")
+
+    def handle_write(self) -> None:
+        """It is writable."""
+        self.log_info("unhandled write event", "warning")
+
+    def handle_connect(self) -> None:
+        """It has connected."""
+        self.log_info("unhandled connect event", "warning")
+
+    def handle_accept(self) -> None:
+        """A client waits."""
+        accepted = self.accept()
+        if accepted is not None:
+            self.handle_accepted(*accepted)
+
+    def handle_accepted(self, sock: socket.socket, addr: Any) -> None:
+        """A client has been accepted."""
+        sock.close()
+        self.log_info("unhandled accepted event", "warning")
+
+    def handle_close(self) -> None:
+        """The peer has gone, or the program wants an end."""
+        self.close()
+
+
+class _Module(ModuleType):
+    """This module, whose `_DISCONNECTED` is the server's."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, value)
+        if name == "_DISCONNECTED":
+            transport.DISCONNECTS = value
+
+
+sys.modules[__name__].__class__ = _Module
