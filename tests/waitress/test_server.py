@@ -178,3 +178,101 @@ def test_an_address_that_is_taken_leaves_nothing_open() -> None:
         with pytest.raises(OSError, match=f"Cannot listen on 127.0.0.1:{port}"):
             create_server(application, own, listen=f"127.0.0.1:0 127.0.0.1:{port}")
         assert own == {}
+
+
+class Hooked(TcpWSGIServer):
+    """Comes to its socket in steps of its own, and notes them."""
+
+    def create_socket(self, family: int = socket.AF_INET, type: int = socket.SOCK_STREAM) -> None:
+        self.steps = ["create_socket"]
+        super().create_socket(family, type)
+
+    def set_reuse_addr(self) -> None:
+        self.steps.append("set_reuse_addr")
+        super().set_reuse_addr()
+
+    def bind(self, addr: Any) -> None:
+        self.steps.append("bind")
+        super().bind((addr[0], 0))
+
+    def set_socket_options(self, conn: Any) -> None:
+        self.steps.append("set_socket_options")
+
+
+def test_a_subclass_may_override_how_it_comes_to_its_socket() -> None:
+    server = Hooked(application, host="127.0.0.1", port=1)
+    server.handle_connect()
+    with running(server):
+        assert answer(server.socket.getsockname()) == server.effective_port.encode()
+    assert server.steps == ["create_socket", "set_reuse_addr", "bind", "set_socket_options"]
+    assert server.getsockname() == (server.effective_host, server.effective_port)
+    assert (server.family, server.socktype) == (socket.AF_INET, socket.SOCK_STREAM)
+
+
+def test_an_error_in_these_steps_leaves_no_socket() -> None:
+    made: list[Any] = []
+
+    class Failing(TcpWSGIServer):
+        def bind(self, addr: Any) -> None:
+            made.append(self.socket)
+            raise OSError(1, "no tea")
+
+    with pytest.raises(OSError, match=r"Cannot listen on 127\.0\.0\.1:0: no tea"):
+        Failing(application, host="127.0.0.1", port=0)
+    assert made[0].fileno() == -1
+
+
+@pytest.mark.parametrize("how", ["accept_connections", "run"])
+def test_without_start_it_is_bound_and_does_not_listen(how: str) -> None:
+    server = create_server(application, _start=False, listen="127.0.0.1:0")
+    assert isinstance(server, TcpWSGIServer)
+    address = server.socket.getsockname()
+    assert not server.accepting
+    with pytest.raises(OSError):
+        socket.create_connection(address, 5)
+    if how == "accept_connections":
+        server.accept_connections()
+        socket.create_connection(address, 5).close()
+    with running(server):
+        assert answer(address) == server.effective_port.encode()
+
+
+@unix
+def test_a_server_refuses_what_another_kind_listens_on() -> None:
+    with pytest.raises(ValueError, match="for a unix socket take a UnixWSGIServer"):
+        TcpWSGIServer(application, unix_socket="it.sock")
+    with pytest.raises(ValueError, match="for a TCP address take a TcpWSGIServer"):
+        waitress.server.UnixWSGIServer(application, listen="127.0.0.1:0")
+
+
+def test_create_server_makes_what_the_module_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    make = TcpWSGIServer.__init__
+
+    def wrapped(self: Any, application: Any, *arguments: Any, **settings: Any) -> None:
+        made.append(application)
+        make(self, application, *arguments, **settings)
+
+    monkeypatch.setattr(WSGIServer, "__init__", wrapped)  # as the agent of New Relic does
+    create_server(application, listen="127.0.0.1:0").close()
+    assert made == [application]
+
+    class Own(TcpWSGIServer):
+        pass
+
+    monkeypatch.setattr(waitress.server, "TcpWSGIServer", Own)
+    with closing(create_server(application, listen="127.0.0.1:0")) as server:
+        assert type(server) is Own
+
+
+def test_the_file_wrapper_is_the_old_one() -> None:
+    seen: list[Any] = []
+
+    def note(environ: Any, start_response: Any) -> list[bytes]:
+        seen.append(environ["wsgi.file_wrapper"])
+        return application(environ, start_response)
+
+    server = create_server(note, listen="127.0.0.1:0")
+    with running(server):
+        answer(("127.0.0.1", int(server._listeners[0].port)))
+    assert seen == [waitress.buffers.ReadOnlyFileBasedBuffer]

@@ -99,7 +99,6 @@ class Roster:
         except OSError:  # the poller takes no more
             logger.exception("Socket error")
             connection.close()
-            return
         except BaseException:  # the reactor logs it
             connection.close()
             raise

@@ -1,0 +1,267 @@
+"""The channels by their old name: what a program may override and read."""
+
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.client import Client
+from tests.support.processes import becomes_true
+from tests.waitress.serving import PATIENCE, address_of, answer, application, running
+from waitress.channel import ClientDisconnected, HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.server import WSGIServer, create_server
+from waitress.task import ErrorTask, WSGITask
+
+
+class Held:
+    """An application that waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.runs, self.may_end = threading.Event(), threading.Event()
+
+    def __call__(self, environ: Any, start_response: Any) -> list[bytes]:
+        self.runs.set()
+        self.may_end.wait(PATIENCE)
+        return application(environ, start_response)
+
+
+def only_channel(server: Any) -> Any:
+    """Wait for the one client, and give its channel."""
+    assert becomes_true(lambda: len(server.active_channels) == 1)
+    (channel,) = server.active_channels.values()
+    return channel
+
+
+def test_a_channel_tells_of_its_client() -> None:
+    server = create_server(application, listen="127.0.0.1:0")
+    with running(server), Client(address_of(server)) as client:
+        client.get()
+        channel = only_channel(server)
+        assert isinstance(channel, HTTPChannel)
+        assert channel.addr == client.socket.getsockname()
+        assert channel.socket.getpeername() == channel.addr
+        assert server._map[channel.fileno()] is channel
+        assert becomes_true(lambda: channel.connection.idle_since is not None)
+        assert 0 <= time.time() - channel.last_activity < PATIENCE
+        assert (channel.request, channel.requests, channel.total_outbufs_len) == (None, [], 0)
+        assert (channel.connected, channel.will_close, channel.check_client_disconnected()) == (True, False, False)
+        assert (channel.readable(), channel.writable(), channel.accepting) == (False, False, False)
+        assert "127.0.0.1" in repr(channel)
+        channel.note = "a program may put something there"
+        channel.will_close = True
+        assert client.rest() == b""
+    assert not channel.connected
+
+
+def test_the_classes_that_it_uses_are_its_attributes() -> None:
+    kinds = (HTTPChannel.parser_class, HTTPChannel.task_class, HTTPChannel.error_task_class)
+    assert kinds == (HTTPRequestParser, WSGITask, ErrorTask)
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no unix sockets")
+def test_a_client_of_a_unix_socket_has_no_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # a short path: the system has a limit
+    server = create_server(application, unix_socket="it.sock")
+    with running(server), Client(address_of(server)) as client:
+        client.get()
+        assert only_channel(server).addr == ("localhost", None)
+
+
+def test_a_request_on_its_way_is_seen() -> None:
+    server = create_server(application, listen="127.0.0.1:0")
+    with running(server), Client(address_of(server)) as client:
+        client.send(b"POST /tea HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nab")
+        channel = only_channel(server)
+        assert becomes_true(lambda: channel.request is not None and channel.request.body_bytes_received == 2)
+        assert (channel.request.path, channel.request.completed) == ("/tea", False)
+
+
+@pytest.mark.parametrize("is_own", [False, True])
+def test_a_request_that_runs_is_counted_and_with_an_own_channel_known(is_own: bool) -> None:
+    class Own(HTTPChannel):
+        pass
+
+    class Server(WSGIServer):
+        channel_class = Own if is_own else HTTPChannel
+
+    held = Held()
+    server = Server(held, host="127.0.0.1", port=0)
+    with running(server), Client(address_of(server)) as client:
+        client.send(b"GET /tea HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert held.runs.wait(PATIENCE)
+        channel = only_channel(server)
+        (request,) = channel.requests
+        assert request.path == ("/tea" if is_own else "")
+        held.may_end.set()
+        assert client.response().body == b"/tea"
+        assert becomes_true(lambda: channel.requests == [])
+
+
+def test_what_is_received_may_be_seen_and_changed() -> None:
+    class Own(HTTPChannel):
+        def __init__(self, server: Any, sock: Any, addr: Any, adj: Any, map: Any = None) -> None:
+            super().__init__(server, sock, addr, adj, map)
+            self.is_first = True
+            self.is_from = addr
+
+        def received(self, data: bytes) -> bool:
+            if self.is_first:
+                self.is_first = False
+                data = data.removeprefix(b"PROXY UNKNOWN\r\n")
+            return super().received(data)
+
+    class Server(WSGIServer):
+        channel_class = Own
+
+    server = Server(application, host="127.0.0.1", port=0)
+    with running(server), Client(address_of(server)) as client:
+        client.send(b"PROXY UNKNOWN\r\nPOST /tea HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+        assert client.response().body == b"/tea"
+        assert client.get("/again").body == b"/again"
+        channel = only_channel(server)
+        assert channel.is_from == channel.addr
+
+
+def test_without_a_subclass_nothing_can_be_received_by_hand() -> None:
+    server = create_server(application, listen="127.0.0.1:0")
+    with running(server), Client(address_of(server)) as client:
+        client.get()
+        assert only_channel(server).received(b"GET / HTTP/1.0\r\n\r\n") is False
+
+
+def test_each_request_may_be_wrapped() -> None:
+    served: list[str] = []
+
+    class Own(HTTPChannel):
+        def service(self) -> None:
+            served.append(self.requests[-1].path)
+            super().service()
+
+    class Server(WSGIServer):
+        channel_class = Own
+
+    server = Server(application, host="127.0.0.1", port=0)
+    with running(server), Client(address_of(server)) as client:
+        for number in range(20):
+            assert client.get(f"/{number}").body == f"/{number}".encode()
+    assert served == [f"/{number}" for number in range(20)]
+
+
+def test_pipelined_requests_are_answered_in_order_each_with_its_own() -> None:
+    class Own(HTTPChannel):
+        pass
+
+    class Server(WSGIServer):
+        channel_class = Own
+
+    server = Server(application, host="127.0.0.1", port=0)
+    with running(server), Client(address_of(server)) as client:
+        client.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(50)))
+        assert [client.response().body for _ in range(50)] == [b"/%d" % number for number in range(50)]
+
+
+def test_a_request_that_waits_is_cancelled_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    class Own(HTTPChannel):
+        pass
+
+    class Server(WSGIServer):
+        channel_class = Own
+
+    held = Held()
+    server = Server(held, host="127.0.0.1", port=0, threads=1)
+    with running(server) as thread, Client(address_of(server)) as first, Client(address_of(server)) as second:
+        first.send(b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert held.runs.wait(PATIENCE)
+        second.send(b"GET /2 HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert becomes_true(lambda: sum(len(one.requests) for one in server.active_channels.values()) == 2)
+        assert becomes_true(lambda: len(server.task_dispatcher.queue) == 1)
+        server._map.clear()
+        assert second.rest() == b""
+        held.may_end.set()
+        assert first.response().body == b"/1"
+        thread.join(PATIENCE)
+
+
+def test_an_own_task_may_send_octets_of_its_own() -> None:
+    class Own(WSGITask):
+        def execute(self) -> None:
+            assert self.channel.write_soon(b"HTTP/1.1 102 Processing\r\n\r\n") == 27
+            assert self.channel.write_soon(b"") == 0
+            super().execute()
+
+    class Channel(HTTPChannel):
+        task_class = Own
+
+    class Server(WSGIServer):
+        channel_class = Channel
+
+    server = Server(application, host="127.0.0.1", port=0)
+    with running(server), Client(address_of(server)) as client:
+        client.send(b"GET /tea HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert client.rest().startswith(b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\n")
+
+
+def test_an_application_whose_client_has_left_gets_client_disconnected() -> None:
+    raised: list[BaseException] = []
+    has_left, is_over = threading.Event(), threading.Event()
+
+    def streaming(environ: Any, start_response: Any) -> list[bytes]:
+        write = start_response("200 OK", [])
+        assert has_left.wait(PATIENCE)
+        try:
+            while True:
+                write(b"x" * 65536)
+        except ClientDisconnected as error:
+            raised.append(error)
+            raise
+        finally:
+            is_over.set()
+
+    server = create_server(streaming, listen="127.0.0.1:0")
+    with running(server):
+        with Client(address_of(server)) as client:
+            client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.reset()
+        has_left.set()
+        assert is_over.wait(PATIENCE)
+    assert len(raised) == 1
+
+
+def test_a_channel_class_that_can_not_be_made_costs_its_client_only(caplog: pytest.LogCaptureFixture) -> None:
+    count = 0
+
+    class Broken(HTTPChannel):
+        def __init__(self, *arguments: Any) -> None:
+            nonlocal count
+            count += 1
+            if count == 1:
+                raise RuntimeError("no tea")
+            super().__init__(*arguments)
+
+    class Server(WSGIServer):
+        channel_class = Broken
+
+    server = Server(application, host="127.0.0.1", port=0)
+    with running(server):
+        with Client(address_of(server)) as client:
+            assert client.rest() == b""
+        assert answer(address_of(server), "/whole") == b"/whole"
+    assert "no tea" in caplog.text
+
+
+def test_output_that_the_client_does_not_read_is_counted() -> None:
+    def large(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [])
+        return [b"x" * 8_000_000]
+
+    server = create_server(large, listen="127.0.0.1:0")
+    with running(server), Client(address_of(server)) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        channel = only_channel(server)
+        assert becomes_true(lambda: channel.total_outbufs_len > 0)
+        assert len(client.response().body) == 8_000_000
+        assert becomes_true(lambda: channel.total_outbufs_len == 0)

@@ -1,0 +1,222 @@
+"""The tasks by their old names: what a program may override and read."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.client import Client
+from tests.waitress.serving import address_of, answer, application, running
+from waitress import task as tasks
+from waitress.channel import HTTPChannel
+from waitress.server import WSGIServer, create_server
+from waitress.task import ErrorTask, Task, WSGITask
+from waitress.utilities import BadRequest
+
+
+def server_with(task_class: type[Task], application: Any = application, **settings: Any) -> Any:
+    """Make a server whose requests are this class's."""
+
+    class Channel(HTTPChannel):
+        pass
+
+    Channel.task_class = task_class
+
+    class Server(WSGIServer):
+        channel_class = Channel
+
+    return Server(application, host="127.0.0.1", port=0, **settings)
+
+
+def test_an_environ_may_be_changed() -> None:
+    class Own(WSGITask):
+        def get_environment(self) -> Any:
+            environ = super().get_environment()
+            environ["PATH_INFO"] += f"/{self.request.command}/{self.channel.addr[0]}"
+            return environ
+
+    server = server_with(Own)
+    with running(server):
+        assert answer(address_of(server), "/tea") == b"/tea/GET/127.0.0.1"
+
+
+def test_a_head_may_be_changed() -> None:
+    class Own(WSGITask):
+        def build_response_header(self) -> bytes:
+            self.response_headers.append(("X-Own", self.status))
+            return super().build_response_header().replace(b"Server: waitress\r\n", b"")
+
+    server = server_with(Own)
+    with running(server), Client(address_of(server)) as client:
+        response = client.get("/tea")
+        assert (response.header("X-Own"), response.header("Server"), response.header("X-Kettle")) == (
+            "200 OK",
+            None,
+            "on",
+        )
+        assert (response.body, response.header("Content-Length")) == (b"/tea", "4")
+        assert client.get("/again").body == b"/again"
+
+
+def test_a_task_is_seen_from_its_begin_to_its_end() -> None:
+    seen: list[Any] = []
+
+    class Own(WSGITask):
+        def start(self) -> None:
+            super().start()
+            seen.append((self.status, self.complete, self.wrote_header, self.content_length, self.environ))
+
+        def finish(self) -> None:
+            super().finish()
+            seen.append((self.status, self.complete, self.wrote_header, self.content_length, self.has_body))
+            seen.append((self.version, self.chunked_response, self.close_on_finish, self.start_time > 0))
+            assert self.environ is not None
+
+        def service(self) -> None:
+            super().service()
+            seen.append(self.response_headers)
+
+    server = server_with(Own)
+    with running(server):
+        answer(address_of(server), "/tea")
+    assert seen == [
+        ("200 OK", False, False, None, None),
+        ("200 OK", True, True, 4, True),
+        ("1.1", False, False, True),
+        [("X-Kettle", "on")],
+    ]
+
+
+def test_a_failing_application_is_answered_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def failing(environ: Any, start_response: Any) -> list[bytes]:
+        raise RuntimeError("the kettle is empty")
+
+    server = server_with(WSGITask, failing, expose_tracebacks=True)
+    with running(server), Client(address_of(server)) as client:
+        response = client.get("/tea")
+    assert (response.status, response.header("Connection")) == (500, "close")
+    assert b"the kettle is empty" in response.body
+    assert "Exception while serving /tea" in caplog.text
+
+
+class Teapot(Task):
+    """Answers by itself."""
+
+    def execute(self) -> None:
+        self.status = "418 I'm a teapot"
+        self.response_headers = [("X-Tea", "yes")]
+        if self.request.query:
+            self.content_length = 6
+        self.set_close_on_finish()
+        self.write(b"short ")
+        if not self.request.query:
+            self.write(b"and stout")
+
+
+@pytest.mark.parametrize(("path", "body", "length"), [("/", b"short and stout", None), ("/?x", b"short ", "6")])
+def test_a_task_may_answer_without_an_application(path: str, body: bytes, length: str | None) -> None:
+    server = server_with(Teapot)
+    with running(server), Client(address_of(server)) as client:
+        response = client.get(path)
+        assert (response.status, response.body, response.header("X-Tea")) == (418, body, "yes")
+        assert (response.header("Content-Length"), response.header("Connection")) == (length, "close")
+
+
+def test_a_task_may_answer_nothing_but_a_head() -> None:
+    class Empty(Task):
+        def execute(self) -> None:
+            self.response_headers = [("Content-Length", "9")]
+            self.remove_content_length_header()
+            self.content_length = 0
+
+    server = server_with(Empty)
+    with running(server), Client(address_of(server)) as client:
+        assert (client.get().status, client.get().body) == (200, b"")
+
+
+def test_an_error_task_answers_with_the_error_of_its_request() -> None:
+    class Refusing(ErrorTask):
+        def start(self) -> None:
+            super().start()
+            self.request.error = BadRequest("no milk")
+
+    server = server_with(Refusing, ident="me")
+    with running(server), Client(address_of(server)) as client:
+        response = client.get()
+    assert (response.status, response.header("Connection")) == (400, "close")
+    assert response.body == b"Bad Request\r\n\r\nno milk\r\n\r\n(generated by me)"
+
+
+def test_a_task_that_does_not_say_what_it_does_is_a_500(caplog: pytest.LogCaptureFixture) -> None:
+    server = server_with(Task)
+    with running(server), Client(address_of(server)) as client:
+        assert client.get().status == 500
+    assert "NotImplementedError" in caplog.text
+
+
+def test_a_task_class_that_can_not_be_made_costs_its_client_only(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(WSGITask):
+        def __init__(self, channel: HTTPChannel, request: Any) -> None:
+            if request.path == "/broken":
+                raise RuntimeError("no tea")
+            super().__init__(channel, request)
+
+    server = server_with(Broken)
+    with running(server):
+        with Client(address_of(server)) as client:
+            client.send(b"GET /broken HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.rest() == b""
+        assert answer(address_of(server), "/whole") == b"/whole"
+    assert "no tea" in caplog.text
+
+
+def test_the_class_itself_may_be_patched(monkeypatch: pytest.MonkeyPatch) -> None:
+    stock = WSGITask.get_environment
+
+    def get_environment(self: WSGITask) -> Any:
+        return {**stock(self), "PATH_INFO": "/patched"}
+
+    monkeypatch.setattr(WSGITask, "get_environment", get_environment)
+    server = create_server(application, listen="127.0.0.1:0")
+    with running(server):
+        assert answer(address_of(server)) == b"/patched"
+
+
+def sends(fields: list[tuple[str, str]]) -> Any:
+    """Make an application that sends these fields."""
+
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", fields)
+        return [b"tea"]
+
+    return application
+
+
+def status_of(fields: list[tuple[str, str]]) -> tuple[int, list[str]]:
+    """Serve once; give the status, and the values of Connection."""
+    server = create_server(sends(fields), listen="127.0.0.1:0")
+    with running(server), Client(address_of(server)) as client:
+        response = client.get("/", "Connection: close")
+    return response.status, response.all("Connection")
+
+
+def test_the_fields_that_no_application_may_send_can_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    upgrade, kettle = [("Connection", "upgrade"), ("Upgrade", "tea")], [("X-Kettle", "on")]
+    assert status_of(upgrade)[0] == 500
+    assert status_of(kettle)[0] == 200
+    with monkeypatch.context() as patched:
+        patched.setattr(tasks, "hop_by_hop", frozenset({"x-kettle"}))
+        assert status_of(upgrade) == (200, ["upgrade"])
+        assert status_of(kettle)[0] == 500
+    assert status_of(upgrade)[0] == 500
+    assert status_of(kettle)[0] == 200
+
+
+def test_a_set_of_such_fields_may_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = [("Te", "x")]
+    own = set(tasks.hop_by_hop)
+    monkeypatch.setattr(tasks, "hop_by_hop", own)
+    assert status_of(fields)[0] == 500
+    own.remove("te")
+    assert status_of(fields)[0] == 200
+    own.add("te")
+    assert status_of(fields)[0] == 500

@@ -1,0 +1,222 @@
+"""The loop and the dispatcher, for sockets that a program serves itself."""
+
+import errno
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.support.client import Client
+from tests.waitress.serving import PATIENCE, application
+from waitress import wasyncore
+from waitress.server import create_server
+from waitress_core import transport
+
+
+class Echo(wasyncore.dispatcher):
+    """Sends back what comes, until the client has no more."""
+
+    def __init__(self, sock: socket.socket, map: dict[int, Any]) -> None:
+        super().__init__(sock, map)
+        self.pending = b""
+
+    def handle_read(self) -> None:
+        self.pending += self.recv(100)
+
+    def writable(self) -> bool:
+        return bool(self.pending)
+
+    def handle_write(self) -> None:
+        self.pending = self.pending[self.send(self.pending) :]
+
+
+class EchoServer(wasyncore.dispatcher):
+    """Accepts one client."""
+
+    def __init__(self, map: dict[int, Any]) -> None:
+        super().__init__(map=map)
+        self.create_socket()
+        self.set_reuse_addr()
+        self.bind(("127.0.0.1", 0))
+        self.listen(5)
+
+    def handle_accepted(self, sock: socket.socket, addr: Any) -> None:
+        Echo(sock, self._map)  # type: ignore[arg-type]  # a dict, as given
+        self.close()
+
+
+def test_a_program_serves_its_own_sockets_in_the_loop() -> None:
+    own: dict[int, Any] = {}
+    server = EchoServer(own)
+    thread = threading.Thread(target=wasyncore.loop, args=(5,), kwargs={"map": own})
+    with socket.create_connection(server.socket.getsockname(), PATIENCE) as client:
+        thread.start()
+        client.sendall(b"tea")
+        assert client.recv(3) == b"tea"
+    thread.join(PATIENCE)
+    assert own == {}
+
+
+def test_a_program_serves_its_own_sockets_beside_a_server() -> None:
+    own: dict[int, Any] = {}
+    server = create_server(application, own, listen="127.0.0.1:0")
+    echo = EchoServer(own)
+    with socket.create_connection(echo.socket.getsockname()) as client:
+        client.sendall(b"tea")
+        while echo.socket.fileno() != -1:
+            wasyncore.loop(1, map=own, count=1)
+        wasyncore.loop(1, map=own, count=2)
+        assert client.recv(3) == b"tea"
+    with Client(("127.0.0.1", int(server.effective_port))) as request:  # type: ignore[attr-defined]  # it has one
+        assert request.get("/tea").body == b"/tea"
+    wasyncore.close_all(own)
+    assert own == {}
+
+
+def test_the_map_of_the_module_is_the_default() -> None:
+    server = EchoServer(wasyncore.socket_map)
+    assert wasyncore.socket_map == {server.socket.fileno(): server}
+    wasyncore.poll()
+    wasyncore.close_all()
+    wasyncore.loop()
+    assert wasyncore.socket_map == {}
+    wasyncore.poll()
+
+
+def pair(map: dict[int, Any]) -> tuple[Echo, socket.socket]:
+    ours, theirs = socket.socketpair()
+    return Echo(ours, map), theirs
+
+
+def test_what_a_handler_raises_is_logged_and_closes_it(caplog: pytest.LogCaptureFixture) -> None:
+    own: dict[int, Any] = {}
+    entry, other = pair(own)
+    entry.handle_read = lambda: 1 / 0  # type: ignore[method-assign,assignment]  # it fails
+    with other:
+        other.sendall(b"x")
+        wasyncore.loop(5, map=own)
+    assert own == {}
+    assert "uncaptured python exception, closing channel <tests.waitress.test_wasyncore.Echo connected" in caplog.text
+
+
+@pytest.mark.parametrize("kind", [wasyncore.ExitNow, KeyboardInterrupt, SystemExit])
+def test_what_is_to_end_the_program_passes(kind: type[BaseException]) -> None:
+    own: dict[int, Any] = {}
+    entry, other = pair(own)
+
+    def fail() -> None:
+        raise kind
+
+    entry.handle_read = fail  # type: ignore[method-assign]  # it fails
+    with other:
+        other.sendall(b"x")
+        with pytest.raises(kind):
+            wasyncore.loop(5, map=own)
+    entry.close()
+
+
+def test_the_errors_of_a_client_that_leaves_can_be_replaced(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert errno.ECONNRESET in wasyncore._DISCONNECTED
+    assert not transport.Disconnected(OSError(errno.ENOMEM, "")).is_expected
+    monkeypatch.setattr(wasyncore, "_DISCONNECTED", frozenset({*wasyncore._DISCONNECTED, errno.ENOMEM}))
+    assert transport.Disconnected(OSError(errno.ENOMEM, "")).is_expected
+    own: dict[int, Any] = {}
+    entry, other = pair(own)
+
+    def fail() -> None:
+        raise OSError(errno.ENOMEM, "")
+
+    entry.handle_read = fail  # type: ignore[method-assign]  # it fails
+    with other:
+        other.sendall(b"x")
+        wasyncore.loop(5, map=own)
+    assert caplog.text == ""
+    monkeypatch.undo()
+    assert not transport.Disconnected(OSError(errno.ENOMEM, "")).is_expected
+
+
+def fails_with(error: Exception) -> Callable[[], None]:
+    def close() -> None:
+        raise error
+
+    return close
+
+
+@pytest.mark.parametrize(
+    ("error", "ignores", "passes"),
+    [
+        (OSError(errno.EBADF, "closed"), False, False),
+        (OSError(errno.EIO, "broken"), False, True),
+        (OSError(errno.EIO, "broken"), True, False),
+        (ValueError("odd"), False, True),
+        (ValueError("odd"), True, False),
+    ],
+)
+def test_close_all_passes_on_what_is_no_news(error: Exception, ignores: bool, passes: bool) -> None:
+    own: dict[int, Any] = {}
+    entry, other = pair(own)
+    sock = entry.socket
+    entry.close = fails_with(error)  # type: ignore[method-assign]  # it fails
+    if passes:
+        with pytest.raises(type(error)):
+            wasyncore.close_all(own, ignores)
+    else:
+        wasyncore.close_all(own, ignores)
+        assert own == {}
+    sock.close()
+    other.close()
+
+
+def test_what_is_not_handled_is_said_at_its_level(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    entry = wasyncore.dispatcher(map={})
+    entry.handle_read()
+    entry.handle_write()
+    entry.handle_connect()
+    entry.log("a detail")
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("WARNING", "unhandled read event"),
+        ("WARNING", "unhandled write event"),
+        ("WARNING", "unhandled connect event"),
+        ("INFO", "a detail"),
+    ]
+
+
+def test_a_traceback_is_told_in_a_line() -> None:
+    with pytest.raises(AssertionError):
+        wasyncore.compact_traceback()
+    error = ValueError("odd")
+    told: Any = None
+    try:
+        raise error
+    except ValueError:
+        told = wasyncore.compact_traceback()
+    (file, function, _), kind, raised, calls = told
+    assert (file, function) == (__file__, "test_a_traceback_is_told_in_a_line")
+    assert (kind, raised) == (ValueError, error)
+    assert calls.startswith(f"[{__file__}|")
+
+
+def test_a_socket_connects_in_the_loop() -> None:
+    own: dict[int, Any] = {}
+    connected: list[bool] = []
+
+    class Connecting(wasyncore.dispatcher):
+        def handle_connect(self) -> None:
+            connected.append(True)
+
+        def handle_write(self) -> None:
+            self.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        entry = Connecting(map=own)
+        entry.create_socket()
+        entry.connecting = True
+        entry.socket.connect_ex(server.getsockname())
+        wasyncore.loop(5, map=own)
+    assert connected == [True]
