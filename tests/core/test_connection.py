@@ -988,10 +988,14 @@ def test_a_worker_that_begins_to_wait_as_its_connection_is_closed_is_freed(
     harness.turn_to(connection, Phase.CLOSED)
 
 
-def test_lingering_ends_after_two_seconds(harness: Harness) -> None:
+@pytest.mark.parametrize(("settings", "seconds"), [({}, 2), ({"linger_timeout": 7}, 7)], ids=["by-default", "as-set"])
+def test_lingering_ends_after_linger_timeout(make: Make, settings: dict[str, int], seconds: int) -> None:
+    harness = make(**settings)
     connection, client = harness.open()
     linger(harness, connection, client)
-    harness.pass_seconds(1)
+    harness.pass_seconds(seconds - 1)
+    client.sendall(b"x")
+    harness.turn()
     assert phase_of(connection) is Phase.LINGER
     harness.pass_seconds(2)
     assert phase_of(connection) is Phase.CLOSED

@@ -868,6 +868,7 @@ BAD_SETTINGS: list[tuple[dict[str, Any], list[str]]] = [
             "request_body_rate",
             "response_timeout",
             "response_rate",
+            "linger_timeout",
         )
         for value in (0, -1, "-1")
     ),

@@ -161,7 +161,7 @@ def test_pipelined_requests_stay_with_a_client_that_does_not_read(first: bytes, 
 
 @needs_proc
 def test_what_a_refused_client_sends_on_is_dropped(tmp_path: Path) -> None:
-    """LINGER_BYTES of it are read, for LINGER_SECONDS, so that the client can read why."""
+    """LINGER_BYTES of it are read, for `linger_timeout`, so that the client can read why."""
     with serving_program(APPLICATION, tmp_path) as served, holding_at_most(served, 64 * KIB):
         with twenty_clients(served, b"nonsense\r\n\r\n") as clients:
             assert send_side_by_side(clients, b"a") < CLIENTS * SENT_BYTES

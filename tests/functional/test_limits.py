@@ -499,6 +499,7 @@ def test_the_limits_have_their_documented_defaults() -> None:
         "request_body_rate": 500,
         "response_timeout": 30,
         "response_rate": 500,
+        "linger_timeout": 2,
         "cleanup_interval": 30,
         "asyncore_loop_timeout": 1,
         "recv_bytes": 8192,

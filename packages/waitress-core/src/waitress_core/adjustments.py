@@ -68,6 +68,7 @@ class Adjustments:
     request_body_rate: int
     response_timeout: int
     response_rate: int
+    linger_timeout: int
     shutdown_delay: int
     shutdown_timeout: int
     asyncore_loop_timeout: int

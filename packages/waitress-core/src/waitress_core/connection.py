@@ -29,7 +29,6 @@ logger = logging.getLogger("waitress")
 BODY_READ_BYTES = 256 * 1024  # of a body in one read, into one buffer that all connections use
 CHUNKED_READ_BYTES = 16 * 1024  # each chunk costs time, and they may be of one octet: this is some 5 ms of them
 LINGER_BYTES = 64 * 1024  # discarded after the end of output
-LINGER_SECONDS = 2.0
 PACE_SECONDS = 1.0  # slow bodies and slow readers are looked at so often
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -65,7 +64,7 @@ class ConnectionServices:
         self.head = DeadlineQueue(adj.request_head_timeout, Connection.on_overdue)
         self.body = DeadlineQueue(PACE_SECONDS, Connection.on_body_pace)
         self.output = DeadlineQueue(PACE_SECONDS, Connection.on_output_pace)
-        self.linger = DeadlineQueue(LINGER_SECONDS, Connection.close)
+        self.linger = DeadlineQueue(adj.linger_timeout, Connection.close)
         reactor.deadlines = (self.idle, self.head, self.body, self.output, self.linger)
 
 

@@ -260,6 +260,14 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     _integer("response_rate", "Time", 500, "bytes per second", "See response_timeout.", 1),
     _integer(
+        "linger_timeout",
+        "Time",
+        2,
+        "seconds",
+        "Time in which a client may still send, and so read why, after the server has ended its side of a connection.",
+        1,
+    ),
+    _integer(
         "shutdown_delay",
         "Time",
         0,
