@@ -292,6 +292,28 @@ def test_ten_thousand_random_heads_harm_nothing(seed: int, caplog: pytest.LogCap
     assert errors_in(caplog.records) == []
 
 
+READ = 512  # recv_bytes
+
+
+@pytest.mark.parametrize("lookahead", [0, 1, 10_000])
+@pytest.mark.parametrize("size", [READ - 1, READ, READ + 1])
+def test_what_comes_behind_a_bad_request_that_fills_a_read_is_not_run(size: int, lookahead: int) -> None:
+    """CVE-2024-49768: with a lookahead it was, when it came before the connection was closed."""
+    recorder = Recorder()
+    begin, end = b"GET / HTTP/1.1\r\nHost: a\r\nBad : ", b"\r\n\r\n"
+    bad = begin + b"x" * (size - len(begin) - len(end)) + end
+    with running(recorder, recv_bytes=READ, channel_request_lookahead=lookahead) as server:
+        for pieces in ([bad + get(target="/smuggled")], [bad, get(target="/smuggled")], [get(target="/first") + bad]):
+            for _ in range(10):
+                with server.client() as client:
+                    for piece in pieces:
+                        client.send(piece)
+                    with contextlib.suppress(OSError):  # the server may have gone through with it
+                        client.send(get(target="/smuggled"))
+                    assert b" 400 Bad Request\r\n" in client.rest()
+    assert set(recorder.paths) == {"/first"}
+
+
 @pytest.mark.promise("S54")
 @pytest.mark.parametrize(
     "body",
