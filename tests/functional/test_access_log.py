@@ -182,7 +182,7 @@ def test_a_slow_readers_line_comes_when_all_is_sent(lines: Lines) -> None:
     [
         pytest.param(b"nonsense\r\n\r\n", 400, None, None, id="request line"),
         pytest.param(b"GET / HTTP/1.1\r\n\r\n", 400, "GET", None, id="no host"),
-        pytest.param(b"GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505, None, None, id="version"),
+        pytest.param(b"GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505, "GET", None, id="version"),
         pytest.param(get("X: " + "x" * 70_000), 431, "GET", None, id="head too large"),
         pytest.param(post("Content-Length: 2000"), 413, "POST", None, id="declared too large"),
         pytest.param(
