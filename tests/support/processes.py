@@ -123,3 +123,8 @@ def wait_until_accepted(server: Spawned, address: tuple[str, int]) -> None:
 
     assert becomes_true(is_accepted_or_has_ended), server.log
     assert server.process.poll() is None, server.log
+
+
+def thread_count(process_id: int) -> int:
+    """Give the number of a process's threads."""
+    return len(os.listdir(f"/proc/{process_id}/task"))

@@ -1,0 +1,160 @@
+"""Clients that vanish: in each state that a connection can be in, and ten thousand one after the other.
+
+What the server makes of the requests of such clients stands in test_hostile.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import pytest
+
+from tests.functional.applications import SECONDS, errors_in, get, post, set_at_end, wait_until
+from tests.support.client import Client
+from tests.support.processes import (
+    becomes_true,
+    needs_proc,
+    open_descriptors,
+    resident_bytes,
+    serving_program,
+    thread_count,
+)
+from tests.support.servers import running
+from waitress_core.phases import Phase
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+LARGE = 20_000_000  # more than the system takes without a reader
+
+# What a client has sent when it vanishes, and the phase of its connection then.
+STATES: dict[str, tuple[Phase, bytes]] = {
+    "connected": (Phase.IDLE, b""),
+    "answered": (Phase.IDLE, get()),
+    "within-the-head": (Phase.HEAD, b"GET / HTTP/1.1\r\nHost: loc"),
+    "within-the-body": (Phase.BODY, post("Content-Length: 100") + b"half"),
+    "within-a-body-in-a-file": (Phase.BODY, post("Content-Length: 100000", body=bytes(50_000))),
+    "within-a-chunk": (Phase.BODY, post("Transfer-Encoding: chunked") + b"ffff\r\n" + bytes(50_000)),
+    "while-the-application-runs": (Phase.TASK, get(target="/wait")),
+    "while-the-application-runs-and-more-is-read-ahead": (Phase.TASK, get(target="/wait") + get() * 3),
+    "while-the-application-waits-for-it": (Phase.TASK, get(target="/endless")),
+    "before-the-rest-of-a-response": (Phase.FLUSH, get(target="/large")),
+    "before-the-rest-of-a-response-and-more-is-read-ahead": (Phase.FLUSH, get(target="/large") + get() * 3),
+    "before-the-rest-of-a-file": (Phase.FLUSH, get(target="/file")),
+    "refused": (Phase.LINGER, b"nonsense\r\n\r\n"),
+}
+
+
+class Application:
+    """Answers at once, or after `may_end`, or with more than the client reads; keeps the files it has opened."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.may_end = threading.Event()
+        self.files: list[IO[bytes]] = []
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        path = environ["PATH_INFO"]
+        start_response("200 OK", [])
+        if path == "/wait":
+            self.may_end.wait(SECONDS)
+        elif path == "/large":
+            return [bytes(LARGE)]
+        elif path == "/endless":
+            return iter(lambda: bytes(100_000), b"")
+        elif path == "/file":
+            self.files.append(self._file.open("rb"))
+            return environ["wsgi.file_wrapper"](self.files[-1])  # type: ignore[no-any-return]
+        return [b"ok"]
+
+
+def test_there_is_a_client_that_vanishes_for_every_phase() -> None:
+    assert {phase for phase, _ in STATES.values()} == set(Phase) - {Phase.CLOSED}
+
+
+@needs_proc
+@pytest.mark.parametrize("vanish", [Client.reset, Client.close], ids=["reset", "close"])
+@pytest.mark.parametrize(("phase", "words"), STATES.values(), ids=STATES)
+def test_a_client_that_vanishes_in_any_state_leaves_nothing(
+    phase: Phase,
+    words: bytes,
+    vanish: Callable[[Client], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "file").write_bytes(bytes(LARGE))
+    application = Application(tmp_path / "file")
+    settings = {"inbuf_overflow": 1000, "outbuf_overflow": 1000, "outbuf_high_watermark": LARGE + 1000}
+    if words == get(target="/endless"):
+        settings["outbuf_high_watermark"] = 1_000_000
+    with running(application, threads=3, **settings) as server, set_at_end(application.may_end):
+
+        def phases() -> list[Phase]:
+            return [connection.phase for connection in list(server.server.active_channels.values())]
+
+        with server.client() as healthy:
+            assert healthy.get().body == b"ok"
+            before = open_descriptors()
+            clients = [server.client() for _ in range(3)]
+            for client in clients:
+                client.send(words)
+            if words == get():
+                for client in clients:
+                    client.response()
+            wait_until(lambda: phases() == [Phase.IDLE, phase, phase, phase])
+            for client in clients:
+                vanish(client)
+            if phase is not Phase.TASK or words == get(target="/endless"):
+                wait_until(lambda: phases() == [Phase.IDLE])
+            application.may_end.set()
+            wait_until(lambda: phases() == [Phase.IDLE])
+            assert healthy.get().body == b"ok"
+            assert becomes_true(lambda: open_descriptors() <= before)
+            assert all(file.closed for file in application.files)
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert errors_in(caplog.records) == []
+
+
+PROGRAM = """
+def application(environ, start_response):
+    environ["wsgi.input"].read()
+    start_response("200 OK", [])
+    if environ["PATH_INFO"] == "/large":
+        return (b"x" * 100_000 for _ in range(100))
+    return [b"ok"]
+"""
+
+
+@needs_proc
+def test_ten_thousand_connections_opened_and_reset_leave_nothing(tmp_path: Path) -> None:
+    said = [b"", b"", get(), get()[:10], post("Content-Length: 10000", body=bytes(5000)), get(target="/large")]
+    with serving_program(PROGRAM, tmp_path, inbuf_overflow=1000, connection_limit=1000) as served:
+
+        def open_and_reset(count: int) -> None:
+            for number in range(count):
+                client = served.client()
+                client.send(said[number % len(said)])
+                client.reset()
+
+        with served.client() as healthy:
+            open_and_reset(1000)
+            assert healthy.get().body == b"ok"
+            before = open_descriptors(served.id)
+            threads = thread_count(served.id)
+            memory = resident_bytes(served.id)
+            for _ in range(9):
+                open_and_reset(1000)
+                assert healthy.get().body == b"ok"
+            assert becomes_true(lambda: open_descriptors(served.id) <= before)
+            assert thread_count(served.id) == threads
+            assert resident_bytes(served.id) - memory < 10_000_000
+        served.process.signal()
+        assert served.process.wait() == 0
+        assert [line for line in served.process.log if not line.startswith(("INFO:", "WARNING:waitress.queue:"))] == []
