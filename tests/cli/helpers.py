@@ -1,9 +1,12 @@
-"""What the tests of the command line share: small applications in files, and the command run to its end."""
+"""What the tests of the command line share: small applications in files, the command run to its end, and settings."""
 
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+from waitress_core import Adjustments
 
 APPLICATION = """\
 def application(environ, start_response):
@@ -23,3 +26,18 @@ def command() -> str:
 def run_command(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
     """Run the console script, which is to end by itself."""
     return subprocess.run([command(), *arguments], cwd=cwd, capture_output=True, text=True, timeout=60)
+
+
+class Recorder:
+    """Makes a server that only remembers its settings."""
+
+    def __call__(self, application: Any, **settings: Any) -> "Recorder":
+        self.application = application
+        self.adjustments = Adjustments(**settings)
+        return self
+
+    def run(self) -> None:
+        pass
+
+    def print_listen(self, text: str) -> None:
+        pass

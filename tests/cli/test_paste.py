@@ -7,30 +7,15 @@ from typing import Any
 
 import pytest
 
+from tests.cli.helpers import Recorder
 from tests.cli.settings_rows import ROWS, Row, is_possible_here, what_it_is
 from tests.support.client import Client
 from tests.support.servers import spawned_script
 from waitress_cli import serve_paste
-from waitress_core import Adjustments
 
 
 def application(environ: Any, start_response: Any) -> list[bytes]:
     return []
-
-
-class Recorder:
-    """Makes a server that only remembers its settings."""
-
-    def __call__(self, application: Any, **settings: Any) -> "Recorder":
-        self.application = application
-        self.adjustments = Adjustments(**settings)
-        return self
-
-    def run(self) -> None:
-        pass
-
-    def print_listen(self, text: str) -> None:
-        pass
 
 
 @pytest.mark.promise("S14")

@@ -1,4 +1,4 @@
-"""The clients requests and httpx: connections used again, pools, uploads by each, memory that stays flat."""
+"""The clients requests, httpx and urllib3: connections used again, pools, uploads by each, memory that stays flat."""
 
 import contextlib
 import hashlib
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 import requests
+import urllib3
 
 from tests.ecosystem.programs import plain
 from tests.ecosystem.programs.commands import (
@@ -210,6 +211,20 @@ def test_httpx_reads_a_piece_before_the_next_one_is_made(url: str) -> None:
         assert next(pieces) == b"first\n"
         assert client.get("/release").status_code == 204
         assert list(pieces) == [b"second\n"]
+
+
+def test_urllib3_reads_a_piece_before_the_next_one_is_made_and_uses_the_connection_again(url: str) -> None:
+    with urllib3.PoolManager(timeout=20, retries=False) as pool:
+        first = pool.request("GET", f"{url}/environ").json()["REMOTE_PORT"]
+        answer = pool.request("GET", f"{url}/stream", preload_content=False)
+        pieces = answer.read_chunked()
+        assert next(pieces) == b"first\n"
+        assert pool.request("GET", f"{url}/release").status == 204
+        assert list(pieces) == [b"second\n"]
+        answer.release_conn()
+        sent = pool.request("PUT", f"{url}/digest", body=iter([b"in ", b"chunks"]), chunked=True).json()
+        assert sent["sha256"] == hashlib.sha256(b"in chunks").hexdigest()
+        assert pool.request("GET", f"{url}/environ").json()["REMOTE_PORT"] in (first, sent["remote_port"])
 
 
 # --- a process and its memory
