@@ -1,6 +1,5 @@
 """What PasteDeploy calls."""
 
-import importlib.metadata
 import sys
 from pathlib import Path
 from typing import Any
@@ -29,16 +28,6 @@ def test_every_setting_may_be_a_string(row: Row) -> None:
     assert serve_paste(application, {"here": "/srv"}, _server=recorder, **settings) == 0
     assert recorder.application is application
     assert what_it_is(row, recorder.adjustments) == row.value
-
-
-@pytest.mark.promise("S13")
-def test_the_entry_point_is_serve_paste() -> None:
-    (entry,) = (
-        entry
-        for entry in importlib.metadata.entry_points(group="paste.server_runner", name="main")
-        if entry.dist is not None and entry.dist.name == "waitress"
-    )
-    assert entry.load() is serve_paste
 
 
 PASTE_SCRIPT = """\

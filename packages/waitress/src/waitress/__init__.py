@@ -1,10 +1,12 @@
 """A production WSGI server in pure Python, without dependencies."""
 
 import importlib
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from waitress_cli import profile, serve_paste
+from waitress_cli import profile
 from waitress_cli import serve as _serve
+from waitress_cli import serve_paste as _serve_paste
 
 from .server import create_server
 
@@ -72,3 +74,12 @@ def serve(app: "WSGIApplication", **settings: Any) -> None:
     # Looked up in each call: programs put their own `waitress.create_server` there.
     settings.setdefault("_server", create_server)
     _serve(app, **settings)
+
+
+def serve_paste(app: "WSGIApplication", global_conf: Mapping[str, str] | None, **settings: Any) -> int:
+    """Serve the application with the settings of a section `[server:main]`, which are strings; give 0 at the end.
+
+    This is what PasteDeploy calls for `use = egg:waitress`; nothing is taken from `global_conf`. Raises: see `serve`.
+    """
+    settings.setdefault("_server", create_server)
+    return _serve_paste(app, global_conf, **settings)
