@@ -17,7 +17,7 @@ from tests.benchmarks.load import (
     run_wrk,
     upload_seconds,
 )
-from tests.benchmarks.servers import Server, free_port, launch, started, stop, wait_until_it_listens
+from tests.benchmarks.servers import Server, environment, free_port, launch, started, stop, wait_until_it_listens
 from tests.benchmarks.usage import cpu_seconds, peak_memory_mib, resident_memory_mib
 
 Figures = dict[str, float]  # the name of a quantity: its value
@@ -151,11 +151,15 @@ def accept(server: Server, seconds: float, *, count: int) -> Figures:
 
 def start(server: Server, seconds: float) -> Figures:
     """A process that imports waitress, and one that serves: until it has answered."""
-    imports = [subprocess.run([server.python, "-c", IMPORT], check=True, capture_output=True) for _ in range(STARTS)]
     return {
-        IMPORTED.name: statistics.median(float(run.stdout) for run in imports),
+        IMPORTED.name: statistics.median(import_ms(server) for _ in range(STARTS)),
         RESPONDED.name: statistics.median(first_response_ms(server) for _ in range(STARTS)),
     }
+
+
+def import_ms(server: Server) -> float:
+    command = [server.python, "-c", IMPORT]
+    return float(subprocess.run(command, env=environment(), check=True, capture_output=True).stdout)
 
 
 def first_response_ms(server: Server) -> float:

@@ -96,6 +96,13 @@ def install(requirement: str) -> None:
     stamp.touch()
 
 
+def environment() -> dict[str, str]:
+    """Give the environment in which everything that is measured runs."""
+    # No more than the application on the path: a package that is set up for one must not be found by another. And the
+    # packages of this repository are compiled once, as those that pip has installed are.
+    return {**os.environ, "PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": ""}
+
+
 def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as free:
         return int(free.getsockname()[1])
@@ -104,9 +111,7 @@ def free_port() -> int:
 def launch(server: Server, port: int, application: str = APPLICATION) -> subprocess.Popen[bytes]:
     """Start a server's process; it may not listen yet."""
     command = [word.format(port=port, application=application) for word in server.command]
-    # No more than the application on the path: a package that is set up for one must not be found by another.
-    environment = {**os.environ, "PYTHONPATH": str(HERE)}
-    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def wait_until_it_listens(process: subprocess.Popen[bytes], port: int, interval: float = 0.05) -> None:

@@ -4,8 +4,6 @@ Plain records without behaviour. A request is one `RequestHead`, any number of `
 order; `NEED_MORE` may come between any two of them and means that everything received so far was given out or is held.
 """
 
-from __future__ import annotations
-
 import enum
 from typing import Final, NamedTuple
 

@@ -5,8 +5,6 @@ that octet has arrived. They bound what a parser holds: never more than one head
 beyond what the caller has not asked for yet.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from .grammar import MAX_CHUNK_SIZE_DIGITS
@@ -51,7 +49,7 @@ class Limits(_Fields):
         max_body_bytes: int = 1024 * 1024 * 1024,  # as waitress
         max_chunk_line_bytes: int = 4 * 1024,
         max_chunk_extension_bytes: int = 16 * 1024,  # as Go's net/http; more is padding to keep a server busy
-    ) -> Limits:
+    ) -> "Limits":
         limits = super().__new__(
             cls,
             max_head_bytes,
