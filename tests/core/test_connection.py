@@ -24,6 +24,7 @@ from waitress_core.poller import READ, WRITE
 from waitress_core.request import Request
 from waitress_core.sender import ClientGone, FileClosing
 from waitress_core.transport import Disconnected, SocketTransport
+from waitress_parser import RequestParser
 
 GET = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
@@ -1181,3 +1182,33 @@ def test_what_is_pending_is_given_up_with_the_response(harness: Harness) -> None
     harness.turn_to(connection, Phase.IDLE)
     assert connection.sender.outbox is None
     assert connection.interest == READ
+
+
+# --- who looks on
+
+
+def test_it_tells_of_the_request_on_its_way_and_since_when_it_is_idle(make: Make) -> None:
+    harness = make()
+    connection, client = harness.open()
+    assert (connection.incoming, connection.idle_since) == (None, harness.reactor.now)
+    client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\na")
+    harness.turn_until(lambda: connection.incoming is not None)
+    assert connection.incoming is not None
+    assert (connection.incoming.head.method, connection.idle_since) == ("POST", None)
+
+
+def test_another_parser_may_be_given_what_comes(make: Make) -> None:
+    class Noting(RequestParser):
+        noted = b""
+
+        def receive(self, data: bytes | memoryview) -> None:
+            self.noted += bytes(data)
+            super().receive(data)
+
+    harness = make()
+    connection, client = harness.open()
+    parser = Noting()
+    connection.use_parser(parser)
+    client.sendall(GET % b"")
+    harness.next_task()
+    assert parser.noted == GET % b""

@@ -98,3 +98,8 @@ def test_looking_at_a_long_queue_touches_its_front_only() -> None:
     assert queue.pop_due(105) is None
     assert queue.pop_due(110) is not None
     assert hashes < 5
+
+
+def test_an_item_knows_since_when_it_is_armed() -> None:
+    queue = queue_of(10, ("a", 100))
+    assert (queue.armed_at("a"), queue.armed_at("b")) == (100, None)

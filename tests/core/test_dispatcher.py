@@ -921,3 +921,34 @@ def test_in_a_forked_child_the_thread_that_forked_ends_with_its_task(make: Make)
     worker.join(SOON)
     assert not worker.is_alive()
     assert not queued.begun.is_set()
+
+
+def test_every_task_can_be_handed_to_who_wants_to_see_it() -> None:
+    dispatcher = Dispatcher(2)
+    handed: list[Any] = []
+
+    def add_task(task: Any) -> None:
+        handed.append(task)
+        dispatcher.add_task(task)
+
+    dispatcher.hand_all_to(add_task)
+    running = Running(dispatcher)
+    dispatcher.start(running.turn)
+    tasks = [RecordedTask() for _ in range(20)]
+    for task in tasks:
+        running.run(task)
+    assert handed == tasks
+    assert running.stop() == 0
+
+
+def test_it_counts_what_waits_and_what_is_busy(make: Make) -> None:
+    running = make(1)
+    dispatcher = running.dispatcher
+    assert dispatcher.waiting_count == 0
+    slow, waits = Blocked(), RecordedTask()
+    dispatcher.add_task(slow)
+    assert slow.begun.wait(SOON)
+    dispatcher.add_task(waits)
+    assert (dispatcher.busy_count, dispatcher.waiting_count) == (1, 1)
+    slow.gate.set()
+    assert waits.done.wait(SOON)

@@ -4,6 +4,7 @@ import contextlib
 import logging
 import re
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -110,7 +111,8 @@ class Stepping:
         self.wishes: list[Wish] = []
         self.listeners = open_listeners(adj, adj.listen)
         dispatcher = cast(Dispatcher, self.dispatcher)
-        self.engine = CheckedEngine(Site(adj), self.listeners, dispatcher, self.wishes)
+        self.site = Site(adj)
+        self.engine = CheckedEngine(self.site, self.listeners, dispatcher, self.wishes)
         self.reactor = self.engine._reactor
         self.clock = ManualClock(self.reactor.now)
         self.reactor.clock = self.clock
@@ -569,3 +571,41 @@ def test_a_wish_that_nobody_was_woken_for_is_seen_within_a_second(make: Make) ->
     assert stepping.engine.state is State.SERVING
     stepping.pass_seconds(1)
     assert stepping.has_ended
+
+
+def test_an_errand_of_another_thread_is_run_by_the_holder_of_the_lead(make: Make) -> None:
+    stepping = make()
+    client = stepping.connect()
+    (connection,) = stepping.engine.roster.connections.values()
+    errand = threading.Thread(target=stepping.engine.run_soon, args=(connection.close,))
+    errand.start()
+    errand.join(PATIENCE)
+    assert not connection.is_gone
+    stepping.turn_until(lambda: connection.is_gone)
+    assert client.recv(1) == b""
+    assert stepping.engine.state is State.SERVING
+
+
+def test_the_server_is_told_of_connections(make: Make) -> None:
+    stepping = make()
+    stepping.connect()
+    site = stepping.site
+    assert site.opened == list(stepping.engine.roster.connections.values())
+    stepping.engine.run_soon(site.opened[0].close)
+    stepping.turn_until(lambda: bool(site.ended))
+    assert site.ended == site.opened
+
+
+def test_the_thread_that_waits_looks_after_what_it_is_stirred_for(make: Make) -> None:
+    stepping = make(asyncore_loop_timeout=60)
+    stepping.want(State.CLOSING)
+    waiter = threading.Thread(target=stepping.engine.wait)
+    looked = threading.Event()
+    stepping.site.while_waiting = looked.set  # type: ignore[method-assign]  # the test looks on
+    stepping.engine.stir()
+    stepping.engine._lead_ended.clear()
+    waiter.start()
+    assert looked.wait(PATIENCE)
+    stepping.engine._say_ended()
+    waiter.join(PATIENCE)
+    assert not waiter.is_alive()

@@ -211,3 +211,11 @@ def test_the_cache_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3000):
         assert environ_key(f"x-{number}") == f"HTTP_X_{number}"
     assert len(module._KEYS) <= 1024
+
+
+def test_a_key_that_is_offered_stands_in_every_environ_from_then_on() -> None:
+    maker = EnvironMaker(Adjustments(listen="127.0.0.1:0"), "8080")
+    maker.offer("wsgi.file_wrapper", bytes)
+    for _ in range(2):
+        environ = maker.make(Request(head("/")), "192.0.2.1", "54321", lambda: False)
+        assert environ["wsgi.file_wrapper"] is bytes

@@ -415,3 +415,10 @@ def test_an_environ_without_proxy_headers_is_left_alone() -> None:
     environ: dict[str, Any] = dict(BASE)
     policy(trusted_proxy="*", trusted_proxy_headers=X_ALL, log_untrusted_proxy_headers=True).apply(environ)
     assert environ == BASE
+
+
+def test_the_records_go_to_the_logger_that_is_given(caplog: pytest.LogCaptureFixture) -> None:
+    own = logging.getLogger("tests.own")
+    policy = ProxyPolicy(Adjustments(listen="127.0.0.1:0", log_untrusted_proxy_headers=True), own)
+    policy.apply({"REMOTE_ADDR": "192.0.2.1", "HTTP_FORWARDED": "for=a"})
+    assert [record.name for record in caplog.records] == ["tests.own"]

@@ -2,6 +2,7 @@
 
 import pytest
 
+from waitress_core import response_fields
 from waitress_core import response_head as module
 from waitress_core.response import Response
 from waitress_core.response_head import Shape
@@ -75,3 +76,19 @@ def test_a_str_that_shows_itself_otherwise_is_sent_as_it_was_checked() -> None:
 def test_a_shape_knows_where_the_content_length_is() -> None:
     assert Shape(("A", "content-length")).content_length_index == 1
     assert Shape(("A",)).content_length_index == -1
+
+
+def test_what_applications_may_not_send_can_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(response_fields, "HOP_BY_HOP", response_fields.HOP_BY_HOP)  # given back afterwards
+    head(("X-Tea", "1"))
+    module.forbid(frozenset({"x-tea"}))
+    with pytest.raises(AssertionError, match="hop-by-hop"):
+        head(("X-Tea", "1"))
+    assert b"\r\nConnection: upgrade\r\nDate" in head(("Connection", "upgrade"), version="1.0")
+    names = set[str]()
+    module.forbid(names)
+    assert b"X-Tea" in head(("X-Tea", "1"))
+    names.add("x-tea")
+    with pytest.raises(AssertionError, match="hop-by-hop"):
+        head(("X-Tea", "1"))
+    module.SHAPES.clear()

@@ -454,3 +454,46 @@ def test_a_forked_child_gives_back_its_copies_in_silence(make: Make) -> None:
     gate.reactor.handlers.clear()
     gate.roster.connections.clear()
     gate.roster._listeners = []
+
+
+# --- who looks on
+
+
+def test_a_connection_is_told_of_with_its_socket_when_it_opens_and_when_it_ends(make: Make) -> None:
+    gate = make()
+    opened: list[Any] = []
+    ended: list[Any] = []
+    gate.roster.on_opened = lambda connection, accepted: opened.append((connection, accepted, connection.interest))
+    gate.roster.on_ended = ended.append
+    connection, client = gate.accept()
+    ((told, accepted, interest),) = opened
+    assert told is connection
+    assert accepted.getpeername() == client.getsockname()
+    assert interest == 0  # before it is watched
+    assert ended == []
+    connection.close()
+    assert ended == [connection]
+
+
+def test_a_fault_of_who_looks_on_costs_that_connection_only(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    gate = make()
+
+    def fail(*arguments: Any) -> None:
+        raise ValueError("odd")
+
+    gate.roster.on_opened, on_opened = fail, gate.roster.on_opened
+    client = gate.connect()
+    gate.turn_until(lambda: messages(caplog))
+    assert client.recv(1) == b""
+    assert gate.roster.connections == {}
+    gate.roster.on_opened = on_opened
+    gate.accept()
+
+
+def test_one_listener_can_be_dropped(make: Make) -> None:
+    gate = make()
+    gate.roster.drop(gate.listener)
+    gate.roster.drop(gate.listener)
+    assert gate.socket.fileno() == -1
+    assert gate.reactor.handlers == {}
+    gate.roster.stop_listening()

@@ -600,3 +600,23 @@ def test_a_forked_child_can_close_its_copy_of_the_server_and_holds_no_socket_of_
     server.close()
     assert ended(thread)
     assert statuses == [0]
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no unix sockets")
+@pytest.mark.parametrize(
+    ("kind", "settings", "other"),
+    [
+        (TcpWSGIServer, {"unix_socket": "it.sock"}, "UnixWSGIServer"),
+        (UnixWSGIServer, {"listen": "127.0.0.1:0"}, "TcpWSGIServer"),
+    ],
+)
+def test_a_server_refuses_what_another_kind_listens_on(kind: Any, settings: dict[str, Any], other: str) -> None:
+    with pytest.raises(ValueError, match=f"take a {other}"):
+        kind(application, **settings)
+
+
+def test_a_server_of_one_kind_refuses_given_sockets_of_another() -> None:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        with pytest.raises(ValueError, match="take a TcpWSGIServer"):
+            UnixWSGIServer(application, sockets=[sock])

@@ -1,5 +1,6 @@
 """The tasks by their old names: what a program may override and read."""
 
+import io
 from typing import Any
 
 import pytest
@@ -84,6 +85,38 @@ def test_a_task_is_seen_from_its_begin_to_its_end() -> None:
         ("1.1", False, False, True),
         [("X-Kettle", "on")],
     ]
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "written"),
+    [("/length", "GET", 3), ("/chunks", "GET", 6), ("/file", "GET", 5), ("/length", "HEAD", 0), ("/fails", "GET", 0)],
+)
+def test_a_task_knows_how_much_it_has_sent(path: str, method: str, written: int) -> None:
+    counted: list[int] = []
+
+    class Own(WSGITask):
+        def service(self) -> None:
+            super().service()
+            counted.append(self.content_bytes_written)
+
+        def finish(self) -> None:
+            super().finish()
+            assert self.content_bytes_written == written
+
+    def application(environ: Any, start_response: Any) -> Any:
+        path = environ["PATH_INFO"]
+        if path == "/fails":
+            raise RuntimeError
+        start_response("200 OK", [])
+        if path == "/file":
+            return environ["wsgi.file_wrapper"](io.BytesIO(b"water"))
+        return [b"tea"] if path == "/length" else iter([b"tea", b"pot"])
+
+    server = server_with(Own, application)
+    with running(server), Client(address_of(server)) as client:
+        client.send(f"{method} {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        client.rest()
+    assert counted[0] == written or path == "/fails"
 
 
 def test_a_failing_application_is_answered_and_logged(caplog: pytest.LogCaptureFixture) -> None:

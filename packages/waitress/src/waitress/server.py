@@ -104,6 +104,10 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer):
         for listener in self._listeners:
             listener.socket.listen(self.adj.backlog)
 
+    def getsockname(self) -> tuple[str, str]:
+        """Give address and port that are listened on, or `unix` and the path; of several, the first."""
+        return self._listeners[0].host, self._listeners[0].port
+
     def set_socket_options(self, conn: Any) -> None:
         """Set options of an accepted socket, beside `Adjustments.socket_options`: for a subclass."""
 
@@ -367,10 +371,6 @@ class TcpWSGIServer(BaseWSGIServer, waitress_core.TcpWSGIServer):
     def socket(self, sock: Any) -> None:
         self._socket = sock
 
-    def getsockname(self) -> tuple[str, str]:
-        """Give address and port that are listened on."""
-        return self.effective_host, self.effective_port
-
 
 WSGIServer = TcpWSGIServer
 
@@ -381,10 +381,6 @@ if AF_UNIX is not None:
 
         def _entry(self, listener: Listener) -> Any:
             return self
-
-        def getsockname(self) -> tuple[str, str]:
-            """Give `unix` and the path that is listened on."""
-            return self.effective_host, self.effective_port
 
     __all__ += ["UnixWSGIServer"]  # where there is one
 

@@ -55,6 +55,7 @@ class Task(waitress_core.task.WSGITask):
     logger = logger
     status = "200 OK"
     start_time = 0.0
+    _framed_bytes = 0  # what was to be sent, where no length was known before
     _is_servers_answer = False  # status and headers are not the attributes'
 
     def __init__(self, channel: "HTTPChannel", request: "HTTPRequestParser") -> None:
@@ -92,6 +93,7 @@ class Task(waitress_core.task.WSGITask):
         if not self.complete:
             self._start()
         super().write(data)
+        self._framed_bytes += len(data)
 
     # --- what a program may read and set
 
@@ -123,6 +125,14 @@ class Task(waitress_core.task.WSGITask):
     @content_length.setter
     def content_length(self, value: int | None) -> None:
         self._response.content_length = value
+
+    @property
+    def content_bytes_written(self) -> int:
+        """Octets of the body that have been sent, or left to be sent."""
+        response = self._response
+        if not (response.has_begun and response.has_body):
+            return 0
+        return self._framed_bytes if self.content_length is None else self.content_length - response.remaining
 
     @property
     def close_on_finish(self) -> bool:
@@ -209,6 +219,7 @@ class WSGITask(Task):
     def write(self, data: bytes) -> None:
         """Send a piece of the body, after the head; that is the application's to start."""
         waitress_core.task.WSGITask.write(self, data)
+        self._framed_bytes += len(data)
 
     def _end_body(self) -> None:
         waitress_core.task.WSGITask._end_body(self)
