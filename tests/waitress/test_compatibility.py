@@ -1,0 +1,125 @@
+"""The page of old names lists every one of them, and says rightly which of them are there."""
+
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.support.client import Client
+from tests.waitress.serving import address_of, application, running
+from waitress import buffers, channel, parser, receiver, server, task, trigger, utilities, wasyncore
+from waitress.adjustments import Adjustments
+from waitress.proxy_headers import MalformedProxyHeader
+
+PAGE = Path(__file__).parents[2] / "docs/reference/compatibility.md"
+ROW = re.compile(r"^\| (?:`(\w+)` )?\| ((?:`\w+`(?:, )?)+) \| (kept|adapted|left out) \| (?:(.*) )?\|$")
+STATES = ("kept", "adapted", "left out")
+
+
+class Row(NamedTuple):
+    """One old name, where it was at home, and what the page says of it."""
+
+    module: str
+    owner: str
+    name: str
+    state: str
+    reason: str
+
+    @property
+    def home(self) -> str:
+        return f"{self.module} {self.owner}".strip()
+
+
+def rows() -> list[Row]:
+    found, module = [], ""
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        if line.startswith("## "):
+            module = line[3:]
+        elif line.startswith("|") and not line.startswith(("| of |", "|---")):
+            match = ROW.fullmatch(line)
+            assert match, f"a row that can not be read: {line}"
+            for name in re.findall(r"`(\w+)`", match[2]):
+                found.append(Row(module, match[1] or "", name, match[3], match[4] or ""))
+    return found
+
+
+ROWS = rows()
+
+
+def old_names() -> Iterator[tuple[str, str]]:
+    text = Path(__file__).with_name("names_of_3_0_2.txt").read_text(encoding="utf-8")
+    for line in text.splitlines():
+        if not line.startswith("#"):
+            home, _, names = line.partition(": ")
+            yield from ((home, name) for name in names.split())
+
+
+def test_every_name_of_3_0_2_is_listed_once() -> None:
+    assert sorted((row.home, row.name) for row in ROWS) == sorted(old_names())
+
+
+def test_what_is_not_as_it_was_has_a_reason() -> None:
+    of_left_out_classes = {row.name for row in ROWS if row.state == "left out" and not row.owner} | {"_triggerbase"}
+    silent = [
+        row
+        for row in ROWS
+        if row.state != "kept" and not row.reason and row.owner not in of_left_out_classes and row.name != "kind"
+    ]
+    assert silent == []
+
+
+@pytest.fixture(scope="module")
+def objects() -> Iterator[dict[str, Any]]:
+    """Give an object of each class whose attributes are not all the class's."""
+    own: list[Any] = []
+
+    class Noting(task.WSGITask):
+        def service(self) -> None:
+            super().service()
+            own.append(self)
+
+    class Channel(channel.HTTPChannel):
+        task_class = Noting
+
+    class Server(server.TcpWSGIServer):
+        channel_class = Channel
+
+    made = Server(application, host="127.0.0.1", port=0)
+    memory = buffers.BytesIOBasedBuffer()
+    overflowable = buffers.OverflowableBuffer(10)
+    with running(made), Client(address_of(made)) as client:
+        client.get()
+        yield {
+            "waitress.server BaseWSGIServer": made,
+            "waitress.server MultiSocketServer": made,
+            "waitress.channel HTTPChannel": next(iter(made.active_channels.values())),
+            "waitress.task Task": own[0],
+            "waitress.task WSGITask": own[0],
+            "waitress.task ThreadedTaskDispatcher": task.ThreadedTaskDispatcher(),
+            "waitress.parser HTTPRequestParser": parser.HTTPRequestParser(Adjustments()),
+            "waitress.buffers FileBasedBuffer": memory,
+            "waitress.buffers BytesIOBasedBuffer": memory,
+            "waitress.buffers OverflowableBuffer": overflowable,
+            "waitress.receiver FixedStreamReceiver": receiver.FixedStreamReceiver(1, overflowable),
+            "waitress.receiver ChunkedReceiver": receiver.ChunkedReceiver(overflowable),
+            "waitress.proxy_headers MalformedProxyHeader": MalformedProxyHeader("header", "reason", "value"),
+            "waitress.utilities Error": utilities.Error("body"),
+            "waitress.wasyncore dispatcher": wasyncore.dispatcher(map={}),
+            "waitress.trigger trigger": trigger.trigger(lambda thunk: None),
+        }
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_what_is_there_is_there_and_what_is_left_out_is_not(state: str, objects: dict[str, Any]) -> None:
+    for row in ROWS:
+        if row.state == state:
+            owner: Any = import_module(row.module)
+            if row.owner:
+                owner = getattr(owner, row.owner, None)
+            is_there = hasattr(owner, row.name) or hasattr(objects.get(row.home), row.name)
+            if row.name == "bind_server_socket" and state == "left out":
+                is_there = hasattr(owner, row.name)  # the object is of a subclass, which has it
+            assert is_there is (state != "left out"), row
