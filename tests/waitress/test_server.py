@@ -13,6 +13,7 @@ import pytest
 import waitress
 import waitress_core
 from tests.support.client import Client
+from tests.support.processes import becomes_true
 from waitress.adjustments import Adjustments
 from waitress.server import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, WSGIServer, create_server
 
@@ -234,6 +235,7 @@ def test_without_start_it_is_bound_and_does_not_listen(how: str) -> None:
         server.accept_connections()
         socket.create_connection(address, 5).close()
     with running(server):
+        assert becomes_true(lambda: server.accepting)
         assert answer(address) == server.effective_port.encode()
 
 

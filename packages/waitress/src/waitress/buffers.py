@@ -6,7 +6,6 @@ the others.
 
 import io
 import os
-import tempfile
 from typing import IO, Any, BinaryIO, Literal
 
 from waitress_buffers import OverflowBuffer, ReadOnlyFileBuffer
@@ -104,7 +103,9 @@ class TempfileBasedBuffer(FileBasedBuffer):
 
     def newfile(self) -> IO[bytes]:
         """Give another temporary file."""
-        return tempfile.TemporaryFile("w+b")
+        from tempfile import TemporaryFile  # late: it imports much, and few need it
+
+        return TemporaryFile("w+b")
 
 
 class BytesIOBasedBuffer(FileBasedBuffer):

@@ -7,9 +7,9 @@ parser: what it refuses is refused here.
 import io
 import re
 from typing import BinaryIO
-from urllib.parse import unquote_to_bytes, urlsplit
 
 from waitress_core import Adjustments
+from waitress_core.environ import percent_decoded
 from waitress_core.request import Request
 from waitress_parser import (
     BodyPiece,
@@ -172,7 +172,8 @@ def _limits(adj: Adjustments) -> Limits:
 
 def unquote_bytes_to_wsgi(bytestring: str | bytes) -> str:
     """Decode the percent signs, and give the octets as PEP 3333 wants them: one character of latin-1 each."""
-    return unquote_to_bytes(bytestring).decode("latin-1")
+    octets = bytestring.encode() if isinstance(bytestring, str) else bytestring
+    return percent_decoded(octets.decode("latin-1"))
 
 
 def split_uri(uri: bytes) -> tuple[str, str, str, str, str]:
@@ -181,6 +182,8 @@ def split_uri(uri: bytes) -> tuple[str, str, str, str, str]:
     Raises:
         ParsingError: it is no ASCII, or no target.
     """
+    from urllib.parse import urlsplit  # late: it imports much, and few servers need it
+
     try:
         text = uri.decode("ascii")
         if text.startswith("//"):  # a path, although a URI that begins so has an authority there
