@@ -100,9 +100,9 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer):
 
     def accept_connections(self) -> None:
         """Listen."""
-        self.accepting = True
         for listener in self._listeners:
             listener.socket.listen(self.adj.backlog)
+        self.accepting = True
 
     def getsockname(self) -> tuple[str, str]:
         """Give address and port that are listened on, or `unix` and the path; of several, the first."""
