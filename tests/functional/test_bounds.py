@@ -159,6 +159,33 @@ def test_pipelined_requests_stay_with_a_client_that_does_not_read(first: bytes, 
             send_side_by_side(clients, get(f"X: {'x' * 1000}", target="/large"), patience=0.1)
 
 
+BUSY = """
+import sys, time
+
+def application(environ, start_response):
+    print("busy", file=sys.stderr)
+    time.sleep(600)
+"""
+
+
+@needs_proc
+def test_the_access_log_of_refused_requests_is_bounded_while_no_thread_writes_it(tmp_path: Path) -> None:
+    """MAX_WAITING_BYTES of lines wait."""
+    with (
+        serving_program(BUSY, tmp_path, threads=1, access_log=True, shutdown_timeout=0) as served,
+        served.client() as busy,
+    ):
+        busy.send(get())
+        served.process.wait_for_line("busy")
+        before = resident_bytes(served.id)
+        refused = post(CHUNKED, f"Referer: {'r' * 200 * KIB}", body=b"nonsense\r\n")
+        for _ in range(500):
+            with served.client() as client:
+                client.send(refused)
+                assert client.response().status == 400
+        assert peak_bytes(served.id) - before < SLACK_BYTES
+
+
 @needs_proc
 def test_what_a_refused_client_sends_on_is_dropped(tmp_path: Path) -> None:
     """LINGER_BYTES of it are read, for `linger_timeout`, so that the client can read why."""

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+import waitress_core.access_log
 import waitress_core.connection
 import waitress_core.listeners
 import waitress_core.proxy_headers
@@ -30,6 +31,7 @@ def test_every_name_in_quotes_is_a_setting_or_a_limit() -> None:
 
 def test_every_constant_is_in_its_file() -> None:
     modules = (
+        waitress_core.access_log,
         waitress_core.connection,
         waitress_core.listeners,
         waitress_core.proxy_headers,

@@ -2,10 +2,11 @@
 
 Lines are written by application threads only: a slow handler of the log keeps no client waiting but its own. By the
 worker where everything is sent when its task ends; else by a task of its own, when the reactor has sent the rest or
-given it up.
+given it up. Of those no more wait for a thread than fit MAX_WAITING_BYTES; the log says how many were left out.
 """
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 
@@ -14,6 +15,11 @@ from waitress_parser import RequestHead
 from .access_format import Access, make_format
 
 logger = logging.getLogger("waitress.access")
+server_logger = logging.getLogger("waitress")
+
+# Of lines that wait for a thread. Clients that are refused make as many as they like, as large as their requests.
+MAX_WAITING_BYTES = 4 * 1024 * 1024
+LINE_BYTES = 1000  # of one in memory, beside what its client has said
 
 
 class AccessLog:
@@ -26,6 +32,10 @@ class AccessLog:
         self.clock = clock  # monotonic, the one of the reactor
         self._wall_clock = wall_clock
         self._format = make_format(format_text)
+        # Guarded by self._lock
+        self._lock = threading.Lock()
+        self._waiting_bytes = 0
+        self._left_out = 0  # lines, of which the log has not told yet
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.INFO)  # who asks for the log wants to see it, whatever the level of the others
 
@@ -41,6 +51,23 @@ class AccessLog:
         """Write a line."""
         if logger.isEnabledFor(logging.INFO):
             logger.info("%s", self._format(access))
+
+    def make_wait(self, size: int) -> bool:
+        """Have a line wait for a thread; false when there is no room for it: it is left out."""
+        with self._lock:
+            if self._waiting_bytes + size > MAX_WAITING_BYTES:
+                self._left_out += 1
+                return False
+            self._waiting_bytes += size
+            return True
+
+    def end_wait(self, size: int) -> None:
+        """A line that has waited is going to be written."""
+        with self._lock:
+            self._waiting_bytes -= size
+            left_out, self._left_out = self._left_out, 0
+        if left_out:
+            server_logger.warning("%d line(s) of the access log left out: no thread was free to write them", left_out)
 
     def started_at(self, duration: float) -> float:
         """Give the time of the wall clock so many seconds ago."""
@@ -60,6 +87,7 @@ class Exchange:
         "_log",
         "_method",
         "_sent_before",
+        "_waiting_bytes",
         "head_bytes",
         "queue_time",
         "remote_addr",
@@ -80,6 +108,7 @@ class Exchange:
         self._method = method
         self._began_at = log.clock()
         self._sent_before = sent_bytes
+        self._waiting_bytes = 0
         self._access: Access | None = None
 
     def leave_queue(self) -> None:
@@ -111,9 +140,24 @@ class Exchange:
             user_agent=values.get("user-agent"),
         )
 
+        self._head = None  # it may be large
+
+    def wait(self) -> bool:
+        """Have the line wait for a thread, after `end`; false when too much waits already: it is left out."""
+        access = self._access
+        assert access is not None  # `end` has been called
+        said = (access.method, access.target, access.referer, access.user_agent)
+        size = LINE_BYTES + sum(len(text) for text in said if text)
+        if not self._log.make_wait(size):
+            return False
+        self._waiting_bytes = size
+        return True
+
     def service(self) -> None:
         """Write the line, after `end`."""
         assert self._access is not None  # `end` has been called
+        if self._waiting_bytes:
+            self._log.end_wait(self._waiting_bytes)
         self._log.write(self._access)
 
     cancel = service  # also when there is no application thread any more

@@ -394,7 +394,8 @@ class Connection:
         """Have an application thread write the line of a response that has ended, or can not."""
         self.exchange = None
         exchange.end(self.sender.sent_bytes)
-        self._services.submit(exchange)
+        if exchange.wait():
+            self._services.submit(exchange)
 
     def _drop_request(self) -> None:
         """Forget a request that is on its way."""
