@@ -38,6 +38,8 @@ RAW = [
 FIELDS = [
     "Host",
     "X-Field",
+    "Referer",
+    "User-Agent",
     "Forwarded",
     "X-Forwarded-For",
     "X-Forwarded-Host",
