@@ -8,6 +8,7 @@ WORKERS = auto
 PYTEST_ARGS =
 DIST = dist
 SECONDS = 60
+MINUTES = 10
 
 PACKAGES = waitress-parser waitress-buffers waitress-core waitress-cli waitress
 PLATFORMS = linux darwin win32
@@ -69,6 +70,9 @@ test-ecosystem: ## the programs, clients and proxies that people run the server 
 fuzz: $(VENV)/tests.stamp ## look for input that breaks what must hold: SECONDS=60
 	$(PIP_INSTALL) "atheris >=2.3"
 	$(BIN)/python tests/fuzz/fuzz.py $(SECONDS)
+
+soak: $(VENV)/tests.stamp ## load with resets, uploads and slow readers, and what it leaves: MINUTES=10
+	$(BIN)/python -m tests.soak.soak $(MINUTES)
 
 bench: $(VENV)/packages.stamp ## the benchmarks, about half an hour: CASES="hello16" ROUNDS=5 OUTPUT=result.json
 	$(BIN)/python -m tests.benchmarks.bench $(if $(CASES),--cases $(CASES)) $(if $(ROUNDS),--rounds $(ROUNDS)) \

@@ -1,0 +1,63 @@
+"""Serves the application until SIGTERM, again and again, each time in a new child: `serve.py TIMES`.
+
+A child says in the log where it serves, and at its end what it has left: threads and descriptors.
+"""
+
+import logging
+import os
+import socket
+import sys
+import tempfile
+import threading
+from typing import Any
+
+from tests.soak.application import WHOLE, Application
+from waitress_core import TcpWSGIServer
+
+logger = logging.getLogger("soak")
+
+SETTINGS: dict[str, Any] = {
+    "listen": "127.0.0.1:0",
+    "threads": 4,
+    "connection_limit": 500,
+    "inbuf_overflow": 50_000,
+    "outbuf_overflow": 50_000,
+    "outbuf_high_watermark": 200_000,
+}
+
+
+def serve(application: Application) -> None:
+    """Serve once."""
+    descriptors = os.listdir("/proc/self/fd")
+    server = TcpWSGIServer(application, **SETTINGS)
+    # Little fits the system's own buffers, so that responses are on their way for some time.
+    server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32_768)
+    with server.ending_signals():
+        logger.info("%d serves on %s", os.getpid(), server.effective_port)
+        server.run()
+    left = threading.active_count() - 1, len(os.listdir("/proc/self/fd")) - len(descriptors)
+    logger.info("ended; left %d threads, %d descriptors", *left)
+
+
+def main(times: int) -> None:
+    """Serve so many times."""
+    assert sys.platform != "win32"  # it has no fork
+    logging.basicConfig(level=logging.INFO)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(WHOLE)
+        file.flush()
+        for _ in range(times):
+            child = os.fork()
+            if not child:
+                try:
+                    serve(Application(file.name))
+                except BaseException:
+                    logger.exception("failed")
+                    os._exit(1)
+                os._exit(0)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            logger.info("exit status %d", status)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,101 @@
+"""Load for minutes, and what it leaves: `python -m tests.soak.soak MINUTES`, or `make soak MINUTES=10`.
+
+Clients come in rounds. Between two of them, when all have left, memory, descriptors and threads of the server are taken
+down; a line is laid through what has been taken down after the first rounds, in which an allocator takes what it will
+keep. At the end the server is told to end a hundred times under load. The exit status is 1 if anything has grown, or
+any client has seen what it must not.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.soak.drains import Load, begun, drain_often, serving_in_turn
+from tests.support.client import Client
+from tests.support.processes import becomes_true, open_descriptors, resident_bytes, thread_count
+
+ROUND_SECONDS = 5.0
+REST_SECONDS = 5.0  # in which all that clients have left behind must be gone
+WARM_UP = 0.25  # of the time
+CLIENTS = 24
+DRAINS = 100
+MOST_GROWTH_BYTES = 4 << 20  # of the line, from its begin to its end
+
+
+class Sample(NamedTuple):
+    """What the server holds at rest; `at` in minutes."""
+
+    at: float
+    memory: int
+    descriptors: int
+    threads: int
+
+
+def soak(minutes: float, folder: Path) -> bool:
+    """Serve under load for so long; true when nothing was wrong."""
+    samples: list[Sample] = []
+    answered = 0
+    wrong: list[str] = []
+    with serving_in_turn(1, folder) as server:
+        process, address = begun(server)
+        with Client(address) as client:
+            assert client.get().status == 200
+        at_rest = open_descriptors(process)  # with that client's, perhaps
+        began = time.monotonic()
+        while (at := (time.monotonic() - began) / 60) < minutes:
+            load = Load(address, len(samples), CLIENTS)
+            time.sleep(ROUND_SECONDS)
+            load.stop()
+            answered += load.answered
+            wrong += load.wrong
+            # One that leaks does not come down to what it was before its first client, and is sampled all the same.
+            becomes_true(lambda: open_descriptors(process) <= at_rest, REST_SECONDS)
+            samples.append(Sample(at, resident_bytes(process), open_descriptors(process), thread_count(process)))
+            print("at {:6.2f} min: {:>11,} bytes, {} descriptors, {} threads".format(*samples[-1]), flush=True)
+        os.kill(process, signal.SIGTERM)
+        server.wait()
+    wrong += [line for line in server.log if "Traceback" in line or line.startswith("ERROR")]
+    wrong += [line for line in server.log if "; left" in line and not line.endswith("left 0 threads, 0 descriptors")]
+    print(f"{answered} visits answered in {minutes:g} min, {len(wrong)} wrong")
+    for text in wrong:
+        print(f"  {text}")
+    return is_level(samples) and not wrong
+
+
+def is_level(samples: list[Sample]) -> bool:
+    """Print the slope of each line; false when one rises."""
+    kept = samples[int(len(samples) * WARM_UP) :]
+    if len(kept) < 3:
+        print("too short to tell a slope")
+        return False
+    times = [sample.at for sample in kept]
+    level = True
+    for name, most in (("memory", MOST_GROWTH_BYTES), ("descriptors", 1), ("threads", 1)):
+        slope = statistics.linear_regression(times, [getattr(sample, name) for sample in kept]).slope
+        growth = slope * (times[-1] - times[0])
+        verdict = "level" if growth < most else "RISES"
+        print(f"{name}: {slope:+,.2f} a minute, {growth:+,.2f} in {times[-1] - times[0]:.1f} minutes: {verdict}")
+        level = level and growth < most
+    return level
+
+
+def main(minutes: float) -> int:
+    """Do all of it; give the exit status."""
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        is_well = soak(minutes, Path(folder))
+        is_well = drain_often(DRAINS, Path(folder), print) and is_well
+        left = os.listdir(folder)
+    if left:
+        print(f"temporary files left: {left}")
+    return 0 if is_well and not left else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(float(sys.argv[1])))
