@@ -1,6 +1,8 @@
 """What holds behind nginx, HAProxy and Apache, with the configurations of their pages, over TCP and a unix socket."""
 
 import hashlib
+import re
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -8,9 +10,12 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.ecosystem.fronts import CLIENT, HOST, KINDS, Kind, behind, each_kind
+from tests.ecosystem.fronts import CLIENT, HOST, KINDS, NGINX, Kind, behind, each_kind
 from tests.ecosystem.programs.commands import json_of, needs_ipv6, write_octets
 from tests.ecosystem.programs.plain import PAGES, RELEASE_SECONDS, show_environ
+from tests.support.pages import DOCS, blocks
+from waitress_cli.options import parse
+from waitress_core import Adjustments
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -116,6 +121,19 @@ def test_the_header_forwarded_says_it_too(host: str, client: str, node: str, kin
     assert environ["HTTP_FORWARDED"] == f"for={node};proto=https"
 
 
+@pytest.mark.parametrize("page", [*(kind.page for kind in KINDS), "how-to/url-prefix.md"])
+def test_the_commands_of_a_page_are_such_as_the_server_takes(page: str) -> None:
+    text = (DOCS / page).read_text(encoding="utf-8").replace("\\\n", " ")
+    commands = re.findall(r"^    waitress-serve (.*)$", text, re.MULTILINE)
+    assert commands
+    for command in commands:
+        line = parse(shlex.split(command))
+        settings = Adjustments(**line.settings)
+        assert line.applications == ["shop:application"]
+        peer = "localhost" if settings.unix_socket else "127.0.0.1"
+        assert settings.trusted_proxy == peer or settings.shutdown_delay
+
+
 def test_the_path_arrives_as_it_was_sent(client: httpx.Client) -> None:
     sent = "/%65n/a%2Fb%20c/~d;e=1?q=%2F&r=+"
     assert json_of(client.get(sent))["REQUEST_URI"] == sent
@@ -198,3 +216,12 @@ def test_the_refusal_of_a_body_that_is_too_large_reaches_the_client(kind: Kind) 
     """Of a body that the server discards to its end; of one beyond that, a front may learn by a reset."""
     with behind(kind, kind.configurations.tcp, application, max_request_body_size=1000) as client:
         assert client.put("/digest", content=bytes(50_000)).status_code == 413
+
+
+def test_the_location_of_the_tutorial_serves_below_the_server_of_the_page() -> None:
+    (location,) = blocks("tutorial/first-application.md", "nginx")
+    page = re.sub(r"^    location / \{.*?^    \}\n", lambda _: location, NGINX.configurations.tcp, flags=re.M | re.S)
+    trust = {"trusted_proxy": "127.0.0.1", "trusted_proxy_headers": X_FORWARDED}
+    with behind(NGINX, page, application, **trust) as client:
+        environ = json_of(client.get("/where", headers=HOSTILE))
+    assert (environ["REMOTE_ADDR"], environ["HTTP_HOST"], environ["wsgi.url_scheme"]) == (CLIENT, HOST, "https")

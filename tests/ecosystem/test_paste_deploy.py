@@ -41,8 +41,9 @@ def test_a_value_may_name_the_folder_of_the_file(tmp_path: Path) -> None:
     assert read("unix_socket = %(here)s/s", tmp_path).unix_socket == f"{tmp_path}/s"
 
 
-def test_what_stands_in_default_is_no_setting(tmp_path: Path) -> None:
-    assert read("port = 0\n[DEFAULT]\nthreads = 99", tmp_path).threads == Adjustments.threads
+@pytest.mark.parametrize("line", ["port = 0", "threads = 7"])
+def test_what_stands_in_default_does_not_reach_the_server(line: str, tmp_path: Path) -> None:
+    assert read(f"{line}\n[DEFAULT]\nthreads = 99", tmp_path).threads == Adjustments.threads
 
 
 @pytest.mark.parametrize(
