@@ -72,9 +72,10 @@ class FakeConnection:
     def is_client_gone(self) -> bool:
         return False
 
-    def finish(self, ending: Ending) -> None:
+    def finish(self, ending: Ending, status: str) -> None:
         self.on_finish()
         self.endings.append(ending)
+        self.final_status = status
 
 
 class FakeSite:

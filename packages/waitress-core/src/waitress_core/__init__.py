@@ -4,6 +4,7 @@ from .adjustments import Adjustments
 from .dispatcher import CannotStartThread, Dispatcher, Task, TaskSink
 from .server import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, UnixWSGIServer, create_server
 from .settings import SETTINGS, Setting
+from .stats import ServerStats
 
 __version__ = "1.0.0"
 
@@ -14,6 +15,7 @@ __all__ = [
     "CannotStartThread",
     "Dispatcher",
     "MultiSocketServer",
+    "ServerStats",
     "Setting",
     "Task",
     "TaskSink",

@@ -22,6 +22,7 @@ from .reactor import Reactor
 from .request import Request
 from .response import Response
 from .sender import Sender, SenderServices
+from .stats import Tally
 from .transport import Disconnected, FileFailed, SocketTransport
 
 logger = logging.getLogger("waitress")
@@ -51,6 +52,7 @@ class ConnectionServices:
         self.submit = submit
         self.forget: Callable[[Connection], None] = _nothing  # a connection has ended; set by the roster
         self.access_log = access_log
+        self.tally = Tally()
         self.limits = Limits(max_head_bytes=adj.max_request_header_size, max_body_bytes=adj.max_request_body_size)
         self.sender = SenderServices(adj, reactor.attend, yield_lead, submit)
         # Written by the holder of the lead, read by tasks: responses say that their connections end
@@ -83,6 +85,7 @@ class Connection:
         "_parser",
         "_request",
         "_services",
+        "_status",
         "_transport",
         "descriptor",
         "environs",
@@ -120,8 +123,9 @@ class Connection:
         # Written by the holder of the lead, read by the worker: only ever from false to true
         self._is_input_ended = False
         self.is_gone = False
-        # The worker sets both, the flag last, as its last act; from then on they are the reactor's until the next task
+        # The worker sets all, the flag last, as its last act; from then on they are the reactor's until the next task
         self._ending = PERSIST
+        self._status = ""  # of the response; empty when none has begun
         self._is_task_done = False
         self.exchange: Exchange | None = None  # for the access log, when the response has ended; set before the flag
 
@@ -161,12 +165,13 @@ class Connection:
         services = self._services
         return (services.is_leaving or services.is_full) and self._parser.is_between_messages
 
-    def finish(self, ending: Ending) -> None:
-        """End the task: nothing of it touches this connection any more.
+    def finish(self, ending: Ending, status: str = "") -> None:
+        """End the task, whose response had this status: nothing of it touches this connection any more.
 
         The descriptor of an attention may be another connection's when it is paid: that one finds nothing to do.
         """
         self._ending = ending
+        self._status = status
         self._is_task_done = True
         self._services.reactor.attend(self.descriptor)
 
@@ -199,6 +204,7 @@ class Connection:
             # Taken back only when it was seen: a worker may set it between an earlier attention of its and this line.
             self._is_task_done = False
             self.phase = FLUSH
+            self._services.tally.by_status[self._status[:1]] += 1
         if self.is_gone:
             self.sender.abort()
             if is_task_done:
@@ -266,6 +272,7 @@ class Connection:
             data = self._transport.receive(services.adj.recv_bytes)
         if data is None:
             return
+        services.tally.bytes_in += len(data)
         if not data:
             self._end_input()
         elif phase is LINGER:
@@ -373,6 +380,7 @@ class Connection:
         response = Response(version, method, False, ident)
         response.start(f"{status} {reason}", [("Content-Type", ERROR_CONTENT_TYPE), ("Content-Length", str(len(body)))])
         head = response.begin()
+        self._services.tally.by_status[response.status[:1]] += 1
         if self._services.access_log is not None:
             self._begin_exchange(self._services.access_log, method).answer(response.status, len(head))
         self._drop_request()
@@ -506,8 +514,10 @@ class Connection:
         self.is_gone = True
         services = self._services
         services.reactor.watch(self, 0)
-        if self._request is not None and services.access_log is not None:
-            self._begin_exchange(services.access_log)
+        if self._request is not None:
+            services.tally.by_status[""] += 1
+            if services.access_log is not None:
+                self._begin_exchange(services.access_log)
         self._drop_request()
         services.output.disarm(self)
         services.linger.disarm(self)
@@ -525,6 +535,7 @@ class Connection:
             self._end_exchange(self.exchange)
         self._transport.close()
         self._services.forget(self)
+        self._services.tally.ended_bytes_out += self._transport.sent_bytes
 
     def abandon_after_fork(self) -> None:
         """Give back a forked child's copy of the descriptor: what the child's task sends goes nowhere."""

@@ -37,10 +37,12 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from .queue_depth import QueueDepth
+from .seats import Run, Seat, runs_of
 
 logger = logging.getLogger("waitress")
 queue_logger = logging.getLogger("waitress.queue")
@@ -111,6 +113,7 @@ class Dispatcher:
         self._spare_queue: SimpleQueue[_Word] = SimpleQueue()  # for the spare
         self._watching = threading.Event()  # the watchdog is awake
         self.threads: list[threading.Thread] = []
+        self._seats = [Seat() for _ in range(self.thread_count)]
         # The holder of the lead only
         self.ready: deque[Task] = deque()
         self.has_lead_ended = False  # read by every thread after a turn or a task
@@ -138,7 +141,9 @@ class Dispatcher:
         if self._delegate is None and not is_stock:
             # Replaced, or a subclass: it wants to see every task.
             self.hand_all_to(self.add_task)
-        targets = [(self._work, f"waitress-{number}") for number in range(self.thread_count)]
+        targets: list[tuple[Callable[[], None], str]] = [
+            (partial(self._work, seat), f"waitress-{number}") for number, seat in enumerate(self._seats)
+        ]
         for target, name in [*targets, (self._spare, "waitress-spare"), (self._watch, "waitress-watchdog")]:
             try:
                 self.threads.append(start_thread(target, name))
@@ -242,6 +247,15 @@ class Dispatcher:
                     "Task queue is empty again: its greatest depth was %d, the longest wait %.3f seconds", *episode
                 )
 
+    def running(self) -> list[Run]:
+        """Give what the application threads run. Thread: any."""
+        return runs_of(self._seats, _now())
+
+    @property
+    def queue_depth(self) -> int:
+        """How many tasks wait for a thread. Thread: any."""
+        return len(self.ready) + max(0, self._given - self.thread_count)
+
     def yield_lead(self) -> None:
         """Give the lead, if a task keeps it from the I/O, to the spare; before a wait that blocks.
 
@@ -254,18 +268,21 @@ class Dispatcher:
 
     # --- the threads
 
-    def _work(self) -> None:
+    def _work(self, seat: Seat) -> None:
         """An application thread: tasks, or the lead, from the queue."""
+        seat.thread_id = threading.get_ident()
         while (item := self._queue.get()) is not _Word.STOP:
             if isinstance(item, _Word):
-                self._lead()
+                self._lead(seat)
             else:
                 task, queued_at = item
                 began = _now()
                 if self._depth.told:
                     with self._lock:
                         self._depth.end_wait(began - queued_at)
+                seat.running = (task, began)
                 self._service(task)
+                seat.running = None
                 self._mean_seconds += (_now() - began - self._mean_seconds) * 0.1
             with self._lock:
                 self._given -= 1
@@ -276,7 +293,7 @@ class Dispatcher:
         except BaseException:  # a thread is never lost to a task
             logger.exception("Exception when servicing %r", task)
 
-    def _lead(self) -> None:
+    def _lead(self, seat: Seat) -> None:
         """An application thread with the lead: turns and tasks, until the lead is taken or the tasks are slow."""
         ready, slot = self.ready, self._slot
         while not self.has_lead_ended:
@@ -292,7 +309,9 @@ class Dispatcher:
                 slot.append(_Word.LEAD)
                 if not self._watching.is_set():
                     self._watching.set()
+                seat.running = (task, now)
                 self._service(task)
+                seat.running = None
                 ended = _now()
                 self._mean_seconds += (ended - now - self._mean_seconds) * 0.1
                 try:

@@ -20,6 +20,7 @@ from .listeners import Listener
 from .reactor import Reactor
 from .request import Request
 from .roster import Roster
+from .stats import ServerStats, make_stats
 from .task import Site
 
 logger = logging.getLogger("waitress")
@@ -61,7 +62,7 @@ class Engine:
         self._dispatcher = dispatcher
         self._reactor = Reactor()
         access_log = AccessLog(adj.access_log_format, self._reactor.clock) if adj.access_log else None
-        services = ConnectionServices(
+        services = self._services = ConnectionServices(
             adj,
             self._reactor,
             host.task_maker(access_log),
@@ -80,6 +81,8 @@ class Engine:
         self._errands: deque[Callable[[], None]] = deque()
         # Appended to by any thread or signal handler; the holder of the lead acts on those for the highest state.
         self._wishes = wishes
+        # Written by whoever asks for stats; a lost update makes a counter stand still once, nothing else
+        self._most_bytes_out = 0
         # The holder of the lead only
         self.state = State.READY
         self._leaves_at = 0.0  # when LEAVING ends at the latest
@@ -100,6 +103,23 @@ class Engine:
     def stir(self) -> None:
         """Have `Host.while_waiting` called at once."""
         self._stirred.set()
+
+    def stats(self) -> ServerStats:
+        """Tell what the server does at this moment."""
+        tally = self._services.tally
+        # In this order a connection that ends meanwhile may be missed, which the maximum hides, but not counted twice.
+        ended_bytes_out = tally.ended_bytes_out
+        connections = list(self.roster.connections.copy().values())
+        sent = sum(connection.sender.sent_bytes for connection in connections)
+        self._most_bytes_out = max(self._most_bytes_out, ended_bytes_out + sent)
+        return make_stats(
+            tally,
+            self._most_bytes_out,
+            [connection.phase for connection in connections],
+            self._dispatcher.queue_depth,
+            self._dispatcher.thread_count,
+            self._dispatcher.running(),
+        )
 
     # --- the thread in run(), or the one of start(): runs no application code and, while there is a lead, no I/O
 

@@ -27,6 +27,7 @@ from .logged_task import LoggedTask
 from .proxy_headers import ProxyPolicy
 from .reactor import LOOK_SECONDS
 from .request import Request
+from .stats import ServerStats, Tally, make_stats
 from .task import WSGITask
 
 if TYPE_CHECKING:
@@ -89,6 +90,15 @@ class BaseWSGIServer:
 
     def _open(self, adj: Adjustments) -> list[Listener]:
         return open_listeners(adj, adj.listen)
+
+    def stats(self) -> ServerStats:
+        """Tell what the server does at this moment; all zero before it serves, and what it has done after its end.
+
+        Thread: any; takes no lock, and a moment for each open connection.
+        """
+        if self._engine is None:
+            return make_stats(Tally(), 0, (), 0, self._dispatcher.thread_count, ())
+        return self._engine.stats()
 
     @property
     def active_channels(self) -> dict[int, Any]:

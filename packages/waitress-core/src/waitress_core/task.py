@@ -87,7 +87,7 @@ class WSGITask:
             self._finish(ending)
 
     def _finish(self, ending: Ending) -> None:
-        self._connection.finish(ending)
+        self._connection.finish(ending, self._response.status)
 
     def _last_ending(self) -> Ending:
         # A client that has asked for the end sends no more; any other may, and must still be able to read.

@@ -1,0 +1,32 @@
+"""What each application thread does: what it runs, and since when.
+
+A seat has one writer, its thread, and any number of readers: what is written is one object, so that nobody sees the
+task of one call with the time of another, with a global lock or without. It costs each task a tuple and no lock.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+
+class Seat:
+    """One application thread."""
+
+    __slots__ = ("running", "thread_id")
+
+    def __init__(self) -> None:
+        self.thread_id = 0  # as `threading.get_ident` gives it; 0 before the thread has begun
+        self.running: tuple[object, float] | None = None  # a task, and when it began
+
+
+class Run(NamedTuple):
+    """A task that runs: in which thread, and for how many seconds."""
+
+    thread_id: int
+    task: object
+    seconds: float
+
+
+def runs_of(seats: Iterable[Seat], now: float) -> list[Run]:
+    """Give what the threads run at this moment."""
+    runs = [(seat.thread_id, seat.running) for seat in seats]
+    return [Run(thread_id, run[0], max(0.0, now - run[1])) for thread_id, run in runs if run is not None]
