@@ -1,5 +1,7 @@
 """The channels by their old name: what a program may override and read."""
 
+import logging
+import re
 import socket
 import threading
 import time
@@ -14,7 +16,7 @@ from tests.waitress.serving import PATIENCE, address_of, answer, application, ru
 from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import WSGIServer, create_server
-from waitress.task import ErrorTask, WSGITask
+from waitress.task import ErrorTask, Task, WSGITask
 
 
 class Held:
@@ -265,3 +267,52 @@ def test_output_that_the_client_does_not_read_is_counted() -> None:
         assert becomes_true(lambda: channel.total_outbufs_len > 0)
         assert len(client.response().body) == 8_000_000
         assert becomes_true(lambda: channel.total_outbufs_len == 0)
+
+
+@pytest.mark.parametrize("way", ["served", "streamed", "fails", "answers itself", "can not be made"])
+def test_the_access_log_has_a_line_for_each_request_of_an_own_task(way: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "waitress.access")
+    lines: list[str] = []
+
+    class Own(WSGITask):
+        def __init__(self, channel: HTTPChannel, request: HTTPRequestParser) -> None:
+            if way == "can not be made":
+                raise RuntimeError("no tea")
+            super().__init__(channel, request)
+
+        def execute(self) -> None:
+            lines.append(type(self).__name__)
+            if way == "answers itself":
+                self.status = "418 I'm a teapot"
+                Task.write(self, b"short and stout")
+                Task._end_body(self)
+            else:
+                super().execute()
+
+    class Channel(HTTPChannel):
+        task_class = Own
+
+    class Server(WSGIServer):
+        channel_class = Channel
+
+    def kettle(environ: Any, start_response: Any) -> Any:
+        if way == "fails":
+            raise RuntimeError("the kettle is empty")
+        environ["REMOTE_USER"] = "alice"
+        start_response("200 OK", [])
+        return [b"tea"] if way == "served" else iter([b"tea", b"pot"])
+
+    server = Server(kettle, host="127.0.0.1", port=0, access_log=True)
+    with running(server), Client(address_of(server)) as client:
+        client.send(b"GET /tea HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        client.rest()
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "waitress.access"]
+    said = {
+        "served": '127.0.0.1 - alice [...] "GET /tea HTTP/1.1" 200 3 "-" "-"',
+        "streamed": '127.0.0.1 - alice [...] "GET /tea HTTP/1.1" 200 21 "-" "-"',
+        "fails": '127.0.0.1 - - [...] "GET /tea HTTP/1.1" 500 110 "-" "-"',
+        "answers itself": '127.0.0.1 - - [...] "GET /tea HTTP/1.1" 418 25 "-" "-"',
+        "can not be made": '127.0.0.1 - - [...] "GET /tea HTTP/1.1" - 0 "-" "-"',
+    }
+    assert re.sub(r"\[.*\]", "[...]", line) == said[way]
+    assert lines in ([], ["Own"])

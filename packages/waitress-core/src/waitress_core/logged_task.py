@@ -5,7 +5,7 @@ Thread: an application thread, but for the construction.
 
 from typing import TYPE_CHECKING
 
-from .access_log import AccessLog
+from .access_log import AccessLog, Exchange
 from .connection import Connection
 from .phases import Ending
 from .request import Request
@@ -23,9 +23,13 @@ class LoggedTask(WSGITask):
     __slots__ = ("_exchange", "_observer")
 
     def __init__(self, site: Site, log: AccessLog, connection: Connection, request: Request) -> None:
-        self._observer = _Observer(site)
-        super().__init__(self._observer, connection, request)
-        self._exchange = log.begin(connection.remote_addr, request.head, "", connection.sender.sent_bytes)
+        super().__init__(site, connection, request)
+        self.follow(log.begin(connection.remote_addr, request.head, "", connection.sender.sent_bytes))
+
+    def follow(self, exchange: Exchange) -> None:
+        """Tell this of what becomes of the request; before it is served."""
+        self._exchange = exchange
+        self._site = self._observer = _Observer(self._site)
 
     def service(self) -> None:
         """Run the application and send its response."""

@@ -12,14 +12,16 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from waitress_core import Adjustments
+from waitress_core.access_log import AccessLog, Exchange
 from waitress_core.connection import Connection
+from waitress_core.logged_task import LoggedTask
 from waitress_core.phases import CLOSED, LINGER, Ending
 from waitress_core.request import Request
 from waitress_core.sender import ClientGone
 from waitress_parser import Limits, RequestParser
 
 from .parser import HTTPRequestParser
-from .task import ErrorTask, Task, WSGITask
+from .task import ErrorTask, Task, WSGITask, logged
 
 if TYPE_CHECKING:
     from .server import BaseWSGIServer
@@ -153,12 +155,12 @@ class HTTPChannel:
 
     def service(self) -> None:
         """Answer the request that waits, on an application thread."""
-        request = self._waiting.popleft()
+        request, exchange = self._waiting.popleft()
         try:
             try:
-                task = self.task_class(self, request)
+                task = self.task_class(self, request) if exchange is None else self._logged_task(request, exchange)
             except BaseException:
-                self._give_up(request)
+                self._give_up(request, exchange)
                 raise
             task.service()
         finally:
@@ -166,12 +168,21 @@ class HTTPChannel:
 
     def cancel(self) -> None:
         """Give up the request that waits: the server ends."""
-        request = self._waiting.popleft()
+        request, exchange = self._waiting.popleft()
         self._taken.remove(request)
-        self._give_up(request)
+        self._give_up(request, exchange)
 
-    def _give_up(self, request: HTTPRequestParser) -> None:
+    def _logged_task(self, request: HTTPRequestParser, exchange: Exchange) -> Task:
+        task = logged(self.task_class)(self, request)
+        assert isinstance(task, LoggedTask)  # what `logged` is for
+        task.follow(exchange)
+        return task
+
+    def _give_up(self, request: HTTPRequestParser, exchange: Exchange | None) -> None:
         request.close()
+        if exchange is not None:
+            exchange.end(self.connection.sender.sent_bytes)
+            exchange.service()
         self.connection.finish(Ending.CLOSE)
 
     # --- for tasks, and for the server
@@ -186,15 +197,19 @@ class HTTPChannel:
             self.connection.sender.send(data)
         return len(data)
 
-    def take(self, request: Request) -> "HTTPChannel":
+    def take(self, request: Request, access_log: AccessLog | None) -> "HTTPChannel":
         """Have a request wait for `service`: give its task, which is this channel itself."""
         if "_taken" not in self.__dict__:
             # One waits at a time. A list beside it, because the last may still be about to leave when the next comes.
-            self._waiting: deque[HTTPRequestParser] = deque()
+            self._waiting: deque[tuple[HTTPRequestParser, Exchange | None]] = deque()
             self._taken: list[HTTPRequestParser] = []
         parser = HTTPRequestParser.of_request(self.adj, request, completed=True)
+        exchange = None
+        if access_log is not None:
+            sent_bytes = self.connection.sender.sent_bytes
+            exchange = access_log.begin(self.connection.remote_addr, request.head, "", sent_bytes)
         self._taken.append(parser)
-        self._waiting.append(parser)
+        self._waiting.append((parser, exchange))
         return self
 
 

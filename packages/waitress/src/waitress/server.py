@@ -144,7 +144,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer):
         def task_of(connection: Connection, request: Request) -> Task:
             channel = self._map.get(connection.descriptor)
             # A program may have emptied the map: the server is about to end.
-            return channel.take(request) if isinstance(channel, HTTPChannel) else quick(connection, request)
+            return channel.take(request, access_log) if isinstance(channel, HTTPChannel) else quick(connection, request)
 
         return task_of
 

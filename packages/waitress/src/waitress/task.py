@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import waitress_core.task
 from waitress_core import Dispatcher
+from waitress_core.logged_task import LoggedTask
 from waitress_core.response import CHUNKED
 from waitress_core.response_fields import HOP_BY_HOP
 from waitress_core.response_head import forbid
@@ -223,6 +224,18 @@ class WSGITask(Task):
 
     def _end_body(self) -> None:
         waitress_core.task.WSGITask._end_body(self)
+
+
+_logged: dict[type[Task], type[Task]] = {}  # task class of the program -> its subclass
+
+
+def logged(task_class: type[Task]) -> type[Task]:
+    """Give the subclass of a task class that tells the access log."""
+    found = _logged.get(task_class)
+    if found is None:
+        bases, body = (LoggedTask, task_class), {"__slots__": (), "__init__": task_class.__init__}
+        found = _logged[task_class] = type(task_class.__name__, bases, body)
+    return found
 
 
 # --- threads
