@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from tests.benchmarks.measures import (
     FAILED,
     IDLE_BYTES,
     IMPORTED,
+    MICROSECONDS,
     P50,
     P99,
     PEAK,
@@ -25,7 +27,7 @@ from tests.benchmarks.measures import (
     Measure,
     Quantity,
 )
-from tests.benchmarks.servers import HANDED_OVER, LIMIT, OTHERS, ZOPE, Server, waitress_servers
+from tests.benchmarks.servers import HANDED_OVER, LIMIT, OTHERS, ZOPE, Server, executable, waitress_servers
 
 OURS, OLD = waitress_servers("--connection-limit=20000")
 # select, which waitress 3.0.2 uses by default, takes no descriptor beyond 1023.
@@ -168,6 +170,28 @@ def downloads(name: str, title: str, path: str, at_least: float) -> Case:
     return Case(name, title, lines, (SPEED, CPU, PEAK), (than_old(SPEED, at_least),))
 
 
+def parsing(data: str, title: str, *aims: float) -> Case:
+    """One request to four parsers; `aims` are of the times of h11 and of httptools."""
+    h11, httptools = "h11==0.16.0", "httptools==0.7.1"
+    lines = tuple(
+        Contender(name, requirement, partial(measures.parse, python, parser=parser, data=data))
+        for name, requirement, parser in (
+            (OURS.name, "", "ours"),
+            (OLD.name, OLD.requirement, "old"),
+            ("h11", h11, "h11"),
+            ("httptools (C)", httptools, "httptools"),
+        )
+        for python in [str(executable(requirement, "python")) if requirement else sys.executable]
+    )
+    h11_aim, httptools_aim = aims or (None, None)
+    targets = (
+        Target(REQUESTS, (OLD.name,), OLD.name),
+        Target(REQUESTS, ("h11",), "h11", h11_aim),
+        Target(REQUESTS, ("httptools (C)",), "httptools, in C", httptools_aim),
+    )
+    return Case(f"parse-{data}", f"parse alone: {title}", lines, (MICROSECONDS, REQUESTS), targets)
+
+
 CASES = (
     small("hello1", "13 octets, 1 connection", than_pure(REQUESTS, 2.0), than_granian(1.0), connections=1),
     small(
@@ -203,6 +227,11 @@ CASES = (
         (IMPORTED, RESPONDED),
         (than_old(IMPORTED, 1.0), than_old(RESPONDED, 1.0)),
     ),
+    parsing("small", "a request line and Host"),
+    parsing("browser", "a browser's 16 field lines", 6.0, 0.4),
+    parsing("60-fields", "60 field lines"),
+    parsing("fixed", "64 KiB with Content-Length"),
+    parsing("chunked", "64 KiB in 16 chunks"),
     scaling(
         *("accept", "clients that come at once", measures.accept),
         {OURS: (100, 1000, 5000), OLD_POLL: (100, 1000), GRANIAN: (100, 1000, 5000)},

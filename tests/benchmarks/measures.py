@@ -17,7 +17,7 @@ from tests.benchmarks.load import (
     run_wrk,
     upload_seconds,
 )
-from tests.benchmarks.servers import Server, environment, free_port, launch, started, stop, wait_until_it_listens
+from tests.benchmarks.servers import ROOT, Server, environment, free_port, launch, started, stop, wait_until_it_listens
 from tests.benchmarks.usage import cpu_seconds, peak_memory_mib, resident_memory_mib
 
 Figures = dict[str, float]  # the name of a quantity: its value
@@ -50,11 +50,8 @@ RESIDENT = Quantity("MiB", 1, is_less_better=True)
 IDLE_BYTES = Quantity("octets for each", 0, is_less_better=True)
 ACCEPTED = Quantity("ms until all are answered", 0, is_less_better=True)
 IMPORTED = Quantity("import ms", 1, is_less_better=True)
+MICROSECONDS = Quantity("us for each", 1, is_less_better=True)
 RESPONDED = Quantity("ms to the first response", 1, is_less_better=True)
-QUANTITIES = {
-    quantity.name: quantity
-    for quantity in (REQUESTS, P50, P99, CPU, PEAK, FAILED, SPEED, RESIDENT, IDLE_BYTES, ACCEPTED, IMPORTED, RESPONDED)
-}
 
 
 def requests(
@@ -147,6 +144,14 @@ def accept(server: Server, seconds: float, *, count: int) -> Figures:
         began = time.perf_counter()
         with idle_connections(port, count):
             return {ACCEPTED.name: (time.perf_counter() - began) * 1000}
+
+
+def parse(python: str, seconds: float, *, parser: str, data: str) -> Figures:
+    """One parser alone, see `parsers.py`."""
+    command = [python, "-m", "tests.benchmarks.parsers", parser, data, str(seconds / 3)]
+    run = subprocess.run(command, cwd=ROOT, env=environment(), check=True, capture_output=True, text=True)
+    rate = float(run.stdout)
+    return {REQUESTS.name: rate, MICROSECONDS.name: 1e6 / rate}
 
 
 def start(server: Server, seconds: float) -> Figures:

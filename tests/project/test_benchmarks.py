@@ -28,6 +28,7 @@ from tests.benchmarks.load import (
     upload_seconds,
 )
 from tests.benchmarks.measures import P99, PEAK, REQUESTS, Figures
+from tests.benchmarks.parsers import INPUTS, PARSERS, reads_per_second
 from tests.benchmarks.report import as_markdown, as_text, ratio
 from tests.benchmarks.usage import cpu_seconds, peak_memory_mib, resident_memory_mib
 
@@ -129,6 +130,20 @@ def test_what_a_process_uses_is_read(running: tuple[int, int]) -> None:
     pid, _ = running
     assert cpu_seconds(pid) > 0
     assert 1 < resident_memory_mib(pid) <= peak_memory_mib(pid)
+
+
+@pytest.mark.parametrize("parser", ["ours", "h11", "httptools"])
+@pytest.mark.parametrize("data", INPUTS)
+def test_parsers_are_asked_for_the_fields_and_the_content(parser: str, data: str) -> None:
+    pytest.importorskip("waitress_parser" if parser == "ours" else parser, reason=f"needs {parser}")
+    fields, size = PARSERS[parser]()(INPUTS[data])
+    assert len(fields) == {"small": 1, "browser": 16, "60-fields": 60}.get(data, 2)
+    assert size == (65536 if data in ("fixed", "chunked") else 0)
+
+
+def test_a_parser_that_reads_something_else_is_no_measurement() -> None:
+    with pytest.raises(RuntimeError, match="it has read 1 fields and 3 octets of content"):
+        reads_per_second(lambda data: (["Host"], 3), INPUTS["small"], 0.01)
 
 
 # --- what comes of it
