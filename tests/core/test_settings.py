@@ -52,6 +52,7 @@ DEFAULTS: dict[str, object] = {
     "outbuf_high_watermark": 16777216,
     "access_log": False,
     "access_log_format": "combined",
+    "log_slow_requests": 0,
     "log_socket_errors": True,
     "asyncore_use_poll": False,
 }
@@ -102,6 +103,7 @@ LEAST = {
     "asyncore_loop_timeout": 1,
     "recv_bytes": 1,
     "send_bytes": 0,
+    "log_slow_requests": 0,
     "inbuf_overflow": 1,
     "outbuf_overflow": 1,
     "outbuf_high_watermark": 1,

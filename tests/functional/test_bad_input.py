@@ -880,6 +880,7 @@ BAD_SETTINGS: list[tuple[dict[str, Any], list[str]]] = [
             "channel_request_lookahead",
             "shutdown_delay",
             "shutdown_timeout",
+            "log_slow_requests",
             "send_bytes",
         )
     ),
@@ -889,6 +890,7 @@ BAD_SETTINGS: list[tuple[dict[str, Any], list[str]]] = [
         for value in NO_NUMBERS
     ),
     ({"shutdown_delay": 26}, ["shutdown_delay", "26", "shutdown_timeout", "25"]),
+    ({"access_log_format": "{path}"}, ["access_log_format", "{path}", "{remote_addr}", "{target}", "{user_agent}"]),
     ({"unix_socket_perms": 600}, ["unix_socket_perms", "600", "octal"]),
     ({"unix_socket_perms": "888"}, ["unix_socket_perms", "888", "octal"]),
     ({"unix_socket_perms": "rw"}, ["unix_socket_perms", "rw", "octal"]),

@@ -511,6 +511,7 @@ def test_the_limits_have_their_documented_defaults() -> None:
         "channel_request_lookahead": 0,
         "shutdown_delay": 0,
         "shutdown_timeout": 25,
+        "log_slow_requests": 0,
     }
     adjustments = Adjustments()
     assert {name: getattr(adjustments, name) for name in settings} == settings

@@ -35,6 +35,7 @@ FLOW = (
     "outbox",
     "queue_depth",
     "seats",
+    "slow_requests",
     "dispatcher",
     "sender",
     "http_date",

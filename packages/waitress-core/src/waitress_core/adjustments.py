@@ -79,6 +79,7 @@ class Adjustments:
     outbuf_high_watermark: int
     access_log: bool
     access_log_format: str
+    log_slow_requests: int
     log_socket_errors: bool
     asyncore_use_poll: bool
 

@@ -20,6 +20,7 @@ from .listeners import Listener
 from .reactor import Reactor
 from .request import Request
 from .roster import Roster
+from .slow_requests import SlowRequests
 from .stats import ServerStats, make_stats
 from .task import Site
 
@@ -84,6 +85,7 @@ class Engine:
         # Written by whoever asks for stats; a lost update makes a counter stand still once, nothing else
         self._most_bytes_out = 0
         # The holder of the lead only
+        self._slow_requests = SlowRequests(adj.log_slow_requests, dispatcher.running) if adj.log_slow_requests else None
         self.state = State.READY
         self._leaves_at = 0.0  # when LEAVING ends at the latest
 
@@ -164,6 +166,8 @@ class Engine:
     def _look(self) -> None:
         self.roster.look()
         self._dispatcher.look()
+        if self._slow_requests is not None:
+            self._slow_requests.look()
         self._step()
 
     def _step(self) -> None:

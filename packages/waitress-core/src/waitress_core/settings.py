@@ -301,6 +301,13 @@ SETTINGS: tuple[Setting, ...] = (
         str,
         check=format_fault,
     ),
+    _integer(
+        "log_slow_requests",
+        "Logging",
+        0,
+        "seconds",
+        "Time after which a request that still runs is logged, once, with the stack of its thread; 0 logs none.",
+    ),
     _boolean("log_socket_errors", "Logging", True, "Log errors of client sockets."),
     _boolean("asyncore_use_poll", "Logging", False, "The best poller of the system is always used.", has_effect=False),
 )
