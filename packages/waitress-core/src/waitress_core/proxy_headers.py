@@ -217,9 +217,14 @@ def _is_nobody(peer: str) -> bool:
 
 def _peers_in(networks: list[str]) -> Callable[[str], bool]:
     """Make the question whether a peer's address is in one of some networks, or is one of some addresses."""
-    from ipaddress import ip_address, ip_network  # late: for servers behind a proxy alone
+    from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network  # late: for servers behind a proxy alone
 
-    trusted = [ip_network(word, strict=False) for word in networks]
+    def unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
+        mapped = getattr(network.network_address, "ipv4_mapped", None)
+        # RFC 4291 2.5.5.2: the first 96 bits of an IPv4-mapped address say that it is one.
+        return network if mapped is None or network.prefixlen < 96 else IPv4Network((mapped, network.prefixlen - 96))
+
+    trusted = [unmapped(ip_network(word, strict=False)) for word in networks]
 
     def is_in_one(peer: str) -> bool:
         # A zone index (fe80::1%eth0) says by which link the peer came, not who it is.
