@@ -1,0 +1,101 @@
+"""The page of log records names each call of a logger in the packages, and no other."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.project.repository import PACKAGES, ROOT
+
+PAGE = (ROOT / "docs" / "reference" / "log-records.md").read_text(encoding="utf-8")
+LEVELS = {name: name.upper() for name in ("debug", "info", "warning", "error", "critical", "log")}
+LEVELS["exception"] = "ERROR"
+
+# Calls whose text is made elsewhere: how it reads on the page.
+MADE_ELSEWHERE = {
+    ("waitress_core/server.py", "format_str.format(*listener.url_authority)"): "Serving on http://{}:{}",
+    ("waitress_cli/serve.py", "'%s'"): "waitress-core %s on %s with %s serves %s",
+}
+# What a program that uses the old loop says in its own words.
+OF_THE_CALLER = {
+    ("waitress/wasyncore.py", "message"),
+    ("waitress/wasyncore.py", "getattr(logging, type.upper(), logging.INFO)"),
+}
+
+Record = tuple[str, str, str]  # logger, level, text
+
+
+def records_of_the_page() -> list[Record]:
+    found: list[Record] = []
+    for section in re.split(r"^## ", PAGE, flags=re.MULTILINE)[1:]:
+        logger = section.split("`")[1]
+        rows = re.findall(r"^\| ([A-Z]+) \| `(.*?)` \| ([^|]+) \| ([^|]+) \|$", section, re.MULTILINE)
+        assert len(rows) == len(re.findall(r"^\| [A-Z]", section, re.MULTILINE)), "a row is not of four cells"
+        found += [(logger, level, text.replace("\\n", "\n")) for level, text, _, _ in rows]
+    return found
+
+
+def loggers_in(tree: ast.Module) -> dict[str, str]:
+    """Give the name of each logger by the variable that holds it, of the module or of a class."""
+    return {
+        target.id: node.value.args[0].value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Call)
+        and ast.unparse(node.value.func) == "logging.getLogger"
+        and node.value.args
+        and isinstance(node.value.args[0], ast.Constant)
+        and isinstance(node.value.args[0].value, str)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def records_in(module: Path, name: str) -> Iterator[Record]:
+    """Give what a module logs."""
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    loggers = {"logger": "waitress", **loggers_in(tree)}  # a class may have it from one of another module
+    for call in ast.walk(tree):
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.args):
+            continue
+        receiver = ast.unparse(call.func.value).removeprefix("self.").lstrip("_")
+        if receiver not in loggers or call.func.attr not in LEVELS:
+            continue
+        text = call.args[0]
+        if (name, ast.unparse(text)) in OF_THE_CALLER:
+            continue
+        known = MADE_ELSEWHERE.get((name, ast.unparse(text)))
+        if known is None:
+            assert isinstance(text, ast.Constant), f"{name}:{call.lineno}: the page can not be compared with this text"
+            known = str(text.value)
+        yield loggers[receiver], LEVELS[call.func.attr], known
+
+
+def records_of_the_packages() -> set[Record]:
+    return {
+        record
+        for package in PACKAGES
+        for module in package.modules
+        for record in records_in(module, f"{package.import_name}/{module.relative_to(package.source).as_posix()}")
+    }
+
+
+def test_the_page_names_every_record_that_the_packages_write() -> None:
+    assert sorted(records_of_the_packages() - set(records_of_the_page())) == []
+
+
+def test_the_page_names_no_record_that_nobody_writes_and_none_twice() -> None:
+    page = records_of_the_page()
+    assert sorted(set(page) - records_of_the_packages()) == []
+    assert len(set(page)) == len(page)
+    assert len(page) > 30
+
+
+def test_a_record_that_is_not_on_the_page_would_be_seen(tmp_path: Path) -> None:
+    module = tmp_path / "new.py"
+    module.write_text(
+        'import logging\nlogger = logging.getLogger("waitress")\n\n'
+        'class New:\n    logger = logger\n    def f(self):\n        self.logger.error("new %s", 1)\n',
+        encoding="utf-8",
+    )
+    assert list(records_in(module, "waitress_core/new.py")) == [("waitress", "ERROR", "new %s")]
