@@ -11,7 +11,7 @@ import pytest
 from tests.project.repository import ROOT
 from tests.support.client import Client
 from tests.support.servers import spawned
-from waitress_core.access_format import FIELDS
+from waitress_core.access_format import FIELDS, make_format
 
 PAGE = (ROOT / "docs" / "how-to" / "logging.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
@@ -48,7 +48,7 @@ def test_the_command_writes_what_the_page_shows(folder: Path) -> None:
 
 
 def test_the_program_writes_by_its_own_format_and_to_its_own_file(folder: Path) -> None:
-    first, _, second = PROGRAMS
+    first, *_, second = PROGRAMS
     program = first.replace(":8080", ":0").replace("serve(", f"{second}\nserve(")
     (folder / "program.py").write_text(program, encoding="utf-8")
     with spawned([sys.executable, "program.py"], folder, {"PYTHONPATH": ""}) as server:
@@ -87,3 +87,22 @@ def test_the_program_writes_the_lines_of_requests_to_a_file(folder: Path) -> Non
     (line,) = (folder / "access.log").read_text(encoding="utf-8").splitlines()
     assert (json.loads(line)["target"], json.loads(line)["status"]) == ("/tea", 200)
     assert sorted({*json.loads(line), "request"}) == sorted(FIELDS)
+
+
+def test_the_program_that_asks_the_server_answers_with_its_stats(folder: Path) -> None:
+    (program,) = (program for program in PROGRAMS if "server.stats()" in program)
+    (folder / "program.py").write_text(program.replace(":8080", ":0"), encoding="utf-8")
+    with spawned([sys.executable, "program.py"], folder, {"PYTHONPATH": ""}) as server:
+        with Client(server.wait_for_address()) as client:
+            assert client.get("/").body == b"ok"
+            answer = client.get("/healthz")
+    assert (answer.status, answer.header("Content-Type")) == (200, "application/json")
+    stats = json.loads(answer.body)
+    assert (stats["connections"], stats["requests"], stats["threads_busy"]) == (1, 1, 1)
+    (shown,) = re.findall(r"^    (\{.*), \.\.\.$", PAGE, re.MULTILINE)
+    assert answer.body.decode().startswith(shown)
+
+
+def test_the_format_of_gunicorn_is_one(folder: Path) -> None:
+    (text,) = re.findall(r"--access-log-format='(\{remote_addr\} - .*)' shop", PAGE)
+    make_format(text)
