@@ -5,6 +5,7 @@ What the server makes of the requests of such clients stands in test_hostile.
 
 from __future__ import annotations
 
+import platform
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
@@ -154,7 +155,8 @@ def test_ten_thousand_connections_opened_and_reset_leave_nothing(tmp_path: Path)
                 assert healthy.get().body == b"ok"
             assert becomes_true(lambda: open_descriptors(served.id) <= before)
             assert thread_count(served.id) == threads
-            assert resident_bytes(served.id) - memory < 10_000_000
+            if platform.python_implementation() == "CPython":  # PyPy gives memory back when it likes
+                assert resident_bytes(served.id) - memory < 10_000_000
         served.process.signal()
         assert served.process.wait() == 0
         assert [line for line in served.process.log if not line.startswith(("INFO:", "WARNING:waitress.queue:"))] == []

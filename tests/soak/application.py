@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 import time
 import zlib
 from collections.abc import Iterable
@@ -16,7 +18,10 @@ WHOLE = PIECE * PIECES
 
 
 class Application:
-    """Answers by the path: with WHOLE in three ways (`file` has its octets too), or with the checksum of the body."""
+    """Answers by the path: with WHOLE in three ways (`file` has its octets too), or with the checksum of the body.
+
+    `/blocks` tells how much memory the interpreter holds for objects, in blocks; 0 where it does not know.
+    """
 
     def __init__(self, file: str) -> None:
         self._file = file
@@ -30,6 +35,9 @@ class Application:
             return [WHOLE]
         if path == "/file":
             return environ["wsgi.file_wrapper"](open(self._file, "rb"))  # type: ignore[no-any-return]
+        if path == "/blocks":
+            gc.collect()
+            return [b"%d" % getattr(sys, "getallocatedblocks", int)()]
         if path == "/sleep":
             time.sleep(0.03)
         checksum = 0
