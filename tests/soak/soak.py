@@ -28,7 +28,7 @@ CLIENTS = 24
 DRAINS = 100
 # How much a line may rise from its begin to its end. What memory is asked for in all sizes leaves gaps, ever fewer with
 # the time; blocks, which tell of lost objects, do not: one lost in twenty visits shows in a few minutes.
-MOST_GROWTH = {"memory": 4 << 20, "blocks": 1000, "descriptors": 1, "threads": 1}
+MOST_GROWTH = {"memory": 8 << 20, "blocks": 1000, "descriptors": 1, "threads": 1}
 
 
 class Sample(NamedTuple):
