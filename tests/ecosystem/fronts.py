@@ -192,8 +192,9 @@ def _make_certificate(folder: Path) -> Path:
     """Make a certificate for the host of the pages and the addresses that clients connect to."""
     certificate, key, both = folder / "example.pem", folder / "example.key", folder / "both.pem"
     names = f"subjectAltName=DNS:{HOST},IP:127.0.0.1,IP:::1"
-    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "2"]
-    command = [program("openssl", "openssl"), "req", "-x509", *kind, "-subj", f"/CN={HOST}", "-addext", names]
+    usage = "keyUsage=critical,digitalSignature,keyCertSign"  # without which Python 3.13 refuses one that signs itself
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-noenc", "-days", "2", "-subj", f"/CN={HOST}"]
+    command = [program("openssl", "openssl"), "req", "-x509", *kind, "-addext", names, "-addext", usage]
     subprocess.run([*command, "-keyout", key, "-out", certificate], check=True, capture_output=True)
     both.write_text(certificate.read_text() + key.read_text())  # as HAProxy wants it
     return certificate
