@@ -7,8 +7,10 @@ from urllib.parse import urlsplit
 
 import pytest
 import requests
+from paste.deploy import loadapp
+from paste.deploy.loadwsgi import SERVER, loadcontext
 
-from tests.ecosystem.fronts import HOST, Kind, behind, each_kind
+from tests.ecosystem.fronts import CLIENT, HOST, Kind, behind, each_kind
 from tests.ecosystem.programs.commands import INI_LOGGING, PROGRAMS, json_of, requests_session, served, url_of
 from tests.ecosystem.programs.plain import show_environ
 from tests.support.pages import DOCS, blocks
@@ -51,12 +53,8 @@ def test_the_configuration_of_the_page_passes_the_path_on(kind: Kind) -> None:
 
 # --- PasteDeploy's filter
 
-MODULE = """
-from plain import show_environ
+(PIPELINE,) = blocks(PAGE, "ini")
 
-def make_application(global_config, **settings):
-    return show_environ
-"""
 # What Apache sends along; none of it is the host that the client asked for.
 FROM_APACHE = {
     "Host": HOST,
@@ -67,25 +65,43 @@ FROM_APACHE = {
 }
 
 
-def asked_of_pserve(text: str, tmp_path: Path, session: requests.Session) -> dict[str, str]:
+def ini_file(text: str, folder: Path) -> Path:
+    """Write the ini file, with an application that there is."""
+    ini = folder / "shop.ini"
+    text = text.replace("shop:make_application", "plain:make_show_environ").replace(":8080", ":0")
+    ini.write_text(text + INI_LOGGING, encoding="utf-8")
+    return ini
+
+
+def asked_of_pserve(text: str, folder: Path, session: requests.Session) -> dict[str, str]:
     """Serve by an ini file; give the environ of one request."""
-    (tmp_path / "shop.py").write_text(MODULE, encoding="utf-8")
-    (tmp_path / "shop.ini").write_text(text.replace(":8080", ":0") + INI_LOGGING, encoding="utf-8")
-    with served("pserve", "shop.ini", cwd=tmp_path, env={"PYTHONPATH": f"{tmp_path}:{PROGRAMS}"}) as server:
+    with served("pserve", ini_file(text, folder), env={"PYTHONPATH": str(PROGRAMS)}) as server:
         environ: dict[str, str] = json_of(session.get(f"{url_of(server)}/shop/tea", headers=FROM_APACHE))
     return environ
 
 
 def test_the_pipeline_of_the_page_serves_under_its_prefix(tmp_path: Path, session: requests.Session) -> None:
-    (text,) = blocks(PAGE, "ini")
-    environ = asked_of_pserve(text, tmp_path, session)
+    environ = asked_of_pserve(PIPELINE, tmp_path, session)
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/shop", "/tea")
     assert (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"], environ["HTTP_HOST"]) == ("192.0.2.1", "https", HOST)
 
 
+@each_kind
+def test_the_pipeline_of_the_page_serves_behind_each_front(
+    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(PROGRAMS)
+    ini = ini_file(PIPELINE, tmp_path)
+    application = loadapp(f"config:{ini}")
+    settings = loadcontext(SERVER, f"config:{ini}").local_conf
+    with behind(kind, kind.configurations.tcp, application, **settings) as client:
+        environ = json_of(client.get("/shop/tea"))
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/shop", "/tea")
+    assert (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"], environ["HTTP_HOST"]) == (CLIENT, "https", HOST)
+
+
 def test_a_filter_that_reads_the_headers_itself_gets_them(tmp_path: Path, session: requests.Session) -> None:
-    (text,) = blocks(PAGE, "ini")
-    text = re.sub(r"^trans.*\n", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^translate_.*\n", "", PIPELINE, flags=re.MULTILINE)
     text = re.sub(r"^trusted_proxy = .*\n.*\n", "clear_untrusted_proxy_headers = false\n", text, flags=re.MULTILINE)
     environ = asked_of_pserve(text, tmp_path, session)
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/shop", "/tea")
