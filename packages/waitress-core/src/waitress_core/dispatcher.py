@@ -251,11 +251,6 @@ class Dispatcher:
         """Give what the application threads run. Thread: any."""
         return runs_of(self._seats, _now())
 
-    @property
-    def queue_depth(self) -> int:
-        """How many tasks wait for a thread. Thread: any."""
-        return len(self.ready) + max(0, self._given - self.thread_count)
-
     def yield_lead(self) -> None:
         """Give the lead, if a task keeps it from the I/O, to the spare; before a wait that blocks.
 

@@ -118,7 +118,7 @@ class Engine:
             tally,
             self._most_bytes_out,
             [connection.phase for connection in connections],
-            self._dispatcher.queue_depth,
+            len(self._dispatcher.ready) + self._dispatcher.waiting_count,
             self._dispatcher.thread_count,
             self._dispatcher.running(),
         )
