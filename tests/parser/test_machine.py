@@ -30,7 +30,9 @@ from waitress_parser import (
     RequestHead,
     RequestParser,
     StartLineInvalid,
+    machine,
 )
+from waitress_parser.head import read_whole_head
 from waitress_parser.machine import MOVES, Step
 
 PLAIN = GET + HOST + b"\r\n"
@@ -371,3 +373,18 @@ def test_receiving_after_the_end_is_a_mistake_of_the_caller() -> None:
     parser.end_of_input()
     with pytest.raises(RuntimeError):
         parser.receive(b"G")
+
+
+def test_a_large_chunked_body_is_not_read_as_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends in the octets that a head ends in; to read 64 KiB as one took longer than all of the rest."""
+    read: list[int] = []
+
+    def noting(data: bytes | bytearray, start: int, end: int, limits: Limits) -> RequestHead | None:
+        read.append(end - start)
+        return read_whole_head(data, start, end, limits)
+
+    monkeypatch.setattr(machine, "read_whole_head", noting)
+    parser = RequestParser()
+    parser.receive(CHUNKED + b"10000\r\n" + b"x" * 65536 + b"\r\n0\r\n\r\n")
+    assert isinstance(parser.next_event(), RequestHead)
+    assert read == [len(CHUNKED) - len(b"\r\n\r\n")]

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import enum
 import re
+from typing import Final
 
 from .errors import (
     BodyTooLarge,
@@ -54,6 +55,13 @@ class Step(enum.Enum):
     TRAILERS = "trailer section"
 
 
+# A global is quicker than an attribute of an enum class, and a large body has many chunks.
+_SIZE_LINE: Final = Step.SIZE_LINE
+_DATA: Final = Step.DATA
+_DATA_END: Final = Step.DATA_END
+_TRAILERS: Final = Step.TRAILERS
+
+
 class ChunkedBody:
     """Decodes one chunked body."""
 
@@ -61,7 +69,7 @@ class ChunkedBody:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
-        self._step = Step.SIZE_LINE
+        self._step = _SIZE_LINE
         self._remaining = 0  # octets of the current chunk's data to come
         self._total = 0  # announced sizes of all chunks so far
         self._extension_bytes = 0  # of all chunk lines so far
@@ -76,7 +84,7 @@ class ChunkedBody:
         pieces: list[bytes] = []
         try:
             while True:
-                if self._step is Step.DATA:
+                if self._step is _DATA:
                     stop = min(position + self._remaining, len(data))
                     if stop == position:
                         break
@@ -84,22 +92,22 @@ class ChunkedBody:
                     self._remaining -= stop - position
                     position = stop
                     if not self._remaining:
-                        self._step = Step.DATA_END
-                elif self._step is Step.DATA_END:
-                    if not self._has_data_end(data, position):
+                        self._step = _DATA_END
+                elif self._step is _DATA_END:
+                    if not data.startswith(CRLF, position) and not self._has_data_end(data, position):
                         break
                     position += len(CRLF)
-                    self._step = Step.SIZE_LINE
-                elif self._step is Step.SIZE_LINE:
+                    self._step = _SIZE_LINE
+                elif self._step is _SIZE_LINE:
                     line_end = self._read_size_line(data, position)
                     if line_end == NOT_YET:
                         break
                     if self._remaining:
                         position = line_end + len(CRLF)
-                        self._step = Step.DATA
+                        self._step = _DATA
                     else:
                         position = line_end  # a trailer section begins with the CRLF before it (lines.py)
-                        self._step = Step.TRAILERS
+                        self._step = _TRAILERS
                 elif pieces:
                     break
                 else:

@@ -62,6 +62,8 @@ _FAILED: Final = Step.FAILED
 
 _DEFAULT_LIMITS: Final = Limits()
 
+GUESSED_BYTES = 4096  # of a head, more than of nearly any; a wrong guess costs as much as to read so many octets
+
 
 class RequestParser:
     """Parses the requests of one connection, one after the other.
@@ -182,8 +184,9 @@ class RequestParser:
                 return self._skip_line(data, start)
             max_head = self._limits.max_head_bytes
             head = None
-            if start == 0 and data.endswith(HEAD_END) and len(data) <= max_head:
+            if start == 0 and data.endswith(HEAD_END) and len(data) <= min(max_head, GUESSED_BYTES):
                 # A guess that is nearly always right and spares the search: what is held is one head, nothing else.
+                # (A chunked body ends in the same octets.)
                 end = len(data) - len(HEAD_END)
                 head = read_whole_head(data, start, end, self._limits)
             if head is None:
