@@ -9,6 +9,7 @@ PYTEST_ARGS =
 DIST = dist
 SECONDS = 60
 MINUTES = 10
+FIGURES = docs/benchmarks
 
 PACKAGES = waitress-parser waitress-buffers waitress-core waitress-cli waitress
 PLATFORMS = linux darwin win32
@@ -19,7 +20,7 @@ BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary
 
 .DELETE_ON_ERROR:
-.PHONY: help run test typecheck lint format pytest test-all test-ecosystem fuzz bench docs dist bump clean
+.PHONY: help run test typecheck lint format pytest test-all test-ecosystem fuzz bench figures docs dist bump clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -77,6 +78,10 @@ soak: $(VENV)/tests.stamp ## load with resets, uploads and slow readers, and wha
 bench: $(VENV)/packages.stamp ## the benchmarks, about half an hour: CASES="hello16" ROUNDS=5 OUTPUT=result.json
 	$(BIN)/python -m tests.benchmarks.bench $(if $(CASES),--cases $(CASES)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	    $(if $(OUTPUT),--output $(OUTPUT))
+
+figures: $(VENV)/packages.stamp ## what FIGURES/result.json says, as the tables and the chart of the documentation
+	$(BIN)/python -m tests.benchmarks.report $(FIGURES)/result.json $(FIGURES)/tables.md
+	$(BIN)/python -m tests.benchmarks.chart $(FIGURES)/result.json $(FIGURES)/chart.svg
 
 # Afresh: a build of what has changed would not repeat the warnings of the rest, nor see a change of the settings.
 docs: $(VENV)/tests.stamp ## the documentation, into docs/_build/html; a warning is an error

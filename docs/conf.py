@@ -16,7 +16,7 @@ extensions = [
     "settings_reference",
     "state_diagrams",
 ]
-exclude_patterns = ["_build", "examples", "requirements.txt"]
+exclude_patterns = ["_build", "benchmarks", "examples", "requirements.txt"]
 nitpicky = True
 # Signatures name types of the standard library, whose documentation is not here, and of files that are not the API.
 nitpick_ignore_regex = [("py:.*", r"(?!waitress).*"), ("py:.*", r"waitress_core\.(connection|reactor)\..*")]

@@ -88,7 +88,7 @@ def machine(rounds: int) -> dict[str, Any]:
         "date": date.today().isoformat(),
         "version": " ".join([__version__, *commit.stdout.split()]),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]} {platform.machine()}",
         "processor": processor[1] if processor else platform.processor(),
         "processors": os.cpu_count(),
         "wrk": wrk.stdout.partition("\n")[0],

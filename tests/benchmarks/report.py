@@ -1,6 +1,6 @@
 """What the figures say: medians, ratios, and whether a target is met, as text or as the Markdown of a page.
 
-python -m tests.benchmarks.report RESULT.json > TABLES.md
+python -m tests.benchmarks.report RESULT.json TABLES.md
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def as_markdown(result: dict[str, Any]) -> str:
     parts = [machine_of(result), markdown_table(("case", "figure", "beside", "times", "aimed at", "met"), aims, 3)]
     for case, table in cases:
         head, *rows = lines_of(case, table)
-        parts.append(f"## {case.title[0].upper()}{case.title[1:]}")
+        parts.append(f"### {case.title[0].upper()}{case.title[1:]}")
         parts.append(markdown_table(head, rows, 1))
         told = [f"{what}: {reached} times {whom}" for what, whom, reached, aim, _ in judgements(case, table)]
         if told:
@@ -97,4 +97,5 @@ def machine_of(result: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    print(as_markdown(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))), end="")
+    source, target = map(Path, sys.argv[1:])
+    target.write_text(as_markdown(json.loads(source.read_text(encoding="utf-8"))), encoding="utf-8")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from tests.benchmarks.measures import P99, PEAK, REQUESTS, Figures
 from tests.benchmarks.parsers import INPUTS, PARSERS, reads_per_second
 from tests.benchmarks.report import as_markdown, as_text, ratio
 from tests.benchmarks.usage import cpu_seconds, peak_memory_mib, resident_memory_mib
+from tests.project.repository import ROOT
 
 WRK = """
   Latency Distribution
@@ -209,6 +211,14 @@ def test_a_terminal_is_told_the_same(result: dict[str, Any]) -> None:
     assert "requests/s: 8.00 x the best pure-Python peer, aimed at 6: yes" in text
     assert re.search(rf"{OURS.name} +800 +100\.00", text)
     assert PEAK.name in text
+
+
+@pytest.mark.parametrize(("name", "make"), [("tables.md", as_markdown), ("chart.svg", draw)])
+def test_the_documentation_shows_the_result_that_it_keeps(name: str, make: Callable[[dict[str, Any]], str]) -> None:
+    """`make figures` makes it so."""
+    folder = ROOT / "docs" / "benchmarks"
+    kept = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    assert (folder / name).read_text(encoding="utf-8") == make(kept)
 
 
 def test_a_chart_is_drawn_with_every_server() -> None:
