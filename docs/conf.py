@@ -19,7 +19,11 @@ extensions = [
 exclude_patterns = ["_build", "benchmarks", "examples", "requirements.txt"]
 nitpicky = True
 # Signatures name types of the standard library, whose documentation is not here, and of files that are not the API.
-nitpick_ignore_regex = [("py:.*", r"(?!waitress).*"), ("py:.*", r"waitress_core\.(connection|reactor)\..*")]
+nitpick_ignore_regex = [
+    ("py:.*", r"(?!waitress).*"),
+    ("py:.*", r"waitress_core\.(connection|reactor)\..*"),
+    ("py:.*", r"waitress\.entries\..*"),
+]
 
 html_theme = "furo"
 html_title = "waitress"

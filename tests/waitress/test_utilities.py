@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.platforms import unix_socket
 from waitress import utilities
 from waitress.utilities import Error, cleanup_unix_socket, parse_http_date, undquote
 
@@ -72,7 +73,7 @@ def test_the_end_of_a_head_is_found() -> None:
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no unix sockets")
 def test_only_a_socket_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)  # a short path: the system has a limit
-    with socket.socket(socket.AF_UNIX) as sock:
+    with unix_socket() as sock:
         sock.bind("it.sock")
     Path("file").write_bytes(b"")
     for path in ("it.sock", "file", "nothing"):

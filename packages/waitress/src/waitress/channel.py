@@ -20,6 +20,7 @@ from waitress_core.request import Request
 from waitress_core.sender import ClientGone
 from waitress_parser import Limits, RequestParser
 
+from .entries import Entry
 from .parser import HTTPRequestParser
 from .task import ErrorTask, Task, WSGITask, logged
 
@@ -31,17 +32,14 @@ __all__ = ["ClientDisconnected", "HTTPChannel"]
 ClientDisconnected = ClientGone  # raised by `write` of an application whose client has left
 
 
-class HTTPChannel:
+class HTTPChannel(Entry):
     """One client; `task_class` answers its requests. Any thread may read it, and close it."""
 
-    __slots__ = ("__dict__", "connection", "server", "socket")
+    __slots__ = ("__dict__", "__weakref__", "connection", "server", "socket")
 
     parser_class = HTTPRequestParser  # replacing this one, or the next, has no effect
     error_task_class: type[Task] = ErrorTask
     task_class: type[Task] = WSGITask
-
-    # As the loop of `wasyncore` sees it
-    accepting = False
 
     def __init__(
         self, server: "BaseWSGIServer", sock: Any, addr: Any, adj: Adjustments, map: dict[int, Any] | None = None
@@ -127,18 +125,6 @@ class HTTPChannel:
     def close(self) -> None:
         """End it: as far as a running request allows, for that one is told by the next thing it sends."""
         self.server.end_channel(self)
-
-    def handle_close(self) -> None:
-        """Do what `close` does: by both names programs end a server's channels."""
-        self.close()
-
-    def readable(self) -> bool:
-        """Tell the loop that threads of the server's own read."""
-        return False
-
-    def writable(self) -> bool:
-        """Tell the loop that threads of the server's own write."""
-        return False
 
     # --- what a program may override
 

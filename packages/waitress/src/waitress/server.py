@@ -3,8 +3,7 @@
 For programs that derive a server or stop one from another thread (WebTest, plone.testing, Anki, ycmd), wrap its
 constructor (the agent of New Relic), or look at what is open.
 
-What `_map` holds stands for what is open: a server, `Listening` or an `HTTPChannel`, each of which any thread may
-close. A server whose map becomes empty ends.
+What `_map` holds stands for what is open (see `entries`). A server whose map becomes empty ends.
 """
 
 import socket
@@ -27,7 +26,8 @@ from . import wasyncore
 from .adjustments import Adjustments
 from .buffers import ReadOnlyFileBasedBuffer
 from .channel import HTTPChannel, is_stock
-from .task import ServerDispatcher
+from .dispatcher import ServerDispatcher
+from .entries import Entry, Listening
 from .trigger import trigger
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 __all__ = ["BaseWSGIServer", "MultiSocketServer", "TcpWSGIServer", "WSGIServer", "create_server"]
 
 
-class BaseWSGIServer(waitress_core.BaseWSGIServer):
+class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     """A server; the settings come as `adj` or as keyword arguments.
 
     It listens on `_sock`, which the caller closes; else on `sockinfo`, one entry of `Adjustments.listen`; else where
@@ -48,9 +48,6 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer):
     socketmod = socket
     channel_class: type[HTTPChannel] = HTTPChannel
     next_channel_cleanup = 0.0  # when `maintenance` is called next
-
-    # As the loop of `wasyncore` sees it
-    accepting = False
 
     def __init__(
         self,
@@ -203,10 +200,6 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer):
 
     # --- ending, from any thread
 
-    def handle_close(self) -> None:
-        """Do what `close` does."""
-        self.close()
-
     def end_channel(self, channel: HTTPChannel) -> None:
         """End the connection of a channel soon; it has left the map at once."""
         connection = channel.connection
@@ -253,14 +246,6 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer):
         """End."""
         waitress_core.BaseWSGIServer.close(self)
 
-    def readable(self) -> bool:
-        """Tell the loop that threads of the server's own accept."""
-        return False
-
-    def writable(self) -> bool:
-        """Tell the loop that there is nothing to write."""
-        return False
-
 
 def _is_unbound(sock: socket.socket) -> bool:
     try:
@@ -268,46 +253,6 @@ def _is_unbound(sock: socket.socket) -> bool:
     except OSError:  # what Windows says of such a socket
         return True
     return not name if sock.family == AF_UNIX else not name[1]
-
-
-class Listening:
-    """One of several listening sockets of a server, in its map."""
-
-    accepting = True
-
-    def __init__(self, server: BaseWSGIServer, listener: Listener) -> None:
-        self.server = server
-        self.listener = listener
-
-    @property
-    def loop_host(self) -> BaseWSGIServer:
-        """The server that the loop is to begin."""
-        return self.server
-
-    @property
-    def socket(self) -> socket.socket:
-        """The listening socket."""
-        return self.listener.socket
-
-    def fileno(self) -> int:
-        """Give the descriptor."""
-        return self.listener.descriptor
-
-    def close(self) -> None:
-        """Listen no more. Thread: any."""
-        self.server.end_listening(self.listener)
-
-    def handle_close(self) -> None:
-        """Do what `close` does."""
-        self.close()
-
-    def readable(self) -> bool:
-        """Tell the loop that threads of the server's own accept."""
-        return False
-
-    def writable(self) -> bool:
-        """Tell the loop that there is nothing to write."""
-        return False
 
 
 class TcpWSGIServer(BaseWSGIServer, waitress_core.TcpWSGIServer):
