@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from tests.support.client import Client
+from tests.support.processes import becomes_true
 from tests.waitress.serving import address_of, application, running
 from waitress import buffers, channel, parser, receiver, server, task, trigger, utilities, wasyncore
 from waitress.adjustments import Adjustments
@@ -92,6 +93,7 @@ def objects() -> Iterator[dict[str, Any]]:
     overflowable = buffers.OverflowableBuffer(10)
     with running(made), Client(address_of(made)) as client:
         client.get()
+        assert becomes_true(lambda: bool(own))
         yield {
             "waitress.server BaseWSGIServer": made,
             "waitress.server MultiSocketServer": made,

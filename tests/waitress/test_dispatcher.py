@@ -216,4 +216,5 @@ def test_the_queue_of_a_busy_server_is_told_once(caplog: pytest.LogCaptureFixtur
         assert server.task_dispatcher.active_count == 1
         for task in tasks:
             task.may_end.set()
+        assert tasks[1].runs.wait(PATIENCE)
     assert [record.name for record in caplog.records] == ["waitress.queue"]
