@@ -154,7 +154,7 @@ def test_it_shows_the_threads_of_the_server(caplog: pytest.LogCaptureFixture) ->
         assert server._dispatcher.thread_count == 2
 
 
-@pytest.mark.parametrize("where", ["object", "class", "server", "subclass"])
+@pytest.mark.parametrize("where", ["object", "class", "server", "server object", "subclass"])
 def test_a_patched_add_task_sees_every_request(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
     stock = ThreadedTaskDispatcher.add_task
@@ -168,6 +168,8 @@ def test_a_patched_add_task_sees_every_request(where: str, monkeypatch: pytest.M
         monkeypatch.setattr(ThreadedTaskDispatcher, "add_task", add_task)
     elif where == "object":
         server.task_dispatcher.add_task = lambda task: add_task(server.task_dispatcher, task)
+    elif where == "server object":
+        server.add_task = lambda task: add_task(server.task_dispatcher, task)  # type: ignore[method-assign]  # as programs do
     elif where == "server":
         pool = ThreadedTaskDispatcher()
         pool.set_thread_count(1)

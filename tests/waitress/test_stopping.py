@@ -255,3 +255,12 @@ def test_maintenance_is_called_once_in_an_interval() -> None:
     with running(server):
         assert called.wait(PATIENCE)
     WSGIServer(application, host="127.0.0.1", port=0).close()
+
+
+def test_a_server_that_ends_leaves_alone_what_has_its_descriptors_now() -> None:
+    own: dict[int, Any] = {}
+    server = create_server(application, own, listen=TWO)
+    others = {descriptor: wasyncore.dispatcher(map={}) for descriptor in own}
+    own.update(others)  # as another server in the map does, which gets a descriptor that has just been given back
+    server.close()
+    assert own == others

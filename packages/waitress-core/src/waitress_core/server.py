@@ -82,7 +82,8 @@ class BaseWSGIServer:
         self._engine: Engine | None = None
         self._ended = threading.Event()
         self._listeners = self._open(adj)
-        self._map.update((listener.descriptor, self._entry(listener)) for listener in self._listeners)
+        self._entries = {listener.descriptor: self._entry(listener) for listener in self._listeners}
+        self._map.update(self._entries)
 
     def _entry(self, listener: Listener) -> Any:
         """Give what stands in the registry for a listener."""
@@ -194,7 +195,7 @@ class BaseWSGIServer:
 
     def on_ended(self, connection: Connection) -> None:
         """Strike a connection off the registry."""
-        self._map.pop(connection.descriptor, None)
+        self._strike(connection.descriptor, connection)
 
     def while_waiting(self) -> None:
         """Do nothing: the lead looks after all there is."""
@@ -261,8 +262,14 @@ class BaseWSGIServer:
 
     def _close_listeners(self) -> None:
         for listener in self._listeners:
-            self._map.pop(listener.descriptor, None)
             listener.close()
+        for descriptor, entry in self._entries.items():
+            self._strike(descriptor, entry)
+
+    def _strike(self, descriptor: int, entry: object) -> None:
+        """Strike this off the registry, unless the descriptor is another's already."""
+        if self._map.get(descriptor) is entry:
+            self._map.pop(descriptor, None)
 
     def add_task(self, task: Task) -> None:
         """Queue a task for the application threads."""

@@ -120,7 +120,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     def _sink(self) -> Callable[[Task], None] | None:
         """Give what a program wants to see every task, if there is such a thing."""
-        if type(self).add_task is not BaseWSGIServer.add_task:
+        if getattr(self.add_task, "__func__", None) is not _STOCK_ADD_TASK:
             return self.add_task
         own = self._own_dispatcher
         if self.task_dispatcher is own and (own is None or not own.is_patched):
@@ -154,10 +154,10 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         self._map[connection.descriptor] = self.channel_class(self, accepted, peer, self.adj, self._map)
 
     def on_ended(self, connection: Connection) -> None:
-        """Strike a connection's channel off the map, unless the descriptor is another's already."""
+        """Strike a connection's channel off the map."""
         entry = self._map.get(connection.descriptor)
         if getattr(entry, "connection", None) is connection:
-            self._map.pop(connection.descriptor, None)
+            self._strike(connection.descriptor, entry)
 
     def while_waiting(self) -> None:
         """Call thunks and `maintenance`; end when the map is empty."""
@@ -210,7 +210,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     def end_listening(self, listener: Listener) -> None:
         """Accept no more from one of the listeners; it has left the map at once."""
-        self._map.pop(listener.descriptor, None)
+        self._strike(listener.descriptor, self._entries[listener.descriptor])
         engine = self._engine
         if engine is None:
             listener.close()
@@ -245,6 +245,9 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     def end_in_loop(self) -> None:
         """End."""
         waitress_core.BaseWSGIServer.close(self)
+
+
+_STOCK_ADD_TASK = BaseWSGIServer.add_task
 
 
 def _is_unbound(sock: socket.socket) -> bool:
