@@ -20,7 +20,7 @@ BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary
 
 .DELETE_ON_ERROR:
-.PHONY: help run test typecheck lint format pytest test-all test-ecosystem fuzz bench figures docs dist bump clean
+.PHONY: help run test typecheck lint format pytest test-all test-ecosystem fuzz soak bench figures docs dist bump clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
