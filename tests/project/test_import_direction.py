@@ -46,6 +46,7 @@ FLOW = (
     "phases",
     "access_log",
     "stats",
+    "services",
     "connection",
     "proxy_headers",
     "task",

@@ -5,73 +5,25 @@ be another client's at once, and the worker would write to that one.
 """
 
 import logging
-from collections.abc import Callable
 
 from waitress_buffers import BufferStorageError, StorageFullError
-from waitress_parser import BodyPiece, EndOfMessage, Limits, ProtocolError, RequestHead, RequestParser
+from waitress_parser import BodyPiece, EndOfMessage, ProtocolError, RequestHead, RequestParser
 
 from .access_log import AccessLog, Exchange
-from .adjustments import Adjustments
-from .deadlines import DeadlineQueue
-from .dispatcher import Task
 from .environ import EnvironMaker
-from .error_pages import ERROR_CONTENT_TYPE, SERVER_ERROR_DETAIL, error_body
+from .error_pages import SERVER_ERROR_DETAIL, error_response
 from .phases import BODY, CLOSED, FLUSH, HEAD, IDLE, LINGER, PERSIST, TASK, Ending
 from .poller import READ, WRITE
-from .reactor import Reactor
 from .request import Request
-from .response import Response
-from .sender import Sender, SenderServices
-from .stats import Tally
+from .sender import Sender
+from .services import ConnectionServices
 from .transport import Disconnected, FileFailed, SocketTransport
 
 logger = logging.getLogger("waitress")
 
-BODY_READ_BYTES = 256 * 1024  # of a body in one read, into one buffer that all connections use
 CHUNKED_READ_BYTES = 16 * 1024  # each chunk costs time, and they may be of one octet: this is some 5 ms of them
 LINGER_BYTES = 64 * 1024  # discarded after the end of output
-PACE_SECONDS = 1.0  # slow bodies and slow readers are looked at so often
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-
-
-class ConnectionServices:
-    """What the connections of a server share. Set once, before the first connection, but for the flags."""
-
-    def __init__(
-        self,
-        adj: Adjustments,
-        reactor: Reactor,
-        make_task: "Callable[[Connection, Request], Task]",
-        submit: Callable[[Task], None],  # from the holder of the lead: run this task between two turns
-        yield_lead: Callable[[], None],  # from a task: it is about to block
-        access_log: AccessLog | None = None,
-    ) -> None:
-        self.adj = adj
-        self.reactor = reactor
-        self.make_task = make_task
-        self.submit = submit
-        self.forget: Callable[[Connection], None] = _nothing  # a connection has ended; set by the roster
-        self.access_log = access_log
-        self.tally = Tally()
-        self.limits = Limits(max_head_bytes=adj.max_request_header_size, max_body_bytes=adj.max_request_body_size)
-        self.sender = SenderServices(adj, reactor.attend, yield_lead, submit)
-        # Written by the holder of the lead, read by tasks: responses say that their connections end
-        self.is_leaving = False  # the server is going to end
-        self.is_draining = False  # it is ending, and no connection stays for another request
-        self.is_closing = False  # and begins no further request
-        self.is_full = False  # a client waits, and there is no room for its connection
-        # The holder of the lead only
-        self.read_buffer = memoryview(bytearray(BODY_READ_BYTES))  # used within one call
-        self.idle = DeadlineQueue(adj.channel_timeout, Connection.close)
-        self.head = DeadlineQueue(adj.request_head_timeout, Connection.on_overdue)
-        self.body = DeadlineQueue(PACE_SECONDS, Connection.on_body_pace)
-        self.output = DeadlineQueue(PACE_SECONDS, Connection.on_output_pace)
-        self.linger = DeadlineQueue(adj.linger_timeout, Connection.close)
-        reactor.deadlines = (self.idle, self.head, self.body, self.output, self.linger)
-
-
-def _nothing(connection: "Connection") -> None:
-    pass
 
 
 class Connection:
@@ -104,7 +56,7 @@ class Connection:
         remote_addr: str,
         remote_port: str,
         environs: EnvironMaker,
-        services: ConnectionServices,
+        services: "ConnectionServices[Connection]",
     ) -> None:
         # Set once, read anywhere
         self.descriptor = transport.descriptor
@@ -375,10 +327,7 @@ class Connection:
 
     def _answer(self, status: int, reason: str, detail: str, version: str = "1.0", method: str = "") -> None:
         """Answer for the server itself, and end the connection: nothing after this is interpreted."""
-        ident = self._services.adj.ident
-        body = error_body(reason, detail, ident)
-        response = Response(version, method, False, ident)
-        response.start(f"{status} {reason}", [("Content-Type", ERROR_CONTENT_TYPE), ("Content-Length", str(len(body)))])
+        response, body = error_response(f"{status} {reason}", detail, version, method, self._services.adj.ident)
         head = response.begin()
         self._services.tally.by_status[response.status[:1]] += 1
         if self._services.access_log is not None:

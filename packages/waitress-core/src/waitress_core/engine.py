@@ -13,13 +13,14 @@ from collections.abc import Callable
 from typing import Protocol
 
 from .access_log import AccessLog
-from .connection import Connection, ConnectionServices
+from .connection import Connection
 from .dispatcher import Dispatcher, Task
 from .lifecycle import CLOSE_SECONDS, State, Wish
 from .listeners import Listener
 from .reactor import Reactor
 from .request import Request
 from .roster import Roster
+from .services import ConnectionServices
 from .slow_requests import SlowRequests
 from .stats import ServerStats, make_stats
 from .task import Site

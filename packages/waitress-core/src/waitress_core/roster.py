@@ -13,9 +13,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from .connection import Connection, ConnectionServices
+from .connection import Connection
 from .listeners import Listener
 from .poller import READ
+from .services import ConnectionServices
 from .transport import SocketTransport, close
 
 logger = logging.getLogger("waitress")
@@ -32,7 +33,7 @@ def _ignore(*arguments: Any) -> None:
 class Roster:
     """The open connections by descriptor, and the gate to them."""
 
-    def __init__(self, services: ConnectionServices, listeners: list[Listener]) -> None:
+    def __init__(self, services: ConnectionServices[Connection], listeners: list[Listener]) -> None:
         self.connections: dict[int, Connection] = {}
         self._services = services
         self._reactor = services.reactor

@@ -14,7 +14,7 @@ from waitress_buffers import BufferStorageError, ReadOnlyFileBuffer
 
 from .adjustments import Adjustments
 from .connection import Connection
-from .error_pages import ERROR_CONTENT_TYPE, SERVER_ERROR_DETAIL, error_body
+from .error_pages import SERVER_ERROR_DETAIL, error_response
 from .phases import PERSIST, Ending
 from .proxy_headers import MalformedProxyHeader, ProxyPolicy
 from .request import Request
@@ -258,9 +258,7 @@ class WSGITask:
 
     def _answer(self, status: str, detail: str) -> None:
         head, ident = self._request.head, self._site.adj.ident
-        body = error_body(status.partition(" ")[2], detail, ident)
-        self._response = Response(head.version, head.method, False, ident)
-        self._response.start(status, [("Content-Type", ERROR_CONTENT_TYPE), ("Content-Length", str(len(body)))])
+        self._response, body = error_response(status, detail, head.version, head.method, ident)
         try:
             self.write(body)
         except ClientGone:
