@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.helpers import APPLICATION, command, run_command
 from tests.support.client import Client
+from tests.support.processes import becomes_true
 from tests.support.servers import Spawned, spawned
 
 
@@ -209,6 +210,34 @@ def test_an_application_that_has_set_logging_up_keeps_it(tmp_path: Path) -> None
     assert server.log
     assert all(line.startswith("my own ") for line in server.log)
     assert not [line for line in server.log if "tea" in line]
+
+
+@pytest.mark.parametrize("name", ["", "waitress", "waitress.access"])
+def test_an_application_that_has_set_logging_up_gets_the_lines_of_requests_there(name: str, tmp_path: Path) -> None:
+    source = f"{LOGGING}\nlogging.getLogger({name!r}).addHandler(logging.FileHandler('its.log'))\n"
+    (tmp_path / "logging_shop.py").write_text(source, encoding="utf-8")
+    words = [
+        command(),
+        "--listen=127.0.0.1:0",
+        "--access-log",
+        "--access-log-format={target}",
+        "logging_shop:application",
+    ]
+    log = tmp_path / "its.log"
+    with spawned(words, tmp_path) as server:
+        assert becomes_true(lambda: log.exists())
+        if name == "waitress.access":
+            address = server.wait_for_address()
+        else:
+            assert becomes_true(lambda: "Serving on" in log.read_text(encoding="utf-8"))
+            host, port = re.findall(r"http://(.*):(\d+)$", log.read_text(encoding="utf-8"), re.MULTILINE)[0]
+            address = host, int(port)
+        with Client(address) as client:
+            assert client.get("/tea").status == 200
+        assert becomes_true(lambda: "/tea\n" in log.read_text(encoding="utf-8"))
+        server.process.terminate()
+        server.wait()
+    assert server.output == []
 
 
 @pytest.mark.promise("S08")

@@ -67,7 +67,7 @@ def _set_up_logging(level: str) -> None:
     which have a time and a form of their own, go to standard output as they are.
     """
     access_logger = logging.getLogger("waitress.access")
-    if not (logging.getLogger().handlers or access_logger.handlers):
+    if not access_logger.hasHandlers():  # nor has one above it
         access_logger.addHandler(logging.StreamHandler(sys.stdout))
         access_logger.propagate = False
     logging.basicConfig(format=LOG_FORMAT, level=level or None)
