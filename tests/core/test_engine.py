@@ -8,6 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -554,6 +555,27 @@ def test_what_is_ready_runs_before_the_lead_ends(make: Make) -> None:
     stepping.begin_task().service()
     stepping.turn_until(lambda: stepping.has_ended)
     assert ran == ["ran"]
+
+
+def test_a_file_that_the_end_cuts_off_is_closed(make: Make, tmp_path: Path) -> None:
+    stepping = make()
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 32 * 1024 * 1024)  # more than the system takes for a client that does not read
+    file = path.open("rb")
+
+    def application(environ: dict[str, Any], start_response: Callable[..., object]) -> Any:
+        start_response("200 OK", [])
+        return environ["wsgi.file_wrapper"](file)
+
+    stepping.site.application = application
+    client = stepping.connect(GET % b"")
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    stepping.begin_task().service()
+    stepping.turn(3)
+    assert not file.closed
+    stepping.engine.tidy_up()
+    assert file.closed
+    assert not stepping.dispatcher.ready
 
 
 def test_the_dispatcher_looks_after_its_queue_once_a_second(make: Make) -> None:
