@@ -15,8 +15,9 @@ from tests.project.repository import BY_IMPORT_NAME
 from tests.support.processes import free_port, wait_until_accepted
 from tests.support.servers import spawned
 
-pytestmark = [pytest.mark.ecosystem, pytest.mark.xdist_group("package-indexes")]
+pytestmark = [pytest.mark.ecosystem, pytest.mark.xdist_group("package-indexes"), pytest.mark.timeout(300)]
 
+START_SECONDS = 120.0  # they import much before they listen, which takes long on a busy machine
 NAME = "waitress-buffers"  # to be uploaded: it needs nothing else
 
 
@@ -63,7 +64,7 @@ def test_devpi_server_takes_a_package_and_gives_it_to_pip(
     arguments = ["--host=127.0.0.1", f"--port={port}", "--serverdir", str(state), "--offline-mode"]
     # It serves from a thread that is not the main one, where no signal can end it in order: it is killed.
     with spawned([command("devpi-server"), *arguments]) as server:
-        wait_until_accepted(server, ("127.0.0.1", port))
+        wait_until_accepted(server, ("127.0.0.1", port), START_SECONDS)
         url = f"http://127.0.0.1:{port}"
         told = json_of(session.post(f"{url}/+login", json={"user": "root", "password": ""}))
         token = base64.b64encode(f"root:{told['result']['password']}".encode()).decode()
@@ -82,7 +83,7 @@ def test_pypiserver_chooses_waitress_takes_a_package_and_gives_it_to_pip(
     port = free_port()
     arguments = ("run", "--interface=127.0.0.1", f"--port={port}", "--authenticate=.", "--passwords=.")
     with served("pypi-server", *arguments, packages) as server:
-        wait_until_accepted(server, ("127.0.0.1", port))
+        wait_until_accepted(server, ("127.0.0.1", port), START_SECONDS)
         url = f"http://127.0.0.1:{port}"
         upload(session, f"{url}/", wheel)
         assert session.get(f"{url}/simple/").headers["Server"] == "waitress"

@@ -113,7 +113,7 @@ def free_port() -> int:
     raise AssertionError("no port is free")
 
 
-def wait_until_accepted(server: Spawned, address: tuple[str, int]) -> None:
+def wait_until_accepted(server: Spawned, address: tuple[str, int], seconds: float = SECONDS) -> None:
     """Wait until a program that does not tell when it is ready accepts a connection; it must not end before."""
 
     def is_accepted_or_has_ended() -> bool:
@@ -121,8 +121,8 @@ def wait_until_accepted(server: Spawned, address: tuple[str, int]) -> None:
             return True
         return server.process.poll() is not None
 
-    assert becomes_true(is_accepted_or_has_ended), server.log
-    assert server.process.poll() is None, server.log
+    assert becomes_true(is_accepted_or_has_ended, seconds), (server.log, server.output)
+    assert server.process.poll() is None, (server.log, server.output)
 
 
 def thread_count(process_id: int) -> int:
