@@ -126,7 +126,7 @@ Listen {listen}
 NGINX = Kind(
     name="nginx",
     program="nginx",
-    package="nginx-light",
+    package="nginx",
     page="how-to/behind-nginx.md",
     language="nginx",
     options=lambda folder, file: ["-p", f"{folder}/", "-e", "stderr", "-c", str(file)],
