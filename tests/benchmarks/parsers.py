@@ -120,7 +120,7 @@ def httptools() -> Reader:
 
 
 def old() -> Reader:
-    make = import_module("waitress.parser").HTTPRequestParser  # of 3.0.2: there is none here
+    make = import_module("waitress.parser").HTTPRequestParser  # of 3.0.2, in whose environment this runs
     adj = import_module("waitress.adjustments").Adjustments()
 
     def read(data: bytes) -> tuple[Any, int]:
