@@ -5,17 +5,23 @@ import logging
 import pytest
 
 from tests.core.heads import head
+from tests.support.manual_clock import ManualClock
 from waitress_core import access_log
-from waitress_core.access_log import LINE_BYTES, AccessLog, Exchange
+from waitress_core.access_log import LINE_BYTES, TELL_SECONDS, AccessLog, Exchange
 
 ROOM = 10_000
 
 
 @pytest.fixture
-def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> AccessLog:
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, clock: ManualClock) -> AccessLog:
     monkeypatch.setattr(access_log, "MAX_WAITING_BYTES", ROOM)
     caplog.set_level(logging.INFO)
-    return AccessLog("{target}", lambda: 1000.0)
+    return AccessLog("{target}", clock)
 
 
 def ended(log: AccessLog, target: str) -> Exchange:
@@ -45,3 +51,17 @@ def test_a_line_that_does_not_wait_takes_no_room(log: AccessLog, caplog: pytest.
     ended(log, "/large" + "x" * ROOM).service()
     assert len(caplog.messages) == 1
     assert ended(log, "/").wait()
+
+
+def test_lines_left_out_for_long_are_told_once_a_second(
+    log: AccessLog, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    large = "/" + "x" * (ROOM - LINE_BYTES - 10)
+    for _ in range(8):  # each that is written lets one wait, and two are left out meanwhile
+        waiting = ended(log, large)
+        assert waiting.wait()
+        assert [ended(log, "/small").wait() for _ in range(2)] == [False] * 2
+        waiting.service()
+        clock.advance(TELL_SECONDS / 4)
+    assert [int(message.split()[0]) for message in caplog.messages] == [2, 8]

@@ -14,7 +14,7 @@ import pytest
 from tests.support.manual_clock import ManualClock
 from waitress_core import Dispatcher, Task
 from waitress_core import dispatcher as module
-from waitress_core.dispatcher import BURST, FAST, HOLD, IDLE_WAIT, LONGEST_PAUSE, QUANTUM
+from waitress_core.dispatcher import BURST, FAST, HOLD, IDLE_WAIT, LONGEST_PAUSE, QUANTUM, Chore
 from waitress_core.queue_depth import QUIET_SECONDS
 
 SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once
@@ -587,6 +587,19 @@ def test_an_add_task_that_was_replaced_gets_every_task(make: Make, monkeypatch: 
         running.run(task)
         running.wait_for_turn_of(SPARE)
     assert seen == tasks
+
+
+class RecordedChore(RecordedTask, Chore):
+    """A task that is no request."""
+
+
+def test_a_subclass_with_an_add_task_sees_requests_alone(make: Make) -> None:
+    dispatcher = Subclass(2)
+    running = make(dispatcher=dispatcher)
+    chore = RecordedChore()
+    running.run(chore, RecordedTask())
+    assert dispatcher.count == 1
+    assert chore.thread in {"waitress-0", "waitress-1"}
 
 
 def test_a_dispatcher_that_refuses_a_task_costs_neither_the_lead_nor_the_others(

@@ -512,6 +512,26 @@ def test_an_interrupt_raised_by_a_handler_of_somebody_else_ends_the_server(monke
     assert raised == ["raised"]
 
 
+def test_a_host_that_raises_while_it_waits_ends_the_server_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = make()
+    tidied: list[bool] = []
+    tidy_up = Engine.tidy_up
+
+    def look_and_tidy_up(engine: Engine) -> None:
+        tidied.append(engine._lead_ended.is_set())
+        tidy_up(engine)
+
+    def fail() -> None:
+        raise OSError("no tea")
+
+    monkeypatch.setattr(Engine, "tidy_up", look_and_tidy_up)
+    monkeypatch.setattr(server, "while_waiting", fail)
+    with pytest.raises(OSError, match="no tea"):
+        server.run()
+    assert tidied == [True]  # the lead has ended by itself, and with it what had begun
+    assert server._map == {}
+
+
 def test_close_within_the_making_of_the_engine_is_neither_lost_nor_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     # As a signal handler may come at any instruction of the thread in run().
     make_engine = engine_module.Engine

@@ -1,8 +1,9 @@
 """The access log: what is remembered of a request until its response has ended, and the line that is written then.
 
-Lines are written by application threads only: a slow handler of the log keeps no client waiting but its own. By the
-worker where everything is sent when its task ends; else by a task of its own, when the reactor has sent the rest or
-given it up. Of those no more wait for a thread than fit MAX_WAITING_BYTES; the log says how many were left out.
+Lines are written by application threads, until the server ends: a slow handler of the log keeps no client waiting but
+its own. By the worker where everything is sent when its task ends; else by a task of its own, when the reactor has sent
+the rest or given it up. Of those no more wait for a thread than fit MAX_WAITING_BYTES; the log says how many were left
+out.
 """
 
 import logging
@@ -13,6 +14,7 @@ from collections.abc import Callable
 from waitress_parser import RequestHead
 
 from .access_format import Access, make_format
+from .dispatcher import Chore
 
 logger = logging.getLogger("waitress.access")
 server_logger = logging.getLogger("waitress")
@@ -20,6 +22,7 @@ server_logger = logging.getLogger("waitress")
 # Of lines that wait for a thread. Clients that are refused make as many as they like, as large as their requests.
 MAX_WAITING_BYTES = 4 * 1024 * 1024
 LINE_BYTES = 1000  # of one in memory, beside what its client has said
+TELL_SECONDS = 1.0  # lines that were left out are told so often at most
 
 
 class AccessLog:
@@ -36,6 +39,7 @@ class AccessLog:
         self._lock = threading.Lock()
         self._waiting_bytes = 0
         self._left_out = 0  # lines, of which the log has not told yet
+        self._told_at = clock() - TELL_SECONDS
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.INFO)  # who asks for the log wants to see it, whatever the level of the others
 
@@ -63,9 +67,11 @@ class AccessLog:
 
     def end_wait(self, size: int) -> None:
         """A line that has waited is going to be written."""
+        now, left_out = self.clock(), 0
         with self._lock:
             self._waiting_bytes -= size
-            left_out, self._left_out = self._left_out, 0
+            if self._left_out and now - self._told_at >= TELL_SECONDS:
+                left_out, self._left_out, self._told_at = self._left_out, 0, now
         if left_out:
             server_logger.warning("%d line(s) of the access log left out: no thread was free to write them", left_out)
 
@@ -74,7 +80,7 @@ class AccessLog:
         return self._wall_clock() - duration
 
 
-class Exchange:
+class Exchange(Chore):
     """One request and its response; as a task it writes its line.
 
     Thread: whoever has the request, the worker while its task runs, else the holder of the lead.

@@ -87,6 +87,12 @@ class Task(Protocol):
         """Give up what waits for the task: it will not run. The holder of the lead calls this."""
 
 
+class Chore:
+    """A task that is no request: what a connection leaves to an application thread."""
+
+    __slots__ = ()
+
+
 class TaskSink(Protocol):
     """What takes tasks in place of the application threads here."""
 
@@ -153,8 +159,16 @@ class Dispatcher:
         self._spare_queue.put(_Word.LEAD)
 
     def hand_all_to(self, add_task: Callable[[Task], None]) -> None:
-        """Have every task given to this, and none run without it; before `start`."""
-        self._hand_over = add_task
+        """Have every request given to this, and none run without it; before `start`."""
+
+        def hand_over(task: Task) -> None:
+            # A program that wants to see each request knows no other tasks.
+            if isinstance(task, Chore) and self._delegate is None:
+                self._queue_task(task)
+            else:
+                add_task(task)
+
+        self._hand_over = hand_over
         self._hold_until = float("inf")
 
     @property

@@ -144,11 +144,13 @@ class Engine:
                 self._stirred.wait(self._adj.asyncore_loop_timeout)
                 self._stirred.clear()
                 self._host.while_waiting()
-        except (KeyboardInterrupt, SystemExit):
-            # From a signal handler that is not ours: the server ends, and the exception with it.
+        except BaseException as error:
+            # From a signal handler that is not ours, and then its exception ends with the server; or from the host.
             self._wishes.append(Wish(State.CLOSING, self._reactor.clock() + CLOSE_SECONDS))
             self.notice()
             self._lead_ended.wait(CLOSE_SECONDS + THREADS_SECONDS)
+            if not isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise
 
     def tidy_up(self) -> None:
         """Leave nothing, also of what could not begin. There is no reactor any more: what is left is this thread's."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from waitress_buffers import ReadOnlyFileBuffer
 
 from .adjustments import Adjustments
-from .dispatcher import Task
+from .dispatcher import Chore, Task
 from .outbox import Outbox, OutboxAborted, Segment
 from .transport import Disconnected, SocketTransport
 
@@ -190,7 +190,7 @@ class Sender:
             segment.close()
 
 
-class FileClosing:
+class FileClosing(Chore):
     """A task that closes a file of the application, which may have made closing do more than that."""
 
     __slots__ = ("_file",)
