@@ -310,6 +310,8 @@ TRUST: list[tuple[str | list[str] | None, str, bool]] = [
     ("127.0.0.1", "127.0.0.1", True),
     ("127.0.0.1", "127.0.0.2", False),
     ("127.0.0.1", "localhost", False),
+    ("127.0.0.1", "", False),
+    ("0.0.0.0/0", "unknown", False),
     ("localhost", "localhost", True),
     ("localhost", "127.0.0.1", False),
     ("10.0.0.1 10.0.0.2", "10.0.0.2", True),

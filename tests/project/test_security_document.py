@@ -9,6 +9,7 @@ import waitress_core.connection
 import waitress_core.listeners
 import waitress_core.proxy_headers
 import waitress_core.roster
+import waitress_core.services
 from tests.project.repository import ROOT
 from waitress_core import SETTINGS
 from waitress_parser import Limits
@@ -36,6 +37,7 @@ def test_every_constant_is_in_its_file() -> None:
         waitress_core.listeners,
         waitress_core.proxy_headers,
         waitress_core.roster,
+        waitress_core.services,
     )
     named = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", TEXT))
     assert named

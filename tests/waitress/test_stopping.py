@@ -100,10 +100,24 @@ def test_a_server_with_the_map_of_a_program_ends(stop: Callable[[Any], None]) ->
 @pytest.mark.parametrize("way", [by_handle_close, by_close, by_close_all])
 def test_a_server_that_does_not_run_gives_its_sockets_back(way: Callable[[Any], None]) -> None:
     server = create_server(application, listen=TWO)
+    address = address_of(server)
     way(server)
     assert not server._map
-    assert is_refused(address_of(server))
+    assert is_refused(address)
     server.run()  # it ends at once
+
+
+def test_a_listener_that_is_closed_before_the_server_runs_is_not_served_and_the_others_are() -> None:
+    server = create_server(application, listen=TWO)
+    first = address_of(server)
+    entry = server._map[min(server._map)]
+    entry.handle_close()
+    entry.close()
+    assert len(server._map) == 1
+    with running(server):
+        answer(address_of(server))
+        assert address_of(server) != first
+        assert is_refused(first)
 
 
 def test_a_server_that_is_closed_before_the_loop_begins_does_not_serve() -> None:

@@ -220,3 +220,19 @@ def test_a_socket_connects_in_the_loop() -> None:
         entry.socket.connect_ex(server.getsockname())
         wasyncore.loop(5, map=own)
     assert connected == [True]
+
+
+def test_a_wait_for_entries_that_want_nothing_is_never_longer_than_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Silent(Echo):
+        def readable(self) -> bool:
+            return False
+
+    waits: list[float] = []
+    monkeypatch.setattr("waitress.wasyncore.time.sleep", waits.append)
+    ours, theirs = socket.socketpair()
+    own: dict[int, Any] = {}
+    with theirs:
+        silent = Silent(ours, own)
+        wasyncore.loop(30.0, map=own, count=1)
+        silent.close()
+    assert waits == [1.0]

@@ -109,7 +109,7 @@ class Dispatcher:
     """Runs tasks on `threads` application threads, and turns of I/O on whoever holds the lead."""
 
     def __init__(self, threads: int, delegate: TaskSink | None = None) -> None:
-        # Set once, read anywhere
+        # Set before `start`, read anywhere
         self.thread_count = threads if delegate is None else 0
         self._turn: Callable[[float], None] = time.sleep  # given by `start`
         self._delegate = delegate
@@ -119,7 +119,7 @@ class Dispatcher:
         self._spare_queue: SimpleQueue[_Word] = SimpleQueue()  # for the spare
         self._watching = threading.Event()  # the watchdog is awake
         self.threads: list[threading.Thread] = []
-        self._seats = [Seat() for _ in range(self.thread_count)]
+        self._seats: list[Seat] = []  # of the application threads
         # The holder of the lead only
         self.ready: deque[Task] = deque()
         self.has_lead_ended = False  # read by every thread after a turn or a task
@@ -147,6 +147,7 @@ class Dispatcher:
         if self._delegate is None and not is_stock:
             # Replaced, or a subclass: it wants to see every task.
             self.hand_all_to(self.add_task)
+        self._seats = [Seat() for _ in range(self.thread_count)]
         targets: list[tuple[Callable[[], None], str]] = [
             (partial(self._work, seat), f"waitress-{number}") for number, seat in enumerate(self._seats)
         ]

@@ -228,7 +228,10 @@ def _peers_in(networks: list[str]) -> Callable[[str], bool]:
 
     def is_in_one(peer: str) -> bool:
         # A zone index (fe80::1%eth0) says by which link the peer came, not who it is.
-        address = ip_address(peer.partition("%")[0])
+        try:
+            address = ip_address(peer.partition("%")[0])
+        except ValueError:  # "unknown", say, from a server or a middleware in front
+            return False
         mapped = getattr(address, "ipv4_mapped", None)
         return any(address in network or (mapped is not None and mapped in network) for network in trusted)
 

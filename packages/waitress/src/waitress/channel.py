@@ -165,11 +165,13 @@ class HTTPChannel(Entry):
         return task
 
     def _give_up(self, request: HTTPRequestParser, exchange: Exchange | None) -> None:
-        request.close()
-        if exchange is not None:
-            exchange.end(self.connection.sender.sent_bytes)
-            exchange.service()
-        self.connection.finish(Ending.CLOSE)
+        try:
+            request.close()
+            if exchange is not None:
+                exchange.end(self.connection.sender.sent_bytes)
+                exchange.service()
+        finally:
+            self.connection.finish(Ending.CLOSE)
 
     # --- for tasks, and for the server
 

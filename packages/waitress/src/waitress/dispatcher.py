@@ -150,8 +150,8 @@ class ServerDispatcher(ThreadedTaskDispatcher):
 
     @property
     def threads(self) -> set[int]:
-        """The numbers of the threads."""
-        return set(range(len(self._dispatcher.threads)))
+        """The numbers of the application threads; none before the server runs."""
+        return set(range(self._dispatcher.thread_count if self._dispatcher.threads else 0))
 
     @threads.setter
     def threads(self, value: set[int]) -> None:

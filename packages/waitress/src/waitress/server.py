@@ -213,6 +213,8 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         self._strike(listener.descriptor, self._entries[listener.descriptor])
         engine = self._engine
         if engine is None:
+            if listener in self._listeners:
+                self._listeners.remove(listener)
             listener.close()
         else:
             engine.run_soon(lambda: engine.roster.drop(listener))

@@ -111,7 +111,7 @@ def poll(timeout: float = 0.0, map: Map | None = None) -> None:
     if host is not None:
         host.wait_in_loop(min(timeout, SLICE_SECONDS))
     elif entries:
-        time.sleep(timeout)
+        time.sleep(min(timeout, SLICE_SECONDS))
 
 
 poll2 = poll3 = poll
