@@ -316,3 +316,21 @@ def test_the_access_log_has_a_line_for_each_request_of_an_own_task(way: str, cap
     }
     assert re.sub(r"\[.*\]", "[...]", line) == said[way]
     assert lines in ([], ["Own"])
+
+
+def test_a_request_after_close_has_the_own_channel_still() -> None:
+    class Own(HTTPChannel):
+        pass
+
+    server = create_server(application, listen="127.0.0.1:0")
+    server.channel_class = Own
+    made: list[bool] = []
+    with running(server), Client(address_of(server)) as client:
+        client.get()
+        channel = only_channel(server)
+        task_of = server.task_maker(None)
+        server._strike_channel(channel.connection)  # what `close` does at once; the connection ends a turn later
+        channel.take = lambda request, access_log: made.append(True) or channel
+        assert task_of(channel.connection, None) is channel  # type: ignore[arg-type]  # no request is looked at
+    assert made == [True]
+    assert server._channels == {}

@@ -40,8 +40,8 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     """A server; the settings come as `adj` or as keyword arguments.
 
     It listens on `_sock`, which the caller closes; else on `sockinfo`, one entry of `Adjustments.listen`; else where
-    the settings say. `bind_socket` allows to bind a `_sock` that has no address. Without `_start` it listens only from
-    `accept_connections` or `run` on.
+    the settings say. `bind_socket` allows to bind a `_sock` that has no address. Without `_start` a
+    TcpWSGIServer that makes its own socket listens only from `accept_connections` or `run` on.
     """
 
     asyncore = wasyncore
@@ -70,6 +70,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         self.trigger = trigger(self._call_soon)
         # The holder of the lead only: the connection that `channel_class` is called for.
         self.arriving: Connection
+        self._channels: dict[Connection, HTTPChannel] = {}  # one that has left the map may still have a request
         super().__init__(application, map, dispatcher, Adjustments(**adjustments) if adj is None else adj)
         self._own_dispatcher: ServerDispatcher | None = None
         if dispatcher is None:
@@ -128,10 +129,6 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         sink: Callable[[Task], None] = self.task_dispatcher.add_task
         return sink
 
-    def add_task(self, task: Any) -> None:
-        """Queue a task for the application threads."""
-        self.task_dispatcher.add_task(task)
-
     def task_maker(self, access_log: AccessLog | None) -> Callable[[Connection, Request], Task]:
         """Give what makes the task of a request: the quick one, unless a program wants to see more of it."""
         quick = super().task_maker(access_log)
@@ -139,8 +136,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
             return quick
 
         def task_of(connection: Connection, request: Request) -> Task:
-            channel = self._map.get(connection.descriptor)
-            # A program may have emptied the map: the server is about to end.
+            channel = self._channels.get(connection)
             return channel.take(request, access_log) if isinstance(channel, HTTPChannel) else quick(connection, request)
 
         return task_of
@@ -151,10 +147,16 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
             self.set_socket_options(accepted)
         self.arriving = connection
         peer = (connection.remote_addr, int(connection.remote_port) if connection.remote_port else None)
-        self._map[connection.descriptor] = self.channel_class(self, accepted, peer, self.adj, self._map)
+        channel = self.channel_class(self, accepted, peer, self.adj, self._map)
+        self._channels[connection] = self._map[connection.descriptor] = channel
 
     def on_ended(self, connection: Connection) -> None:
-        """Strike a connection's channel off the map."""
+        """Let go of a connection's channel."""
+        self._channels.pop(connection, None)
+        self._strike_channel(connection)
+
+    def _strike_channel(self, connection: Connection) -> None:
+        """Strike a connection's channel off the map. Thread: any."""
         entry = self._map.get(connection.descriptor)
         if getattr(entry, "connection", None) is connection:
             self._strike(connection.descriptor, entry)
@@ -186,8 +188,8 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     @property
     def active_channels(self) -> dict[int, Any]:
         """The channels by descriptor; empty unless the server runs."""
-        entries = list(self._map.items())
-        return {key: entry for key, entry in entries if isinstance(entry, HTTPChannel) and entry.server is self}
+        entries = self._map.copy()  # in one step: other threads change it
+        return {key: entry for key, entry in entries.items() if isinstance(entry, HTTPChannel) and entry.server is self}
 
     def pull_trigger(self) -> None:
         """Wake the thread that waits for the server."""
@@ -203,7 +205,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     def end_channel(self, channel: HTTPChannel) -> None:
         """End the connection of a channel soon; it has left the map at once."""
         connection = channel.connection
-        self.on_ended(connection)
+        self._strike_channel(connection)
         if self._engine is not None:
             self._engine.run_soon(connection.close)
         self._end_if_emptied()
