@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -640,3 +641,24 @@ def test_a_server_of_one_kind_refuses_given_sockets_of_another() -> None:
         sock.bind(("127.0.0.1", 0))
         with pytest.raises(ValueError, match="take a TcpWSGIServer"):
             UnixWSGIServer(application, sockets=[sock])
+
+
+def test_a_descriptor_that_another_has_meanwhile_is_not_struck() -> None:
+    class Racing(dict[int, Any]):
+        """Lets another connection come between the look and the pop."""
+
+        def get(self, key: int, default: Any = None) -> Any:
+            found = super().get(key, default)
+            if found is old:
+                comer.start()
+                comer.join(0.05)  # as far as it comes
+            return found
+
+    old, new = SimpleNamespace(descriptor=-7), SimpleNamespace(descriptor=-7)
+    registry = Racing({-7: old})
+    server = create_server(application, registry, listen="127.0.0.1:0")
+    comer = threading.Thread(target=server.on_opened, args=(new, None))
+    server.on_ended(old)  # type: ignore[arg-type]  # nothing but the descriptor is looked at
+    assert ended(comer)
+    assert registry[-7] is new
+    server.close()

@@ -17,6 +17,7 @@ from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import WSGIServer, create_server
 from waitress.task import ErrorTask, Task, WSGITask
+from waitress_core.access_log import Exchange
 
 
 class Held:
@@ -324,13 +325,30 @@ def test_a_request_after_close_has_the_own_channel_still() -> None:
 
     server = create_server(application, listen="127.0.0.1:0")
     server.channel_class = Own
-    made: list[bool] = []
     with running(server), Client(address_of(server)) as client:
         client.get()
         channel = only_channel(server)
         task_of = server.task_maker(None)
         server._strike_channel(channel.connection)  # what `close` does at once; the connection ends a turn later
-        channel.take = lambda request, access_log: made.append(True) or channel
+        channel.take = lambda request, access_log: channel
         assert task_of(channel.connection, None) is channel  # type: ignore[arg-type]  # no request is looked at
-    assert made == [True]
     assert server._channels == {}
+
+
+def test_a_request_given_up_ends_its_connection_though_the_access_log_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(exchange: Exchange) -> None:
+        raise OSError("disk full")
+
+    class Failing(WSGITask):
+        def __init__(self, channel: Any, request: Any) -> None:
+            raise ValueError("no task today")
+
+    class Own(HTTPChannel):
+        task_class = Failing
+
+    monkeypatch.setattr(Exchange, "service", fail)
+    server = create_server(application, listen="127.0.0.1:0", access_log=True)
+    server.channel_class = Own
+    with running(server), Client(address_of(server)) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert client.rest() == b""

@@ -71,6 +71,8 @@ class BaseWSGIServer:
         self.proxy_policy = ProxyPolicy(adj)
         self.server_name = adj.server_name
         self._map: dict[int, Any] = {} if map is None else map
+        # Without it a descriptor could be another's between look and pop; may be taken anew by a signal handler
+        self._map_lock = threading.RLock()
         own = dispatcher if isinstance(dispatcher, Dispatcher) else Dispatcher(adj.threads, dispatcher)
         self._dispatcher = own
         self.task_dispatcher: Any = own if dispatcher is None else dispatcher
@@ -191,7 +193,8 @@ class BaseWSGIServer:
 
     def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
         """Register a client's connection."""
-        self._map[connection.descriptor] = connection
+        with self._map_lock:
+            self._map[connection.descriptor] = connection
 
     def on_ended(self, connection: Connection) -> None:
         """Strike a connection off the registry."""
@@ -255,6 +258,7 @@ class BaseWSGIServer:
 
     def _abandon_after_fork(self) -> None:
         """In a forked child: let go of what is the parent's. The server has ended here, and never waits."""
+        self._map_lock = threading.RLock()  # another thread may have held it
         if self._engine is not None:
             self._engine.abandon_after_fork()
         self._ended = threading.Event()  # a new one: a thread that the child has not may have held the old one's lock
@@ -268,8 +272,9 @@ class BaseWSGIServer:
 
     def _strike(self, descriptor: int, entry: object) -> None:
         """Strike this off the registry, unless the descriptor is another's already."""
-        if self._map.get(descriptor) is entry:
-            self._map.pop(descriptor, None)
+        with self._map_lock:
+            if self._map.get(descriptor) is entry:
+                self._map.pop(descriptor, None)
 
     def add_task(self, task: Task) -> None:
         """Queue a task for the application threads."""

@@ -148,7 +148,9 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         self.arriving = connection
         peer = (connection.remote_addr, int(connection.remote_port) if connection.remote_port else None)
         channel = self.channel_class(self, accepted, peer, self.adj, self._map)
-        self._channels[connection] = self._map[connection.descriptor] = channel
+        self._channels[connection] = channel
+        with self._map_lock:
+            self._map[connection.descriptor] = channel
 
     def on_ended(self, connection: Connection) -> None:
         """Let go of a connection's channel."""
