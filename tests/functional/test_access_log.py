@@ -272,25 +272,32 @@ def test_a_response_that_is_cut_off_by_the_end_of_the_server_has_a_line(
     assert 0 < line["bytes"] < LARGE
 
 
-def test_a_request_that_is_cancelled_has_a_line_without_a_status(lines: Lines) -> None:
-    entered, released = threading.Event(), threading.Event()
+class Held:
+    """An application that answers when it is released."""
 
-    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        entered.set()
-        released.wait(SECONDS)
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.released = threading.Event()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        self.entered.set()
+        self.released.wait(SECONDS)
         start_response("200 OK", [])
         return [b"ok"]
 
-    with logging_server(application, threads=1) as server, set_at_end(released):
+
+def test_a_request_that_is_cancelled_has_a_line_without_a_status(lines: Lines) -> None:
+    application = Held()
+    with logging_server(application, threads=1) as server, set_at_end(application.released):
         with server.client() as first, server.client() as second:
             first.send(get(target="/first"))
-            assert entered.wait(SECONDS)
+            assert application.entered.wait(SECONDS)
             second.send(get(target="/second"))
             assert becomes_true(lambda: len(server.server._dispatcher.ready) + server.server._dispatcher._queue.qsize())
             closing = threading.Thread(target=server.server.close)
             closing.start()
             assert lines.one["target"] == "/second"
-            released.set()
+            application.released.set()
             closing.join(SECONDS)
     assert [(line["target"], line["status"], line["bytes"]) for line in lines.first(2)] == [
         ("/second", None, 0),
@@ -299,21 +306,14 @@ def test_a_request_that_is_cancelled_has_a_line_without_a_status(lines: Lines) -
 
 
 def test_the_time_in_the_queue_is_told(lines: Lines) -> None:
-    entered, released = threading.Event(), threading.Event()
-
-    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        entered.set()
-        released.wait(SECONDS)
-        start_response("200 OK", [])
-        return [b"ok"]
-
-    with logging_server(application, threads=1) as server, set_at_end(released):
+    application = Held()
+    with logging_server(application, threads=1) as server, set_at_end(application.released):
         with server.client() as first, server.client() as second:
             first.send(get(target="/first"))
-            assert entered.wait(SECONDS)
+            assert application.entered.wait(SECONDS)
             second.send(get(target="/second"))
             assert not second.is_closed_within(0.2)
-            released.set()
+            application.released.set()
             by_target = {line["target"]: line for line in lines.first(2)}
     assert by_target["/first"]["queue_time"] < by_target["/first"]["duration"]
     assert 0.1 <= by_target["/second"]["queue_time"] <= by_target["/second"]["duration"]

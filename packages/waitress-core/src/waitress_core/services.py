@@ -59,7 +59,7 @@ class ConnectionServices(Generic[Client]):
         self.forget: Callable[[Client], None] = _nothing  # a connection has ended; set by the roster
         self.access_log = access_log
         self.tally = Tally()
-        self.limits = Limits(max_head_bytes=adj.max_request_header_size, max_body_bytes=adj.max_request_body_size)
+        self.limits = limits_of(adj)
         self.sender = SenderServices(adj, reactor.attend, yield_lead, submit)
         # Written by the holder of the lead, read by tasks: responses say that their connections end
         self.is_leaving = False  # the server is going to end
@@ -74,6 +74,11 @@ class ConnectionServices(Generic[Client]):
         self.output: DeadlineQueue[Client] = DeadlineQueue(PACE_SECONDS, lambda client: client.on_output_pace())
         self.linger: DeadlineQueue[Client] = DeadlineQueue(adj.linger_timeout, _close)
         reactor.deadlines = (self.idle, self.head, self.body, self.output, self.linger)
+
+
+def limits_of(adj: Adjustments) -> Limits:
+    """Give the parser's limits, in bytes, that the settings ask for."""
+    return Limits(max_head_bytes=adj.max_request_header_size, max_body_bytes=adj.max_request_body_size)
 
 
 def _nothing(client: Timed) -> None:

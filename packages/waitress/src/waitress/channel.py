@@ -18,7 +18,8 @@ from waitress_core.logged_task import LoggedTask
 from waitress_core.phases import CLOSED, LINGER, Ending
 from waitress_core.request import Request
 from waitress_core.sender import ClientGone
-from waitress_parser import Limits, RequestParser
+from waitress_core.services import limits_of
+from waitress_parser import RequestParser
 
 from .entries import Entry
 from .parser import HTTPRequestParser
@@ -207,7 +208,7 @@ class _TappedParser(RequestParser):
     __slots__ = ("_channel",)
 
     def __init__(self, adj: Adjustments, channel: HTTPChannel) -> None:
-        super().__init__(Limits(max_head_bytes=adj.max_request_header_size, max_body_bytes=adj.max_request_body_size))
+        super().__init__(limits_of(adj))
         self._channel = channel
 
     def receive(self, data: bytes | memoryview) -> None:

@@ -11,10 +11,10 @@ from typing import BinaryIO
 from waitress_core import Adjustments
 from waitress_core.environ import percent_decoded
 from waitress_core.request import Request
+from waitress_core.services import limits_of
 from waitress_parser import (
     BodyPiece,
     EndOfMessage,
-    Limits,
     NeedMore,
     ProtocolError,
     RequestHead,
@@ -75,7 +75,7 @@ class HTTPRequestParser:
     def __init__(self, adj: Adjustments) -> None:
         self.adj = adj
         self.headers: dict[str, str] = {}  # by the names of CGI, as in the environ, but without `HTTP_`
-        self._parser = RequestParser(_limits(adj))
+        self._parser = RequestParser(limits_of(adj))
         self._request: Request | None = None
 
     @classmethod
@@ -127,7 +127,7 @@ class HTTPRequestParser:
         """
         if b"\r\n" not in header_plus:
             raise ParsingError("HTTP message header invalid")
-        parser = RequestParser(_limits(self.adj))
+        parser = RequestParser(limits_of(self.adj))
         parser.receive(header_plus.removesuffix(b"\r\n\r\n").removesuffix(b"\r\n") + b"\r\n\r\n")
         try:
             head = parser.next_event()
@@ -164,10 +164,6 @@ class HTTPRequestParser:
         """Give the room of the body back."""
         if self._request is not None:
             self._request.close()
-
-
-def _limits(adj: Adjustments) -> Limits:
-    return Limits(max_head_bytes=adj.max_request_header_size, max_body_bytes=adj.max_request_body_size)
 
 
 def unquote_bytes_to_wsgi(bytestring: str | bytes) -> str:
