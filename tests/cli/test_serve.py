@@ -3,6 +3,7 @@
 import logging
 import platform
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -115,6 +116,24 @@ def test_profile_sorts_as_it_is_told_and_shows_callers(capsys: pytest.CaptureFix
     assert done == [[1, 2]]
     assert "Ordered by: call count" in printed
     assert "was called by" in printed
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 15), reason="from 3.15 on cProfile bears the calls of other threads")
+def test_without_the_lock_no_other_thread_reaches_the_profile(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def elsewhere() -> None: ...
+
+    def here() -> None:
+        thread = threading.Thread(target=elsewhere)
+        thread.start()
+        thread.join()
+
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    profile("here()", {}, {"here": here}, ("nfl",), False)
+    printed = capsys.readouterr().out
+    assert "(here)" in printed
+    assert "(elsewhere)" not in printed
 
 
 def test_profile_prints_although_the_statement_raises(capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,10 +70,16 @@ def profile(
     calling thread; calls of the application are in other threads.
     """
     # Here, because nobody else needs them and they take longer to import than the command line does.
-    import cProfile
     import pstats
 
-    profiler = cProfile.Profile()
+    if sys.version_info < (3, 15) and not getattr(sys, "_is_gil_enabled", lambda: True)():
+        # `cProfile` hears the calls of all threads; before 3.15, without the lock, they tear its list of open calls:
+        # it can become a ring, and never end.
+        from profile import Profile
+    else:
+        from cProfile import Profile  # type: ignore[assignment]  # used alike
+
+    profiler = Profile()
     try:
         profiler.runctx(cmd, globals, locals)
     finally:
