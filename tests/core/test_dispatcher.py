@@ -14,7 +14,17 @@ import pytest
 from tests.support.manual_clock import ManualClock
 from waitress_core import Dispatcher, Task
 from waitress_core import dispatcher as module
-from waitress_core.dispatcher import BURST, FAST, HOLD, IDLE_WAIT, LONGEST_PAUSE, QUANTUM, Chore
+from waitress_core.dispatcher import (
+    BURST,
+    FAST,
+    IDLE_WAIT,
+    LONGEST_HOLD,
+    LONGEST_PAUSE,
+    QUANTUM,
+    RARE,
+    SHORTEST_HOLD,
+    Chore,
+)
 from waitress_core.queue_depth import QUIET_SECONDS
 
 SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once
@@ -279,7 +289,7 @@ def test_rule_2_a_thread_takes_the_lead_that_a_later_reactor_has_laid_down(make:
     running = make(2)
     lead_on_a_worker(running)
     slow = take_the_lead_from(running, still)
-    still.clock.advance(HOLD)
+    still.clock.advance(LONGEST_HOLD)
     later = Blocked()
     running.deliver(later)  # the spare gives the lead to the other thread, which runs this
     assert later.begun.wait(SOON)
@@ -308,21 +318,42 @@ def test_rule_2_holds_for_the_real_watchdog(threads: int) -> None:
 # --- rule 3
 
 
-def test_rule_3_the_spare_hands_over_for_a_while_after_a_take(make: Make, still: Time) -> None:
+def seconds_handed_over(running: Running, still: Time) -> float:
+    """Give how long after a take, to a millisecond, tasks have been handed over."""
+    for milliseconds in range(1000):
+        task = RecordedTask()
+        running.run(task)
+        running.in_turn(lambda: None)
+        if running.reactor == task.thread:
+            return milliseconds / 1000
+        still.clock.advance(0.001)
+    raise AssertionError("no application thread gets the lead back")
+
+
+def test_rule_3_the_spare_hands_over_for_a_short_while_after_a_take_among_many_quick_tasks(
+    make: Make, still: Time
+) -> None:
     running = make(4)
-    lead_on_a_worker(running)
-    slow = take_the_lead_from(running, still)
-    for _ in range(10):
-        running.run(RecordedTask())
-        running.wait_for_turn_of(SPARE)
-    still.clock.advance(HOLD * 0.99)
-    running.run(RecordedTask())
-    running.wait_for_turn_of(SPARE)
-    still.clock.advance(HOLD * 0.02)
-    task = RecordedTask()
-    running.run(task)
-    running.wait_for_turn_of(task.thread)
-    slow.gate.set()
+    slow = []
+    for _ in range(3):
+        lead_on_a_worker(running)
+        running.run(*[RecordedTask() for _ in range(RARE)])
+        slow.append(take_the_lead_from(running, still))
+        assert seconds_handed_over(running, still) == pytest.approx(SHORTEST_HOLD, abs=0.0011)
+    for task in slow:
+        task.gate.set()
+
+
+def test_rule_3_the_spare_hands_over_twice_as_long_after_each_take_among_few_tasks(make: Make, still: Time) -> None:
+    running = make(8)
+    slow, held = [], []
+    for _ in range(7):
+        lead_on_a_worker(running)
+        slow.append(take_the_lead_from(running, still))
+        held.append(seconds_handed_over(running, still))
+    for task in slow:
+        task.gate.set()
+    assert held == pytest.approx([min(SHORTEST_HOLD * 2**takes, LONGEST_HOLD) for takes in range(1, 8)], abs=0.0011)
 
 
 def test_rule_3_tasks_that_are_slow_on_average_are_handed_over(make: Make, still: Time) -> None:
@@ -346,7 +377,7 @@ def test_rule_3_the_lead_is_not_given_while_no_thread_is_free(make: Make, still:
     other = Blocked()
     running.deliver(other)
     assert other.begun.wait(SOON)
-    still.clock.advance(2 * HOLD)
+    still.clock.advance(2 * LONGEST_HOLD)
     waiting = RecordedTask()
     running.deliver(waiting)
     for _ in range(3):
@@ -534,7 +565,7 @@ def test_rule_7_another_dispatcher_gets_every_task_and_the_spare_keeps_the_lead(
 def test_rule_8_the_watchdog_looks_less_often_the_longer_tasks_are_quick(make: Make, still: Time) -> None:
     running = make(2)
     lead_on_a_worker(running)
-    for _ in range(20):
+    for _ in range(100):
         running.run(RecordedTask())
         still.watchdog.tick()
     pauses = list(still.watchdog.pauses)

@@ -15,9 +15,10 @@ The rules
    takes the lead and gives it to the spare, who is always free. The thread finds the slot empty afterwards and becomes
    a plain worker. It may also find a lead that a later reactor laid down: taking that is right too, so no thread
    remembers across a task whether it was the reactor.
-3. The spare hands every task to the queue. When the application has been quick, and no lead was taken for HOLD, it
+3. The spare hands every task to the queue. When the application has been quick, and no lead was taken for a while, it
    gives the lead to an application thread, if one is free: `_given`, exact and guarded, says so. Were it a guess, the
-   lead could lie in the queue behind tasks with every thread busy, and the I/O would stand still.
+   lead could lie in the queue behind tasks with every thread busy, and the I/O would stand still. The while is short
+   after many quick tasks, and twice as long at each take that came after few, up to LONGEST_HOLD.
 4. What is ready but not run belongs to the lead, not to a thread. Tasks run between turns, and after BURST of them, or
    a QUANTUM, the poller is asked again.
 5. `deque.append` and `deque.pop` are atomic with and without a GIL: the one who pops has the lead.
@@ -49,9 +50,13 @@ queue_logger = logging.getLogger("waitress.queue")
 
 QUANTUM = 0.002  # seconds of tasks between two turns, and the shortest pause of the watchdog
 FAST = 0.0005  # seconds: mean time of a task under which tasks are not handed over
-HOLD = 0.1  # seconds after a take in which tasks are handed over whatever the mean says
+SHORTEST_HOLD = 0.004  # seconds after a take in which tasks are handed over whatever the mean says
+LONGEST_HOLD = 0.1
+RARE = 100  # tasks run by the lead since the last take: what they gained pays for the time that the I/O stood still
 BURST = 16  # tasks run between two turns
-PAUSE_GROWTH = 1.25  # of the watchdog's pause at each look that found the tasks quick
+PAUSE_GROWTH = (
+    1.02  # of the watchdog's pause at each look that found the tasks quick: a third of a second to the longest
+)
 LONGEST_PAUSE = 0.01  # seconds: a task keeps the lead from the I/O for no more than two of them
 PARK = 10  # looks without a task after which the watchdog sleeps
 IDLE_WAIT = 1.0  # seconds: the longest wait of one turn
@@ -126,7 +131,10 @@ class Dispatcher:
         # Written by whoever runs a task, read by all: a lost update costs a worse guess, nothing else
         self._tasks_run = 0  # the watchdog compares it
         self._mean_seconds = 0.0
+        # Written by whoever takes the lead, and so by one at a time
         self._hold_until = 0.0
+        self._hold = SHORTEST_HOLD
+        self._run_at_take = 0
         # Guarded by self._lock
         self._lock = threading.Lock()
         self._given = 0  # what the application threads have taken or will take from the queue
@@ -273,7 +281,10 @@ class Dispatcher:
         """
         with suppress(IndexError):
             self._slot.pop()
-            self._hold_until = max(self._hold_until, _now() + HOLD)
+            is_rare = self._tasks_run - self._run_at_take >= RARE
+            self._run_at_take = self._tasks_run
+            self._hold = SHORTEST_HOLD if is_rare else min(self._hold * 2, LONGEST_HOLD)
+            self._hold_until = max(self._hold_until, _now() + self._hold)
             self._spare_queue.put(_Word.LEAD)
 
     # --- the threads
