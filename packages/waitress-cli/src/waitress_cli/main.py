@@ -13,7 +13,6 @@ from typing import Any
 
 from waitress_core import CannotStartThread
 
-from .app_loader import CannotLoadError, load_application
 from .serve import serve as _serve
 
 LOG_FORMAT = "%(asctime)s %(levelname)s [%(name)s] %(message)s"
@@ -24,7 +23,8 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
 
     `serve(application, **settings)` does the serving; it gets the settings as strings, as they were given.
     """
-    # Here, because `import waitress` imports this module, and argparse takes some time of its own.
+    # Here, because `import waitress` imports this module, and needs neither.
+    from .app_loader import CannotLoadError, load_application
     from .options import CommandLineError, check_values, help_text, parse
 
     try:

@@ -5,11 +5,11 @@ be another client's at once, and the worker would write to that one.
 """
 
 import logging
+from typing import TYPE_CHECKING
 
 from waitress_buffers import BufferStorageError, StorageFullError
 from waitress_parser import BodyPiece, EndOfMessage, ProtocolError, RequestHead, RequestParser
 
-from .access_log import AccessLog, Exchange
 from .environ import EnvironMaker
 from .error_pages import SERVER_ERROR_DETAIL, error_response
 from .phases import BODY, CLOSED, FLUSH, HEAD, IDLE, LINGER, PERSIST, TASK, Ending
@@ -18,6 +18,9 @@ from .request import Request
 from .sender import Sender
 from .services import ConnectionServices
 from .transport import Disconnected, FileFailed, SocketTransport
+
+if TYPE_CHECKING:
+    from .access_log import AccessLog, Exchange
 
 logger = logging.getLogger("waitress")
 
@@ -341,13 +344,13 @@ class Connection:
         else:
             self._end_response()
 
-    def _begin_exchange(self, log: AccessLog, method: str = "") -> Exchange:
+    def _begin_exchange(self, log: "AccessLog", method: str = "") -> "Exchange":
         """Have the access log tell of a request that gets no task."""
         head = None if self._request is None else self._request.head
         self.exchange = log.begin(self.remote_addr, head, method, self.sender.sent_bytes)
         return self.exchange
 
-    def _end_exchange(self, exchange: Exchange) -> None:
+    def _end_exchange(self, exchange: "Exchange") -> None:
         """Have an application thread write the line of a response that has ended, or can not."""
         self.exchange = None
         exchange.end(self.sender.sent_bytes)

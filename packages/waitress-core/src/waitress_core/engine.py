@@ -10,9 +10,8 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from .access_log import AccessLog
 from .connection import Connection
 from .dispatcher import Dispatcher, Task
 from .lifecycle import CLOSE_SECONDS, State, Wish
@@ -21,9 +20,12 @@ from .reactor import Reactor
 from .request import Request
 from .roster import Roster
 from .services import ConnectionServices
-from .slow_requests import SlowRequests
 from .stats import ServerStats, make_stats
 from .task import Site
+
+if TYPE_CHECKING:
+    from .access_log import AccessLog
+    from .slow_requests import SlowRequests
 
 logger = logging.getLogger("waitress")
 
@@ -34,7 +36,7 @@ NAMED_AT_MOST = 10  # connections that the record of a cut-off names
 class Host(Site, Protocol):
     """What a run asks of its server."""
 
-    def task_maker(self, access_log: AccessLog | None) -> Callable[[Connection, Request], Task]:
+    def task_maker(self, access_log: "AccessLog | None") -> Callable[[Connection, Request], Task]:
         """Give what makes the task of a complete request, to be told of in the log. Asked once, before the first."""
 
     def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
@@ -63,7 +65,7 @@ class Engine:
         self._adj = adj
         self._dispatcher = dispatcher
         self._reactor = Reactor()
-        access_log = AccessLog(adj.access_log_format, self._reactor.clock) if adj.access_log else None
+        access_log = self._make_access_log()
         services = self._services = ConnectionServices(
             adj,
             self._reactor,
@@ -86,9 +88,25 @@ class Engine:
         # Written by whoever asks for stats; a lost update makes a counter stand still once, nothing else
         self._most_bytes_out = 0
         # The holder of the lead only
-        self._slow_requests = SlowRequests(adj.log_slow_requests, dispatcher.running) if adj.log_slow_requests else None
+        self._slow_requests = self._make_slow_requests()
         self.state = State.READY
         self._leaves_at = 0.0  # when LEAVING ends at the latest
+
+    # What few servers want is imported for those alone.
+
+    def _make_access_log(self) -> "AccessLog | None":
+        if not self._adj.access_log:
+            return None
+        from .access_log import AccessLog
+
+        return AccessLog(self._adj.access_log_format, self._reactor.clock)
+
+    def _make_slow_requests(self) -> "SlowRequests | None":
+        if not self._adj.log_slow_requests:
+            return None
+        from .slow_requests import SlowRequests
+
+        return SlowRequests(self._adj.log_slow_requests, self._dispatcher.running)
 
     # --- any thread
 

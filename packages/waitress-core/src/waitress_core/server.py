@@ -15,7 +15,6 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .access_log import AccessLog
 from .addresses import AF_UNIX
 from .adjustments import Adjustments
 from .connection import Connection
@@ -23,7 +22,6 @@ from .dispatcher import Dispatcher, Task, TaskSink, start_thread
 from .engine import THREADS_SECONDS, Engine
 from .lifecycle import CLOSE_SECONDS, State, Wish, ending_signals, give_signals_back
 from .listeners import Listener, open_listeners
-from .logged_task import LoggedTask
 from .proxy_headers import ProxyPolicy
 from .reactor import LOOK_SECONDS
 from .request import Request
@@ -32,6 +30,8 @@ from .task import WSGITask
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+    from .access_log import AccessLog
 
 Kind = TypeVar("Kind")
 Self = TypeVar("Self", bound="BaseWSGIServer")
@@ -187,9 +187,13 @@ class BaseWSGIServer:
 
     # --- what the engine asks for
 
-    def task_maker(self, access_log: AccessLog | None) -> Callable[[Connection, Request], Task]:
+    def task_maker(self, access_log: "AccessLog | None") -> Callable[[Connection, Request], Task]:
         """Give what makes the task of a request."""
-        return partial(WSGITask, self) if access_log is None else partial(LoggedTask, self, access_log)
+        if access_log is None:
+            return partial(WSGITask, self)
+        from .logged_task import LoggedTask  # late: for servers with an access log alone
+
+        return partial(LoggedTask, self, access_log)
 
     def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
         """Register a client's connection."""

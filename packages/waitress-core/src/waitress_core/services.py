@@ -4,11 +4,10 @@ Knows connections only as its deadlines do. Set once, before the first connectio
 """
 
 from collections.abc import Callable, Hashable
-from typing import Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 from waitress_parser import Limits
 
-from .access_log import AccessLog
 from .adjustments import Adjustments
 from .deadlines import DeadlineQueue
 from .dispatcher import Task
@@ -16,6 +15,9 @@ from .reactor import Reactor
 from .request import Request
 from .sender import SenderServices
 from .stats import Tally
+
+if TYPE_CHECKING:
+    from .access_log import AccessLog
 
 BODY_READ_BYTES = 256 * 1024  # of a body in one read, into one buffer that all connections use
 PACE_SECONDS = 1.0  # slow bodies and slow readers are looked at so often
@@ -50,7 +52,7 @@ class ConnectionServices(Generic[Client]):
         make_task: Callable[[Client, Request], Task],
         submit: Callable[[Task], None],  # from the holder of the lead: run this task between two turns
         yield_lead: Callable[[], None],  # from a task: it is about to block
-        access_log: AccessLog | None = None,
+        access_log: "AccessLog | None" = None,
     ) -> None:
         self.adj = adj
         self.reactor = reactor

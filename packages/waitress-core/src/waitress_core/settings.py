@@ -6,7 +6,6 @@ The only place that knows them: `Adjustments`, the command line and the referenc
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from .access_format import format_fault
 from .casts import (
     as_address_words,
     as_port_or_service,
@@ -61,6 +60,12 @@ def _are_addresses(value: str | None) -> str | None:
         except ValueError:
             return "IP addresses and CIDR networks, * for any peer, or localhost for unix sockets"
     return None
+
+
+def _format_fault(text: str) -> str | None:
+    from .access_format import format_fault  # late: for servers with an access log of their own form
+
+    return format_fault(text)
 
 
 def _accept(value: object) -> str | None:
@@ -299,7 +304,7 @@ SETTINGS: tuple[Setting, ...] = (
         "combined",
         "What the line says: combined, json, or a text with fields in braces, as {remote_addr} {target} {status}.",
         str,
-        check=format_fault,
+        check=_format_fault,
     ),
     _integer(
         "log_slow_requests",

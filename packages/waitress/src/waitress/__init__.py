@@ -1,6 +1,5 @@
 """A production WSGI server in pure Python, without dependencies."""
 
-import importlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +53,8 @@ _SUBMODULES = (
 def __getattr__(name: str) -> Any:
     # All of them are there after `import waitress`, as in waitress 3.0; imported when they are asked for.
     if name in _SUBMODULES:
+        import importlib
+
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

@@ -12,9 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from waitress_core import Adjustments
-from waitress_core.access_log import AccessLog, Exchange
 from waitress_core.connection import Connection
-from waitress_core.logged_task import LoggedTask
 from waitress_core.phases import CLOSED, LINGER, Ending
 from waitress_core.request import Request
 from waitress_core.sender import ClientGone
@@ -22,10 +20,12 @@ from waitress_core.services import limits_of
 from waitress_parser import RequestParser
 
 from .entries import Entry
-from .parser import HTTPRequestParser
 from .task import ErrorTask, Task, WSGITask, logged
 
 if TYPE_CHECKING:
+    from waitress_core.access_log import AccessLog, Exchange
+
+    from .parser import HTTPRequestParser
     from .server import BaseWSGIServer
 
 __all__ = ["ClientDisconnected", "HTTPChannel"]
@@ -33,12 +33,25 @@ __all__ = ["ClientDisconnected", "HTTPChannel"]
 ClientDisconnected = ClientGone  # raised by `write` of an application whose client has left
 
 
+def _parser_class() -> "type[HTTPRequestParser]":
+    from .parser import HTTPRequestParser  # late: a server makes none before a program wants to see one
+
+    return HTTPRequestParser
+
+
+class _ParserClass:
+    """The attribute of that name, which can be read on the class too."""
+
+    def __get__(self, channel: object, kind: object = None) -> "type[HTTPRequestParser]":
+        return _parser_class()
+
+
 class HTTPChannel(Entry):
     """One client; `task_class` answers its requests. Any thread may read it, and close it."""
 
     __slots__ = ("__dict__", "__weakref__", "connection", "server", "socket")
 
-    parser_class = HTTPRequestParser  # replacing this one, or the next, has no effect
+    parser_class = _ParserClass()  # replacing this one, or the next, has no effect
     error_task_class: type[Task] = ErrorTask
     task_class: type[Task] = WSGITask
 
@@ -74,13 +87,13 @@ class HTTPChannel(Entry):
         return not self.connection.is_gone
 
     @property
-    def request(self) -> HTTPRequestParser | None:
+    def request(self) -> "HTTPRequestParser | None":
         """The request whose body is on its way."""
         incoming = self.connection.incoming
-        return None if incoming is None else HTTPRequestParser.of_request(self.adj, incoming, completed=False)
+        return None if incoming is None else _parser_class().of_request(self.adj, incoming, completed=False)
 
     @property
-    def requests(self) -> list[HTTPRequestParser]:
+    def requests(self) -> "list[HTTPRequestParser]":
         """The request that waits or runs, if there is one.
 
         What it asks for is known only where a program has replaced something of channel, task or dispatcher; else it
@@ -88,7 +101,7 @@ class HTTPChannel(Entry):
         """
         taken: list[HTTPRequestParser] | None = self.__dict__.get("_taken")
         if taken is None:
-            return [HTTPRequestParser(self.adj)] if self.connection.is_busy else []
+            return [_parser_class()(self.adj)] if self.connection.is_busy else []
         return taken
 
     @property
@@ -159,13 +172,15 @@ class HTTPChannel(Entry):
         self._taken.remove(request)
         self._give_up(request, exchange)
 
-    def _logged_task(self, request: HTTPRequestParser, exchange: Exchange) -> Task:
+    def _logged_task(self, request: "HTTPRequestParser", exchange: "Exchange") -> Task:
+        from waitress_core.logged_task import LoggedTask  # late: for servers with an access log alone
+
         task = logged(self.task_class)(self, request)
         assert isinstance(task, LoggedTask)  # what `logged` is for
         task.follow(exchange)
         return task
 
-    def _give_up(self, request: HTTPRequestParser, exchange: Exchange | None) -> None:
+    def _give_up(self, request: "HTTPRequestParser", exchange: "Exchange | None") -> None:
         try:
             request.close()
             if exchange is not None:
@@ -186,13 +201,13 @@ class HTTPChannel(Entry):
             self.connection.sender.send(data)
         return len(data)
 
-    def take(self, request: Request, access_log: AccessLog | None) -> "HTTPChannel":
+    def take(self, request: Request, access_log: "AccessLog | None") -> "HTTPChannel":
         """Have a request wait for `service`: give its task, which is this channel itself."""
         if "_taken" not in self.__dict__:
             # One waits at a time. A list beside it, because the last may still be about to leave when the next comes.
             self._waiting: deque[tuple[HTTPRequestParser, Exchange | None]] = deque()
             self._taken: list[HTTPRequestParser] = []
-        parser = HTTPRequestParser.of_request(self.adj, request, completed=True)
+        parser = _parser_class().of_request(self.adj, request, completed=True)
         exchange = None
         if access_log is not None:
             sent_bytes = self.connection.sender.sent_bytes

@@ -10,11 +10,12 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import cached_property
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import waitress_core
 from waitress_core import Task, TaskSink
-from waitress_core.access_log import AccessLog
 from waitress_core.addresses import AF_UNIX, ListenAddress, bracketed
 from waitress_core.connection import Connection
 from waitress_core.lifecycle import CLOSE_SECONDS, State
@@ -22,7 +23,6 @@ from waitress_core.listeners import Listener, naming, open_listeners, reuse_addr
 from waitress_core.request import Request
 from waitress_core.server import kind_of_server
 
-from . import wasyncore
 from .adjustments import Adjustments
 from .buffers import ReadOnlyFileBasedBuffer
 from .channel import HTTPChannel, is_stock
@@ -32,6 +32,8 @@ from .trigger import trigger
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+
+    from waitress_core.access_log import AccessLog
 
 __all__ = ["BaseWSGIServer", "MultiSocketServer", "TcpWSGIServer", "WSGIServer", "create_server"]
 
@@ -44,7 +46,6 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     TcpWSGIServer that makes its own socket listens only from `accept_connections` or `run` on.
     """
 
-    asyncore = wasyncore
     socketmod = socket
     channel_class: type[HTTPChannel] = HTTPChannel
     next_channel_cleanup = 0.0  # when `maintenance` is called next
@@ -129,7 +130,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         sink: Callable[[Task], None] = self.task_dispatcher.add_task
         return sink
 
-    def task_maker(self, access_log: AccessLog | None) -> Callable[[Connection, Request], Task]:
+    def task_maker(self, access_log: "AccessLog | None") -> Callable[[Connection, Request], Task]:
         """Give what makes the task of a request: the quick one, unless a program wants to see more of it."""
         quick = super().task_maker(access_log)
         if is_stock(self.channel_class) and self._own_dispatcher is not None and self._sink() is None:
@@ -231,6 +232,13 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
             self._await_end(seconds)
 
     # --- as the loop of `wasyncore` sees it
+
+    @cached_property
+    def asyncore(self) -> ModuleType:
+        """The module `wasyncore`."""
+        from . import wasyncore  # late: serving needs none of it
+
+        return wasyncore
 
     @property
     def loop_host(self) -> "BaseWSGIServer":

@@ -13,7 +13,6 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import waitress_core.task
-from waitress_core.logged_task import LoggedTask
 from waitress_core.response import CHUNKED
 from waitress_core.response_fields import HOP_BY_HOP
 from waitress_core.response_head import forbid
@@ -224,6 +223,8 @@ _logged: dict[type[Task], type[Task]] = {}  # task class of the program -> its s
 
 def logged(task_class: type[Task]) -> type[Task]:
     """Give the subclass of a task class that tells the access log."""
+    from waitress_core.logged_task import LoggedTask  # late: for servers with an access log alone
+
     found = _logged.get(task_class)
     if found is None:
         bases, body = (LoggedTask, task_class), {"__slots__": (), "__init__": task_class.__init__}
