@@ -38,7 +38,7 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (package / "lacks.py").write_text("import no_such_module\n", encoding="utf-8")
     (tmp_path / "loaded_lacks.py").write_text("import no_such_module\n", encoding="utf-8")
     (tmp_path / "loaded_raises.py").write_text("def f():\n    raise KeyError('HOME')\nf()\n", encoding="utf-8")
-    (tmp_path / "loaded_wrong.py").write_text("def (\n", encoding="utf-8")
+    (tmp_path / "loaded_wrong.py").write_text("def\n", encoding="utf-8")
     (tmp_path / "loaded_quits.py").write_text("raise SystemExit(3)\n", encoding="utf-8")
     before = set(sys.modules)
     monkeypatch.syspath_prepend(tmp_path)

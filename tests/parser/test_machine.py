@@ -38,6 +38,7 @@ from waitress_parser.machine import MOVES, Step
 PLAIN = GET + HOST + b"\r\n"
 FIXED = b"PUT /f HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nabcde"
 WHOLE_CHUNKED = CHUNKED + b"3\r\nabc\r\n0\r\n\r\n"
+IS_CPYTHON = sys.implementation.name == "cpython"
 
 
 def parser_at_body(length: int) -> RequestParser:
@@ -131,7 +132,9 @@ def test_octets_of_a_fixed_body_are_given_out_as_they_were_received() -> None:
     parser.receive(data)
     event = parser.next_event()
     assert isinstance(event, BodyPiece)
-    assert event.data is data
+    assert event.data == data
+    if IS_CPYTHON:  # elsewhere a slice may be a copy though it is all of the octets
+        assert event.data is data
     view = memoryview(bytearray(b"56789"))
     parser.receive(view)
     assert parser.held_bytes == 5
@@ -159,6 +162,7 @@ def test_the_parser_lets_go_of_a_view_with_its_event() -> None:
     parser = parser_at_body(10)
     parser.receive(memoryview(buffer))
     parser.next_event()
+    gc.collect()
     buffer.extend(b"grown, which an exported buffer does not allow")
 
 
@@ -242,15 +246,17 @@ def test_what_is_held_stays_within_the_limits(wire: bytes) -> None:
         parser.receive(wire[start : start + 13])
         exhaust(parser)
         assert parser.held_bytes <= limits.max_head_bytes + 2
-        assert sys.getsizeof(parser._data) < 1000
+        if IS_CPYTHON:
+            assert sys.getsizeof(parser._data) < 1000
 
 
 def test_an_idle_parser_is_small() -> None:
     parser = RequestParser()
     parser.receive(PLAIN)
     drain(parser, [])
-    assert sys.getsizeof(parser) < 200
     assert not hasattr(parser, "__dict__")
+    if IS_CPYTHON:
+        assert sys.getsizeof(parser) < 200
 
 
 # Errors
@@ -288,7 +294,7 @@ def test_a_failed_parser_is_no_part_of_a_reference_cycle() -> None:
                 pass
         reference = weakref.ref(parser)
         del parser
-        if sys.implementation.name == "cpython":
+        if IS_CPYTHON:
             assert reference() is None
     finally:
         gc.enable()

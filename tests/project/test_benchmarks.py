@@ -182,6 +182,18 @@ def test_every_target_is_of_contenders_that_are_measured() -> None:
             assert target.quantity in case.quantities
 
 
+MACHINE = {
+    "date": "2026-01-31",
+    "version": "1.0.0 0123abc",
+    "python": "CPython 3.11.9",
+    "system": "Linux 6.1.0 x86_64",
+    "processor": "A processor",
+    "processors": 2,
+    "wrk": "wrk 4.1.0",
+    "rounds": 3,
+}
+
+
 @pytest.fixture
 def result() -> dict[str, Any]:
     """Give a result of two cases, with figures that are easy to judge."""
@@ -193,7 +205,15 @@ def result() -> dict[str, Any]:
     }
     for number, rate in enumerate((900.0, 700.0, 800.0)):
         cases["hello16"][OURS.name][number][REQUESTS.name] = rate
-    return {"machine": machine(3), "cases": cases}
+    return {"machine": MACHINE, "cases": cases}
+
+
+@on_linux
+@pytest.mark.skipif(not shutil.which("wrk") or not shutil.which("git"), reason="needs the commands wrk and git")
+def test_a_result_tells_what_was_measured_and_on_what() -> None:
+    told = machine(3)
+    assert {name: type(value) for name, value in told.items()} == {name: type(value) for name, value in MACHINE.items()}
+    assert told["wrk"].startswith("wrk ")
 
 
 def test_a_page_tells_the_machine_the_targets_and_the_figures(result: dict[str, Any]) -> None:

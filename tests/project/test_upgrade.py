@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from packages.release import build_all
-from tests.project.old_waitress import BIN, old_environment, pip_done
+from tests.project.old_waitress import BIN, old_environment, pip, pip_done
 from tests.project.repository import BY_IMPORT_NAME, PACKAGES
 from tests.support.client import Client
 from tests.support.servers import spawned
@@ -24,9 +24,9 @@ def make():
 
 
 def versions(environment: Path) -> dict[str, str]:
-    """Give what is installed: name to version."""
+    """Give what is installed of this project or its predecessor: name to version."""
     lines = pip_done(environment, "list", "--format=freeze").splitlines()
-    return dict(line.split("==") for line in lines)
+    return dict(line.split("==") for line in lines if line.startswith("waitress"))
 
 
 def answer_of(command: list[str | Path], folder: Path) -> str:
@@ -64,7 +64,7 @@ def test_an_upgrade_from_waitress_3_0_2_keeps_what_serves(environment: Path, tmp
     pip_done(environment, "install", "--no-index", "--find-links", dist, "--upgrade", "waitress")
 
     assert versions(environment) == {package.name: package.version for package in PACKAGES}
-    assert "No broken requirements" in pip_done(environment, "check")
+    assert "waitress" not in pip(environment, "--isolated", "check").stdout  # of what PyPy brings it tells of more
     assert [answer_of(way, folder) for way in ways] == before
 
     # Nothing of the old version lies about, to be imported beside the new one.

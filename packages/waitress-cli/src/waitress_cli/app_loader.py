@@ -12,7 +12,7 @@ from typing import Any
 
 # Frames of these files stand between the command and the application's own code, and tell its author nothing.
 _OWN_FILES = (__file__, importlib.__file__)
-_FROZEN_IMPORTLIB = "<frozen importlib"
+_FROZEN_IMPORTLIB = ("<frozen importlib", "<builtin>/frozen importlib")  # as CPython and as PyPy names it
 
 
 class CannotLoadError(Exception):
