@@ -253,5 +253,5 @@ def test_a_signal_ends_the_command_with_exit_status_0(when: str, number: signal.
             with Client(address) as client:
                 assert client.get().status == 200
         server.signal(number)
-        assert server.wait(10) == 0
+        assert server.wait() == 0
     assert not [line for line in server.log if "Traceback" in line]

@@ -381,20 +381,21 @@ def test_a_long_request_is_judged_in_no_time(attack: Attack) -> None:
 @pytest.mark.promise("S68")
 @pytest.mark.parametrize("words", [b"", get(), get() * 3], ids=["never-spoken", "after-a-request", "after-three"])
 def test_an_idle_connection_is_closed(words: bytes) -> None:
-    with running(Recorder(), channel_timeout=1, cleanup_interval=1) as server, server.client() as client:
-        client.send(words)
-        for _ in range(words.count(b"GET")):
-            assert client.response().status == 200
-        began = time.monotonic()
-        assert client.rest() == b""
-        # To the second, but the server counts from a moment before this one.
-        assert 0.5 < time.monotonic() - began < 15
+    with running(Recorder(), channel_timeout=1, cleanup_interval=1) as server:
+        began = time.monotonic()  # whatever the server counts from is later
+        with server.client() as client:
+            client.send(words)
+            for _ in range(words.count(b"GET")):
+                assert client.response().status == 200
+            assert client.rest() == b""
+            assert 0.9 < time.monotonic() - began < 15
 
 
 @pytest.mark.promise("S68")
 def test_a_connection_that_is_used_is_not_idle() -> None:
-    with running(Recorder(), channel_timeout=2, cleanup_interval=1) as server, server.client() as client:
-        until = time.monotonic() + 5
+    # A machine that stands still for some seconds does not make the connection idle.
+    with running(Recorder(), channel_timeout=5, cleanup_interval=1) as server, server.client() as client:
+        until = time.monotonic() + 7
         while time.monotonic() < until:
             assert client.get().status == 200
             time.sleep(0.2)

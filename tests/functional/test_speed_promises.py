@@ -67,6 +67,17 @@ def wait_in_application(program: Program, stack: contextlib.ExitStack) -> Client
     return client
 
 
+def comes_to_rest(program: Program) -> bool:
+    """Look a few times: at first the system's buffers and the server's may still be filling, on a slow machine."""
+
+    def is_at_rest() -> bool:
+        before = cpu_seconds(program.id)
+        time.sleep(LOOK_SECONDS)
+        return cpu_seconds(program.id) - before < IDLE_SECONDS
+
+    return any(is_at_rest() for _ in range(5))
+
+
 def nothing(program: Program, stack: contextlib.ExitStack) -> None:
     pass
 
@@ -124,13 +135,11 @@ def limit_that_is_reached(program: Program, stack: contextlib.ExitStack) -> None
 def reader_that_holds_up_its_application(program: Program, stack: contextlib.ExitStack) -> None:
     connect(program, stack, get(target="/endless"))
     program.process.wait_for_line("endless")
-    time.sleep(0.5)  # until the system's buffers and the server's are full
 
 
 def readers_that_do_not_read(program: Program, stack: contextlib.ExitStack) -> None:
     for _ in range(5):
         assert connect(program, stack, get(target="/large")).socket.recv(1)
-    time.sleep(0.5)  # as above
 
 
 def refused_client_that_stays(program: Program, stack: contextlib.ExitStack) -> None:
@@ -166,9 +175,7 @@ def test_a_server_that_has_nothing_to_do_does_nothing(situation: Situation, tmp_
     settings: dict[str, Any] = {"threads": 2, "connection_limit": 60, "outbuf_high_watermark": 12_000_000}
     with serving_program(APPLICATION, tmp_path, **settings) as program, contextlib.ExitStack() as stack:
         situation(program, stack)
-        before = cpu_seconds(program.id)
-        time.sleep(LOOK_SECONDS)
-        assert cpu_seconds(program.id) - before < IDLE_SECONDS
+        assert comes_to_rest(program)
 
 
 @needs_proc
@@ -180,9 +187,7 @@ def test_a_server_that_drains_waits_without_doing_anything(tmp_path: Path) -> No
         wait_in_application(program, stack)
         program.process.signal(signal.SIGTERM)
         program.process.wait_for_line("Stopping")
-        before = cpu_seconds(program.id)
-        time.sleep(LOOK_SECONDS)
-        assert cpu_seconds(program.id) - before < IDLE_SECONDS
+        assert comes_to_rest(program)
 
 
 # --- no wait for a timer
