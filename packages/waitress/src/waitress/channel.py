@@ -20,6 +20,7 @@ from waitress_core.services import limits_of
 from waitress_parser import RequestParser
 
 from .entries import Entry
+from .late import Late
 from .task import ErrorTask, Task, WSGITask, logged
 
 if TYPE_CHECKING:
@@ -39,19 +40,12 @@ def _parser_class() -> "type[HTTPRequestParser]":
     return HTTPRequestParser
 
 
-class _ParserClass:
-    """The attribute of that name, which can be read on the class too."""
-
-    def __get__(self, channel: object, kind: object = None) -> "type[HTTPRequestParser]":
-        return _parser_class()
-
-
 class HTTPChannel(Entry):
     """One client; `task_class` answers its requests. Any thread may read it, and close it."""
 
     __slots__ = ("__dict__", "__weakref__", "connection", "server", "socket")
 
-    parser_class = _ParserClass()  # replacing this one, or the next, has no effect
+    parser_class = Late(_parser_class)  # replacing this one, or the next, has no effect
     error_task_class: type[Task] = ErrorTask
     task_class: type[Task] = WSGITask
 

@@ -10,7 +10,6 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable
-from functools import cached_property
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +27,7 @@ from .buffers import ReadOnlyFileBasedBuffer
 from .channel import HTTPChannel, is_stock
 from .dispatcher import ServerDispatcher
 from .entries import Entry, Listening
+from .late import Late
 from .trigger import trigger
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 __all__ = ["BaseWSGIServer", "MultiSocketServer", "TcpWSGIServer", "WSGIServer", "create_server"]
 
 
+def _wasyncore() -> ModuleType:
+    from . import wasyncore  # late: serving needs none of it
+
+    return wasyncore
+
+
 class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     """A server; the settings come as `adj` or as keyword arguments.
 
@@ -46,6 +52,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     TcpWSGIServer that makes its own socket listens only from `accept_connections` or `run` on.
     """
 
+    asyncore = Late(_wasyncore)
     socketmod = socket
     channel_class: type[HTTPChannel] = HTTPChannel
     next_channel_cleanup = 0.0  # when `maintenance` is called next
@@ -232,13 +239,6 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
             self._await_end(seconds)
 
     # --- as the loop of `wasyncore` sees it
-
-    @cached_property
-    def asyncore(self) -> ModuleType:
-        """The module `wasyncore`."""
-        from . import wasyncore  # late: serving needs none of it
-
-        return wasyncore
 
     @property
     def loop_host(self) -> "BaseWSGIServer":
