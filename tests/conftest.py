@@ -4,6 +4,7 @@ import logging
 import os
 import platform
 import re
+import signal
 from collections.abc import Iterator
 
 import hypothesis
@@ -25,6 +26,9 @@ def _log_level_as_it_was() -> Iterator[None]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell has its commands in the background ignore SIGINT, and so would every server that a test starts.
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # What a test leaves unclosed is found at once where references are counted, as CPython does. PyPy finds it whenever
     # it collects, in the midst of some other test, and also what the end of a reference would have closed.
     if platform.python_implementation() != "CPython":

@@ -245,8 +245,6 @@ def test_an_application_that_has_set_logging_up_gets_the_lines_of_requests_there
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("when", ["at-the-first-line-of-the-log", "after-a-request"])
 def test_a_signal_ends_the_command_with_exit_status_0(when: str, number: signal.Signals, shop: Path) -> None:
-    if signal.getsignal(number) == signal.SIG_IGN:
-        pytest.skip("the signal is ignored here, and so it is by children")
     with spawned([command(), "--listen=127.0.0.1:0", "shop:application"], shop) as server:
         address = server.wait_for_address()
         if when == "after-a-request":
