@@ -19,10 +19,20 @@ BLOCKED = BlockingIOError()
 RESET = ConnectionResetError(errno.ECONNRESET, "text")
 
 
+class Transport(SocketTransport):
+    """Finds room so many times when it waits for some."""
+
+    rooms = 0
+
+    def wait_for_room(self, seconds: float) -> bool:
+        self.rooms -= 1
+        return self.rooms >= 0
+
+
 class Sending:
     """A sender over a fake socket, with what it has asked of its server."""
 
-    def __init__(self, *sends: object, **settings: object) -> None:
+    def __init__(self, *sends: object, rooms: int = 0, **settings: object) -> None:
         self.socket = FakeSocket(send=list(sends))
         self.attended: list[int] = []
         self.yields = 0
@@ -30,7 +40,9 @@ class Sending:
         self.tasks: list[Task] = []
         adj = Adjustments(listen="127.0.0.1:0", **settings)
         services = SenderServices(adj, self.attended.append, self._yield_lead, self.tasks.append)
-        self.sender = Sender(SocketTransport(as_socket(self.socket)), services)
+        self.transport = Transport(as_socket(self.socket))
+        self.transport.rooms = rooms
+        self.sender = Sender(self.transport, services)
 
     def _yield_lead(self) -> None:
         self.yields += 1
@@ -77,6 +89,34 @@ def test_what_the_socket_does_not_take_is_left_to_the_reactor() -> None:
     assert not sending.sender.has_pending
 
 
+def test_what_the_client_makes_room_for_at_once_needs_no_outbox() -> None:
+    sending = Sending(2, 2, rooms=2)
+    sending.sender.send(b"abcdef")
+    assert sending.socket.sent == b"abcdef"
+    assert sending.sender.outbox is None
+    assert sending.attended == []
+    assert sending.yields == 1  # a wait, and be it short, is not to stop the I/O
+
+
+@pytest.mark.parametrize(
+    ("sends", "rooms"),
+    [pytest.param([2, 2], 1, id="no-room-in-time"), pytest.param([2, 2, BLOCKED], 9, id="no-room-after-all")],
+)
+def test_what_the_client_makes_no_room_for_is_left_to_the_reactor(sends: list[object], rooms: int) -> None:
+    sending = Sending(*sends, rooms=rooms)
+    sending.sender.send(b"abcdef")
+    assert sending.socket.sent == b"abcd"
+    assert sending.attended == [DESCRIPTOR]
+    sending.sender.flush()
+    assert sending.socket.sent == b"abcdef"
+
+
+def test_a_client_that_leaves_while_it_is_waited_for_is_told_to_the_worker() -> None:
+    sending = Sending(2, RESET, rooms=1)
+    with pytest.raises(ClientGone):
+        sending.sender.send(b"abcdef")
+
+
 def test_a_worker_does_not_overtake_what_is_pending() -> None:
     sending = Sending(BLOCKED)
     sending.sender.send(b"one,")
@@ -97,7 +137,7 @@ def test_a_worker_waits_at_the_watermark_and_gives_the_lead_away_before() -> Non
 
     sending.on_yield = on_yield
     sending.sender.send(b"0123456789" * 3)
-    assert events == ["0 sent", "10 sent"]
+    assert events == ["0 sent", "0 sent", "10 sent"]  # before it waits for the client, and at the watermark
     sending.sender.flush()
     assert sending.socket.sent == b"0123456789" * 3
 
@@ -107,7 +147,7 @@ def test_a_worker_fills_only_the_room_that_there_is() -> None:
     sending.on_yield = sending.sender.abort
     with pytest.raises(ClientGone):
         sending.sender.send(b"x" * 25)
-    assert sending.yields == 1
+    assert sending.yields == 2  # before it waits for the client, and at the watermark
 
 
 def test_a_client_that_is_gone_is_told_to_the_worker(caplog: pytest.LogCaptureFixture) -> None:

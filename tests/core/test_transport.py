@@ -82,6 +82,23 @@ def test_every_error_of_the_socket_means_that_the_connection_has_ended(call: str
     assert isinstance(caught.value.__cause__, OSError)
 
 
+@pytest.mark.parametrize("has_poll", [True, False], ids=["poll", "select"])
+def test_room_is_waited_for(monkeypatch: pytest.MonkeyPatch, has_poll: bool) -> None:
+    if not has_poll:
+        monkeypatch.setattr(module, "_poll", None)
+    accepted, client = socket.socketpair()
+    with accepted, client:
+        transport = SocketTransport(accepted)
+        assert transport.wait_for_room(20)
+        while transport.send(bytes(65536)):
+            pass
+        assert not transport.wait_for_room(0.001)
+        client.close()
+        assert transport.wait_for_room(20)
+        with pytest.raises(Disconnected):
+            transport.send(b"x")
+
+
 # --- files
 
 

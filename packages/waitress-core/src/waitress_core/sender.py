@@ -1,7 +1,7 @@
 """The output half of a connection: a worker's octets go to the socket, and by way of the outbox where they can not.
 
-The worker sends on the socket itself while nothing is pending, which is nearly always; what the system does not take
-goes to the outbox, and the holder of the lead sends it, in order, when the client reads.
+The worker sends on the socket itself while nothing is pending, which is nearly always, and as long as the client makes
+room at once. What is left goes to the outbox, and the holder of the lead sends it, in order, when the client reads.
 """
 
 import logging
@@ -18,6 +18,7 @@ from .transport import Disconnected, SocketTransport
 logger = logging.getLogger("waitress")
 
 FLUSH_BYTES = 256 * 1024  # sent for one connection in one turn, so that a fast reader does not hold up the others
+PROMPT_SECONDS = 0.002  # a client that makes room within these reads as fast as it is sent to
 SEND_FILE_BYTES = 1024 * 1024  # of a file given to the system in one call by a worker
 
 
@@ -50,7 +51,7 @@ class Sender:
     # --- the worker, while a task runs
 
     def send(self, data: bytes) -> None:
-        """Send octets, or leave them to the reactor; waits while the high watermark is pending.
+        """Send octets, or leave them to the reactor; waits while the client makes room at once, and at the watermark.
 
         Raises:
             ClientGone: they can not reach the client.
@@ -61,12 +62,14 @@ class Sender:
         if outbox is None or not outbox.pending_bytes:
             try:
                 sent = self._transport.send(data)
+                if sent == len(data):
+                    return
+                sent += self._send_promptly(memoryview(data)[sent:])
             except Disconnected as error:
                 self.log(error)
                 raise ClientGone from error
-            if sent == len(data):
-                return
-        self._append(memoryview(data)[sent:])
+        if sent < len(data):
+            self._append(memoryview(data)[sent:])
 
     def send_file(self, file: ReadOnlyFileBuffer) -> bool:
         """Send what is prepared of a file.
@@ -91,6 +94,17 @@ class Sender:
         except OutboxAborted as error:
             raise ClientGone from error
         return False
+
+    def _send_promptly(self, data: memoryview) -> int:
+        """Send on while the client makes room at once: the outbox would cost a copy, and a change of threads."""
+        self._services.yield_lead()
+        sent = 0
+        while sent < len(data) and self._transport.wait_for_room(PROMPT_SECONDS):
+            taken = self._transport.send(data[sent:])
+            if not taken:  # the system was wrong about the room
+                break
+            sent += taken
+        return sent
 
     def _append(self, data: memoryview) -> None:
         """Leave octets to the reactor, no more at a time than there is room for."""

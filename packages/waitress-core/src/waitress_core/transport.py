@@ -10,6 +10,7 @@ else the holder of the lead.
 import contextlib
 import errno
 import os
+import select
 import socket
 from collections.abc import Callable, Set
 
@@ -27,6 +28,7 @@ DISCONNECTS: Set[int] = frozenset(
 
 # (socket, file, offset, size) -> octets taken; not on every system
 _sendfile: Callable[[int, int, int, int], int] | None = getattr(os, "sendfile", None)
+_poll = getattr(select, "poll", None)  # not on Windows, whose select takes any descriptor
 # A file system, or a kind of socket, that has no sendfile.
 _NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 READ_BYTES = 256 * 1024  # of a file at once, where it has to be read
@@ -90,6 +92,14 @@ class SocketTransport:
             raise Disconnected(error) from error
         self.sent_bytes += sent
         return sent
+
+    def wait_for_room(self, seconds: float) -> bool:
+        """Wait until `send` may take octets, or fail; false when that is not so within these seconds."""
+        if _poll is None:
+            return bool(select.select([], [self.descriptor], [], seconds)[1])
+        poll = _poll()
+        poll.register(self.descriptor, select.POLLOUT)
+        return bool(poll.poll(seconds * 1000))
 
     def send_file(self, file: ReadOnlyFileBuffer, size: int) -> int:
         """Give up to `size` of a file's prepared octets to the system; gives how many it took, 0 when none now.
