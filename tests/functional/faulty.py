@@ -25,6 +25,7 @@ from tests.support.processes import becomes_true, open_descriptors
 from tests.support.servers import running
 from waitress_core import BaseWSGIServer
 from waitress_core.poller import Poller, best_poller
+from waitress_core.transport import SocketTransport
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -161,6 +162,8 @@ def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogC
     with FaultyListener(buffer_bytes=4_096) as faulty, socket.socket() as plain:
         monkeypatch.setattr("waitress_core.transport._sendfile", faulty.os_sendfile)
         monkeypatch.setattr("waitress_core.reactor.best_poller", lambda: faulty_poller(faulty))
+        # However quick the client is: what is not taken at once is left to the outbox and the reactor.
+        monkeypatch.setattr(SocketTransport, "wait_for_room", lambda transport, seconds: False)
         plain.bind(("127.0.0.1", 0))
         before = open_descriptors()
         with running(
