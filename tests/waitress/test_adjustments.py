@@ -1,5 +1,6 @@
 """The settings by their old import path, and `parse_args`."""
 
+import getopt
 import inspect
 import socket
 from typing import Any, ClassVar
@@ -30,9 +31,13 @@ def test_parse_args_gives_settings_and_the_rest(
     assert Adjustments.parse_args(arguments) == ({"help": False, "call": False, **settings}, rest)
 
 
-def test_parse_args_refuses_what_is_no_option() -> None:
-    with pytest.raises(ValueError, match="unrecognized arguments: --bogus"):
-        Adjustments.parse_args(["--bogus"])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [(["--bogus"], "unrecognized arguments: --bogus"), (["--threads"], "--threads: a value is missing")],
+)
+def test_what_is_no_option_is_refused_with_the_error_that_programs_catch(arguments: list[str], message: str) -> None:
+    with pytest.raises(getopt.GetoptError, match=message):
+        Adjustments.parse_args(arguments)
 
 
 def test_the_settings_are_those_of_the_core() -> None:

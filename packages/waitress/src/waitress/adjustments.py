@@ -66,10 +66,16 @@ class Adjustments(waitress_core.Adjustments):
         The settings have two booleans besides, `help` and `call`: whether the option was given.
 
         Raises:
-            ValueError: an unknown option, or one whose value is missing or too much.
+            getopt.GetoptError: an unknown option, or one whose value is missing or too much.
         """
         # Here, because only programs that read a command line need it.
-        from waitress_cli.options import parse
+        from getopt import GetoptError
 
-        command = parse(argv, options_first=True)
+        from waitress_cli.options import CommandLineError, parse
+
+        try:
+            command = parse(argv, options_first=True)
+        except CommandLineError as error:
+            # Programs that offer these options catch what 3.0.2 raised.
+            raise GetoptError(str(error)) from None
         return {"help": command.wants_help, "call": command.wants_call, **command.settings}, command.applications
