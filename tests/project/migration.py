@@ -44,6 +44,10 @@ RESPONSES = {
     "trailer": lambda environ, start: answer(start, "200 OK", [("Trailer", "x")], [b"a"]),
     "blank": lambda environ, start: answer(start, "200 OK", [("A b", "x")], [b"a"]),
     "control": lambda environ, start: answer(start, "200 OK", [("A", "x\\x0by")], [b"a"]),
+    "bytearray": lambda environ, start: answer(start, "200 OK", [], [bytearray(b"a")]),
+    "str": lambda environ, start: answer(start, "200 OK", [], ["a"]),
+    "lengths": lambda environ, start: answer(start, "200 OK", [("Content-Length", "1")] * 2, [b"a"]),
+    "999": lambda environ, start: answer(start, "999 Odd", [], [b"a"]),
     "raise": lambda environ, start: 1 / 0,
     "leave": leave,
 }
@@ -153,7 +157,18 @@ RESPONSES = [
         "200; chunked; a body; ends",
         "200; chunked; goes on",
     ),
+    Change(
+        "a `bytearray` for a piece",
+        get(target=b"/bytearray"),
+        "200; Content-Length; goes on",
+        "500; Content-Length; ends",
+    ),
+    Change("a `str` for a piece", get(target=b"/str"), "200; Content-Length; ends", "500; Content-Length; ends"),
+    Change(
+        "Content-Length twice", get(target=b"/lengths"), "200; Content-Length; goes on", "500; Content-Length; ends"
+    ),
     Change("a status 101", get(target=b"/101"), "101; ends", "500; Content-Length; ends"),
+    Change("a status 600 or above", get(target=b"/999"), "999; Content-Length; goes on", "500; Content-Length; ends"),
     Change("the header Trailer", get(target=b"/trailer"), "200; Content-Length; goes on", "500; Content-Length; ends"),
     Change(
         "a blank in a header's name", get(target=b"/blank"), "200; Content-Length; goes on", "500; Content-Length; ends"
