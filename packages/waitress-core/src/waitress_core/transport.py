@@ -16,6 +16,8 @@ from collections.abc import Callable, Set
 
 from waitress_buffers import ReadOnlyFileBuffer
 
+from .poller import WRITE
+
 # What a client that leaves looks like; any other error is worth a log record.
 DISCONNECTS: Set[int] = frozenset(
     getattr(errno, name)
@@ -28,9 +30,7 @@ DISCONNECTS: Set[int] = frozenset(
 
 # (socket, file, offset, size) -> octets taken; not on every system
 _sendfile: Callable[[int, int, int, int], int] | None = getattr(os, "sendfile", None)
-# Not on Windows, whose select takes any descriptor.
-_poll = getattr(select, "poll", None)
-_POLLOUT: int = getattr(select, "POLLOUT", 0)
+_poll = getattr(select, "poll", None)  # not on Windows, whose select takes any descriptor
 # A file system, or a kind of socket, that has no sendfile.
 _NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 READ_BYTES = 256 * 1024  # of a file at once, where it has to be read
@@ -100,7 +100,7 @@ class SocketTransport:
         if _poll is None:
             return bool(select.select([], [self.descriptor], [], seconds)[1])
         poll = _poll()
-        poll.register(self.descriptor, _POLLOUT)
+        poll.register(self.descriptor, WRITE)
         return bool(poll.poll(seconds * 1000))
 
     def send_file(self, file: ReadOnlyFileBuffer, size: int) -> int:
