@@ -39,6 +39,20 @@ class Recorder:
         return [environ["PATH_INFO"] for environ in self.environs]
 
 
+class Held:
+    """Answers when `released` is set; `entered` tells that it is called."""
+
+    def __init__(self) -> None:
+        self.entered = threading.Event()
+        self.released = threading.Event()
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        self.entered.set()
+        assert self.released.wait(SECONDS)
+        start_response("200 OK", [])
+        return [b"ok"]
+
+
 def answering(body: Iterable[bytes], *headers: tuple[str, str], status: str = "200 OK") -> WSGIApplication:
     """Make an application that gives this answer, the same iterable each time."""
 

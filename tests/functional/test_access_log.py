@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.functional.applications import SECONDS, Recorder, answering, get, post, set_at_end
+from tests.functional.applications import SECONDS, Held, Recorder, answering, get, post, set_at_end
 from tests.support.processes import becomes_true
 from tests.support.servers import running
 
@@ -270,20 +270,6 @@ def test_a_response_that_is_cut_off_by_the_end_of_the_server_has_a_line(
             line = lines.one
     assert (line["status"], line["target"]) == (200, "/large")
     assert 0 < line["bytes"] < LARGE
-
-
-class Held:
-    """An application that answers when it is released."""
-
-    def __init__(self) -> None:
-        self.entered = threading.Event()
-        self.released = threading.Event()
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        self.entered.set()
-        self.released.wait(SECONDS)
-        start_response("200 OK", [])
-        return [b"ok"]
 
 
 def test_a_request_that_is_cancelled_has_a_line_without_a_status(lines: Lines) -> None:

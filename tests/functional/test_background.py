@@ -19,6 +19,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from tests.functional.applications import Held
 from tests.support.client import Client
 from tests.support.servers import running, spawned_script
 from waitress_core import BaseWSGIServer, create_server
@@ -27,20 +28,6 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 SECONDS = 20.0  # of a wait for what comes at once
-
-
-class Held:
-    """Answers when `released` is set; `entered` tells that it is called."""
-
-    def __init__(self) -> None:
-        self.entered = threading.Event()
-        self.released = threading.Event()
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        self.entered.set()
-        assert self.released.wait(SECONDS)
-        start_response("200 OK", [])
-        return [b"answered"]
 
 
 def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -210,7 +197,7 @@ def test_shutdown_answers_what_runs_and_returns_when_all_has_ended() -> None:
             assert second.is_alive()
             held.released.set()
             response = client.response()
-        assert response.body == b"answered"
+        assert response.body == b"ok"
         assert response.header("Connection") == "close"
         assert client.rest() == b""
     server.shutdown()
@@ -241,7 +228,7 @@ def test_close_ends_a_shutdown() -> None:
         with in_thread(server.shutdown, 1000), in_thread(server.close):
             assert idle.rest() == b""
             held.released.set()
-            assert client.response().body == b"answered"
+            assert client.response().body == b"ok"
 
 
 def test_shutdown_from_an_application_does_not_wait_for_itself() -> None:
