@@ -1140,7 +1140,6 @@ FAILING: dict[str, WSGIApplication] = {
     "yields-str": returning(["text"]),
     "yields-number": returning([5]),
     "yields-none": returning([None]),
-    "yields-bytearray": returning([bytearray(b"text")]),
     "yields-lists": returning([[b"text"]]),
     "starts-twice": starting_twice,
     "starts-badly": calling_start_response_badly,

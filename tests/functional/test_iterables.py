@@ -273,6 +273,25 @@ def test_close_is_called_after_the_last_piece_has_been_taken_not_before() -> Non
     assert body.calls == ["close"]
 
 
+def test_a_piece_may_be_changed_as_soon_as_the_next_is_asked_for() -> None:
+    """An application that reads into one bytearray again and again, for a client that does not take it yet."""
+    size, count = 1 << 20, 8
+    all_given = threading.Event()
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[Any]:
+        start_response("200 OK", [("Content-Length", str(size * count))])
+        piece = bytearray(size)
+        for number in range(count):
+            piece[:] = bytes([number]) * size
+            yield piece
+        all_given.set()
+
+    with running(application, outbuf_high_watermark=2 * size * count) as server, server.client() as client:
+        client.send(get())
+        assert all_given.wait(SECONDS)
+        assert client.response().body == b"".join(bytes([number]) * size for number in range(count))
+
+
 @pytest.mark.promise("S82")
 def test_close_runs_on_the_thread_of_the_application() -> None:
     threads: list[threading.Thread] = []

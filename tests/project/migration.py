@@ -44,7 +44,6 @@ RESPONSES = {
     "trailer": lambda environ, start: answer(start, "200 OK", [("Trailer", "x")], [b"a"]),
     "blank": lambda environ, start: answer(start, "200 OK", [("A b", "x")], [b"a"]),
     "control": lambda environ, start: answer(start, "200 OK", [("A", "x\\x0by")], [b"a"]),
-    "bytearray": lambda environ, start: answer(start, "200 OK", [], [bytearray(b"a")]),
     "str": lambda environ, start: answer(start, "200 OK", [], ["a"]),
     "lengths": lambda environ, start: answer(start, "200 OK", [("Content-Length", "1")] * 2, [b"a"]),
     "999": lambda environ, start: answer(start, "999 Odd", [], [b"a"]),
@@ -156,12 +155,6 @@ RESPONSES = [
         get(target=b"/pieces", method=b"HEAD"),
         "200; chunked; a body; ends",
         "200; chunked; goes on",
-    ),
-    Change(
-        "a `bytearray` for a piece",
-        get(target=b"/bytearray"),
-        "200; Content-Length; goes on",
-        "500; Content-Length; ends",
     ),
     Change("a `str` for a piece", get(target=b"/str"), "200; Content-Length; ends", "500; Content-Length; ends"),
     Change(

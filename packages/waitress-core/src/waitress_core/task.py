@@ -135,7 +135,7 @@ class WSGITask:
     def write(self, data: bytes) -> None:
         """Send a piece of the body; the old way beside the returned iterable (PEP 3333, "The write() Callable")."""
         if not isinstance(data, bytes):
-            raise TypeError(f"a piece of a response body must be bytes, not {type(data).__name__}")
+            data = _octets(data)
         if not data:
             return
         response, send = self._response, self._connection.sender.send
@@ -174,6 +174,8 @@ class WSGITask:
             count = None
         for piece in body:
             if count == 1 and response.is_started and not response.has_begun and response.content_length is None:
+                if not isinstance(piece, bytes):
+                    piece = _octets(piece)
                 response.content_length = len(piece)
             self.write(piece)
             if response.surplus:
@@ -266,3 +268,11 @@ class WSGITask:
 
     def _log_gone(self) -> None:
         logger.info("Client disconnected while serving %s", self._request.head.path)
+
+
+def _octets(piece: object) -> bytes:
+    """Give a piece that is not `bytes`, as PEP 3333 asks, by what it holds: a copy, for its owner may change it."""
+    try:
+        return memoryview(piece).tobytes()  # type: ignore[arg-type]  # whether it holds octets is what is asked
+    except TypeError:
+        raise TypeError(f"a piece of a response body must be bytes, not {type(piece).__name__}") from None
