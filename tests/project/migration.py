@@ -14,7 +14,12 @@ from tests.http.decisions import HOST, chunked, get, post
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "how-to" / "migrate.md"
 
-SETTINGS = ("--listen=127.0.0.1:0", "--max-request-body-size=1000")
+SETTINGS = (
+    "--listen=127.0.0.1:0",
+    "--max-request-body-size=1000",
+    "--trusted-proxy=127.0.0.1",
+    "--trusted-proxy-headers=x-forwarded-for x-forwarded-proto x-forwarded-host x-forwarded-port",
+)
 APPLICATION = """
 import io
 import json
@@ -145,6 +150,31 @@ REQUESTS = [
         ("connection",),
     ),
 ]
+PROXIED = [
+    Change(
+        '`X-Forwarded-For: "[2001:db8::1]:77"`',
+        get(HOST + b'X-Forwarded-For: "[2001:db8::1]:77"\r\n'),
+        "served; `REMOTE_ADDR` is `[2001:db8::1]:77`",
+        "served; `REMOTE_ADDR` is `2001:db8::1`",
+        ("REMOTE_ADDR",),
+    ),
+    Change(
+        "`X-Forwarded-Proto: http, https`",
+        get(HOST + b"X-Forwarded-Proto: http, https\r\n"),
+        "400",
+        "served; `wsgi.url_scheme` is `https`",
+        ("wsgi.url_scheme",),
+    ),
+    Change(
+        "`X-Forwarded-Port: 80, 8443`",
+        get(HOST + b"X-Forwarded-Port: 80, 8443\r\n"),
+        "400",
+        "served; `SERVER_PORT` is `8443`",
+        ("SERVER_PORT",),
+    ),
+    Change("an X-Forwarded-Port that is no port", get(HOST + b"X-Forwarded-Port: a\r\n"), "served", "400"),
+    Change("an X-Forwarded-Host that is no host", get(HOST + b"X-Forwarded-Host: a/b\r\n"), "served", "400"),
+]
 RESPONSES = [
     Change("several pieces, or a generator", get(target=b"/pieces"), "200; chunked; ends", "200; chunked; goes on"),
     Change("`[]`", get(target=b"/nothing"), "200; chunked; ends", "200; Content-Length; goes on"),
@@ -180,7 +210,11 @@ RESPONSES = [
         "500; Content-Length; ends",
     ),
 ]
-TABLES = {"requests": ("a request with", REQUESTS), "responses": ("the application gives", RESPONSES)}
+TABLES = {
+    "requests": ("a request with", REQUESTS),
+    "responses": ("the application gives", RESPONSES),
+    "proxied": ("a trusted proxy sends", PROXIED),
+}
 
 
 # --- asking
@@ -197,7 +231,7 @@ def ask(address: tuple[str, int], change: Change, expected: str) -> str:
                 received += octets
         except (TimeoutError, ConnectionError):
             pass
-    described = _request if change in REQUESTS else _response
+    described = _response if change in RESPONSES else _request
     return described(bytes(received), change)
 
 

@@ -14,6 +14,7 @@ import pytest
 from tests.project.migration import (
     APPLICATION,
     PAGE,
+    PROXIED,
     REQUESTS,
     RESPONSES,
     SETTINGS,
@@ -29,7 +30,7 @@ from tests.support.client import Client
 from tests.support.servers import running, spawned
 
 MODULE = "site_of_a_user"
-CHANGES = [*REQUESTS, *RESPONSES]
+CHANGES = [*REQUESTS, *RESPONSES, *PROXIED]
 every_change = pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
 pytestmark = pytest.mark.xdist_group("migration")  # one worker runs them all: each server is started once
 
