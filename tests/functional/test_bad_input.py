@@ -856,13 +856,11 @@ BAD_SETTINGS: list[tuple[dict[str, Any], list[str]]] = [
             "trusted_proxy_count",
             "connection_limit",
             "channel_timeout",
-            "cleanup_interval",
             "backlog",
             "recv_bytes",
             "inbuf_overflow",
             "outbuf_overflow",
             "outbuf_high_watermark",
-            "asyncore_loop_timeout",
             "request_head_timeout",
             "request_body_timeout",
             "request_body_rate",
@@ -882,6 +880,8 @@ BAD_SETTINGS: list[tuple[dict[str, Any], list[str]]] = [
             "shutdown_timeout",
             "log_slow_requests",
             "send_bytes",
+            "cleanup_interval",
+            "asyncore_loop_timeout",
         )
     ),
     *(

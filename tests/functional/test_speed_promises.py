@@ -179,6 +179,14 @@ def test_a_server_that_has_nothing_to_do_does_nothing(situation: Situation, tmp_
 
 
 @needs_proc
+@pytest.mark.parametrize("setting", ["asyncore_loop_timeout", "cleanup_interval"])
+def test_a_time_of_zero_makes_no_busy_loop(setting: str, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {setting: 0}
+    with serving_program(APPLICATION, tmp_path, **settings) as program:
+        assert comes_to_rest(program)
+
+
+@needs_proc
 @needs_fifo
 @pytest.mark.promise("S91")
 def test_a_server_that_drains_waits_without_doing_anything(tmp_path: Path) -> None:

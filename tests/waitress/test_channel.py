@@ -16,7 +16,7 @@ from tests.waitress.serving import PATIENCE, address_of, answer, application, ru
 from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import WSGIServer, create_server
-from waitress.task import ErrorTask, Task, WSGITask
+from waitress.task import ErrorTask, WSGITask
 from waitress_core.access_log import Exchange
 
 
@@ -134,6 +134,35 @@ def test_without_a_subclass_nothing_can_be_received_by_hand() -> None:
     with running(server), Client(address_of(server)) as client:
         client.get()
         assert only_channel(server).received(b"GET / HTTP/1.0\r\n\r\n") is False
+
+
+@pytest.mark.parametrize("way", ["by the client", "by the response", "by the program", "with a fault"])
+def test_the_end_of_a_connection_may_be_seen(way: str, caplog: pytest.LogCaptureFixture) -> None:
+    ended: list[HTTPChannel] = []
+
+    class Own(HTTPChannel):
+        def handle_close(self) -> None:
+            ended.append(self)
+            if way == "with a fault":
+                raise RuntimeError("no tea")
+            super().handle_close()
+
+    class Server(WSGIServer):
+        channel_class = Own
+
+    server = Server(application, host="127.0.0.1", port=0)
+    with running(server):
+        with Client(address_of(server)) as client:
+            client.get("/", *(["Connection: close"] if way == "by the response" else []))
+            if way == "by the program":
+                only_channel(server).handle_close()
+            if way not in ("by the client", "with a fault"):
+                assert client.rest() == b""
+        assert becomes_true(lambda: len(ended) == 1)
+        assert answer(address_of(server), "/next") == b"/next"
+        assert becomes_true(lambda: not server.active_channels and len(ended) == 2)
+    assert len(set(ended)) == len(ended) == 2
+    assert ("no tea" in caplog.text) == (way == "with a fault")
 
 
 def test_each_request_may_be_wrapped() -> None:
@@ -284,9 +313,9 @@ def test_the_access_log_has_a_line_for_each_request_of_an_own_task(way: str, cap
         def execute(self) -> None:
             lines.append(type(self).__name__)
             if way == "answers itself":
+                self.complete = True
                 self.status = "418 I'm a teapot"
-                Task.write(self, b"short and stout")
-                Task._end_body(self)
+                self.write(b"short and stout")
             else:
                 super().execute()
 

@@ -55,6 +55,7 @@ def test_a_body_is_kept_until_close(framing: bytes, body: bytes, is_chunked: boo
     assert parser.received(body + b"GET") == len(body)
     assert parser.completed
     assert "TRANSFER_ENCODING" not in parser.headers
+    assert parser.headers["CONTENT_LENGTH"] == "3"
     assert (parser.body_bytes_received, parser.get_body_stream().read()) == (3, b"abc")
     parser.close()
 

@@ -16,7 +16,7 @@ sigint = pytest.mark.skipif(sys.platform == "win32", reason="no SIGINT can be se
 ipv6 = pytest.mark.skipif(not socket.has_ipv6, reason="this Python has no IPv6")
 
 # Without the second line of it "Serving on" would not be shown: by default only warnings are.
-PROGRAM = """\
+APPLICATION = """\
 import logging, signal
 logging.basicConfig(level=logging.INFO)
 # A parent that runs in the background may have had SIGINT ignored.
@@ -27,10 +27,14 @@ def application(environ, start_response):
         raise RuntimeError("the kettle is empty")
     start_response("200 OK", [])
     return [b"tea"]
-
+"""
+PROGRAM = (
+    APPLICATION
+    + """
 from waitress import serve
 serve(application{arguments})
 """
+)
 
 
 def ask(address: tuple[str, int], path: str = "/") -> bytes:
@@ -91,6 +95,28 @@ def test_ctrl_c_ends_it_and_the_program_goes_on(tmp_path: Path) -> None:
         assert server.wait() == 0
     assert server.output == ["after"]
     assert not [line for line in server.log if "Traceback" in line]
+
+
+@sigint
+def test_ctrl_c_ends_a_dispatcher_that_the_program_has_given(tmp_path: Path) -> None:
+    program = (
+        APPLICATION
+        + """
+from waitress.server import create_server
+from waitress.task import ThreadedTaskDispatcher
+dispatcher = ThreadedTaskDispatcher()
+dispatcher.set_thread_count(2)
+server = create_server(application, listen="127.0.0.1:0", _dispatcher=dispatcher)
+server.print_listen("Serving on http://{}:{}")
+server.run()
+print(dispatcher.threads)
+"""
+    )
+    with spawned_script(program, tmp_path) as server:
+        assert ask(server.wait_for_address()) == b"tea"
+        server.signal(signal.SIGINT)
+        assert server.wait() == 0
+    assert server.output == ["set()"]
 
 
 @pytest.mark.promise("S12")

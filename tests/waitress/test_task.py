@@ -135,6 +135,7 @@ class Teapot(Task):
     """Answers by itself."""
 
     def execute(self) -> None:
+        self.complete = True
         self.status = "418 I'm a teapot"
         self.response_headers = [("X-Tea", "yes")]
         if self.request.query:
@@ -156,14 +157,120 @@ def test_a_task_may_answer_without_an_application(path: str, body: bytes, length
 
 def test_a_task_may_answer_nothing_but_a_head() -> None:
     class Empty(Task):
+        complete = True
+
         def execute(self) -> None:
-            self.response_headers = [("Content-Length", "9")]
+            self.response_headers = [("Content-Length", "9"), ("content-length", "9")]
             self.remove_content_length_header()
             self.content_length = 0
 
     server = server_with(Empty)
     with running(server), Client(address_of(server)) as client:
         assert (client.get().status, client.get().body) == (200, b"")
+
+
+def test_a_task_of_an_application_may_answer_in_its_place() -> None:
+    class Own(WSGITask):
+        def execute(self) -> None:
+            self.complete = True
+            self.status, self.content_length = "202 Accepted", 3
+            self.write(b"tea")
+
+    server = server_with(Own)
+    with running(server), Client(address_of(server)) as client:
+        for _ in range(2):  # the connection goes on
+            response = client.get()
+            assert (response.status, response.header("Content-Length"), response.body) == (202, "3", b"tea")
+
+
+def test_a_task_that_is_not_complete_can_not_write(caplog: pytest.LogCaptureFixture) -> None:
+    class Early(Task):
+        def execute(self) -> None:
+            assert not self.complete
+            self.write(b"tea")
+
+    server = server_with(Early)
+    with running(server), Client(address_of(server)) as client:
+        assert client.get().status == 500
+    assert "start_response was not called before body written" in caplog.text
+
+
+@pytest.mark.parametrize("pieces", [[b"tea"], [b"t", b"ea"]], ids=["one piece", "two pieces"])
+def test_a_task_may_make_the_whole_head_by_itself(pieces: list[bytes], caplog: pytest.LogCaptureFixture) -> None:
+    class Own(WSGITask):
+        def build_response_header(self) -> bytes:
+            return b"HTTP/1.1 299 Own\r\nContent-Length: 3\r\n\r\n"
+
+    def application(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return pieces
+
+    server = server_with(Own, application)
+    with running(server), Client(address_of(server)) as client:
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert client.rest() == b"HTTP/1.1 299 Own\r\nContent-Length: 3\r\n\r\ntea"
+    assert caplog.messages == []
+
+
+def test_a_task_may_add_to_the_environ_before_the_application_is_called() -> None:
+    class Own(WSGITask):
+        def execute(self) -> None:
+            self.get_environment()["PATH_INFO"] = "/added"
+            super().execute()
+            assert self.environ is self.get_environment()
+
+    server = server_with(Own)
+    with running(server):
+        assert answer(address_of(server)) == b"/added"
+
+
+def test_a_task_may_write_more_than_the_application() -> None:
+    class Own(WSGITask):
+        def execute(self) -> None:
+            super().execute()
+            self.write(b", ")
+
+        def finish(self) -> None:
+            self.write(b"end")
+            assert self.chunked_response
+            super().finish()
+
+    def application(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        return iter([b"tea"])
+
+    server = server_with(Own, application)
+    with running(server):
+        assert answer(address_of(server)) == b"tea, end"
+
+
+def test_a_class_may_have_all_its_connections_end() -> None:
+    class Own(WSGITask):
+        close_on_finish = True
+
+    server = server_with(Own)
+    with running(server), Client(address_of(server)) as client:
+        assert client.get().header("Connection") == "close"
+        assert client.rest() == b""
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/tea", "/file", "/304"])
+def test_a_task_sees_each_response_in_write_before_its_head_is_made(path: str) -> None:
+    class Own(WSGITask):
+        def write(self, data: bytes) -> None:
+            if not self.wrote_header:
+                self.response_headers.append(("X-Own", "yes"))
+            super().write(data)
+
+    def application(environ: Any, start_response: Any) -> Any:
+        start_response("304 Not Modified" if path == "/304" else "200 OK", [])
+        if path in ("/file", "/304"):
+            return environ["wsgi.file_wrapper"](io.BytesIO(b"water"))
+        return [] if path == "/nothing" else [b"tea"]
+
+    server = server_with(Own, application)
+    with running(server), Client(address_of(server)) as client:
+        assert client.get(path).all("X-Own") == ["yes"]
 
 
 def test_an_error_task_answers_with_the_error_of_its_request() -> None:

@@ -159,7 +159,7 @@ class Engine:
         try:
             # In slices: on Windows a wait without an end can not be interrupted.
             while not self._lead_ended.is_set():
-                self._stirred.wait(self._adj.asyncore_loop_timeout)
+                self._stirred.wait(self._adj.asyncore_loop_timeout or 1)
                 self._stirred.clear()
                 self._host.while_waiting()
         except BaseException as error:

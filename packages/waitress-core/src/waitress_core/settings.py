@@ -243,7 +243,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     # Time
     _integer("channel_timeout", "Time", 120, "seconds", "Idle time after which a persistent connection is closed.", 1),
-    _integer("cleanup_interval", "Time", 30, "seconds", "Every deadline is kept to the second.", 1, has_effect=False),
+    _integer("cleanup_interval", "Time", 30, "seconds", "Every deadline is kept to the second.", has_effect=False),
     _integer("request_head_timeout", "Time", 30, "seconds", "Time in which a request head must be complete.", 1),
     _integer(
         "request_body_timeout",
@@ -286,7 +286,7 @@ SETTINGS: tuple[Setting, ...] = (
         "seconds",
         "Time in which SIGTERM or SIGINT lets running requests end, shutdown_delay included.",
     ),
-    _integer("asyncore_loop_timeout", "Time", 1, "seconds", "Longest wait between two looks at signals.", 1),
+    _integer("asyncore_loop_timeout", "Time", 1, "seconds", "Longest wait between two looks at signals; 0 is 1."),
     # Buffers
     _integer("recv_bytes", "Buffers", 8192, "bytes", "Bytes of one read; large bodies are read in larger pieces.", 1),
     _integer("send_bytes", "Buffers", 1, "bytes", "Deprecated.", 0, has_effect=False),

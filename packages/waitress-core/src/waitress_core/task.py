@@ -234,7 +234,7 @@ class WSGITask:
         connection.sender.send(self._begin())
         if not response.has_body:
             response.surplus = size
-            self._log_lie()
+            self._end_body()
         elif file.file_descriptor is not None:
             response.remaining = 0
             return not connection.sender.send_file(file)

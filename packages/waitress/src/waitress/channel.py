@@ -48,6 +48,7 @@ class HTTPChannel(Entry):
     parser_class = Late(_parser_class)  # replacing this one, or the next, has no effect
     error_task_class: type[Task] = ErrorTask
     task_class: type[Task] = WSGITask
+    _is_told = False  # a subclass knows that the connection has ended, or is to
 
     def __init__(
         self, server: "BaseWSGIServer", sock: Any, addr: Any, adj: Adjustments, map: dict[int, Any] | None = None
@@ -132,7 +133,21 @@ class HTTPChannel(Entry):
 
     def close(self) -> None:
         """End it: as far as a running request allows, for that one is told by the next thing it sends."""
+        self._is_told = True
         self.server.end_channel(self)
+
+    def on_ended(self) -> None:
+        """Have a subclass know that the connection has ended, by its `handle_close`. Raises nothing.
+
+        Thread: the holder of the lead.
+        """
+        if type(self).handle_close is _STOCK_HANDLE_CLOSE or self._is_told:
+            return
+        self._is_told = True
+        try:
+            self.handle_close()
+        except Exception:  # of a program; the server has more to do for this end
+            self.server.logger.exception("Exception in handle_close of %r", self)
 
     # --- what a program may override
 
@@ -229,6 +244,7 @@ class _TappedParser(RequestParser):
 
 
 _STOCK_RECEIVED = HTTPChannel.received
+_STOCK_HANDLE_CLOSE = HTTPChannel.handle_close
 _STOCK = {kind: dict(vars(kind)) for kind in (HTTPChannel, Task, WSGITask)}
 
 

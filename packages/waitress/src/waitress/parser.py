@@ -85,7 +85,8 @@ class HTTPRequestParser:
         parser._take_head(request.head)
         parser._request = request
         parser.body_bytes_received = request.body_bytes
-        parser.completed = completed
+        if completed:
+            parser._complete()
         return parser
 
     @property
@@ -109,7 +110,7 @@ class HTTPRequestParser:
                     self._request.append(event.data, self.adj.inbuf_overflow)
                     self.body_bytes_received += len(event.data)
                 elif isinstance(event, EndOfMessage):
-                    self.completed = True
+                    self._complete()
                 elif isinstance(event, NeedMore):
                     return len(data)
         except ProtocolError as error:
@@ -155,6 +156,11 @@ class HTTPRequestParser:
         self.expect_continue = head.expects_continue
         self.connection_close = not head.is_persistent
         self.headers_finished = True
+
+    def _complete(self) -> None:
+        self.completed = True
+        if self.chunked:
+            self.headers["CONTENT_LENGTH"] = str(self.body_bytes_received)
 
     def get_body_stream(self) -> BinaryIO:
         """Give the body as a file at its start; it is valid until `close`."""

@@ -127,6 +127,13 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
             self._dispatcher.hand_all_to(sink)
         super()._begin()
 
+    def _end(self) -> None:
+        super()._end()
+        if self._own_dispatcher is None and self._signal_count:  # who closes a server may want its dispatcher for more
+            shutdown = getattr(self.task_dispatcher, "shutdown", None)
+            if shutdown is not None:
+                shutdown()
+
     def _sink(self) -> Callable[[Task], None] | None:
         """Give what a program wants to see every task, if there is such a thing."""
         if getattr(self.add_task, "__func__", None) is not _STOCK_ADD_TASK:
@@ -162,8 +169,10 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     def on_ended(self, connection: Connection) -> None:
         """Let go of a connection's channel."""
-        self._channels.pop(connection, None)
+        channel = self._channels.pop(connection, None)
         self._strike_channel(connection)
+        if isinstance(channel, HTTPChannel):
+            channel.on_ended()
 
     def _strike_channel(self, connection: Connection) -> None:
         """Strike a connection's channel off the map. Thread: any."""

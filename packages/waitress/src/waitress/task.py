@@ -13,7 +13,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import waitress_core.task
-from waitress_core.response import CHUNKED
+from waitress_buffers import ReadOnlyFileBuffer
+from waitress_core.response import CHUNKED, CLOSE
 from waitress_core.response_fields import HOP_BY_HOP
 from waitress_core.response_head import forbid
 
@@ -41,13 +42,14 @@ hop_by_hop: Set[str] = HOP_BY_HOP  # what no application may send; rebinding it 
 
 
 class Task(waitress_core.task.WSGITask):
-    """One response to one request of a channel: a subclass's `execute` makes it, by `status`, `response_headers` and
-    `write`.
+    """One response to one request of a channel: a subclass's `execute` makes it, by `status` and `response_headers`,
+    which `complete` says are there, and `write`.
     """
 
     logger = logger
     status = "200 OK"
     start_time = 0.0
+    _is_complete = False
     _framed_bytes = 0  # what was to be sent, where no length was known before
     _is_servers_answer = False  # status and headers are not the attributes'
 
@@ -71,19 +73,20 @@ class Task(waitress_core.task.WSGITask):
 
     def finish(self) -> None:
         """End the response."""
-        self._end_body()
+        if not self.wrote_header:
+            self.write(b"")
+        super()._end_body()
 
     def build_response_header(self) -> bytes:
         """Give the head of the response, as it is sent, from `status` and `response_headers`."""
-        response, length = self._response, self.content_length
-        response.start(self.status, self.response_headers)
-        if length is not None:
-            response.content_length = length
+        self._start()
+        if self.close_on_finish:  # a class may say so for all its responses
+            self._response.persists = False
         return super()._begin()
 
     def write(self, data: bytes) -> None:
-        """Send a piece of the body, after the head."""
-        if not self.complete:
+        """Send a piece of the body, after the head. An empty one sends nothing."""
+        if self.complete and not self._response.is_started:
             self._start()
         super().write(data)
         self._framed_bytes += len(data)
@@ -92,8 +95,12 @@ class Task(waitress_core.task.WSGITask):
 
     @property
     def complete(self) -> bool:
-        """Whether status and headers are there."""
-        return self._response.is_started
+        """Whether status and headers are there: by `start_response`, or because a task says so."""
+        return self._is_complete or self._response.is_started
+
+    @complete.setter
+    def complete(self, value: bool) -> None:
+        self._is_complete = value
 
     @property
     def wrote_header(self) -> bool:
@@ -142,7 +149,7 @@ class Task(waitress_core.task.WSGITask):
 
     def remove_content_length_header(self) -> None:
         """Take Content-Length out of the headers."""
-        self.response_headers = [(name, value) for name, value in self.response_headers if name != "Content-Length"]
+        self.response_headers = [field for field in self.response_headers if field[0].lower() != "content-length"]
 
     # --- the seams of the core's task
 
@@ -152,22 +159,28 @@ class Task(waitress_core.task.WSGITask):
         self.finish()
 
     def _begin(self) -> bytes:
-        return super()._begin() if self._is_servers_answer else self.build_response_header()
+        if self._is_servers_answer:
+            return super()._begin()
+        head, response = self.build_response_header(), self._response
+        if not response.has_begun:  # a program's own head: only that one says how the body is framed
+            response.begin()
+            if response.framing is CHUNKED:
+                response.framing = CLOSE
+        return head
 
     def _answer(self, status: str, detail: str) -> None:
         self._is_servers_answer = True
         super()._answer(status, detail)
 
     def _end_body(self) -> None:
-        if not self.complete:
-            self._start()
-        super()._end_body()
+        """Leave the end of the body to `finish`, which may write more."""
 
     def _start(self) -> None:
-        """Take status and headers from the attributes."""
+        """Take status and headers from the attributes, and the length, where one is known already."""
         length = self.content_length
         self._response.start(self.status, self.response_headers)
-        self.content_length = length if self.content_length is None else self.content_length
+        if length is not None:
+            self.content_length = length
 
 
 class ErrorTask(Task):
@@ -178,6 +191,7 @@ class ErrorTask(Task):
         assert self.request.error is not None  # what it is for
         self.status, self.response_headers, body = self.request.error.to_response(self.channel.adj.ident)
         self.content_length = len(body)
+        self.complete = True
         self.set_close_on_finish()
         self.write(body)
 
@@ -188,20 +202,19 @@ class WSGITask(Task):
     environ: "WSGIEnvironment | None" = None
 
     def get_environment(self) -> "WSGIEnvironment":
-        """Give the environ of the request."""
-        connection = self.channel.connection
-        assert self.request.whole is not None  # see `__init__`
-        return connection.environs.make(
-            self.request.whole, connection.remote_addr, connection.remote_port, connection.is_client_gone
-        )
+        """Give the environ of the request, the same at each call."""
+        if self.environ is None:
+            connection = self.channel.connection
+            assert self.request.whole is not None  # see `__init__`
+            self.environ = connection.environs.make(
+                self.request.whole, connection.remote_addr, connection.remote_port, connection.is_client_gone
+            )
+        return self.environ
 
     def execute(self) -> None:
         """Call the application, and send its response."""
         self.environ = self.get_environment()
         waitress_core.task.WSGITask._run(self, self.environ)
-
-    def finish(self) -> None:
-        """Nothing is left: the response has ended with the body of the application."""
 
     def start_response(self, status: str, headers: list[tuple[str, str]], /, exc_info: Any = None) -> Any:
         """Take the application's status and headers (PEP 3333, "The start_response() Callable")."""
@@ -209,13 +222,9 @@ class WSGITask(Task):
         self.status, self.response_headers = status, list(headers)
         return write
 
-    def write(self, data: bytes) -> None:
-        """Send a piece of the body, after the head; that is the application's to start."""
-        waitress_core.task.WSGITask.write(self, data)
-        self._framed_bytes += len(data)
-
-    def _end_body(self) -> None:
-        waitress_core.task.WSGITask._end_body(self)
+    def _send_file(self, file: ReadOnlyFileBuffer) -> bool:
+        self.write(b"")
+        return super()._send_file(file)
 
 
 _logged: dict[type[Task], type[Task]] = {}  # task class of the program -> its subclass
