@@ -1,5 +1,6 @@
 """From the name of an application to the application."""
 
+import code
 import os
 import sys
 from collections.abc import Iterator
@@ -103,6 +104,17 @@ def test_what_is_not_there_is_told_in_one_line_without_a_traceback(name: str, ca
         load_application(name, calls=False)
     assert str(caught.value) == f"Cannot import WSGI application {name!r}: {cause}"
     assert caught.value.details == ""
+
+
+def test_a_file_that_gives_way_to_another_module_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "code.py").write_text("application = None", encoding="utf-8")
+    with pytest.raises(CannotLoadError) as caught:
+        load_application("code:application", calls=False)
+    assert str(caught.value) == (
+        "Cannot import WSGI application 'code:application': module 'code' has no attribute 'application'; "
+        f"that module is {code.__file__}, and comes before {tmp_path / 'code.py'}: give yours another name"
+    )
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,15 @@ def test_with_options_first_the_first_other_word_ends_them() -> None:
     [
         pytest.param(["--bogus"], "unrecognized arguments: --bogus", id="unknown"),
         pytest.param(["-h"], "unrecognized arguments: -h", id="short"),
-        pytest.param(["--no-threads"], "unrecognized arguments: --no-threads", id="no-for-a-number"),
-        pytest.param(["--unix_socket=x"], "unrecognized arguments: --unix_socket=x", id="underscore"),
+        pytest.param(
+            ["--no-threads"], "unrecognized arguments: --no-threads; did you mean --threads?", id="no-for-a-number"
+        ),
+        pytest.param(
+            ["--unix_socket=x"],
+            "unrecognized arguments: --unix_socket=x; did you mean --unix-socket?",
+            id="underscore",
+        ),
+        pytest.param(["--treads", "4"], "unrecognized arguments: --treads; did you mean --threads?", id="mistyped"),
         pytest.param(["--port"], "--port: a value is missing", id="value-missing"),
         pytest.param(["--ipv4=1"], "--ipv4/--no-ipv4: takes no value, but was given '1'", id="value-for-a-boolean"),
         pytest.param(["--h"], "ambiguous option: --h could match --help, --host", id="cut-too-short"),
@@ -97,6 +104,10 @@ def test_a_good_value_is_not_refused(row: Row) -> None:
 
 def test_the_help_fits_a_terminal() -> None:
     assert [line for line in help_text().splitlines() if len(line) > WIDTH or line != line.rstrip()] == []
+
+
+def test_the_help_breaks_no_option_at_its_hyphens() -> None:
+    assert re.findall(r"[a-z]-$", help_text(), re.MULTILINE) == []
 
 
 def test_the_help_lists_every_option_once_but_those_from_python_only() -> None:

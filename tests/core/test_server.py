@@ -453,8 +453,11 @@ def signalling(number: int) -> Any:
 @pytest.mark.usefixtures("default_handlers")
 @pytest.mark.promise("S08")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: signal.Signals(number).name)
-def test_a_signal_drains_a_server_in_the_main_thread(number: int) -> None:
+def test_a_signal_drains_a_server_in_the_main_thread(number: int, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "waitress")
     response, rest = serve_in_main_thread(signalling(number), "/x")
+    said = "Stopping: requests under way are answered; a further SIGTERM or SIGINT ends the server at once"
+    assert said in caplog.messages
     assert response.body == b"/x"
     assert rest == b""
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL

@@ -404,7 +404,18 @@ WRONG: list[tuple[str, Application, str]] = [
     ("text", gives(["text"]), "TypeError: a piece of a response body must be bytes, not str"),
     ("a string", gives("text"), "TypeError: a piece of a response body must be bytes, not str"),
     ("bytes", gives(b"abc"), "TypeError: a piece of a response body must be bytes, not int"),
-    ("None", gives(None), "TypeError: "),
+    ("None", gives(None), "TypeError: the application returned NoneType, and not an iterable of bytes"),
+    ("a number", gives(5), "TypeError: the application returned int, and not an iterable of bytes"),
+    (
+        "headers in a dict",
+        fails_before(lambda start_response: start_response("200 OK", {"Content-Type": "text/plain"})),
+        "HeaderError: headers must be a list of tuples (name, value)",
+    ),
+    (
+        "a header of three",
+        fails_before(lambda start_response: start_response("200 OK", [("a", "b", "c")])),
+        "HeaderError: headers must be a list of tuples (name, value)",
+    ),
     ("an error", fails_before(START, lambda start_response: 1 / 0), "ZeroDivisionError: "),
     ("an error in the iterable", gives(Body(ValueError("x"))), "ValueError: x"),
     ("an exit", fails_before(lambda start_response: sys.exit(3)), "SystemExit: 3"),
@@ -437,6 +448,7 @@ def test_what_goes_wrong_before_the_head_is_answered_500(
     assert record.levelno == logging.ERROR
     assert record.getMessage() == "Exception while serving /path"
     assert error in caplog.text
+    assert "KeyError" not in caplog.text, "the server's own way to the fault"
 
 
 @pytest.mark.parametrize(

@@ -93,16 +93,19 @@ def say_hello(environ: dict[str, Any], start_response: Callable[..., Any]) -> It
     return [b"Hello from the shop\n"]
 
 
-# The module that many examples serve, as `shop:application`.
-SHOP = ModuleType("shop")
-SHOP.application = say_hello  # type: ignore[attr-defined]  # no module has it by its type
+def module_with(name: str, application: Callable[..., Any]) -> ModuleType:
+    module = ModuleType(name)
+    module.application = application  # type: ignore[attr-defined]  # no module has it by its type
+    return module
 
 
 @pytest.mark.parametrize("path", WITH_PYTHON, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_the_python_of_a_document_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The blocks of a document are one program, in their order; one with prompts shows what comes out."""
     monkeypatch.setattr("waitress.serve", serve_one_page)
-    monkeypatch.setitem(sys.modules, "shop", SHOP)
+    for name in ("shop", "hello"):  # that of many examples, and that of the tutorial
+        monkeypatch.setitem(sys.modules, name, module_with(name, say_hello))
+    monkeypatch.setenv("LISTEN_FDS", "0")  # systemd's
     monkeypatch.chdir(tmp_path)
     text = path.read_text(encoding="utf-8")
     names: dict[str, Any] = {"__name__": "example"}

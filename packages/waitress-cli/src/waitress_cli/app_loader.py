@@ -6,6 +6,7 @@ brings the traceback along where code of the application itself has raised.
 
 import importlib
 import os
+import sys
 import traceback
 from types import ModuleType, TracebackType
 from typing import Any
@@ -86,8 +87,18 @@ def _cause(error: Exception, name: str) -> str:
             hint = "; name the module, not its file: without .py"
         elif isinstance(error, ModuleNotFoundError) and error.name == module_name.partition(".")[0]:
             hint = f"; it is neither installed nor in {os.getcwd()}"
+        elif isinstance(error, AttributeError):
+            hint = _shadow(module_name.partition(".")[0])
         return _one_line(error) + hint
     return _typed_cause(error)
+
+
+def _shadow(name: str) -> str:
+    """Tell of another file that a module of the current folder gives way to: that folder is searched last."""
+    found, wanted = getattr(sys.modules.get(name), "__file__", None), os.path.abspath(f"{name}.py")
+    if found is None or found == wanted or not os.path.exists(wanted):
+        return ""
+    return f"; that module is {found}, and comes before {wanted}: give yours another name"
 
 
 def _typed_cause(error: Exception) -> str:

@@ -6,6 +6,7 @@ them.
 
 import argparse
 import re
+import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
@@ -135,15 +136,28 @@ class _Parser(argparse.ArgumentParser):
         # In the words of this program: to argparse an option is an argument, and a boolean's value "ignored explicit".
         for theirs, ours in _REWORDED:
             message = re.sub(theirs, ours, message)
-        raise CommandLineError(message)
+        unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
+        raise CommandLineError(message + _hint(unknown[1]) if unknown else message)
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """In 80 columns, and with options that are whole: not broken at their hyphens."""
+
     def __init__(self, prog: str, **options: Any) -> None:
         super().__init__(prog, max_help_position=HELP_COLUMN, width=WIDTH)
 
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(text, width, break_on_hyphens=False)
+
     def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
         super().add_usage(usage, actions, groups, "Usage: ")
+
+
+def _hint(unknown: str) -> str:
+    from difflib import get_close_matches  # late: for who mistypes alone
+
+    near = get_close_matches(unknown, map(option_name, SETTINGS), 1, cutoff=0.8)
+    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _make_parser() -> _Parser:

@@ -122,7 +122,7 @@ class Adjustments:
             return resolve(words, str(self.port), ipv4=self.ipv4, ipv6=self.ipv6 and socket.has_ipv6)
         except ValueError as error:
             said = ", ".join(f"{name}={given[name]!r}" for name in ("listen", "host", "port") if name in given)
-            raise ValueError(f"Invalid host/port specified. {said}: {error}") from error
+            raise ValueError(f"Invalid host/port specified. {said}: {error}") from None
 
     def _check_proxy(self, given: dict[str, Any]) -> None:
         for name in ("trusted_proxy_count", "trusted_proxy_headers"):

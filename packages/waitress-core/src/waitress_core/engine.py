@@ -230,7 +230,12 @@ class Engine:
     def _begin_leaving(self, now: float) -> None:
         self.state = State.LEAVING
         self._leaves_at = now + self._adj.shutdown_delay
-        logger.info("Stopping: requests under way are answered; a further SIGTERM or SIGINT ends the server at once")
+        if any(wish.is_signal for wish in self._wishes):
+            logger.info(
+                "Stopping: requests under way are answered; a further SIGTERM or SIGINT ends the server at once"
+            )
+        else:
+            logger.info("Stopping: requests under way are answered")
         self.roster.on_emptied = self._reactor.wake
         self.roster.leave()
 

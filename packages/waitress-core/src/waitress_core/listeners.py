@@ -31,7 +31,7 @@ def naming(address: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OSError(error.errno, f"Cannot listen on {address}: {error.strerror or error}") from error
+        raise OSError(error.errno, f"Cannot listen on {address}: {error.strerror or error}") from None
 
 
 def reuse_address(sock: socket.socket) -> None:

@@ -15,7 +15,7 @@ import enum
 from collections.abc import Iterable
 from typing import Final
 
-from .response_fields import STATUSES, checked_status, checked_value, parse_content_length
+from .response_fields import STATUSES, HeaderError, checked_status, checked_value, parse_content_length
 from .response_head import NO_FIELDS, SHAPES, new_shape
 
 # RFC 9110 15.3.5, 15.3.6, 15.4.5: responses without content. 204 and 304 end with their head, 205 has to say so.
@@ -81,18 +81,24 @@ class Response:
         Raises:
             AssertionError, HeaderError: they can not be sent (`checked_*`); what was there before is kept.
         """
+        # What is not known is checked after the `except`: its own faults are to be told without ours before them.
         try:
-            status = STATUSES[status]
-        except (KeyError, TypeError):
-            status = checked_status(status)
+            known_status = STATUSES[status]
+        except (KeyError, TypeError):  # TypeError: not hashable, so no str
+            known_status = None
+        status = known_status or checked_status(status)
         names, values = [], []
-        for name, value in headers:
-            names.append(name)
-            values.append(value)
         try:
-            shape = SHAPES[tuple(names)]
-        except (KeyError, TypeError):  # TypeError: one is not hashable, so no str
-            shape = new_shape(tuple(names))
+            for name, value in headers:
+                names.append(name)
+                values.append(value)
+        except (TypeError, ValueError) as error:
+            raise HeaderError("headers must be a list of tuples (name, value)") from error
+        try:
+            known_shape = SHAPES[tuple(names)]
+        except (KeyError, TypeError):
+            known_shape = None
+        shape = known_shape or new_shape(tuple(names))
         try:
             text = "".join(values)
         except TypeError:  # one is no str

@@ -219,12 +219,12 @@ class BaseWSGIServer:
     def _on_signal(self) -> None:
         self._signal_count += 1
         if self._signal_count == 1:
-            self._wish(State.LEAVING, self.adj.shutdown_timeout)
+            self._wish(State.LEAVING, self.adj.shutdown_timeout, is_signal=True)
         else:
-            self._wish(State.CLOSING, 0)
+            self._wish(State.CLOSING, 0, is_signal=True)
 
-    def _wish(self, state: State, seconds: float) -> None:
-        self._wishes.append(Wish(state, time.monotonic() + seconds))
+    def _wish(self, state: State, seconds: float, *, is_signal: bool = False) -> None:
+        self._wishes.append(Wish(state, time.monotonic() + seconds, is_signal))
         if self._engine is not None:
             self._engine.notice()
 

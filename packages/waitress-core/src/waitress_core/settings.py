@@ -99,8 +99,8 @@ class Setting(NamedTuple):
         """
         try:
             value = self.cast(given)
-        except (ValueError, TypeError, OverflowError) as error:
-            raise ValueError(f"{self.name}={given!r}: expected {self.expected()}") from error
+        except (ValueError, TypeError, OverflowError):
+            raise ValueError(f"{self.name}={given!r}: expected {self.expected()}") from None
         accepted = self.check(value)
         if accepted is not None:
             raise ValueError(f"{self.name}={given!r}: expected {accepted}")
@@ -147,7 +147,14 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     _boolean("ipv4", "Listening", True, "Listen on the IPv4 addresses of a name."),
     _boolean("ipv6", "Listening", True, "Listen on the IPv6 addresses of a name."),
-    Setting("unix_socket", "Listening", "text", None, "Path of a unix socket to listen on.", str_iftruthy),
+    Setting(
+        "unix_socket",
+        "Listening",
+        "text",
+        None,
+        "Path of a unix socket to listen on, in place of whoever does.",
+        str_iftruthy,
+    ),
     Setting(
         "unix_socket_perms",
         "Listening",

@@ -171,7 +171,7 @@ class WSGITask:
         try:
             count = len(body)  # type: ignore[arg-type]  # most iterables have no length: that is what is asked
         except TypeError:
-            count = None
+            count, body = None, _iterator(body)
         for piece in body:
             if count == 1 and response.is_started and not response.has_begun and response.content_length is None:
                 if not isinstance(piece, bytes):
@@ -276,3 +276,10 @@ def _octets(piece: object) -> bytes:
         return memoryview(piece).tobytes()  # type: ignore[arg-type]  # whether it holds octets is what is asked
     except TypeError:
         raise TypeError(f"a piece of a response body must be bytes, not {type(piece).__name__}") from None
+
+
+def _iterator(body: Iterable[bytes]) -> Iterable[bytes]:
+    try:
+        return iter(body)
+    except TypeError as error:
+        raise TypeError(f"the application returned {type(body).__name__}, and not an iterable of bytes") from error
