@@ -16,10 +16,10 @@ MADE_ELSEWHERE = {
     ("waitress_core/server.py", "format_str.format(*listener.url_authority)"): "Serving on http://{}:{}",
     ("waitress_cli/serve.py", "'%s'"): "waitress-core %s on %s with %s serves %s",
 }
-# What a program that uses the old loop says in its own words.
+# What a program that uses the old methods says in its own words.
 OF_THE_CALLER = {
-    ("waitress/wasyncore.py", "message"),
-    ("waitress/wasyncore.py", "getattr(logging, type.upper(), logging.INFO)"),
+    ("waitress/entries.py", "message"),
+    ("waitress/entries.py", "getattr(logging, type.upper(), logging.INFO)"),
 }
 
 Record = tuple[str, str, str]  # logger, level, text

@@ -2,6 +2,8 @@
 
 import errno
 import logging
+import os
+import selectors
 import socket
 import threading
 from collections.abc import Callable
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.client import Client
-from tests.waitress.serving import PATIENCE, application
+from tests.waitress.serving import PATIENCE, address_of, answer, application, running
 from waitress import wasyncore
 from waitress.server import create_server
 from waitress_core import transport
@@ -66,7 +68,7 @@ def test_a_program_serves_its_own_sockets_beside_a_server() -> None:
     echo = EchoServer(own)
     with socket.create_connection(echo.socket.getsockname()) as client:
         client.sendall(b"tea")
-        while echo.socket.fileno() != -1:
+        while echo.socket is not None:
             wasyncore.loop(1, map=own, count=1)
         wasyncore.loop(1, map=own, count=2)
         assert client.recv(3) == b"tea"
@@ -74,6 +76,34 @@ def test_a_program_serves_its_own_sockets_beside_a_server() -> None:
         assert request.get("/tea").body == b"/tea"
     wasyncore.close_all(own)
     assert own == {}
+
+
+@pytest.mark.parametrize("poll", [wasyncore.poll, wasyncore.poll2], ids=["poll", "poll2"])
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "127.0.0.1:0 127.0.0.1:0"], ids=["one listener", "two listeners"])
+def test_a_program_serves_a_server_by_polling_its_map(poll: Callable[..., None], listen: str) -> None:
+    own: dict[int, Any] = {}
+    server = create_server(application, own, listen=listen)
+
+    def serve() -> None:
+        while own:
+            poll(0.2, own)
+
+    with running(server, serve) as thread:
+        assert answer(address_of(server)) == b"/"
+        wasyncore.close_all(own)
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def test_a_loop_without_a_timeout_waits_until_its_map_is_empty() -> None:
+    own: dict[int, Any] = {}
+    entry, other = pair(own)
+    other.close()
+    wasyncore.loop(None, map=own)
+    assert entry.socket is None
+    server = create_server(application, own, listen="127.0.0.1:0")
+    with running(server, lambda: wasyncore.loop(timeout=None, map=own)):
+        assert answer(address_of(server)) == b"/"
 
 
 def test_the_map_of_the_module_is_the_default() -> None:
@@ -99,7 +129,54 @@ def test_what_a_handler_raises_is_logged_and_closes_it(caplog: pytest.LogCapture
         other.sendall(b"x")
         wasyncore.loop(5, map=own)
     assert own == {}
-    assert "uncaptured python exception, closing channel <tests.waitress.test_wasyncore.Echo connected" in caplog.text
+    assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
+    told = caplog.messages[0]
+    assert told.startswith("uncaptured python exception, closing channel <tests.waitress.test_wasyncore.Echo at 0x")
+    assert "(<class 'ZeroDivisionError'>:division by zero [" in told
+    assert caplog.messages[1] == "unhandled close event"
+
+
+def test_a_program_collects_what_is_logged_by_its_own_log_info() -> None:
+    own: dict[int, Any] = {}
+    entry, other = pair(own)
+    told: list[tuple[str, str]] = []
+    entry.handle_read = lambda: 1 / 0  # type: ignore[method-assign,assignment]  # it fails
+    entry.log_info = lambda message, type="info": told.append((type, message.split(",")[0]))  # type: ignore[method-assign]
+    with other:
+        other.sendall(b"x")
+        wasyncore.loop(5, map=own)
+    assert told == [("error", "uncaptured python exception"), ("warning", "unhandled close event")]
+
+
+def by_readwrite(entry: Any) -> None:
+    wasyncore.readwrite(entry, selectors.EVENT_READ)
+
+
+@pytest.mark.parametrize(
+    ("handle", "raised", "closes"),
+    [
+        pytest.param(wasyncore.read, errno.ECONNRESET, False, id="read"),
+        pytest.param(by_readwrite, errno.ECONNRESET, True, id="readwrite"),
+        pytest.param(by_readwrite, errno.ENOMEM, False, id="readwrite, no disconnect"),
+    ],
+)
+def test_a_reset_that_a_handler_raises_closes_in_readwrite_and_is_an_error_in_read(
+    handle: Callable[[Any], None], raised: int, closes: bool
+) -> None:
+    called: list[str] = []
+
+    class Failing(wasyncore.dispatcher):
+        def handle_read(self) -> None:
+            raise OSError(raised, "")
+
+        def handle_error(self) -> None:
+            called.append("error")
+
+        def handle_close(self) -> None:
+            called.append("close")
+
+    handle(Failing(map={}))
+    assert called == ["close" if closes else "error"]
 
 
 @pytest.mark.parametrize("kind", [wasyncore.ExitNow, KeyboardInterrupt, SystemExit])
@@ -133,9 +210,8 @@ def test_the_errors_of_a_client_that_leaves_can_be_replaced(
 
     entry.handle_read = fail  # type: ignore[method-assign]  # it fails
     with other:
-        other.sendall(b"x")
-        wasyncore.loop(5, map=own)
-    assert caplog.text == ""
+        wasyncore.readwrite(entry, selectors.EVENT_READ)
+    assert caplog.messages == ["unhandled close event"]
     monkeypatch.undo()
     assert not transport.Disconnected(OSError(errno.ENOMEM, "")).is_expected
 
@@ -173,18 +249,67 @@ def test_close_all_passes_on_what_is_no_news(error: Exception, ignores: bool, pa
 
 
 def test_what_is_not_handled_is_said_at_its_level(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
+    caplog.set_level(logging.DEBUG)
     entry = wasyncore.dispatcher(map={})
     entry.handle_read()
     entry.handle_write()
     entry.handle_connect()
+    entry.handle_close()
     entry.log("a detail")
     assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
         ("WARNING", "unhandled read event"),
         ("WARNING", "unhandled write event"),
         ("WARNING", "unhandled connect event"),
-        ("INFO", "a detail"),
+        ("WARNING", "unhandled close event"),
+        ("DEBUG", "a detail"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("addr", "accepting", "connected", "told"),
+    [
+        (("192.0.2.1", 80), False, True, " connected 192.0.2.1:80"),
+        (("192.0.2.1", 80), True, True, " listening 192.0.2.1:80"),
+        (("2001:db8::1", 80, 0, 0), False, True, " connected ('2001:db8::1', 80, 0, 0)"),
+        (("localhost", None), False, True, " connected ('localhost', None)"),
+        ("/run/tea", True, False, " listening '/run/tea'"),
+        (None, True, False, ""),
+        (None, False, False, ""),
+    ],
+)
+def test_a_dispatcher_tells_its_state_and_its_address(addr: Any, accepting: bool, connected: bool, told: str) -> None:
+    entry = wasyncore.dispatcher(map={})
+    entry.addr, entry.accepting, entry.connected = addr, accepting, connected
+    assert str(entry) == f"<waitress.wasyncore.dispatcher{told} at {id(entry):#x}>"
+
+
+def test_a_dispatcher_of_a_given_socket_says_nothing_of_its_peer() -> None:
+    own: dict[int, Any] = {}
+    entry, other = pair(own)
+    with other:
+        assert (entry.connected, entry.addr, entry.socket.getblocking()) == (False, None, False)
+        entry.close()
+    assert (entry.socket, own) == (None, {})
+    entry.close()
+
+
+def test_closing_passes_over_a_descriptor_that_is_closed_already() -> None:
+    entry, other = pair({})
+    socket.close(entry.socket.fileno())
+    entry.close()
+    other.close()
+    assert entry.socket is None
+
+
+def test_a_socket_that_fails_to_connect_says_why_in_words() -> None:
+    class Refused:
+        def getsockopt(self, *args: int) -> int:
+            return errno.ECONNREFUSED
+
+    entry = wasyncore.dispatcher(map={})
+    entry.socket, entry.connecting = Refused(), True
+    with pytest.raises(ConnectionRefusedError, match=os.strerror(errno.ECONNREFUSED)):
+        entry.handle_read_event()
 
 
 def test_a_traceback_is_told_in_a_line() -> None:

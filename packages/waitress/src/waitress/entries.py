@@ -4,6 +4,7 @@ Threads of the server's own serve them all, so the loop of `wasyncore`, which an
 nothing to do for them; but any thread may close them.
 """
 
+import logging
 from typing import TYPE_CHECKING
 
 from waitress_core.listeners import Listener
@@ -14,7 +15,23 @@ if TYPE_CHECKING:
     from .server import BaseWSGIServer
 
 
-class Entry:
+class Logs:
+    """Says what it has to say by `log` and `log_info`, which a program may override."""
+
+    __slots__ = ()
+
+    logger = logging.getLogger("waitress")
+
+    def log(self, message: str) -> None:
+        """Log at the level DEBUG."""
+        self.logger.debug(message)
+
+    def log_info(self, message: str, type: str = "info") -> None:
+        """Log at a level by its name."""
+        self.logger.log(getattr(logging, type.upper(), logging.INFO), message)
+
+
+class Entry(Logs):
     """A server, a channel, or one of several listening sockets, as the loop and who closes it see it."""
 
     __slots__ = ()

@@ -6,7 +6,7 @@ their own in the loop, or change `_DISCONNECTED`, the errors that the log does n
 """
 
 import errno
-import logging
+import os
 import selectors
 import socket
 import sys
@@ -17,6 +17,8 @@ from types import ModuleType
 from typing import Any, ClassVar, Protocol
 
 from waitress_core import transport
+
+from .entries import Logs
 
 __all__ = [
     "ExitNow",
@@ -64,7 +66,9 @@ class LoopHost(Protocol):
 # --- the loop
 
 
-def loop(timeout: float = 30.0, use_poll: bool = False, map: Map | None = None, count: int | None = None) -> None:
+def loop(
+    timeout: float | None = 30.0, use_poll: bool = False, map: Map | None = None, count: int | None = None
+) -> None:
     """Serve what a map holds, by default `socket_map`, until it is empty or `count` waits are over.
 
     Servers in it begin, and end when the map has become empty or an exception ends the loop. `use_poll` has no effect.
@@ -73,11 +77,7 @@ def loop(timeout: float = 30.0, use_poll: bool = False, map: Map | None = None, 
     hosts: list[LoopHost] = []
     try:
         while entries and (count is None or count > 0):
-            for entry in list(entries.values()):
-                host = getattr(entry, "loop_host", None)
-                if host is not None and host not in hosts:
-                    hosts.append(host)
-                    host.begin_in_loop()
+            hosts += [host for host in _hosts(entries) if host not in hosts]
             poll(timeout, entries)
             if count is not None:
                 count -= 1
@@ -90,9 +90,19 @@ def loop(timeout: float = 30.0, use_poll: bool = False, map: Map | None = None, 
             host.end_in_loop()
 
 
-def poll(timeout: float = 0.0, map: Map | None = None) -> None:
-    """Wait once for the entries of a map that want to read or write, and have them do so."""
+def _hosts(entries: Map) -> list[LoopHost]:
+    """Give the servers that entries of a map belong to."""
+    hosts = [getattr(entry, "loop_host", None) for entry in list(entries.values())]
+    return [host for host in dict.fromkeys(hosts) if host is not None]
+
+
+def poll(timeout: float | None = 0.0, map: Map | None = None) -> None:
+    """Wait once for the entries of a map that want to read or write, and have them do so; servers in it begin."""
     entries = socket_map if map is None else map
+    hosts = _hosts(entries)
+    for host in hosts:
+        host.begin_in_loop()
+    seconds = SLICE_SECONDS if timeout is None else min(timeout, SLICE_SECONDS)
     with selectors.DefaultSelector() as selector:
         for descriptor, entry in list(entries.items()):
             events = selectors.EVENT_READ if entry.readable() else 0
@@ -100,53 +110,56 @@ def poll(timeout: float = 0.0, map: Map | None = None) -> None:
             if events:
                 selector.register(descriptor, events)
         if selector.get_map():
-            ready = selector.select(min(timeout, SLICE_SECONDS))
-            for descriptor, events in [(key.fd, events) for key, events in ready]:
-                entry = entries.get(descriptor)  # a handler before may have closed it
-                if entry is not None:
-                    readwrite(entry, events)
+            ready = [(key.fd, events) for key, events in selector.select(seconds)]
+            for event, call in ((selectors.EVENT_READ, read), (selectors.EVENT_WRITE, write)):
+                for descriptor, events in ready:
+                    entry = entries.get(descriptor)  # a handler before may have closed it
+                    if entry is not None and events & event:
+                        call(entry)
             return
-    hosts = (getattr(entry, "loop_host", None) for entry in list(entries.values()))
-    host: LoopHost | None = next((host for host in hosts if host is not None), None)
-    if host is not None:
-        host.wait_in_loop(min(timeout, SLICE_SECONDS))
+    if hosts:
+        hosts[0].wait_in_loop(seconds)
     elif entries:
-        time.sleep(min(timeout, SLICE_SECONDS))
+        time.sleep(seconds)
 
 
 poll2 = poll3 = poll
 
 
-def readwrite(obj: Any, flags: int) -> None:
-    """Have an entry read or write, by events of `selectors`."""
-    if flags & selectors.EVENT_READ:
-        read(obj)
-    if flags & selectors.EVENT_WRITE:
-        write(obj)
-
-
 def read(obj: Any) -> None:
     """Have an entry read; what it raises is its own to handle."""
-    _call(obj, obj.handle_read_event)
+    try:
+        obj.handle_read_event()
+    except _reraised_exceptions:
+        raise
+    except Exception:
+        obj.handle_error()
 
 
 def write(obj: Any) -> None:
     """Have an entry write; what it raises is its own to handle."""
-    _call(obj, obj.handle_write_event)
-
-
-def _call(obj: Any, handle: Any) -> None:
     try:
-        handle()
+        obj.handle_write_event()
     except _reraised_exceptions:
         raise
-    except OSError as error:
-        if error.errno in _DISCONNECTED:
+    except Exception:
+        obj.handle_error()
+
+
+def readwrite(obj: Any, flags: int) -> None:
+    """Have an entry read or write, by events of `selectors`; when its peer has gone, have it close."""
+    try:
+        if flags & selectors.EVENT_READ:
+            obj.handle_read_event()
+        if flags & selectors.EVENT_WRITE:
+            obj.handle_write_event()
+    except _reraised_exceptions:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in _DISCONNECTED:
             obj.handle_close()
         else:
             obj.handle_error()
-    except Exception:
-        obj.handle_error()
 
 
 def close_all(map: Map | None = None, ignore_all: bool = False) -> None:
@@ -181,7 +194,7 @@ def compact_traceback() -> tuple[tuple[str, str, str], type[BaseException], Base
 # --- entries
 
 
-class dispatcher:  # noqa: N801  # the old name
+class dispatcher(Logs):  # noqa: N801  # the old name
     """A non-blocking socket in a map, and what is done when it is ready: by a subclass that overrides `handle_*`."""
 
     debug = False
@@ -191,7 +204,6 @@ class dispatcher:  # noqa: N801  # the old name
     closing = False
     addr: Any = None
     ignore_log_types: ClassVar[Set[str]] = frozenset({"warning"})
-    logger = logging.getLogger("waitress")
     compact_traceback = staticmethod(compact_traceback)
 
     def __init__(self, sock: socket.socket | None = None, map: Map | None = None) -> None:
@@ -201,17 +213,21 @@ class dispatcher:  # noqa: N801  # the old name
         if sock is not None:
             sock.setblocking(False)
             self.set_socket(sock, map)
-            try:
-                self.addr = sock.getpeername()
-                self.connected = True
-            except OSError as error:
-                if error.errno not in (errno.ENOTCONN, errno.EINVAL):
-                    self.del_channel(map)
-                    raise
 
     def __repr__(self) -> str:
-        state = " listening" if self.accepting else " connected" if self.connected else ""
-        return f"<{type(self).__module__}.{type(self).__qualname__}{state} {self.addr} at {id(self):#x}>"
+        words = [f"{type(self).__module__}.{type(self).__qualname__}"]
+        if self.accepting and self.addr:
+            words.append("listening")
+        elif self.connected:
+            words.append("connected")
+        match self.addr:
+            case None:
+                pass
+            case (host, int(port)):
+                words.append(f"{host}:{port}")
+            case other:
+                words.append(repr(other))
+        return f"<{' '.join(words)} at {id(self):#x}>"
 
     def add_channel(self, map: Map | None = None) -> None:
         """Enter a map."""
@@ -301,16 +317,13 @@ class dispatcher:  # noqa: N801  # the old name
         """Close the socket, and leave the map."""
         self.connected = self.accepting = self.connecting = False
         self.del_channel()
-        if self.socket is not None:
-            self.socket.close()
-
-    def log(self, message: str) -> None:
-        """Log at the level INFO."""
-        self.logger.info(message)
-
-    def log_info(self, message: str, type: str = "info") -> None:
-        """Log at a level by its name."""
-        self.logger.log(getattr(logging, type.upper(), logging.INFO), message)
+        sock, self.socket = self.socket, None
+        if sock is not None:
+            try:
+                sock.close()
+            except OSError as error:
+                if error.errno not in (errno.ENOTCONN, errno.EBADF):
+                    raise
 
     def handle_read_event(self) -> None:
         """The loop has found it readable."""
@@ -333,13 +346,14 @@ class dispatcher:  # noqa: N801  # the old name
         """The attempt to connect has ended."""
         code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
-            raise OSError(code, errno.errorcode.get(code, "unknown"))
+            raise OSError(code, os.strerror(code))
         self.handle_connect()
         self.connected, self.connecting = True, False
 
     def handle_error(self) -> None:
         """A handler has raised: log it, and close."""
-        self.logger.exception("uncaptured python exception, closing channel %r", self)
+        _, kind, error, calls = self.compact_traceback()
+        self.log_info(f"uncaptured python exception, closing channel {self!r} ({kind}:{error} {calls})", "error")
         self.handle_close()
 
     def handle_read(self) -> None:
@@ -367,6 +381,7 @@ class dispatcher:  # noqa: N801  # the old name
 
     def handle_close(self) -> None:
         """The peer has gone, or the program wants an end."""
+        self.log_info("unhandled close event", "warning")
         self.close()
 
 
