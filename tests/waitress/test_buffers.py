@@ -57,6 +57,25 @@ def test_a_copy_has_what_is_unread_and_leaves_the_original(make: Any) -> None:
             assert (copy.get(), original.get()) == (b"cdefg", b"cdef")
 
 
+def read_only(data: bytes) -> ReadOnlyFileBasedBuffer:
+    return ReadOnlyFileBasedBuffer(io.BytesIO(data))
+
+
+@pytest.mark.parametrize("make", [BytesIOBasedBuffer, TempfileBasedBuffer])
+def test_a_copy_of_a_wrapped_file_has_all_of_it(make: Any) -> None:
+    with closing(make(read_only(b"hello"))) as copy:
+        assert (copy.get(), len(copy)) == (b"hello", 5)
+
+
+@pytest.mark.parametrize("overflow", [4, 100])
+def test_a_copy_of_an_overflowable_buffer_has_what_is_unread(overflow: int) -> None:
+    with closing(OverflowableBuffer(overflow)) as original:
+        original.append(b"abcdef")
+        original.skip(2)
+        with closing(BytesIOBasedBuffer(original)) as copy:
+            assert (copy.get(), len(copy), original.get()) == (b"cdef", 4, b"cdef")
+
+
 @pytest.mark.parametrize("make", [BytesIOBasedBuffer, TempfileBasedBuffer])
 def test_prune_forgets_what_is_consumed(make: Any) -> None:
     with closing(make()) as buffer:
@@ -67,8 +86,23 @@ def test_prune_forgets_what_is_consumed(make: Any) -> None:
 
 
 def test_a_buffer_on_a_file_has_no_other_file_to_prune_into() -> None:
+    buffer = FileBasedBuffer(io.BytesIO())
+    buffer.prune()  # there is nothing to prune yet
+    buffer.append(b"ab")
+    buffer.skip(1)
     with pytest.raises(NotImplementedError):
-        FileBasedBuffer(io.BytesIO()).prune()
+        buffer.prune()
+
+
+def test_a_file_that_can_not_be_closed_is_let_go() -> None:
+    class Unclosable:
+        def read(self, size: int = -1) -> bytes:
+            return b""
+
+    buffer = FileBasedBuffer(Unclosable())  # type: ignore[arg-type]  # less than a file
+    buffer.remain = 3
+    buffer.close()
+    assert not len(buffer)
 
 
 def test_a_buffer_on_a_file_is_true_and_another_only_while_it_holds_something() -> None:
@@ -95,6 +129,18 @@ def test_the_file_wrapper_is_that_of_the_server() -> None:
     assert not wrapper.remain
     with pytest.raises(NotImplementedError):
         wrapper.append(b"")
+
+
+def test_what_remains_of_a_wrapped_file_can_be_set() -> None:
+    class Half(ReadOnlyFileBasedBuffer):
+        def prepare(self, size: int | None = None) -> int:
+            self.remain = 4
+            return self.remain
+
+    wrapper = Half(io.BytesIO(b"abcdef"))
+    assert (wrapper.prepare(), wrapper.get(2), wrapper.get(2, True), wrapper.get()) == (4, b"ab", b"ab", b"cd")
+    wrapper.remain = 1
+    assert (wrapper.get(skip=True), len(wrapper)) == (b"c", 0)
 
 
 def test_the_file_wrapper_is_iterated_in_blocks_and_shows_its_file() -> None:

@@ -6,7 +6,7 @@ the others.
 
 import io
 import os
-from typing import IO, Any, BinaryIO, Literal
+from typing import IO, Any, BinaryIO, Literal, Protocol
 
 from waitress_buffers import OverflowBuffer, ReadOnlyFileBuffer
 
@@ -24,22 +24,28 @@ COPY_BYTES = 256 * 1024  # moved at a time from buffer to buffer
 STRBUF_LIMIT = 8192  # bytes; without effect
 
 
+class HasFile(Protocol):
+    """A buffer of any kind, as another takes what it holds."""
+
+    def getfile(self) -> IO[bytes]:
+        """Give a file, at the first unread octet."""
+
+
 class FileBasedBuffer:
     """A queue in a file that the caller gives: `remain` octets are unread, from the position of `file` on."""
 
     remain = 0
 
-    def __init__(self, file: IO[bytes], from_buffer: "FileBasedBuffer | None" = None) -> None:
+    def __init__(self, file: IO[bytes], from_buffer: HasFile | None = None) -> None:
         self.file = file
         if from_buffer is not None:
-            self._take(from_buffer.getfile(), from_buffer.remain)
+            self._take(from_buffer.getfile())
 
-    def _take(self, source: IO[bytes], size: int) -> None:
-        """Append the unread octets of a file, and leave its position as it was."""
+    def _take(self, source: IO[bytes]) -> None:
+        """Append what a file holds from its position on, and leave that as it was."""
         position = source.tell()
-        while size > 0 and (piece := source.read(min(size, COPY_BYTES))):
+        while piece := source.read(COPY_BYTES):
             self.append(piece)
-            size -= len(piece)
         source.seek(position)
 
     def __len__(self) -> int:
@@ -79,10 +85,12 @@ class FileBasedBuffer:
 
     def prune(self) -> None:
         """Give the room of consumed octets back: what is unread moves to a new file."""
-        source, size = self.file, self.remain
+        source = self.file
+        if not source.tell():
+            return  # nothing is consumed
         self.file = self.newfile()
         self.remain = 0
-        self._take(source, size)
+        self._take(source)
         source.close()
 
     def getfile(self) -> IO[bytes]:
@@ -90,15 +98,16 @@ class FileBasedBuffer:
         return self.file
 
     def close(self) -> None:
-        """Close the file, and with it the queue."""
-        self.file.close()
+        """Close the file, if it can be closed, and with it the queue."""
+        if hasattr(self.file, "close"):
+            self.file.close()
         self.remain = 0
 
 
 class TempfileBasedBuffer(FileBasedBuffer):
     """A queue in a temporary file."""
 
-    def __init__(self, from_buffer: FileBasedBuffer | None = None) -> None:
+    def __init__(self, from_buffer: HasFile | None = None) -> None:
         super().__init__(self.newfile(), from_buffer)
 
     def newfile(self) -> IO[bytes]:
@@ -111,7 +120,7 @@ class TempfileBasedBuffer(FileBasedBuffer):
 class BytesIOBasedBuffer(FileBasedBuffer):
     """A queue in memory."""
 
-    def __init__(self, from_buffer: FileBasedBuffer | None = None) -> None:
+    def __init__(self, from_buffer: HasFile | None = None) -> None:
         super().__init__(self.newfile(), from_buffer)
 
     def newfile(self) -> IO[bytes]:
@@ -129,8 +138,12 @@ class ReadOnlyFileBasedBuffer(ReadOnlyFileBuffer):
 
     @property
     def remain(self) -> int:
-        """Octets that are prepared and not consumed."""
+        """Octets that are prepared and not consumed; a subclass's `prepare` may set it."""
         return len(self)
+
+    @remain.setter
+    def remain(self, value: int) -> None:
+        self._remaining = value
 
     def get(self, numbytes: int = -1, skip: bool = False) -> bytes:
         """Give up to so many prepared octets, -1 for all; with `skip` they are consumed."""
