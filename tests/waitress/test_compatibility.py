@@ -17,6 +17,7 @@ from waitress.proxy_headers import MalformedProxyHeader
 
 PAGE = Path(__file__).parents[2] / "docs/reference/compatibility.md"
 ROW = re.compile(r"^\| (?:`(\w+)` )?\| ((?:`\w+`(?:, )?)+) \| (kept|adapted|left out) \| (?:(.*) )?\|$")
+IMPORTED = re.compile(r"`(\w+)`\s+from\s+`([\w.]+)`,\s+and\s+not\s+from\s+`([\w.]+)`")
 STATES = ("kept", "adapted", "left out")
 
 
@@ -125,3 +126,11 @@ def test_what_is_there_is_there_and_what_is_left_out_is_not(state: str, objects:
             if row.name == "bind_server_socket" and state == "left out":
                 is_there = hasattr(owner, row.name)  # the object is of a subclass, which has it
             assert is_there is (state != "left out"), row
+
+
+def test_names_are_where_they_are_at_home_and_not_where_they_were_only_imported() -> None:
+    found = IMPORTED.findall(PAGE.read_text(encoding="utf-8"))
+    assert len(found) == 6
+    for name, home, elsewhere in found:
+        assert hasattr(import_module(home), name), (home, name)
+        assert not hasattr(import_module(elsewhere), name), (elsewhere, name)
