@@ -213,6 +213,24 @@ def test_nothing_warns_by_default() -> None:
         Adjustments(listen=LISTEN)
 
 
+def test_a_default_is_that_of_the_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(Adjustments):
+        ident = "kettle"
+
+    monkeypatch.setattr(Adjustments, "threads", 7)
+    assert (Own(listen=LISTEN).ident, Own(listen=LISTEN, ident="cup").ident) == ("kettle", "cup")
+    assert (Own(listen=LISTEN).threads, Adjustments(listen=LISTEN).threads) == (7, 7)
+
+
+def test_addresses_may_be_given_one_by_one() -> None:
+    assert len(Adjustments(listen=(word for word in [LISTEN, LISTEN])).listen) == 2
+
+
+@pytest.mark.parametrize("scheme", ["https", "coap+tcp", "a-b", "a.b1"])
+def test_a_scheme_may_have_all_that_a_scheme_may_have(scheme: str) -> None:
+    assert Adjustments(url_scheme=scheme).url_scheme == scheme
+
+
 def test_a_server_that_changes_its_lists_changes_no_default() -> None:
     adj = Adjustments(unix_socket="/x")
     adj.sockets.append(None)  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """Casts: what is given, what comes out, what is refused."""
 
+import ipaddress
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -40,6 +41,9 @@ GIVEN: list[tuple[Callable[[Any], object], object, object]] = [
     (casts.as_address_words, "", None),
     (casts.as_address_words, "10.0.0.1, 10.0.0.2\n::1", "10.0.0.1 10.0.0.2 ::1"),
     (casts.as_address_words, ["10.0.0.1", "10.0.0.0/8"], "10.0.0.1 10.0.0.0/8"),
+    (casts.as_address_words, ipaddress.ip_address("::1"), "::1"),
+    (casts.as_address_words, ipaddress.ip_network("10.0.0.0/8"), "10.0.0.0/8"),
+    (casts.as_address_words, (ipaddress.ip_network("10.0.0.0/30"), "::1"), "10.0.0.0/30 ::1"),
     (casts.as_whole_number, "5", 5),
     (casts.as_whole_number, 5, 5),
     (casts.as_whole_number, 5.0, 5),
@@ -59,6 +63,7 @@ REFUSED: list[tuple[Callable[[Any], object], object]] = [
     (casts.asoctal, None),
     (casts.aslist, None),
     (casts.aslist, 5),
+    (casts.aslist, b"127.0.0.1:80"),
     (casts.asset, None),
     (casts.as_socket_list, "x"),
     (casts.as_socket_list, None),

@@ -133,6 +133,23 @@ def test_a_unix_socket_that_an_earlier_server_has_left_is_replaced(folder: Path)
 
 
 @needs_unix
+def test_a_link_to_a_socket_gives_way_as_the_socket_would(folder: Path) -> None:
+    with bind_unix(str(folder / "target"), 0o600, 5):
+        (folder / "s").symlink_to(folder / "target")
+        with bind_unix(str(folder / "s"), 0o600, 5):
+            assert not (folder / "s").is_symlink()
+            assert (folder / "target").exists()
+
+
+@needs_unix
+def test_a_path_that_is_too_long_is_named_without_a_number(folder: Path) -> None:
+    path = str(folder / ("x" * 200))
+    with pytest.raises(OSError) as caught:
+        bind_unix(path, 0o600, 5)
+    assert str(caught.value) == f"Cannot listen on {path}: AF_UNIX path too long"
+
+
+@needs_unix
 @pytest.mark.parametrize("kind", ["file", "folder", "link"])
 def test_anything_else_at_the_path_is_left_there_and_named(folder: Path, kind: str) -> None:
     path = folder / "s"
@@ -263,6 +280,7 @@ def test_a_given_abstract_unix_socket_can_be_listened_on() -> None:
         given.bind(f"\0waitress-test-{os.getpid()}")
         (listener,) = open_listeners(settings(sockets=[given]), [])
         assert listener.host == "unix"
+        assert listener.url_authority == ("unix", f"@waitress-test-{os.getpid()}")
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from waitress.adjustments import Adjustments
         pytest.param(["--listen=a:1", "--listen=b:2"], {"listen": "a:1 b:2"}, [], id="listen-joined"),
         pytest.param(["--sockets="], {"sockets": ""}, [], id="sockets"),
         pytest.param(["a:b", "c:d", "--port=1"], {}, ["a:b", "c:d", "--port=1"], id="rest-from-the-first-other-word"),
+        pytest.param(["--ident=x", "--", "--port=1"], {"ident": "x"}, ["--port=1"], id="rest-from-two-hyphens"),
     ],
 )
 def test_parse_args_gives_settings_and_the_rest(

@@ -56,6 +56,8 @@ def parse(arguments: Sequence[str], *, options_first: bool = False) -> CommandLi
         parser.add_argument("applications", nargs="*")
         given = vars(parser.parse_intermixed_args(arguments))
     applications = given.pop("applications", [])
+    if applications[:1] == ["--"]:  # which says that the options end here
+        del applications[0]
     if "app" in given:
         applications.insert(0, given.pop("app"))
     wants_help, wants_call = given.pop("help", False), given.pop("call", False)

@@ -94,10 +94,10 @@ class Adjustments:
             if name not in _BY_NAME:
                 raise ValueError(f"Unknown adjustment {name!r}{_hint(name)}")
         for setting in SETTINGS:
-            default = setting.default
             if setting.name in given:
                 setattr(self, setting.name, setting.read(given[setting.name]))
             else:
+                default = getattr(type(self), setting.name)
                 # A copy: a server that changes its list must not change another's default.
                 setattr(self, setting.name, default.copy() if isinstance(default, (list, set)) else default)
         if "send_bytes" in given:
@@ -115,7 +115,7 @@ class Adjustments:
         if not self.ipv4 and not socket.has_ipv6:
             raise ValueError("IPv4 is disabled but IPv6 is not available. Cowardly refusing to start.")
         if "listen" in given:
-            words = aslist(given["listen"])
+            words = aslist(self.listen)  # as read: what was given may be an iterator
         else:
             words = [f"{bracketed(self.host)}:{self.port}"]
         try:
@@ -170,5 +170,5 @@ def check_sockets(sockets: list[socket.socket]) -> None:
 
 
 for _setting in SETTINGS:
-    # The defaults can be read, and replaced by a subclass, on the class too.
+    # The defaults: they can be read, and replaced, on the class, and by a subclass.
     setattr(Adjustments, _setting.name, _setting.default)

@@ -29,7 +29,7 @@ def aslist(value: object) -> list[str]:
     """Split a string on white space; flatten an iterable of such strings."""
     if isinstance(value, str):
         return value.split()
-    if isinstance(value, Iterable):
+    if isinstance(value, Iterable) and not isinstance(value, bytes):
         return [word for item in value for word in str(item).split()]
     raise ValueError("a string or an iterable of strings is needed")
 
@@ -63,10 +63,13 @@ def as_socket_list(value: object) -> list[socket.socket]:
 
 
 def as_address_words(value: object) -> str | None:
-    """Give blank-separated addresses and networks out of a string (blanks or commas) or an iterable of strings."""
+    """Give blank-separated addresses and networks out of a string (blanks or commas), or of a collection.
+
+    Each may be an object of `ipaddress`. A network by itself is none of its addresses, though it can be iterated.
+    """
     if not value:
         return None
-    return " ".join(aslist(value.replace(",", " ") if isinstance(value, str) else value))
+    return " ".join(aslist(value if isinstance(value, (list, tuple, set, frozenset)) else str(value).replace(",", " ")))
 
 
 def as_whole_number(value: object) -> int:

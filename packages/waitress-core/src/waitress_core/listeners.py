@@ -31,7 +31,9 @@ def naming(address: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OSError(error.errno, f"Cannot listen on {address}: {error.strerror or error}") from None
+        message = f"Cannot listen on {address}: {error.strerror or error}"
+        # Without a number it is Python that refuses, a path that is too long say.
+        raise (OSError(message) if error.errno is None else OSError(error.errno, message)) from None
 
 
 def reuse_address(sock: socket.socket) -> None:
@@ -79,7 +81,7 @@ def bind_unix(path: str, permissions: int, backlog: int) -> socket.socket:
         is_bound = False
         try:
             with contextlib.suppress(FileNotFoundError):
-                if not stat.S_ISSOCK(os.lstat(path).st_mode):
+                if not stat.S_ISSOCK(os.stat(path).st_mode):
                     in_use = os.strerror(errno.EADDRINUSE)
                     raise OSError(errno.EADDRINUSE, f"{in_use} by what is not a socket")
                 os.unlink(path)
@@ -147,7 +149,7 @@ class Listener:
     @property
     def url_authority(self) -> tuple[str, str]:
         """Host and port as they stand in a URL."""
-        return bracketed(self.host), self.port
+        return bracketed(self.host), self.port.replace("\0", "@")  # of Linux: a name that is no path
 
     # --- the holder of the lead
 

@@ -45,8 +45,11 @@ def _is_header_text(value: str | None) -> str | None:
     return "printable ASCII text"
 
 
+_SCHEME_MARKS = str.maketrans("", "", "+-.")  # RFC 3986 3.1
+
+
 def _is_scheme(value: str) -> str | None:
-    return None if value.isascii() and value.replace("+", "").isalnum() else "a URL scheme, as http or https"
+    return None if value.isascii() and value.translate(_SCHEME_MARKS).isalnum() else "a URL scheme, as http or https"
 
 
 def _are_addresses(value: str | None) -> str | None:
