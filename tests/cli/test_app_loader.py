@@ -117,6 +117,17 @@ def test_a_file_that_gives_way_to_another_module_is_told_of(tmp_path: Path, monk
     )
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows lets few make links")
+def test_a_file_that_is_reached_in_two_ways_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "release").mkdir()
+    (tmp_path / "current").symlink_to(tmp_path / "release")
+    (tmp_path / "release" / "loaded_release.py").write_text("", encoding="utf-8")
+    monkeypatch.chdir(tmp_path / "release")
+    monkeypatch.syspath_prepend(tmp_path / "current")
+    with pytest.raises(CannotLoadError, match=r"has no attribute 'app'$"):
+        load_application("loaded_release:app", calls=False)
+
+
 @pytest.mark.parametrize(
     ("name", "cause", "first"),
     [

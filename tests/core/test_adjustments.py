@@ -222,6 +222,14 @@ def test_a_default_is_that_of_the_class(monkeypatch: pytest.MonkeyPatch) -> None
     assert (Own(listen=LISTEN).threads, Adjustments(listen=LISTEN).threads) == (7, 7)
 
 
+@pytest.mark.parametrize(
+    ("given", "port"), [({}, 81), ({"listen": "127.0.0.1:82"}, 82), ({"host": "127.0.0.1", "port": 83}, 83)]
+)
+def test_a_class_may_say_where_to_listen(given: dict[str, Any], port: int) -> None:
+    own = type("Own", (Adjustments,), {"listen": ["127.0.0.1:81"]})
+    assert [address.address for address in own(**given).listen] == [("127.0.0.1", port)]
+
+
 def test_addresses_may_be_given_one_by_one() -> None:
     assert len(Adjustments(listen=(word for word in [LISTEN, LISTEN])).listen) == 2
 

@@ -41,6 +41,7 @@ GIVEN: list[tuple[Callable[[Any], object], object, object]] = [
     (casts.as_address_words, "", None),
     (casts.as_address_words, "10.0.0.1, 10.0.0.2\n::1", "10.0.0.1 10.0.0.2 ::1"),
     (casts.as_address_words, ["10.0.0.1", "10.0.0.0/8"], "10.0.0.1 10.0.0.0/8"),
+    (casts.as_address_words, {"10.0.0.1": 1, "::1": 2}.keys(), "10.0.0.1 ::1"),
     (casts.as_address_words, ipaddress.ip_address("::1"), "::1"),
     (casts.as_address_words, ipaddress.ip_network("10.0.0.0/8"), "10.0.0.0/8"),
     (casts.as_address_words, (ipaddress.ip_network("10.0.0.0/30"), "::1"), "10.0.0.0/30 ::1"),

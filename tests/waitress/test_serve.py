@@ -97,11 +97,12 @@ def test_ctrl_c_ends_it_and_the_program_goes_on(tmp_path: Path) -> None:
     assert not [line for line in server.log if "Traceback" in line]
 
 
+# Ended by the server's handler, or by one of the program.
 @sigint
-def test_ctrl_c_ends_a_dispatcher_that_the_program_has_given(tmp_path: Path) -> None:
-    program = (
-        APPLICATION
-        + """
+@pytest.mark.parametrize("handler", ["", "signal.signal(signal.SIGINT, lambda *_: sys.exit())"])
+def test_ctrl_c_ends_a_dispatcher_that_the_program_has_given(handler: str, tmp_path: Path) -> None:
+    run = """
+import sys
 from waitress.server import create_server
 from waitress.task import ThreadedTaskDispatcher
 dispatcher = ThreadedTaskDispatcher()
@@ -111,8 +112,7 @@ server.print_listen("Serving on http://{}:{}")
 server.run()
 print(dispatcher.threads)
 """
-    )
-    with spawned_script(program, tmp_path) as server:
+    with spawned_script(APPLICATION + handler + run, tmp_path) as server:
         assert ask(server.wait_for_address()) == b"tea"
         server.signal(signal.SIGINT)
         assert server.wait() == 0

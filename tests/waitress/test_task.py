@@ -131,6 +131,18 @@ def test_a_failing_application_is_answered_and_logged(caplog: pytest.LogCaptureF
     assert "Exception while serving /tea" in caplog.text
 
 
+class Unseekable(io.BytesIO):
+    """As a pipe."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, position: int, whence: int = 0) -> int:
+        raise io.UnsupportedOperation
+
+    tell = None  # type: ignore[assignment]  # it can not tell either
+
+
 class Teapot(Task):
     """Answers by itself."""
 
@@ -244,17 +256,22 @@ def test_a_task_may_write_more_than_the_application() -> None:
         assert answer(address_of(server)) == b"tea, end"
 
 
-def test_a_class_may_have_all_its_connections_end() -> None:
+@pytest.mark.parametrize("has_own_head", [False, True])
+def test_a_class_may_have_all_its_connections_end(has_own_head: bool) -> None:
     class Own(WSGITask):
         close_on_finish = True
 
+        def build_response_header(self) -> bytes:
+            head = b"HTTP/1.1 299 Own\r\nConnection: close\r\n\r\n"
+            return head if has_own_head else super().build_response_header()
+
     server = server_with(Own)
     with running(server), Client(address_of(server)) as client:
-        assert client.get().header("Connection") == "close"
-        assert client.rest() == b""
+        client.send(b"GET /tea HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"\r\nConnection: close\r\n" in client.rest()
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/tea", "/file", "/304"])
+@pytest.mark.parametrize("path", ["/nothing", "/tea", "/file", "/empty-file", "/pipe", "/304"])
 def test_a_task_sees_each_response_in_write_before_its_head_is_made(path: str) -> None:
     class Own(WSGITask):
         def write(self, data: bytes) -> None:
@@ -264,13 +281,29 @@ def test_a_task_sees_each_response_in_write_before_its_head_is_made(path: str) -
 
     def application(environ: Any, start_response: Any) -> Any:
         start_response("304 Not Modified" if path == "/304" else "200 OK", [])
+        wrap = environ["wsgi.file_wrapper"]
         if path in ("/file", "/304"):
-            return environ["wsgi.file_wrapper"](io.BytesIO(b"water"))
+            return wrap(io.BytesIO(b"water"))
+        if path == "/empty-file":
+            return wrap(io.BytesIO())
+        if path == "/pipe":
+            return wrap(Unseekable(b"water"))
         return [] if path == "/nothing" else [b"tea"]
 
     server = server_with(Own, application)
     with running(server), Client(address_of(server)) as client:
         assert client.get(path).all("X-Own") == ["yes"]
+
+
+def test_an_error_task_may_answer_otherwise() -> None:
+    class Own(ErrorTask):
+        def execute(self) -> None:
+            self.status, self.content_length = "418 I'm a teapot", 3
+            self.write(b"tea")
+
+    server = server_with(Own)
+    with running(server), Client(address_of(server)) as client:
+        assert (client.get().status, client.get().body) == (418, b"tea")
 
 
 def test_an_error_task_answers_with_the_error_of_its_request() -> None:

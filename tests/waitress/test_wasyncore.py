@@ -294,11 +294,31 @@ def test_a_dispatcher_of_a_given_socket_says_nothing_of_its_peer() -> None:
 
 
 def test_closing_passes_over_a_descriptor_that_is_closed_already() -> None:
-    entry, other = pair({})
-    socket.close(entry.socket.fileno())
+    class Closed:
+        def close(self) -> None:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    entry = wasyncore.dispatcher(map={})
+    entry.socket = Closed()
     entry.close()
-    other.close()
     assert entry.socket is None
+
+
+def test_a_fault_of_an_entry_that_can_not_be_named_ends_no_loop(caplog: pytest.LogCaptureFixture) -> None:
+    class Nameless(wasyncore.dispatcher):
+        def __repr__(self) -> str:
+            raise IndexError
+
+        def handle_read_event(self) -> None:
+            raise RuntimeError("no tea")
+
+    own: dict[int, Any] = {}
+    with socket.socket() as sock:
+        entry = Nameless(sock, own)
+        wasyncore.read(entry)
+        assert own == {}
+    assert "no tea" in caplog.text
+    assert "Nameless object at" in caplog.text
 
 
 def test_a_socket_that_fails_to_connect_says_why_in_words() -> None:

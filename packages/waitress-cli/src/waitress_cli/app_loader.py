@@ -96,7 +96,7 @@ def _cause(error: Exception, name: str) -> str:
 def _shadow(name: str) -> str:
     """Tell of another file that a module of the current folder gives way to: that folder is searched last."""
     found, wanted = getattr(sys.modules.get(name), "__file__", None), os.path.abspath(f"{name}.py")
-    if found is None or found == wanted or not os.path.exists(wanted):
+    if found is None or not os.path.exists(wanted) or not os.path.exists(found) or os.path.samefile(found, wanted):
         return ""
     return f"; that module is {found}, and comes before {wanted}: give yours another name"
 

@@ -114,9 +114,9 @@ class Adjustments:
     def _resolve(self, given: dict[str, Any]) -> list[ListenAddress]:
         if not self.ipv4 and not socket.has_ipv6:
             raise ValueError("IPv4 is disabled but IPv6 is not available. Cowardly refusing to start.")
-        if "listen" in given:
-            words = aslist(self.listen)  # as read: what was given may be an iterator
-        else:
+        words = aslist(self.listen)  # as read: what was given may be an iterator
+        is_stock = words == _BY_NAME["listen"].default
+        if "listen" not in given and (is_stock or "host" in given or "port" in given):
             words = [f"{bracketed(self.host)}:{self.port}"]
         try:
             return resolve(words, str(self.port), ipv4=self.ipv4, ipv6=self.ipv6 and socket.has_ipv6)

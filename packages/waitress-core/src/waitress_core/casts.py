@@ -63,13 +63,15 @@ def as_socket_list(value: object) -> list[socket.socket]:
 
 
 def as_address_words(value: object) -> str | None:
-    """Give blank-separated addresses and networks out of a string (blanks or commas), or of a collection.
+    """Give blank-separated addresses and networks out of a string (blanks or commas) or an iterable of strings.
 
-    Each may be an object of `ipaddress`. A network by itself is none of its addresses, though it can be iterated.
+    Each may be an object of `ipaddress`.
     """
     if not value:
         return None
-    return " ".join(aslist(value if isinstance(value, (list, tuple, set, frozenset)) else str(value).replace(",", " ")))
+    if hasattr(value, "max_prefixlen"):  # one such object; of a network iteration would give each address
+        return str(value)
+    return " ".join(aslist(value.replace(",", " ") if isinstance(value, str) else value))
 
 
 def as_whole_number(value: object) -> int:

@@ -164,10 +164,11 @@ class Engine:
                 self._host.while_waiting()
         except BaseException as error:
             # From a signal handler that is not ours, and then its exception ends with the server; or from the host.
-            self._wishes.append(Wish(State.CLOSING, self._reactor.clock() + CLOSE_SECONDS))
+            is_exit = isinstance(error, (KeyboardInterrupt, SystemExit))
+            self._wishes.append(Wish(State.CLOSING, self._reactor.clock() + CLOSE_SECONDS, is_signal=is_exit))
             self.notice()
             self._lead_ended.wait(CLOSE_SECONDS + THREADS_SECONDS)
-            if not isinstance(error, (KeyboardInterrupt, SystemExit)):
+            if not is_exit:
                 raise
 
     def tidy_up(self) -> None:

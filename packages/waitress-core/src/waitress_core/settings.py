@@ -155,7 +155,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Listening",
         "text",
         None,
-        "Path of a unix socket to listen on, in place of whoever does.",
+        "Path of a unix socket to listen on; a socket that is there already is replaced.",
         str_iftruthy,
     ),
     Setting(

@@ -147,7 +147,7 @@ class HTTPChannel(Entry):
         try:
             self.handle_close()
         except Exception:  # of a program; the server has more to do for this end
-            self.server.logger.exception("Exception in handle_close of %r", self)
+            self.logger.exception("Exception in handle_close of %r", self)
 
     # --- what a program may override
 

@@ -129,7 +129,8 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     def _end(self) -> None:
         super()._end()
-        if self._own_dispatcher is None and self._signal_count:  # who closes a server may want its dispatcher for more
+        # A program that closes its server may give the dispatcher to another one; a signal ends them both.
+        if self._own_dispatcher is None and any(wish.is_signal for wish in self._wishes):
             shutdown = getattr(self.task_dispatcher, "shutdown", None)
             if shutdown is not None:
                 shutdown()

@@ -80,8 +80,7 @@ class Task(waitress_core.task.WSGITask):
     def build_response_header(self) -> bytes:
         """Give the head of the response, as it is sent, from `status` and `response_headers`."""
         self._start()
-        if self.close_on_finish:  # a class may say so for all its responses
-            self._response.persists = False
+        self._heed_close_on_finish()
         return super()._begin()
 
     def write(self, data: bytes) -> None:
@@ -157,6 +156,7 @@ class Task(waitress_core.task.WSGITask):
         self.start()
         self.execute()
         self.finish()
+        self._heed_close_on_finish()
 
     def _begin(self) -> bytes:
         if self._is_servers_answer:
@@ -175,6 +175,10 @@ class Task(waitress_core.task.WSGITask):
     def _end_body(self) -> None:
         """Leave the end of the body to `finish`, which may write more."""
 
+    def _heed_close_on_finish(self) -> None:
+        if self.close_on_finish:  # a class may say so for all its responses
+            self._response.persists = False
+
     def _start(self) -> None:
         """Take status and headers from the attributes, and the length, where one is known already."""
         length = self.content_length
@@ -186,12 +190,13 @@ class Task(waitress_core.task.WSGITask):
 class ErrorTask(Task):
     """Answers with the `error` of its request."""
 
+    _is_complete = True
+
     def execute(self) -> None:
         """Send what the error says."""
         assert self.request.error is not None  # what it is for
         self.status, self.response_headers, body = self.request.error.to_response(self.channel.adj.ident)
         self.content_length = len(body)
-        self.complete = True
         self.set_close_on_finish()
         self.write(body)
 
@@ -223,7 +228,10 @@ class WSGITask(Task):
         return write
 
     def _send_file(self, file: ReadOnlyFileBuffer) -> bool:
-        self.write(b"")
+        size = file.prepare(self.content_length) if self.complete and not self.wrote_header else 0
+        if size:  # nothing else of it goes through `write`
+            self.content_length = size
+            self.write(b"")
         return super()._send_file(file)
 
 

@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import MutableMapping, Set
+from collections.abc import Callable, MutableMapping, Set
 from types import ModuleType
 from typing import Any, ClassVar, Protocol
 
@@ -128,18 +128,17 @@ poll2 = poll3 = poll
 
 def read(obj: Any) -> None:
     """Have an entry read; what it raises is its own to handle."""
-    try:
-        obj.handle_read_event()
-    except _reraised_exceptions:
-        raise
-    except Exception:
-        obj.handle_error()
+    _call(obj, obj.handle_read_event)
 
 
 def write(obj: Any) -> None:
     """Have an entry write; what it raises is its own to handle."""
+    _call(obj, obj.handle_write_event)
+
+
+def _call(obj: Any, handle: Callable[[], object]) -> None:
     try:
-        obj.handle_write_event()
+        handle()
     except _reraised_exceptions:
         raise
     except Exception:
@@ -353,7 +352,11 @@ class dispatcher(Logs):  # noqa: N801  # the old name
     def handle_error(self) -> None:
         """A handler has raised: log it, and close."""
         _, kind, error, calls = self.compact_traceback()
-        self.log_info(f"uncaptured python exception, closing channel {self!r} ({kind}:{error} {calls})", "error")
+        try:
+            name = repr(self)
+        except Exception:  # a program's own, of a socket that has gone say
+            name = object.__repr__(self)
+        self.log_info(f"uncaptured python exception, closing channel {name} ({kind}:{error} {calls})", "error")
         self.handle_close()
 
     def handle_read(self) -> None:
