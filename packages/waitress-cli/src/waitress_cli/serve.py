@@ -66,8 +66,8 @@ def profile(
 ) -> None:
     """Run a statement under the profiler and print the most expensive calls, or with `callers` who made them.
 
-    Sorted by `sort_order`, keys of `pstats`; if it is empty, by cumulative time. Thread: the profile is that of the
-    calling thread; calls of the application are in other threads.
+    Sorted by `sort_order`, keys of `pstats`; if it is empty, by cumulative time. Before Python 3.12 the profile is that
+    of the calling thread, and calls of the application are in others; later ones count those too.
     """
     # Here, because nobody else needs them and they take longer to import than the command line does.
     import pstats
