@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from tests.support.client import Client
+from tests.support.processes import becomes_true
 
 PATIENCE = 20.0  # seconds of the real clock for what comes at once on an idle machine
 
@@ -44,9 +45,13 @@ def answer(address: tuple[str, int] | str, path: str = "/") -> bytes:
 
 
 def is_refused(address: tuple[str, int]) -> bool:
-    """Whether nobody listens there."""
-    try:
-        socket.create_connection(address, 5).close()
-    except OSError:
-        return True
-    return False
+    """Whether nobody listens there; for a while it may be another test, which the system has given the port to."""
+
+    def refuses() -> bool:
+        try:
+            socket.create_connection(address, 5).close()
+        except OSError:
+            return True
+        return False
+
+    return becomes_true(refuses)
