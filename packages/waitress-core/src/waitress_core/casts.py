@@ -3,7 +3,6 @@
 Each raises ValueError or TypeError for what it cannot read; the setting's table (`settings`) says which one is whose.
 """
 
-import math
 import socket
 from collections.abc import Iterable
 
@@ -75,7 +74,7 @@ def as_address_words(value: object) -> str | None:
 
 
 def as_whole_number(value: object) -> int:
-    if isinstance(value, float) and not (math.isfinite(value) and value.is_integer()):
+    if isinstance(value, float) and not value.is_integer():
         raise ValueError("not a whole number")
     return int(value)  # type: ignore[call-overload,no-any-return]  # anything int() takes; it raises on the rest
 
