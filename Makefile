@@ -13,7 +13,7 @@ FIGURES = docs/benchmarks
 
 PACKAGES = waitress-parser waitress-buffers waitress-core waitress-cli waitress
 PLATFORMS = linux darwin win32
-INTERPRETERS = python3.10 python3.11 python3.12 python3.13 pypy3 python3.13t
+INTERPRETERS = python3.10 python3.11 python3.12 python3.13 python3.14 python3.15 pypy3 python3.13t
 
 BIN = $(VENV)/bin
 # A package with native code may have no wheel of its newest version for every interpreter: take the newest wheel.

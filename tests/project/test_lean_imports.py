@@ -28,6 +28,8 @@ import importlib, sys
 sys.path[:0] = sys.argv[1].split("|")
 for name in sys.argv[2].split():
     importlib.import_module(name)
+class Record(sys.modules["typing"].NamedTuple):  # such records are used too; Python 3.15 imports more to make one
+    field: int
 before = set(sys.modules)
 import socket, waitress
 {then}
