@@ -48,6 +48,8 @@ def test_a_decision(decision: Decision, send: Callable[[Client, bytes], None], s
     with server.client() as client:
         send(client, decision.wire + NEXT)
         response = client.response()
+        if send is send_by_octet and b"100-continue" in decision.wire and response.status == 100:
+            response = client.response()  # the body that was sent at once came later than the head
         answer = decision.answer
         if isinstance(answer, int):
             assert response.status == answer
