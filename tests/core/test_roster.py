@@ -233,12 +233,12 @@ def test_responses_are_to_close_their_connections_while_a_client_waits_at_the_li
     first, client = gate.accept()
     second, _ = gate.accept()
     gate.turn()
-    assert not second.wants_close  # at the limit, but nobody waits: connections persist
+    assert not second.wants_close()  # at the limit, but nobody waits: connections persist
     gate.connect()
-    gate.turn_until(lambda: second.wants_close)
+    gate.turn_until(second.wants_close)
     client.close()
     gate.turn_to(first, Phase.CLOSED)
-    assert not second.wants_close
+    assert not second.wants_close()
     gate.turn_until(lambda: len(gate.roster.connections) == 2)
 
 
@@ -369,7 +369,7 @@ def test_draining_takes_in_the_backlog_and_stops_listening(make: Make) -> None:
         client.sendall(GET)
     gate.turn_until(lambda: len(gate.tasks) == 3)
     for task in gate.tasks:
-        assert task.connection.wants_close
+        assert task.connection.wants_close()
         task.answer(b"answer")
     gate.tasks.clear()
     gate.turn_until(lambda: not gate.roster.connections)

@@ -61,16 +61,19 @@ class FakeConnection:
 
     remote_addr = "192.0.2.1"
     remote_port = "5000"
-    wants_close = False
 
     def __init__(self, adj: Adjustments) -> None:
         self.environs = EnvironMaker(adj, "8080")
         self.sender = FakeSender()
+        self.is_server_leaving = False
         self.endings: list[Ending] = []
         self.on_finish: Callable[[], None] = lambda: None
 
     def is_client_gone(self) -> bool:
         return False
+
+    def wants_close(self) -> bool:
+        return self.is_server_leaving
 
     def finish(self, ending: Ending, status: str) -> None:
         self.on_finish()
@@ -254,7 +257,7 @@ def test_a_body_of_unknown_length_ends_an_http_1_0_connection() -> None:
 
 def test_the_connection_ends_when_the_server_wants_it_to_at_the_time_of_the_head() -> None:
     def application(environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
-        served_connection[0].wants_close = True
+        served_connection[0].is_server_leaving = True
         start_response("200 OK", [])
         return [b"abc"]
 

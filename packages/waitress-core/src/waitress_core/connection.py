@@ -111,7 +111,6 @@ class Connection:
         """Whether the client has ended its output, or the connection: `waitress.client_disconnected`."""
         return self._is_input_ended or self.is_gone
 
-    @property
     def wants_close(self) -> bool:
         """Whether the response should say that the connection ends after it.
 
@@ -141,9 +140,9 @@ class Connection:
     def on_ready(self, readiness: int) -> None:
         """The socket is ready, or has failed."""
         try:
-            if readiness & ~READ and self.interest & WRITE:
+            if readiness != READ and self.interest & WRITE:
                 self._flush()
-            if readiness & ~WRITE and self.interest & READ:
+            if readiness != WRITE and self.interest & READ:
                 self._receive()
         except Disconnected as error:
             self.sender.log(error)

@@ -122,7 +122,8 @@ class Dispatcher:
         self._slot: deque[_Word] = deque()  # the lead, while its holder runs a task
         self._queue: SimpleQueue[tuple[Task, float] | _Word] = SimpleQueue()  # for the application threads; since when
         self._spare_queue: SimpleQueue[_Word] = SimpleQueue()  # for the spare
-        self._watching = threading.Event()  # the watchdog is awake
+        self._is_watchdog_parked = False  # written by the watchdog only
+        self._unpark = threading.Event()
         self.threads: list[threading.Thread] = []
         self._seats: list[Seat] = []  # of the application threads
         # The holder of the lead only
@@ -229,7 +230,7 @@ class Dispatcher:
         for _ in self.threads:
             self._queue.put(_Word.STOP)
         self._spare_queue.put(_Word.STOP)
-        self._watching.set()
+        self._unpark.set()
         until = _now() + timeout
         others = [thread for thread in self.threads if thread is not threading.current_thread()]
         for thread in others:
@@ -316,7 +317,7 @@ class Dispatcher:
 
     def _lead(self, seat: Seat) -> None:
         """An application thread with the lead: turns and tasks, until the lead is taken or the tasks are slow."""
-        ready, slot = self.ready, self._slot
+        ready, slot, lead = self.ready, self._slot, _Word.LEAD
         while not self.has_lead_ended:
             burst = BURST
             now = began = _now()
@@ -327,9 +328,9 @@ class Dispatcher:
                 burst -= 1
                 task = ready.popleft()
                 self._tasks_run += 1
-                slot.append(_Word.LEAD)
-                if not self._watching.is_set():
-                    self._watching.set()
+                slot.append(lead)
+                if self._is_watchdog_parked:
+                    self._unpark.set()
                 seat.running = (task, now)
                 self._service(task)
                 seat.running = None
@@ -392,11 +393,13 @@ class Dispatcher:
                 if quiet > PARK:
                     quiet = 0
                     pause = QUANTUM
-                    self._watching.clear()
-                    # Looked at again after `clear`, which may have undone what somebody has just set.
+                    self._is_watchdog_parked = True
+                    # Looked at again: who came just before has not seen that, and has woken nobody.
                     if self._tasks_run == seen and not self._slot and not self.has_lead_ended:
                         # Bounded: a wake-up missed costs a late look, never a lost one.
-                        self._watching.wait(IDLE_WAIT)
+                        self._unpark.wait(IDLE_WAIT)
+                    self._is_watchdog_parked = False
+                    self._unpark.clear()
 
 
 _STOCK_ADD_TASK = Dispatcher.add_task  # programs that measure queues replace it, on the class too

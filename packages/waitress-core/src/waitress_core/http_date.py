@@ -21,7 +21,7 @@ def current_date() -> str:
     global _last_date
     now = time.time()
     second, text = _last_date
-    if not 0 <= now - second < 1:
+    if not 0.0 <= now - second < 1.0:
         second = now // 1
         text = imf_fixdate(second)
         _last_date = (second, text)

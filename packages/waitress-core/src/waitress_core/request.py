@@ -4,7 +4,7 @@ Made by the connection (the holder of the lead) when the head is complete, fille
 body is complete too; from then on it is the task's.
 """
 
-import io
+from io import BytesIO
 from typing import BinaryIO
 
 from waitress_buffers import OverflowBuffer
@@ -48,7 +48,7 @@ class Request:
 
     def open_body(self) -> BinaryIO:
         """Give the body as a seekable file at its start (`wsgi.input`); valid until `close`."""
-        return io.BytesIO() if self._body is None else self._body.open_file()
+        return BytesIO() if self._body is None else self._body.open_file()
 
     def close(self) -> None:
         """Give the body's memory or temporary file back."""

@@ -138,22 +138,22 @@ class WSGITask:
             data = _octets(data)
         if not data:
             return
-        response, send = self._response, self._connection.sender.send
+        response, sender = self._response, self._connection.sender
         if not response.is_started:
             raise RuntimeError("start_response was not called before body written")
         try:
             if response.has_begun:
                 framed = response.frame(data)
                 if framed:
-                    send(framed)
+                    sender.send(framed)
                 return
             head = self._begin()
             framed = response.frame(data)
             if len(framed) < JOIN_BYTES:
-                send(head + framed)
+                sender.send(head + framed)
             else:
-                send(head)
-                send(framed)
+                sender.send(head)
+                sender.send(framed)
         except (ClientGone, BufferStorageError):
             # Whatever the application makes of it, a part of the response is lost: nothing may follow it.
             self._ending = Ending.RESET if response.is_open_ended else Ending.CLOSE
@@ -162,7 +162,7 @@ class WSGITask:
 
     def _begin(self) -> bytes:
         """Give the response head; the server's state of this moment decides whether the connection persists."""
-        if self._connection.wants_close:
+        if self._connection.wants_close():
             self._response.persists = False
         return self._response.begin()
 

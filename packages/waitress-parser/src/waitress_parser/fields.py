@@ -73,16 +73,17 @@ _NEVER_TRAILERS = frozenset((
 
 def read_known_fields(lines: list[str]) -> tuple[list[tuple[str, str]], dict[str, str]] | None:
     """Return what `parse_fields` returns, or None when there is anything unusual in the section."""
+    fields: list[tuple[str, str]] = []
+    values: dict[str, str] = {}
     try:
-        # Nearly every field line is `Name: value`: split at the space, the name still has its colon.
-        fields = [
-            (_known_names[name], value.strip(" \t"))  # OWS; a literal is quicker
-            for line in lines
-            for name, _, value in (line.partition(" "),)
-        ]
+        for line in lines:
+            name, _, value = line.partition(" ")  # nearly every line is `Name: value`: the name still has its colon
+            name = _known_names[name]
+            value = value.strip(" \t")  # OWS; a literal is quicker
+            fields.append((name, value))
+            values[name] = value
     except KeyError:
         return None
-    values = dict(fields)
     return (fields, values) if len(values) == len(fields) else None
 
 

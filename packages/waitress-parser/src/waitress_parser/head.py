@@ -29,16 +29,17 @@ from .target import choose_authority, parse_target
 _new_tuple = tuple.__new__
 
 
-def read_whole_head(data: bytes | bytearray, start: int, end: int, limits: Limits) -> RequestHead | None:
-    """Return the head in data[start:end], or None when that is not exactly one head of clean lines within the limits.
+def read_whole_head(block: bytes | bytearray, limits: Limits) -> RequestHead | None:
+    """Return the head in `block`, or None when that is not exactly one head of clean lines within the limits.
 
-    CRLFCRLF follows at `end`, and is within `max_head_bytes`. Raises ProtocolError for what is wrong in clean lines.
+    The CRLFCRLF behind it is left out, and is within `max_head_bytes`. Raises ProtocolError for what is wrong in clean
+    lines.
     """
-    block = data[start:end]
     lines = block.decode("latin-1").split("\r\n")
     # Deleting what lines may have leaves CR, LF and forbidden octets: as many as the CRLFs split at, or it is a fault.
     if (
         len(block.translate(None, LINE_OCTETS)) != 2 * (len(lines) - 1)
+        or not lines[0]  # an empty line before the head
         or len(lines[0]) > limits.max_request_line_bytes
         or len(lines) - 1 > limits.max_fields
     ):
@@ -46,9 +47,9 @@ def read_whole_head(data: bytes | bytearray, start: int, end: int, limits: Limit
     return _read_lines(lines, limits.max_body_bytes)
 
 
-def read_scanned_head(data: bytes | bytearray, start: int, end: int, limits: Limits) -> RequestHead:
-    """Return the head in data[start:end], whose structure and limits a `HeadScanner` has found to be right."""
-    head = _read_lines(data[start:end].decode("latin-1").split("\r\n"), limits.max_body_bytes)
+def read_scanned_head(block: bytes | bytearray, limits: Limits) -> RequestHead:
+    """Return the head in `block`, whose structure and limits a `HeadScanner` has found to be right."""
+    head = _read_lines(block.decode("latin-1").split("\r\n"), limits.max_body_bytes)
     assert head is not None  # no empty line: this is what the scanner looked for
     return head
 

@@ -77,6 +77,7 @@ class RequestParser:
         "_chunked",
         "_data",
         "_failure",
+        "_guessed_bytes",
         "_has_input_ended",
         "_has_skipped_line",
         "_is_starved",
@@ -93,6 +94,7 @@ class RequestParser:
     def __init__(self, limits: Limits = _DEFAULT_LIMITS) -> None:
         # For the whole connection
         self._limits = limits
+        self._guessed_bytes = min(limits.max_head_bytes, GUESSED_BYTES)
         self._step = _HEAD
         self._failure: ProtocolError | None = None  # never raised itself: see ProtocolError.again
         self._has_input_ended = False
@@ -176,37 +178,23 @@ class RequestParser:
         raise self._failure.again()
 
     def _next_head(self) -> RequestHead | NeedMore:
-        data, start = self._data, self._position
-        if self._scanner is None:
-            if not data:
-                return self._need_more()
-            if data[start] == CR and not self._has_skipped_line:
-                return self._skip_line(data, start)
-            max_head = self._limits.max_head_bytes
-            head = None
-            if start == 0 and data.endswith(HEAD_END) and len(data) <= min(max_head, GUESSED_BYTES):
-                # A guess that is nearly always right and spares the search: what is held is one head, nothing else.
-                # (A chunked body ends in the same octets.)
-                end = len(data) - len(HEAD_END)
-                head = read_whole_head(data, start, end, self._limits)
-            if head is None:
-                end = data.find(HEAD_END, start, start + max_head)
-                head = None if end < 0 else read_whole_head(data, start, end, self._limits)
-            if head is None:
-                self._scanner = HeadScanner(self._limits)
-                return self._next_head()
-        else:
-            end = self._scanner.advance(data, start)
-            if end == NOT_YET:
-                return self._need_more()
-            head = read_scanned_head(data, start, end, self._limits)
-            self._scanner = None
-        position = end + len(HEAD_END)
-        if position == len(data):
+        data = self._data
+        head = None
+        # A guess that is nearly always right and spares the search: what is held is one head, nothing else. (A chunked
+        # body ends in the same octets.)
+        if (
+            data.endswith(HEAD_END)
+            and len(data) <= self._guessed_bytes
+            and not self._position
+            and self._scanner is None
+        ):
+            head = read_whole_head(data[: -len(HEAD_END)], self._limits)
+        if head is not None:
             self._data = b""
-            self._position = 0
         else:
-            self._position = position
+            head = self._find_head()
+            if head is None:
+                return self._need_more()
         self._has_skipped_line = False
         if head.content_length == 0:
             self._step = _END
@@ -214,18 +202,40 @@ class RequestParser:
             self._begin_body(head)
         return head
 
-    def _skip_line(self, data: bytes | bytearray, start: int) -> RequestHead | NeedMore:
+    def _find_head(self) -> RequestHead | None:
+        """Take a head that does not stand alone, comes in pieces or looks odd; None while it is not complete."""
+        data, start = self._data, self._position
+        if self._scanner is None:
+            if not data:
+                return None
+            if data[start] == CR and not self._has_skipped_line:
+                return self._skip_line(data, start)
+            end = data.find(HEAD_END, start, start + self._limits.max_head_bytes)
+            head = None if end < 0 else read_whole_head(data[start:end], self._limits)
+            if head is not None:
+                self._consume(end + len(HEAD_END))
+                return head
+            self._scanner = HeadScanner(self._limits)
+        end = self._scanner.advance(data, start)
+        if end == NOT_YET:
+            return None
+        head = read_scanned_head(data[start:end], self._limits)
+        self._scanner = None
+        self._consume(end + len(HEAD_END))
+        return head
+
+    def _skip_line(self, data: bytes | bytearray, start: int) -> RequestHead | None:
         """Pass over an empty line before a request line, and go on.
 
         RFC 9112 section 2.2 has at least one ignored, for clients that send one behind a body. Only one, lest a stream
         of them be a request that never begins.
         """
         if len(data) - start < len(CRLF):
-            return self._need_more()
+            return None
         self._has_skipped_line = True  # or it is a bare CR, which is looked at next as what it is
         if data.startswith(CRLF, start):
             self._consume(start + len(CRLF))
-        return self._next_head()
+        return self._find_head()
 
     def _begin_body(self, head: RequestHead) -> None:
         self._method = head.method
