@@ -1143,6 +1143,112 @@ def test_a_task_that_ends_while_its_earlier_attention_is_paid_is_not_forgotten(h
     assert not connection.is_racing
 
 
+def test_the_end_of_a_response_waits_for_the_next_turn(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    hurried: list[str] = []
+    monkeypatch.setattr(harness.reactor, "hurry", lambda: hurried.append("hurried"))
+    connection, client = harness.open()
+    begin_task(harness, connection, client)
+    harness.next_task().answer(b"answer")
+    assert hurried == []
+    client.sendall(GET % b"next")
+    assert harness.next_task().request.head.path == "/next"
+
+
+def read_ahead(harness: Harness, client: socket.socket) -> None:
+    client.sendall(GET % b"" + GET % b"next")
+
+
+def end_input(harness: Harness, client: socket.socket) -> None:
+    client.sendall(GET % b"")
+    client.shutdown(socket.SHUT_WR)
+
+
+def leave(harness: Harness, client: socket.socket) -> None:
+    client.sendall(GET % b"")
+    harness.services.is_leaving = True
+
+
+def crowd(harness: Harness, client: socket.socket) -> None:
+    client.sendall(GET % b"")
+    harness.services.is_full = True
+
+
+@pytest.mark.parametrize(
+    ("begin", "answer", "ending"),
+    [
+        (read_ahead, b"answer", Ending.PERSIST),
+        (end_input, b"answer", Ending.PERSIST),
+        (leave, b"answer", Ending.PERSIST),
+        (crowd, b"answer", Ending.PERSIST),
+        (lambda harness, client: client.sendall(GET % b""), b"answer", Ending.CLOSE),
+        (lambda harness, client: client.sendall(GET % b""), b"x" * MUCH, Ending.PERSIST),
+    ],
+    ids=[
+        "a request is read ahead",
+        "input ended",
+        "the server leaves",
+        "a client waits",
+        "the connection ends",
+        "output pends",
+    ],
+)
+def test_the_end_of_a_response_begins_a_turn_where_there_is_something_to_do(
+    harness: Harness,
+    begin: Callable[[Harness, socket.socket], None],
+    answer: bytes,
+    ending: Ending,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connection, client = harness.open()
+    begin(harness, client)
+    task = harness.next_task()
+    harness.turn(2)  # the end of the input is seen
+    connection.sender.send(answer)
+    hurried: list[str] = []
+    monkeypatch.setattr(harness.reactor, "hurry", lambda: hurried.append("hurried"))
+    task.finish(ending)
+    assert hurried == ["hurried"]
+
+
+def test_a_connection_is_idle_from_the_end_of_its_response_on(harness: Harness) -> None:
+    connection, client = harness.open()
+    begin_task(harness, connection, client)
+    assert connection.activity is Phase.TASK
+    harness.next_task().answer(b"answer")
+    ended_at = harness.clock()
+    assert (phase_of(connection), connection.activity) == (Phase.TASK, Phase.IDLE)  # nobody has looked yet
+    harness.clock.advance(0.75)
+    harness.turn()
+    assert (phase_of(connection), connection.idle_since) == (Phase.IDLE, ended_at)
+
+
+def test_a_response_that_has_ended_and_is_not_taken_yet_is_told_of_as_such(harness: Harness) -> None:
+    connection, client = harness.open()
+    begin_task(harness, connection, client)
+    harness.next_task().answer(b"x" * MUCH)
+    assert (phase_of(connection), connection.activity) == (Phase.TASK, Phase.FLUSH)
+
+
+class Dropping(RequestParser):
+    """Holds nothing of what it gets, as one that has failed."""
+
+    def receive(self, data: bytes | memoryview) -> None:
+        pass
+
+
+def test_what_comes_before_a_response_is_taken_bounds_itself_though_none_of_it_is_held(harness: Harness) -> None:
+    connection, client = harness.open()
+    begin_flush(harness, connection, client, Ending.PERSIST)
+    connection.use_parser(Dropping())
+    client.setblocking(False)
+    before = harness.services.tally.bytes_in
+    for _ in range(100):
+        with contextlib.suppress(BlockingIOError):
+            client.send(b"x" * 8192)
+        harness.turn()
+    assert harness.services.tally.bytes_in - before < 2 * harness.services.adj.recv_bytes
+
+
 def test_closing_twice_is_closing_once(harness: Harness) -> None:
     connection, _ = harness.open()
     connection.close()

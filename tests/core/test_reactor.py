@@ -161,14 +161,30 @@ def test_a_descriptor_that_the_poller_has_forgotten_can_still_be_given_up(turnin
 # --- attention
 
 
-def test_attention_asked_for_before_a_turn_is_paid_without_waiting(turning: Turning) -> None:
+def test_attention_asked_for_before_a_turn_is_paid_before_the_wait(turning: Turning) -> None:
+    seen: list[object] = []
+
+    def poll() -> list[tuple[int, int]]:
+        seen.append((list(turning.one.calls), turning.reactor.now))
+        return []
+
+    turning.reactor.attend(101)
+    turning.clock.advance(0.25)
+    turning.poller.script.append(poll)
+    turning.reactor.turn(1.0)
+    assert seen == [(["attention"], 1000.25)]
+    assert turning.one.calls == ["attention"]
+    assert turning.poller.timeouts == [1.0]
+
+
+def test_no_wait_begins_when_attention_has_made_a_task_ready(turning: Turning) -> None:
+    ready: list[str] = []
+    turning.reactor.ready = ready
+    turning.one.on = ready.append
     turning.reactor.attend(101)
     turning.turn(timeout=1.0)
-    assert turning.one.calls == ["attention"]
+    assert ready == ["attention"]
     assert turning.poller.timeouts == [0]
-    turning.turn(timeout=1.0)
-    assert turning.one.calls == ["attention"]
-    assert turning.poller.timeouts == [0, 1.0]
 
 
 def test_attention_asked_for_while_the_poller_waits_ends_the_wait() -> None:
@@ -222,13 +238,26 @@ def test_attention_asked_for_within_a_poll_costs_a_wake_up(turning: Turning) -> 
     assert turning.one.calls == ["attention"]
 
 
-def test_attention_that_is_asked_for_while_it_is_paid_waits_for_the_next_turn(turning: Turning) -> None:
+def test_attention_that_can_wait_costs_no_wake_up(turning: Turning) -> None:
+    woken = count_wake_ups(turning)
+
+    def attend() -> list[tuple[int, int]]:
+        turning.reactor.attend_in_time(101)
+        return [(102, READ)]
+
+    turning.poller.script.append(attend)
+    turning.reactor.turn(1)
+    assert woken == []
+    assert turning.one.calls == ["attention"]
+
+
+def test_attention_that_is_asked_for_while_it_is_paid_waits_for_what_is_ready(turning: Turning) -> None:
     turning.one.on = lambda call: turning.reactor.attend(101)
     turning.reactor.attend(101)
-    turning.turn()
-    assert turning.one.calls == ["attention"]
-    turning.turn()
-    assert turning.one.calls == ["attention", "attention"]
+    turning.turn((102, READ), timeout=1.0)
+    assert turning.one.calls == ["attention", "attention"]  # before the poll and after it
+    assert turning.poller.timeouts == [0]
+    assert turning.other.calls == ["ready 1"]
 
 
 def test_attention_to_a_handler_that_has_gone_is_passed_over(

@@ -147,7 +147,7 @@ def test_a_body_on_its_way_is_held_in_a_file(first: bytes, again: bytes, tmp_pat
     ],
 )
 def test_pipelined_requests_stay_with_a_client_that_does_not_read(first: bytes, tmp_path: Path) -> None:
-    """The server holds what it has read ahead once, and one pending response."""
+    """The server holds what it has read ahead, and one pending response."""
     with (
         serving_program(APPLICATION, tmp_path, outbuf_overflow=256 * KIB) as served,
         holding_at_most(served, 512 * KIB),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.functional.applications import get
+from tests.support.processes import becomes_true
 from tests.support.servers import running
 from waitress_core import Dispatcher, dispatcher, poller
 from waitress_core.transport import SocketTransport
@@ -80,3 +81,38 @@ def test_a_small_request_costs_one_recv_and_one_send_and_no_change_of_thread(cal
         assert calls == {"receive": requests, "send": requests}
         assert polls <= requests + ROUNDS  # at worst one for each request that comes alone
         assert len(threads) == 1
+
+
+def test_a_response_of_another_thread_does_not_end_the_wait_for_requests(
+    calls: Counter[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", "5")])
+        return [b"hello"]
+
+    monkeypatch.setattr(dispatcher, "FAST", 0.0)  # each request is handed over
+    with running(application) as server, server.client() as client:
+
+        def ask() -> None:
+            assert client.get().body == b"hello"
+            assert becomes_true(lambda: server.server.stats().threads_busy == 0)  # or the next would come too early
+
+        ask()  # the connection is accepted
+        calls.clear()
+        for _ in range(ROUNDS):
+            ask()
+        del calls["poll"]
+        assert calls == {"receive": ROUNDS, "send": ROUNDS, "_queue_task": ROUNDS}
+
+
+def test_a_request_of_a_client_alone_costs_one_wait(calls: Counter[str]) -> None:
+    def application(environ: Any, start_response: Any) -> list[bytes]:
+        start_response("200 OK", [("Content-Length", "5")])
+        return [b"hello"]
+
+    with running(application) as server, server.client() as client:
+        assert client.get().status == 200
+        calls.clear()
+        for _ in range(ROUNDS):
+            assert client.get().body == b"hello"
+        assert calls["poll"] < 1.5 * ROUNDS  # some only look at deadlines, on a slow machine

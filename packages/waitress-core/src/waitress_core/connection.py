@@ -12,7 +12,7 @@ from waitress_parser import BodyPiece, EndOfMessage, ProtocolError, RequestHead,
 
 from .environ import EnvironMaker
 from .error_pages import SERVER_ERROR_DETAIL, error_response
-from .phases import BODY, CLOSED, FLUSH, HEAD, IDLE, LINGER, PERSIST, TASK, Ending
+from .phases import BODY, CLOSED, FLUSH, HEAD, IDLE, LINGER, PERSIST, TASK, Ending, Phase
 from .poller import READ, WRITE
 from .request import Request
 from .sender import Sender
@@ -34,10 +34,12 @@ class Connection:
 
     __slots__ = (
         "_discarded_bytes",
+        "_ended_at",
         "_ending",
         "_is_input_ended",
         "_is_task_done",
         "_parser",
+        "_read_ahead_bytes",
         "_request",
         "_services",
         "_status",
@@ -75,12 +77,14 @@ class Connection:
         self._parser = RequestParser(services.limits)
         self._request: Request | None = None  # whose body is on its way
         self._discarded_bytes = 0
-        # Written by the holder of the lead, read by the worker: only ever from false to true
-        self._is_input_ended = False
-        self.is_gone = False
+        # Written by the holder of the lead, read by the worker
+        self._read_ahead_bytes = 0  # of next requests, while a task runs
+        self._is_input_ended = False  # only ever from false to true
+        self.is_gone = False  # only ever from false to true
         # The worker sets all, the flag last, as its last act; from then on they are the reactor's until the next task
         self._ending = PERSIST
         self._status = ""  # of the response; empty when none has begun
+        self._ended_at = 0.0  # by the reactor's clock
         self._is_task_done = False
         self.exchange: Exchange | None = None  # for the access log, when the response has ended; set before the flag
 
@@ -93,6 +97,13 @@ class Connection:
     def incoming(self) -> Request | None:
         """The request whose body is on its way."""
         return self._request
+
+    @property
+    def activity(self) -> Phase:
+        """The phase; after the end of a task what it is going to be, as the reactor may be in no hurry to see it."""
+        if self.phase is TASK and self._is_task_done:
+            return FLUSH if self.sender.has_pending else IDLE
+        return self.phase
 
     @property
     def idle_since(self) -> float | None:
@@ -126,8 +137,15 @@ class Connection:
         """
         self._ending = ending
         self._status = status
+        services = self._services
+        self._ended_at = services.reactor.clock()
         self._is_task_done = True
-        self._services.reactor.attend(self.descriptor)
+        services.reactor.attend_in_time(self.descriptor)
+        # Most often there is nothing to do before the client's next octet, which begins a turn; to end the wait of the
+        # poller costs a change of threads. Asked only now: who changes one of these looks for attention after it.
+        is_plain = ending is PERSIST and self.interest == READ and self.sender.outbox is None
+        if not is_plain or self._read_ahead_bytes or services.is_leaving or services.is_full:
+            services.reactor.hurry()
 
     # --- the holder of the lead: called by the reactor and the deadlines
 
@@ -167,7 +185,7 @@ class Connection:
             self._begin_flush()
         elif is_task_done:
             try:
-                self._end_response()
+                self._end_response(self._ended_at)
             except Disconnected as error:
                 self.sender.log(error)
                 self.close()
@@ -236,8 +254,9 @@ class Connection:
         else:
             self._parser.receive(data)
             if phase is TASK or phase is FLUSH:
-                # Read ahead once; more stays with the client until this request is answered.
-                services.reactor.watch(self, self.interest & WRITE)
+                self._read_ahead_bytes += len(data)
+                if not self._may_read_ahead():
+                    services.reactor.watch(self, self.interest & WRITE)
             else:
                 self._advance()
 
@@ -291,6 +310,7 @@ class Connection:
         else:
             self._disarm_input()
         self.phase = TASK
+        self._read_ahead_bytes = self._parser.held_bytes
         services.submit(services.make_task(self, request))
 
     def _disarm_input(self) -> None:
@@ -341,7 +361,7 @@ class Connection:
         if self.sender.has_pending:
             self._begin_flush()
         else:
-            self._end_response()
+            self._end_response(self._services.reactor.now)
 
     def _begin_exchange(self, log: "AccessLog", method: str = "") -> "Exchange":
         """Have the access log tell of a request that gets no task."""
@@ -377,10 +397,10 @@ class Connection:
         if not self.sender.flush():
             self._services.reactor.watch(self, self.interest & READ)
         if self.phase is FLUSH and not self.sender.has_pending:
-            self._end_response()
+            self._end_response(self._services.reactor.now)
 
-    def _end_response(self) -> None:
-        """The response is sent wholly: go on with the next request, or end."""
+    def _end_response(self, instant: float) -> None:
+        """The response is sent wholly, since this instant: go on with the next request, or end."""
         services = self._services
         if self.sender.outbox is not None:
             self.sender.outbox = None  # it is empty
@@ -391,13 +411,13 @@ class Connection:
             self._end_exchange(self.exchange)
         if self._ending is not PERSIST:
             self._end()
-        elif self._parser.held_bytes and not services.is_closing:
+        elif self._read_ahead_bytes and not services.is_closing:
             self._go_on()
         elif self._is_input_ended or services.is_draining:
             self.close()
         else:
             self.phase = IDLE
-            services.idle.arm(self, services.reactor.now)
+            services.idle.arm(self, instant)
             if not self.interest & READ:
                 services.reactor.watch(self, READ)
 
@@ -406,7 +426,7 @@ class Connection:
         if self._ending is Ending.RESET:
             self._transport.reset()
             self.close()
-        elif self._ending is Ending.LINGER or self._parser.held_bytes:
+        elif self._ending is Ending.LINGER or self._read_ahead_bytes:
             self._linger()
         else:
             self.close()
@@ -423,18 +443,16 @@ class Connection:
             self._end_input()
         elif self.phase is IDLE and services.is_draining:
             self.close()  # only an empty line had been read ahead
-        elif not self._is_input_ended and (
-            self.phase not in (TASK, FLUSH)
-            or (self._parser.held_bytes < services.adj.recv_bytes and not services.is_draining)
-        ):
-            # Not where enough is read ahead already: a client may pipeline without end, also of a drain.
+        elif not self._is_input_ended and (self.phase not in (TASK, FLUSH) or self._may_read_ahead()):
             services.reactor.watch(self, self.interest | READ)
 
-    def _linger(self) -> None:
-        """End output and discard input for a while, so that the client can read the response.
+    def _may_read_ahead(self) -> bool:
+        """Whether to read on before a response has ended: a client may pipeline without end, also of a drain."""
+        return self._read_ahead_bytes < self._services.adj.recv_bytes and not self._services.is_draining
 
-        Closing with unread input makes the system send a reset, which overtakes what the client has not read yet
-        (RFC 9112 9.6).
+    def _linger(self) -> None:
+        """End output and discard input for a while: to close with unread input makes the system send a reset, which
+        overtakes what the client has not read yet of the response (RFC 9112 9.6).
         """
         if self._is_input_ended:
             self.close()

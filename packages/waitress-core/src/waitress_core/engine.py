@@ -77,6 +77,7 @@ class Engine:
         self.roster = Roster(services, listeners)
         self.roster.on_opened = host.on_opened
         self.roster.on_ended = host.on_ended
+        self._reactor.ready = dispatcher.ready
         self._reactor.on_look = self._look
         self._reactor.on_wake = self._step
         self._lead_ended = threading.Event()
@@ -136,7 +137,7 @@ class Engine:
         return make_stats(
             tally,
             self._most_bytes_out,
-            [connection.phase for connection in connections],
+            [connection.activity for connection in connections],
             len(self._dispatcher.ready) + self._dispatcher.waiting_count,
             self._dispatcher.thread_count,
             self._dispatcher.running(),

@@ -1,7 +1,8 @@
-"""The I/O turn: ask the poller, look at what workers left, call the handlers of what is ready, expire deadlines.
+"""The I/O turn: look at what workers left, ask the poller, call the handlers of what is ready, expire deadlines.
 
 Knows descriptors and handlers, nothing of HTTP or WSGI. It is a role, not a thread: whoever holds the lead (see
-`dispatcher`) calls `turn`, one thread at a time, and everything here but `attend` and `wake` belongs to that role.
+`dispatcher`) calls `turn`, one thread at a time, and everything here but the ways to ask for attention, and `wake`,
+belongs to that role.
 
 A turn never blocks but in the poller, and never runs application code: handlers hand requests over, to be run between
 two turns.
@@ -11,7 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -35,7 +36,7 @@ class Handler(Protocol):
         """The descriptor is ready, or has failed: a bit set of `poller`."""
 
     def on_attention(self) -> None:
-        """A worker has asked for a look, by `Reactor.attend`."""
+        """A worker has asked for a look, by `Reactor.attend` or `attend_in_time`."""
 
     def on_fault(self) -> None:
         """One of the other calls has raised (it is being handled, and will be logged): close, raise nothing."""
@@ -70,14 +71,15 @@ class Reactor:
         # The holder of the lead only
         self.handlers: dict[int, Handler] = {} if handlers is None else handlers
         self.deadlines: Sequence[DeadlineQueue[Any]] = ()
+        self.ready: Sized = ()  # what handlers have handed over to be run; no wait begins before that
         self.on_look: Callable[[], None] = _nothing  # called once in LOOK_SECONDS
         self.on_wake: Callable[[], None] = _nothing  # called after `wake`
         self.now = clock()  # the instant at which the present turn's poll ended
         self._look_at = self.now
         self._logged_at = self.now - LOG_SECONDS
-        # Guarded by self._lock. Without the lock a worker could add to `_attention` after the reactor has looked and
-        # see `_is_polling` before the reactor has set it: its handler would wait for a poll that nothing ends.
         self._attention: deque[int] = deque()  # descriptors; one whose handler has gone is passed over
+        # Guarded by self._lock. Without it `hurry` could see `_is_polling` before the reactor has set it, but after the
+        # reactor has looked at `_attention`: a handler would wait for a poll that nothing ends.
         self._is_polling = False
         self._is_closed = False
 
@@ -88,8 +90,16 @@ class Reactor:
 
         After `close` there is no lead and no turn: then it is called here.
         """
+        self.attend_in_time(descriptor)
+        self.hurry()
+
+    def attend_in_time(self, descriptor: int) -> None:
+        """Like `attend`, but end no wait for it: it may take LOOK_SECONDS. To be followed by `hurry` after `close`."""
+        self._attention.append(descriptor)
+
+    def hurry(self) -> None:
+        """Have the next turn begin at once, for the attention that has been asked for."""
         with self._lock:
-            self._attention.append(descriptor)
             is_polling = self._is_polling
         if is_polling:
             self._wake_up.wake()
@@ -130,6 +140,12 @@ class Reactor:
             logger.exception("uncaptured python exception in the reactor")
 
     def _turn(self, timeout: float) -> None:
+        if self._attention:
+            # Not left for after the poll, which could not wait then: each request of a client alone would cost two.
+            self.now = self.clock()
+            self._pay_attention()
+            if self.ready:
+                timeout = 0
         with self._lock:
             self._is_polling = not self._attention
             if self._attention:

@@ -15,7 +15,10 @@ _CLASSES = {"2": "2xx", "3": "3xx", "4": "4xx", "5": "5xx", "": "none"}  # by th
 
 
 class ServerStats(NamedTuple):
-    """A server at one moment; `_asdict()` gives it for JSON. Counters begin with `run` or `start`, and only grow."""
+    """A server at one moment; `_asdict()` gives it for JSON. Counters begin with `run` or `start`, and only grow.
+
+    Where nothing else happens it may take a second until a response that has ended is counted.
+    """
 
     connections: int
     """Open client connections."""

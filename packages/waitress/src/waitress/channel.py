@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from waitress_core import Adjustments
 from waitress_core.connection import Connection
-from waitress_core.phases import CLOSED, LINGER, Ending
+from waitress_core.phases import CLOSED, FLUSH, LINGER, TASK, Ending
 from waitress_core.request import Request
 from waitress_core.sender import ClientGone
 from waitress_core.services import limits_of
@@ -96,7 +96,7 @@ class HTTPChannel(Entry):
         """
         taken: list[HTTPRequestParser] | None = self.__dict__.get("_taken")
         if taken is None:
-            return [_parser_class()(self.adj)] if self.connection.is_busy else []
+            return [_parser_class()(self.adj)] if self.connection.activity in (TASK, FLUSH) else []
         return taken
 
     @property
