@@ -17,10 +17,10 @@ SHAPES: dict[tuple[str, ...], "Shape"] = {}
 MAX_SHAPES = 512
 MAX_LAYOUTS = 64
 
-# What a head is made of in this order, before the values that the application gave: see `Shape.head`.
+# What a head is made of in this order, before the values that the application gave and the texts: see `Shape.head`.
 _STATUS, _DATE, _CONTENT_LENGTH, _FIRST_VALUE = range(4)
 
-# What stands between the values, with empty places for them; and what takes the values out in the order of the places.
+# What stands between the values; and what gives values and texts in the order in which they are sent.
 Layout = tuple[list[str], Callable[[tuple[str, ...]], tuple[str, ...]]]
 
 
@@ -63,10 +63,8 @@ class Shape:
             texts, pick = layout = self._lay_out(*key)
             if len(self._layouts) < MAX_LAYOUTS:
                 self._layouts[key] = layout
-        texts = texts.copy()
         # Joined, not formatted: what was checked are the octets of a str, not what a subclass makes of itself.
-        texts[1::2] = pick((status, current_date(), str(content_length), *values))
-        return "".join(texts).encode("latin-1")
+        return "".join(pick((status, current_date(), str(content_length), *values, *texts))).encode("latin-1")
 
     def _lay_out(self, version: str, framing_field: str, connection: str, ident: str | None) -> Layout:
         """Sort the fields of the application and those of the server; each is a name and a text, or a value's place."""
@@ -85,16 +83,17 @@ class Shape:
             fields.append(("Via", ident or "waitress"))
         elif ident:
             fields.append(("Server", ident))
-        texts, places = [f"{version} ", "", ""], [_STATUS]
+        first_text = _FIRST_VALUE + len(self._names)
+        texts, order = [f"{version} ", ""], [first_text, _STATUS, first_text + 1]
         for name, value in sorted(fields, key=itemgetter(0)):
             texts[-1] += f"\r\n{name}: "
             if isinstance(value, str):
                 texts[-1] += value
             else:
-                places.append(value)
-                texts += ["", ""]
+                order += [value, first_text + len(texts)]
+                texts.append("")
         texts[-1] += "\r\n\r\n"
-        return texts, itemgetter(*places)  # two at least, and so a tuple: the status and a date
+        return texts, itemgetter(*order)
 
 
 def new_shape(names: tuple[str, ...]) -> Shape:
