@@ -131,7 +131,7 @@ class Connection:
         return (services.is_leaving or services.is_full) and self._parser.is_between_messages
 
     def finish(self, ending: Ending, status: str = "") -> None:
-        """End the task, whose response had this status: nothing of it touches this connection any more.
+        """End the task, whose response had this status: nothing of it changes this connection any more.
 
         The descriptor of an attention may be another connection's when it is paid: that one finds nothing to do.
         """
