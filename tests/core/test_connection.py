@@ -1267,9 +1267,9 @@ def test_a_forked_childs_copy_ends_without_a_word_to_the_client(harness: Harness
 
 
 def test_an_idle_connection_costs_little_memory(harness: Harness) -> None:
+    tracemalloc = pytest.importorskip("tracemalloc", reason="PyPy does not trace its memory")
     pairs = [tcp_pair() for _ in range(100)]
     connections = []
-    tracemalloc = pytest.importorskip("tracemalloc", reason="PyPy does not trace its memory")
     gc.collect()
     tracemalloc.start()
     try:
