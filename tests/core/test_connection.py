@@ -1158,6 +1158,17 @@ def read_ahead(harness: Harness, client: socket.socket) -> None:
     client.sendall(GET % b"" + GET % b"next")
 
 
+def test_what_comes_while_a_task_runs_is_read_on_without_a_change_of_the_poller(make: Make) -> None:
+    harness = make(recv_bytes=1000)
+    connection, client = harness.open()
+    begin_task(harness, connection, client)
+    client.sendall(GET % b"next")
+    harness.turn_until(lambda: connection._parser.held_bytes)
+    assert connection.interest == READ
+    client.sendall(b"x" * 1000)
+    harness.turn_until(lambda: connection.interest == 0)  # enough: the rest stays with the client
+
+
 def end_input(harness: Harness, client: socket.socket) -> None:
     client.sendall(GET % b"")
     client.shutdown(socket.SHUT_WR)

@@ -28,6 +28,11 @@ CALLS: list[tuple[type, str]] = [
 ]
 
 
+def hello(environ: Any, start_response: Any) -> list[bytes]:
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"hello"]
+
+
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """Count the calls of CALLS, and of the poller as `poll` and `change`."""
@@ -62,8 +67,7 @@ def test_a_small_request_costs_one_recv_and_one_send_and_no_change_of_thread(cal
 
     def application(environ: Any, start_response: Any) -> list[bytes]:
         threads.add(threading.get_ident())
-        start_response("200 OK", [("Content-Length", "5")])
-        return [b"hello"]
+        return hello(environ, start_response)
 
     with running(application) as server, ExitStack() as stack:
         clients = [stack.enter_context(server.client()) for _ in range(CLIENTS)]
@@ -86,12 +90,8 @@ def test_a_small_request_costs_one_recv_and_one_send_and_no_change_of_thread(cal
 def test_a_response_of_another_thread_does_not_end_the_wait_for_requests(
     calls: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def application(environ: Any, start_response: Any) -> list[bytes]:
-        start_response("200 OK", [("Content-Length", "5")])
-        return [b"hello"]
-
     monkeypatch.setattr(dispatcher, "FAST", 0.0)  # each request is handed over
-    with running(application) as server, server.client() as client:
+    with running(hello) as server, server.client() as client:
 
         def ask() -> None:
             assert client.get().body == b"hello"
@@ -106,11 +106,7 @@ def test_a_response_of_another_thread_does_not_end_the_wait_for_requests(
 
 
 def test_a_request_of_a_client_alone_costs_one_wait(calls: Counter[str]) -> None:
-    def application(environ: Any, start_response: Any) -> list[bytes]:
-        start_response("200 OK", [("Content-Length", "5")])
-        return [b"hello"]
-
-    with running(application) as server, server.client() as client:
+    with running(hello) as server, server.client() as client:
         assert client.get().status == 200
         calls.clear()
         for _ in range(ROUNDS):
