@@ -247,18 +247,18 @@ class Connection:
         services.tally.bytes_in += len(data)
         if not data:
             self._end_input()
+        elif phase is IDLE or phase is HEAD or phase is BODY:
+            self._parser.receive(data)
+            self._advance()
         elif phase is LINGER:
             self._discarded_bytes += len(data)
             if self._discarded_bytes > LINGER_BYTES:
                 self.close()
         else:
             self._parser.receive(data)
-            if phase is TASK or phase is FLUSH:
-                self._read_ahead_bytes += len(data)
-                if not self._may_read_ahead():
-                    services.reactor.watch(self, self.interest & WRITE)
-            else:
-                self._advance()
+            self._read_ahead_bytes += len(data)
+            if not self._may_read_ahead():
+                services.reactor.watch(self, self.interest & WRITE)
 
     def _advance(self) -> None:
         """Take the parser's events until a request is complete or octets are missing."""

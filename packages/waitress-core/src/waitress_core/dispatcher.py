@@ -50,6 +50,7 @@ queue_logger = logging.getLogger("waitress.queue")
 
 QUANTUM = 0.002  # seconds of tasks between two turns, and the shortest pause of the watchdog
 FAST = 0.0005  # seconds: mean time of a task under which tasks are not handed over
+MEMORY = 0.9  # of the mean: what of it each task leaves as it was
 SHORTEST_HOLD = 0.004  # seconds after a take in which tasks are handed over whatever the mean says
 LONGEST_HOLD = 0.1
 RARE = 100  # tasks run by the lead since the last take: what they gained pays for the time that the I/O stood still
@@ -305,7 +306,7 @@ class Dispatcher:
                 seat.running = (task, began)
                 self._service(task)
                 seat.running = None
-                self._mean_seconds += (_now() - began - self._mean_seconds) * 0.1
+                self._mean_seconds += (_now() - began - self._mean_seconds) * (1 - MEMORY)
             with self._lock:
                 self._given -= 1
 
@@ -318,14 +319,15 @@ class Dispatcher:
     def _lead(self, seat: Seat) -> None:
         """An application thread with the lead: turns and tasks, until the lead is taken or the tasks are slow."""
         ready, slot, lead = self.ready, self._slot, _Word.LEAD
-        while not self.has_lead_ended:
-            burst = BURST
-            now = began = _now()
-            while ready and burst:
-                if self._mean_seconds >= FAST or now < self._hold_until:
-                    self._spare_queue.put(_Word.LEAD)
-                    return
-                burst -= 1
+        has_lead = True
+        while has_lead and not self.has_lead_ended:
+            began = now = _now()
+            if ready and (self._mean_seconds >= FAST or now < self._hold_until):
+                self._spare_queue.put(lead)
+                return
+            count = 0
+            while ready and count < BURST and now - began <= QUANTUM:
+                count += 1
                 task = ready.popleft()
                 self._tasks_run += 1
                 slot.append(lead)
@@ -334,16 +336,16 @@ class Dispatcher:
                 seat.running = (task, now)
                 self._service(task)
                 seat.running = None
-                ended = _now()
-                self._mean_seconds += (ended - now - self._mean_seconds) * 0.1
+                now = _now()
                 try:
                     slot.pop()
-                except IndexError:
-                    return  # taken: another thread is the reactor
-                now = ended
-                if now - began > QUANTUM:
+                except IndexError:  # taken: another thread is the reactor
+                    has_lead = False
                     break
-            self._turn(0 if ready else IDLE_WAIT)
+            if count:
+                self._mean_seconds += ((now - began) / count - self._mean_seconds) * (1 - MEMORY**count)
+            if has_lead:
+                self._turn(0 if ready else IDLE_WAIT)
 
     def _spare(self) -> None:
         """The spare: with the lead it turns and hands over, until an application thread should have the lead."""

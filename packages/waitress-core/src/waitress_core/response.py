@@ -153,16 +153,13 @@ class Response:
             connection = "Keep-Alive"
         self.framing = framing
         self.has_begun = True
-        version = "HTTP/1.1" if self._is_http11 else "HTTP/1.0"
         return self._shape.head(
-            version, self.status, self._values, framing_field, self.content_length, connection, self._ident
+            self._is_http11, self.status, self._values, framing_field, self.content_length, connection, self._ident
         )
 
     def frame(self, piece: bytes) -> bytes:
         """Give a non-empty piece of the body as it is to be sent; empty when none of it may be."""
         framing = self.framing
-        if framing is CHUNKED:
-            return b"%X\r\n%b\r\n" % (len(piece), piece)
         if framing is CONTENT_LENGTH:
             size = len(piece)
             if size > self.remaining:
@@ -171,6 +168,8 @@ class Response:
                 size = self.remaining
             self.remaining -= size
             return piece
+        if framing is CHUNKED:
+            return b"%X\r\n%b\r\n" % (len(piece), piece)
         if framing is CLOSE:
             return piece
         self.surplus += len(piece)

@@ -43,11 +43,11 @@ class Shape:
             if self._names.count(name) > 1:
                 raise HeaderError(f"{name} is given twice")
         self.content_length_index = self._names.index("Content-Length") if "Content-Length" in self._names else -1
-        self._layouts: dict[tuple[str, str, str, str | None], Layout] = {}
+        self._layouts: dict[tuple[bool, str, str, str | None], Layout] = {}
 
     def head(
         self,
-        version: str,  # as it stands in the status line
+        is_http11: bool,
         status: str,
         values: list[str],  # checked; of the names, in their order
         framing_field: str,  # "Content-Length", "Transfer-Encoding" or neither, ""
@@ -56,7 +56,7 @@ class Shape:
         ident: str | None,
     ) -> bytes:
         """Give the head, from the status line to the empty line."""
-        key = (version, framing_field, connection, ident)
+        key = (is_http11, framing_field, connection, ident)
         try:
             texts, pick = self._layouts[key]
         except KeyError:
@@ -66,7 +66,7 @@ class Shape:
         # Joined, not formatted: what was checked are the octets of a str, not what a subclass makes of itself.
         return "".join(pick((status, current_date(), str(content_length), *values, *texts))).encode("latin-1")
 
-    def _lay_out(self, version: str, framing_field: str, connection: str, ident: str | None) -> Layout:
+    def _lay_out(self, is_http11: bool, framing_field: str, connection: str, ident: str | None) -> Layout:
         """Sort the fields of the application and those of the server; each is a name and a text, or a value's place."""
         fields: list[tuple[str, str | int]] = [
             (name, _FIRST_VALUE + index) for index, name in enumerate(self._names) if index != self.content_length_index
@@ -84,7 +84,7 @@ class Shape:
         elif ident:
             fields.append(("Server", ident))
         first_text = _FIRST_VALUE + len(self._names)
-        texts, order = [f"{version} ", ""], [first_text, _STATUS, first_text + 1]
+        texts, order = ["HTTP/1.1 " if is_http11 else "HTTP/1.0 ", ""], [first_text, _STATUS, first_text + 1]
         for name, value in sorted(fields, key=itemgetter(0)):
             texts[-1] += f"\r\n{name}: "
             if isinstance(value, str):

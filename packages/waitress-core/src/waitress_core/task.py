@@ -173,7 +173,7 @@ class WSGITask:
         except TypeError:
             count, body = None, _iterator(body)
         for piece in body:
-            if count == 1 and response.is_started and not response.has_begun and response.content_length is None:
+            if count == 1 and response.content_length is None and response.is_started and not response.has_begun:
                 if not isinstance(piece, bytes):
                     piece = _octets(piece)
                 response.content_length = len(piece)

@@ -36,12 +36,13 @@ def read_whole_head(block: bytes | bytearray, limits: Limits) -> RequestHead | N
     lines.
     """
     lines = block.decode("latin-1").split("\r\n")
+    count = len(lines) - 1
     # Deleting what lines may have leaves CR, LF and forbidden octets: as many as the CRLFs split at, or it is a fault.
     if (
-        len(block.translate(None, LINE_OCTETS)) != 2 * (len(lines) - 1)
+        len(block.translate(None, LINE_OCTETS)) != 2 * count
         or not lines[0]  # an empty line before the head
         or len(lines[0]) > limits.max_request_line_bytes
-        or len(lines) - 1 > limits.max_fields
+        or count > limits.max_fields
     ):
         return None
     return _read_lines(lines, limits.max_body_bytes)
