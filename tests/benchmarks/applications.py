@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 HELLO = b"Hello, world!"
 RECORDS = json.dumps([{"id": number, "name": f"record {number}", "tags": ["a", "b"]} for number in range(180)]).encode()
 SLEEP_SECONDS = 0.02
+WORK_SECONDS = 0.001
 SLEEPY = {"/1-in-20": 20, "/1-in-300": 300}
 
 PIECE_BYTES = 64 * 1024
@@ -28,8 +29,9 @@ _requests = itertools.count(1)
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Answer by the path.
 
-    `/` 13 octets, `/json` about 10 KB, `/octets/N` so many; one in so many of the paths of SLEEPY sleeps before it
-    answers. `/generator` and `/file` are large downloads. A POST is read to its end, and how long it was is answered.
+    `/` 13 octets, `/json` about 10 KB, `/octets/N` so many; `/work` keeps a processor busy before it answers, and one
+    in so many of the paths of SLEEPY sleeps. `/generator` and `/file` are large downloads. A POST is read to its end,
+    and how long it was is answered.
     """
     path = environ["PATH_INFO"]
     kind, body = "text/plain", HELLO
@@ -37,6 +39,8 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
         body = str(sum(map(len, pieces_of(environ["wsgi.input"])))).encode()
     elif path == "/json":
         kind, body = "application/json", RECORDS
+    elif path == "/work":
+        work(WORK_SECONDS)
     elif path in SLEEPY:
         if next(_requests) % SLEEPY[path] == 0:
             time.sleep(SLEEP_SECONDS)
@@ -47,6 +51,13 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
         return large_body() if path == "/generator" else wrapped_file(environ)
     start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))])
     return [body]
+
+
+def work(seconds: float) -> None:
+    """Keep a processor busy for so long, in Python."""
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
 
 
 @lru_cache(maxsize=2)

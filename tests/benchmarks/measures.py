@@ -63,12 +63,13 @@ def requests(
     fields: tuple[tuple[str, str], ...] = (),
     body_bytes: int | None = None,
     idle: int = 0,
+    warm_up_seconds: float = WARM_UP_SECONDS,
 ) -> Figures:
     """Many requests on some connections, beside others that are idle."""
     allow_descriptors(connections + idle)
     ask = partial(run_wrk, path=path, connections=connections, fields=fields, body_bytes=body_bytes)
     with started(server) as (process, port), idle_connections(port, idle):
-        ask(port, seconds=WARM_UP_SECONDS)  # caches, and what a server makes at its first request
+        ask(port, seconds=warm_up_seconds)  # caches, and what a server makes at its first request
         before = cpu_seconds(process.pid)
         answers = ask(port, seconds=seconds)
         return {

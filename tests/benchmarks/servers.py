@@ -46,7 +46,8 @@ def _peer(name: str, version: str, command: str, *options: str) -> Server:
     return Server(f"{name} {version}", requirement, (str(executable(requirement, command)), *options))
 
 
-def _waitress(*options: str) -> tuple[str, ...]:
+def waitress_options(*options: str) -> tuple[str, ...]:
+    """Give the arguments of `waitress-serve`, the same for all of its versions."""
     return ("--listen=127.0.0.1:{port}", f"--threads={THREADS}", *options, "{application}")
 
 
@@ -54,8 +55,8 @@ def waitress_servers(*options: str) -> tuple[Server, Server]:
     """Give this server and waitress 3.0.2, with further options of the command."""
     own = str(Path(sys.executable).with_name("waitress-serve"))
     return (
-        Server("waitress", "", (own, *_waitress(*options))),
-        _peer("waitress", "3.0.2", "waitress-serve", *_waitress(*options)),
+        Server("waitress", "", (own, *waitress_options(*options))),
+        _peer("waitress", "3.0.2", "waitress-serve", *waitress_options(*options)),
     )
 
 

@@ -19,6 +19,7 @@ from tests.benchmarks import servers
 from tests.benchmarks.bench import machine, measure_case
 from tests.benchmarks.cases import CASES, OURS, PURE_PYTHON, Case, Contender, Target
 from tests.benchmarks.chart import draw
+from tests.benchmarks.interpreters import cases_of, server_on
 from tests.benchmarks.load import (
     CannotLoad,
     allow_descriptors,
@@ -97,7 +98,11 @@ def test_the_limit_of_open_files_is_raised_as_far_as_needed(monkeypatch: pytest.
     assert set_to == [(2200, 4096)]
 
 
-@pytest.fixture(scope="module", params=[OURS, servers.HANDED_OVER, servers.LIMIT], ids=lambda server: server.name)
+@pytest.fixture(
+    scope="module",
+    params=[OURS, servers.HANDED_OVER, servers.LIMIT, server_on(f"{sys.executable} -S")],
+    ids=["ours", "handed over", "limit", "interpreter"],
+)
 def running(request: pytest.FixtureRequest) -> Iterator[tuple[int, int]]:
     """Give the process id and the port of a server with the application that is measured."""
     with servers.started(request.param) as (process, port):
@@ -182,6 +187,15 @@ def test_every_target_is_of_contenders_that_are_measured() -> None:
             assert target.quantity in case.quantities
 
 
+def test_each_interpreter_is_compared_with_the_first() -> None:
+    for case in cases_of(["one", "env X=y two", "three"]):
+        assert [contender.name for contender in case.contenders] == ["one", "env X=y two", "three"]
+        assert [(target.of, target.peers) for target in case.targets] == [
+            ("env X=y two", ("one",)),
+            ("three", ("one",)),
+        ]
+
+
 MACHINE = {
     "date": "2026-01-31",
     "version": "1.0.0 0123abc",
@@ -219,7 +233,7 @@ def test_a_result_tells_what_was_measured_and_on_what() -> None:
 def test_a_page_tells_the_machine_the_targets_and_the_figures(result: dict[str, Any]) -> None:
     page = as_markdown(result)
     assert re.search(r"medians of 3 rounds: .* 3\.\d+\.\d+, .* processors", page)
-    assert "| 13 octets, 16 connections | requests/s | the best pure-Python peer | 8.00 | 6 | yes |" in page
+    assert "| 13 octets, 16 connections | requests/s | granian | 8.00 | 0.8 | yes |" in page
     assert "| 13 octets, 16 connections | p99 ms | the best pure-Python peer | 1.00 | 3 | no |" in page
     assert f"| {OURS.name} | 800 | 100.00 |" in page
     assert "- requests/s: 8.00 times one loop" in page
@@ -228,7 +242,7 @@ def test_a_page_tells_the_machine_the_targets_and_the_figures(result: dict[str, 
 def test_a_terminal_is_told_the_same(result: dict[str, Any]) -> None:
     case = next(case for case in CASES if case.name == "hello16")
     text = as_text(case, result["cases"]["hello16"])
-    assert "requests/s: 8.00 x the best pure-Python peer, aimed at 6: yes" in text
+    assert "requests/s: 8.00 x granian, aimed at 0.8: yes" in text
     assert re.search(rf"{OURS.name} +800 +100\.00", text)
     assert PEAK.name in text
 

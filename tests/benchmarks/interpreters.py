@@ -1,0 +1,68 @@
+"""This server on several interpreters, in turn: python -m tests.benchmarks.interpreters [--rounds 3] PYTHON PYTHON...
+
+Each PYTHON is a command, as `pypy3` or "env PYTHON_GIL=0 python3.13t", and needs nothing installed. The first is what
+the others are compared with. They run the code of this repository with four threads in one process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
+from tests.benchmarks.bench import measure_case
+from tests.benchmarks.cases import BROWSER_FIELDS, Case, Target, contenders
+from tests.benchmarks.load import CannotLoad, find_wrk
+from tests.benchmarks.measures import CPU, FAILED, P50, P99, PEAK, REQUESTS, Figures, requests
+from tests.benchmarks.report import as_text
+from tests.benchmarks.servers import HERE, ROOT, Server, waitress_options
+
+SOURCES = ":".join(map(str, [*sorted(ROOT.glob("packages/*/src")), HERE]))
+QUANTITIES = (REQUESTS, P50, P99, CPU, PEAK, FAILED)
+WARM_UP_SECONDS = 8  # a compiler at run time is not done sooner
+
+MEASURED: tuple[tuple[str, str, Callable[..., Figures]], ...] = (
+    ("hello16", "13 octets, 16 connections", requests),
+    (
+        *("browser16", "a browser's fields, 10 KB, 16 connections"),
+        partial(requests, path="/json", fields=BROWSER_FIELDS),
+    ),
+    ("work16", "1 ms of an application's work, 16 connections", partial(requests, path="/work")),
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pythons", nargs="+", metavar="PYTHON")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3, help="length of one load")
+    options = parser.parse_args()
+    try:
+        find_wrk()
+    except CannotLoad as error:
+        print(error, file=sys.stderr)
+        return 1
+    for case in cases_of(options.pythons):
+        print(as_text(case, measure_case(case, options.rounds, options.seconds)), flush=True)
+    return 0
+
+
+def cases_of(pythons: Sequence[str]) -> Iterator[Case]:
+    """Compare each interpreter with the first."""
+    servers = [server_on(python) for python in pythons]
+    first, *others = pythons
+    targets = tuple(Target(REQUESTS, (first,), first, of=python) for python in others)
+    for name, title, measure in MEASURED:
+        yield Case(name, title, contenders(servers, measure, warm_up_seconds=WARM_UP_SECONDS), QUANTITIES, targets)
+
+
+def server_on(python: str) -> Server:
+    """Give this server, run by an interpreter, which has nothing installed."""
+    command = ("env", f"PYTHONPATH={SOURCES}", *shlex.split(python), "-m", "waitress", *waitress_options())
+    return Server(python, "", command)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
