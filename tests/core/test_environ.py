@@ -11,7 +11,7 @@ from tests.core.heads import head, parsed
 from waitress_buffers import ReadOnlyFileBuffer
 from waitress_core import Adjustments
 from waitress_core import environ as module
-from waitress_core.environ import EnvironMaker, environ_key
+from waitress_core.environ import EnvironMaker, new_environ_key
 from waitress_core.request import Request
 from waitress_parser import RequestHead
 
@@ -206,10 +206,10 @@ def test_the_error_stream_is_that_of_the_moment(monkeypatch: pytest.MonkeyPatch)
 def test_the_cache_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_KEYS", dict(module._KEYS))
     for name, is_kept in (("x-kept", True), ("y" * 64, True), ("y" * 65, False)):
-        assert environ_key(name) == "HTTP_" + name.upper().replace("-", "_")
+        assert new_environ_key(name) == "HTTP_" + name.upper().replace("-", "_")
         assert (name in module._KEYS) is is_kept
     for number in range(3000):
-        assert environ_key(f"x-{number}") == f"HTTP_X_{number}"
+        assert new_environ_key(f"x-{number}") == f"HTTP_X_{number}"
     assert len(module._KEYS) <= 1024
 
 

@@ -42,19 +42,17 @@ def percent_decoded(path: str) -> str:
     return _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), path)
 
 
-def environ_key(name: str) -> str | None:
-    """Give the environ key of a lower-case field name; None for a field that the application must not see.
+def new_environ_key(name: str) -> str | None:
+    """Give the environ key of a lower-case field name that has none in `_KEYS`, and remember it while there is room.
 
-    That is a name with an underscore, which would pose as the one with a hyphen, and Transfer-Encoding: the
-    application gets the decoded body.
+    None for a field that the application must not see: a name with an underscore, which would pose as the one with a
+    hyphen, and Transfer-Encoding, as the application gets the decoded body.
     """
     if "_" in name or name == "transfer-encoding":
         return None
-    key = _KEYS.get(name)
-    if key is None:
-        key = "HTTP_" + name.upper().replace("-", "_")
-        if len(_KEYS) < _MAX_KEYS and len(name) <= _MAX_KEY_LENGTH:
-            _KEYS[name] = key
+    key = "HTTP_" + name.upper().replace("-", "_")
+    if len(_KEYS) < _MAX_KEYS and len(name) <= _MAX_KEY_LENGTH:
+        _KEYS[name] = key
     return key
 
 
@@ -98,7 +96,7 @@ class EnvironMaker:
             try:
                 environ[_KEYS[name]] = value
             except KeyError:
-                key = environ_key(name)
+                key = new_environ_key(name)
                 if key is not None:
                     environ[key] = value
         if authority is not None:

