@@ -370,6 +370,23 @@ def test_rule_3_tasks_that_are_slow_on_average_are_handed_over(make: Make, still
     assert name.startswith("waitress-")
 
 
+def test_rule_3_the_quick_tasks_of_a_burst_are_not_taken_for_a_slow_one(make: Make, still: Time) -> None:
+    running = make(4)
+    name = lead_on_a_worker(running)
+    running.run(*(advancing(still, 0.2 * FAST) for _ in range(10)))
+    running.run(RecordedTask())
+    running.wait_for_turn_of(name)
+
+
+def test_rule_3_each_task_of_a_burst_counts(make: Make, still: Time) -> None:
+    running = make(4)
+    lead_on_a_worker(running)
+    tasks = [advancing(still, 1.8 * FAST) for _ in range(10)]
+    assert 2 * 1.8 * FAST < QUANTUM < 3 * 1.8 * FAST  # three bursts of three
+    running.run(*tasks)
+    running.wait_for_turn_of(SPARE)
+
+
 def test_rule_3_the_lead_is_not_given_while_no_thread_is_free(make: Make, still: Time) -> None:
     running = make(2)
     lead_on_a_worker(running)
