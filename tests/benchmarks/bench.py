@@ -28,18 +28,11 @@ from tests.benchmarks.servers import ROOT, install
 from waitress import __version__
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", nargs="+", choices=[case.name for case in CASES], default=[c.name for c in CASES])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3, help="length of one load")
     parser.add_argument("--output", type=Path, help="write the result as JSON to this file")
-    options = parser.parse_args()
-    try:
-        find_wrk()
-    except CannotLoad as error:
-        print(error, file=sys.stderr)
-        return 1
+    options = read_options(parser)
     result: dict[str, Any] = {"machine": machine(options.rounds), "cases": {}}
     for case in CASES:
         if case.name in options.cases:
@@ -48,7 +41,18 @@ def main() -> int:
             result["cases"][case.name] = table
             if options.output is not None:  # after each case: what was measured is kept if a later one fails
                 options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
-    return 0
+
+
+def read_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read the arguments, with those that each measurement has; the program ends here if there is no wrk."""
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=3, help="length of one load")
+    options = parser.parse_args()
+    try:
+        find_wrk()
+    except CannotLoad as error:
+        parser.exit(1, f"{error}\n")
+    return options
 
 
 def measure_case(case: Case, rounds: int, seconds: float) -> Table:
@@ -97,4 +101,4 @@ def machine(rounds: int) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from tests.benchmarks.bench import measure_case
+from tests.benchmarks.bench import measure_case, read_options
 from tests.benchmarks.cases import BROWSER_FIELDS, Case, Target, contenders
-from tests.benchmarks.load import CannotLoad, find_wrk
 from tests.benchmarks.measures import CPU, FAILED, P50, P99, PEAK, REQUESTS, Figures, requests
 from tests.benchmarks.report import as_text
 from tests.benchmarks.servers import HERE, ROOT, Server, waitress_options
@@ -33,20 +31,12 @@ MEASURED: tuple[tuple[str, str, Callable[..., Figures]], ...] = (
 )
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("pythons", nargs="+", metavar="PYTHON")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3, help="length of one load")
-    options = parser.parse_args()
-    try:
-        find_wrk()
-    except CannotLoad as error:
-        print(error, file=sys.stderr)
-        return 1
+    options = read_options(parser)
     for case in cases_of(options.pythons):
         print(as_text(case, measure_case(case, options.rounds, options.seconds)), flush=True)
-    return 0
 
 
 def cases_of(pythons: Sequence[str]) -> Iterator[Case]:
@@ -65,4 +55,4 @@ def server_on(python: str) -> Server:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
