@@ -373,9 +373,10 @@ def test_rule_3_tasks_that_are_slow_on_average_are_handed_over(make: Make, still
 def test_rule_3_the_quick_tasks_of_a_burst_are_not_taken_for_a_slow_one(make: Make, still: Time) -> None:
     running = make(4)
     name = lead_on_a_worker(running)
-    running.run(*(advancing(still, 0.2 * FAST) for _ in range(10)))
-    running.run(RecordedTask())
-    running.wait_for_turn_of(name)
+    for _ in range(10):
+        tasks = [advancing(still, 0.2 * FAST) for _ in range(10)]
+        running.run(*tasks)
+        assert {task.thread for task in tasks} == {name}
 
 
 def test_rule_3_each_task_of_a_burst_counts(make: Make, still: Time) -> None:
