@@ -859,6 +859,34 @@ def test_cancelled_tasks_count_as_queued_no_more(still: Time, caplog: pytest.Log
     assert grown(1)[0] not in told(caplog)
 
 
+def test_chores_are_not_cancelled_while_there_are_threads_to_run_them(make: Make, still: Time) -> None:
+    running = make(1)
+    lead_on_a_worker(running)
+    slow = take_the_lead_from(running, still)
+    queued, ready = RecordedChore(), RecordedChore()
+    counts: list[int] = []
+
+    def cancel() -> None:
+        running.dispatcher.add_task(queued)
+        running.dispatcher.ready.extend([RecordedTask(), ready])
+        counts.append(running.dispatcher.cancel_pending())
+
+    running.in_turn(cancel)
+    slow.gate.set()
+    assert queued.done.wait(SOON) and ready.done.wait(SOON)
+    assert {queued.thread, ready.thread} == {slow.thread}
+    assert counts == [1]
+
+
+def test_chores_are_cancelled_when_no_thread_is_left(still: Time) -> None:
+    dispatcher, chore, late = Dispatcher(1), RecordedChore(), RecordedChore()
+    dispatcher.add_task(chore)
+    dispatcher.ready.append(late)
+    dispatcher.end_lead()
+    assert dispatcher.cancel_pending() == 2
+    assert chore.is_cancelled and late.is_cancelled
+
+
 def test_a_cancel_that_fails_is_logged_and_the_others_are_cancelled(caplog: pytest.LogCaptureFixture) -> None:
     class Failing(RecordedTask):
         def cancel(self) -> None:

@@ -57,9 +57,7 @@ SHORTEST_HOLD = 0.004  # seconds after a take in which tasks are handed over wha
 LONGEST_HOLD = 0.1
 RARE = 100  # tasks run by the lead since the last take: what they gained pays for the time that the I/O stood still
 BURST = 16  # tasks run between two turns
-PAUSE_GROWTH = (
-    1.02  # of the watchdog's pause at each look that found the tasks quick: a third of a second to the longest
-)
+PAUSE_GROWTH = 1.02  # of the watchdog's pause at each look that found the tasks quick: 0.4 s to the longest
 LONGEST_PAUSE = 0.01  # seconds: a task keeps the lead from the I/O for no more than two of them
 PARK = 10  # looks without a task after which the watchdog sleeps
 IDLE_WAIT = 1.0  # seconds: the longest wait of one turn
@@ -92,11 +90,14 @@ class Task(Protocol):
         """Run, on an application thread."""
 
     def cancel(self) -> None:
-        """Give up what waits for the task: it will not run. The holder of the lead calls this."""
+        """Give up what waits for the task: it will not run. Called by the holder of the lead, or after its end."""
 
 
 class Chore:
-    """A task that is no request: what a connection leaves to an application thread."""
+    """A task that is no request: what a connection leaves to an application thread.
+
+    It is cancelled only when there is no such thread any more.
+    """
 
     __slots__ = ()
 
@@ -201,22 +202,30 @@ class Dispatcher:
     def cancel_pending(self) -> int:
         """Cancel all tasks that have not begun; give how many.
 
+        Chores stay while there is a lead, and threads to run them: to close a file may run code of the application.
+
         Thread: the holder of the lead, or after its end whoever ends the threads.
         """
-        tasks = list(self.ready)
+
+        def stays(task: Task) -> bool:
+            return isinstance(task, Chore) and not self.has_lead_ended
+
+        tasks = [task for task in self.ready if not stays(task)]
+        chores = [task for task in self.ready if stays(task)]
         self.ready.clear()
-        words = []
+        self.ready.extend(chores)
+        kept = []
         with suppress(Empty):
             while True:
                 item = self._queue.get_nowait()
-                if isinstance(item, _Word):
-                    words.append(item)
+                if isinstance(item, _Word) or stays(item[0]):
+                    kept.append(item)
                     continue
                 tasks.append(item[0])
                 with self._lock:
                     self._given -= 1
-        for word in words:  # for the threads that still run a task
-            self._queue.put(word)
+        for item in kept:  # for the threads that still run a task
+            self._queue.put(item)
         for task in tasks:
             try:
                 task.cancel()

@@ -217,5 +217,5 @@ class FileClosing(Chore):
         self._file.close()
 
     def cancel(self) -> None:
-        """Close the file, for there is no application thread any more."""
+        """Close the file: there is no application thread any more, or each is kept by its request."""
         self._file.close()
