@@ -31,11 +31,12 @@ def settings_as_markdown() -> str:
 def _entry(setting: Setting) -> str:
     # "octal, octal permissions" says it twice.
     kind = setting.unit if setting.kind in setting.unit else ", ".join(filter(None, (setting.kind, setting.unit)))
+    effect = "" if setting.has_effect else "Accepted, without effect on the server. "
     return f"""```{{confval}} {setting.name}
 :type: {kind}
 :default: {_default_as_text(setting)}
 
-{setting.help}
+{effect}{setting.help}
 ```
 """
 

@@ -81,7 +81,8 @@ class Harness:
         adj = Adjustments(listen="127.0.0.1:0", **settings)
         self.services = ConnectionServices(adj, self.reactor, HeldTask, self._submit, self._yield_lead)
         self.services.forget = self._forget
-        self.environs = EnvironMaker(adj, "80")
+        self.reactor.deadlines = self.services.deadlines
+        self.environ_maker = EnvironMaker(adj, "80")
         self.connections: list[CheckedConnection] = []
         self.clients: list[socket.socket] = []
         self.forgotten: list[Connection] = []
@@ -105,7 +106,7 @@ class Harness:
     ) -> tuple[CheckedConnection, socket.socket]:
         """Accept a connection; give it and its client."""
         accepted, client = tcp_pair(buffer_bytes)
-        connection = kind(SocketTransport(accepted), "127.0.0.1", "5000", self.environs, self.services)
+        connection = kind(SocketTransport(accepted), "127.0.0.1", "5000", self.environ_maker, self.services)
         self.reactor.handlers[connection.descriptor] = connection
         connection.begin()
         self.connections.append(connection)

@@ -35,14 +35,14 @@ def test_a_line_waits_where_there_is_room_and_is_left_out_where_there_is_none(
 ) -> None:
     large = "/" + "x" * (ROOM // 2 - LINE_BYTES - 10)
     waiting = [ended(log, large), ended(log, large)]
-    assert [exchange.wait() for exchange in waiting] == [True, True]
-    assert [ended(log, "/small").wait() for _ in range(3)] == [False] * 3
+    assert [exchange.reserve_room() for exchange in waiting] == [True, True]
+    assert [ended(log, "/small").reserve_room() for _ in range(3)] == [False] * 3
     for exchange in waiting:
         exchange.service()
     told = "3 line(s) of the access log left out: no thread was free to write them"
     assert caplog.messages == [told, large, large]
     again = ended(log, "/again")
-    assert again.wait()
+    assert again.reserve_room()
     again.cancel()
     assert caplog.messages[3:] == ["/again"]
 
@@ -50,7 +50,7 @@ def test_a_line_waits_where_there_is_room_and_is_left_out_where_there_is_none(
 def test_a_line_that_does_not_wait_takes_no_room(log: AccessLog, caplog: pytest.LogCaptureFixture) -> None:
     ended(log, "/large" + "x" * ROOM).service()
     assert len(caplog.messages) == 1
-    assert ended(log, "/").wait()
+    assert ended(log, "/").reserve_room()
 
 
 def test_lines_left_out_for_long_are_told_once_a_second(
@@ -60,8 +60,8 @@ def test_lines_left_out_for_long_are_told_once_a_second(
     large = "/" + "x" * (ROOM - LINE_BYTES - 10)
     for _ in range(8):  # each that is written lets one wait, and two are left out meanwhile
         waiting = ended(log, large)
-        assert waiting.wait()
-        assert [ended(log, "/small").wait() for _ in range(2)] == [False] * 2
+        assert waiting.reserve_room()
+        assert [ended(log, "/small").reserve_room() for _ in range(2)] == [False] * 2
         waiting.service()
         clock.advance(TELL_SECONDS / 4)
     assert [int(message.split()[0]) for message in caplog.messages] == [2, 8]

@@ -1285,7 +1285,9 @@ def test_an_idle_connection_costs_little_memory(harness: Harness) -> None:
     tracemalloc.start()
     try:
         for accepted, client in pairs:
-            connection = Connection(SocketTransport(accepted), "127.0.0.1", "5000", harness.environs, harness.services)
+            connection = Connection(
+                SocketTransport(accepted), "127.0.0.1", "5000", harness.environ_maker, harness.services
+            )
             connections.append(connection)
             harness.reactor.handlers[connection.descriptor] = connection
             connection.begin()

@@ -873,7 +873,8 @@ def test_chores_are_not_cancelled_while_there_are_threads_to_run_them(make: Make
 
     running.in_turn(cancel)
     slow.gate.set()
-    assert queued.done.wait(SOON) and ready.done.wait(SOON)
+    assert queued.done.wait(SOON)
+    assert ready.done.wait(SOON)
     assert {queued.thread, ready.thread} == {slow.thread}
     assert counts == [1]
 
@@ -884,7 +885,8 @@ def test_chores_are_cancelled_when_no_thread_is_left(still: Time) -> None:
     dispatcher.ready.append(late)
     dispatcher.end_lead()
     assert dispatcher.cancel_pending() == 2
-    assert chore.is_cancelled and late.is_cancelled
+    assert chore.is_cancelled
+    assert late.is_cancelled
 
 
 def test_a_cancel_that_fails_is_logged_and_the_others_are_cancelled(caplog: pytest.LogCaptureFixture) -> None:

@@ -150,7 +150,7 @@ class Stepping:
     def want(self, state: State, seconds: float | None = None) -> None:
         """Wish for an end as another thread does, and let the reactor act on it."""
         self.wish(state, seconds)
-        self.engine.notice()
+        self.engine.wake_lead()
         self.turn_until(lambda: self.engine.state > State.SERVING)
 
     def connect(self, octets: bytes = b"") -> socket.socket:
@@ -524,7 +524,7 @@ def test_of_several_wishes_the_highest_is_acted_on_in_the_shortest_time(
     task = stepping.begin_task()
     for state, time_left in wishes:
         stepping.wish(state, time_left)
-    stepping.engine.notice()
+    stepping.engine.wake_lead()
     stepping.turn(3)
     assert stepping.engine.state is expected
     stepping.pass_seconds(seconds - 1)
@@ -622,7 +622,7 @@ def test_the_thread_that_waits_looks_after_what_it_is_stirred_for(make: Make) ->
     waiter = threading.Thread(target=stepping.engine.wait)
     looked = threading.Event()
     stepping.site.while_waiting = looked.set  # type: ignore[method-assign]  # the test looks on
-    stepping.engine.stir()
+    stepping.engine.wake_waiter()
     stepping.engine._lead_ended.clear()
     waiter.start()
     assert looked.wait(PATIENCE)

@@ -296,7 +296,7 @@ def test_a_listener_knows_how_it_stands_in_a_url(name: Any, authority: tuple[str
 @pytest.mark.parametrize(("scheme", "port"), [("http", "80"), ("https", "443")])
 def test_the_server_port_of_a_unix_socket_is_that_of_the_scheme(folder: Path, scheme: str, port: str) -> None:
     (listener,) = open_listeners(settings(unix_socket=str(folder / "s"), url_scheme=scheme), [])
-    assert listener.environs._base["SERVER_PORT"] == port
+    assert listener.environ_maker._base["SERVER_PORT"] == port
     listener.close()
 
 

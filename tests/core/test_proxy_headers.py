@@ -269,7 +269,7 @@ MALFORMED: list[tuple[str, str, str, str]] = [
     ("Forwarded", "for=a ;host=b", "Forwarded", "Value may not be surrounded by whitespace"),
     ("Forwarded", 'for="a', "Forwarded", QUOTING),
     ("Forwarded", "proto=gopher", "Forwarded Proto=", "unsupported proto value"),
-    ("Forwarded", "host=a/b", "Forwarded", "not a host with an optional port"),
+    ("Forwarded", "host=a/b", "Forwarded Host=", "not a host with an optional port"),
 ]
 
 

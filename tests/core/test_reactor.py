@@ -62,7 +62,8 @@ class Turning:
         self.clock = ManualClock()
         self.one = FakeHandler(101)
         self.other = FakeHandler(102)
-        self.reactor = Reactor({101: self.one, 102: self.other}, self.poller, self.clock)
+        self.reactor = Reactor(self.poller, self.clock)
+        self.reactor.handlers.update({101: self.one, 102: self.other})
         (self.wake_up,) = self.poller.interests
 
     def turn(self, *events: tuple[int, int], timeout: float = 0.0) -> None:

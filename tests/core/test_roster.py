@@ -33,6 +33,7 @@ class Gate(Harness):
         self.socket = self.listeners[0].socket
         self.reactor.handlers.update((listener.descriptor, listener) for listener in self.listeners)
         self.roster = Roster(self.services, self.listeners)
+        self.services.forget = self.roster.forget
         self.roster.begin()
         self.reactor.on_look = self.roster.look
         self.turn()  # the first turn has a look; the next comes after a second
@@ -289,7 +290,6 @@ def test_a_poller_with_a_limit_lowers_the_servers(make: Make) -> None:
         assert roster.has_room()
         roster.connections[number] = None  # type: ignore[assignment]
     assert not roster.has_room()
-    gate.services.forget = gate.roster.forget
 
 
 # --- out of descriptors

@@ -63,7 +63,7 @@ class FakeConnection:
     remote_port = "5000"
 
     def __init__(self, adj: Adjustments) -> None:
-        self.environs = EnvironMaker(adj, "8080")
+        self.environ_maker = EnvironMaker(adj, "8080")
         self.sender = FakeSender()
         self.is_server_leaving = False
         self.endings: list[Ending] = []

@@ -21,6 +21,7 @@ STUBS_ONLY = {"_typeshed"}  # exists for type checkers, under `if TYPE_CHECKING`
 FLOW = (
     "addresses",
     "casts",
+    "http_date",
     "access_format",
     "settings",
     "adjustments",
@@ -38,7 +39,6 @@ FLOW = (
     "slow_requests",
     "dispatcher",
     "sender",
-    "http_date",
     "response_fields",
     "response_head",
     "response",

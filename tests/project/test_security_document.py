@@ -7,9 +7,9 @@ import pytest
 import waitress_core.access_log
 import waitress_core.connection
 import waitress_core.listeners
-import waitress_core.proxy_headers
 import waitress_core.roster
 import waitress_core.services
+import waitress_parser.errors
 from tests.project.repository import ROOT
 from waitress_core import SETTINGS
 from waitress_parser import Limits
@@ -35,9 +35,9 @@ def test_every_constant_is_in_its_file() -> None:
         waitress_core.access_log,
         waitress_core.connection,
         waitress_core.listeners,
-        waitress_core.proxy_headers,
         waitress_core.roster,
         waitress_core.services,
+        waitress_parser.errors,
     )
     named = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", TEXT))
     assert named

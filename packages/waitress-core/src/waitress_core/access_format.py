@@ -17,10 +17,11 @@ from functools import lru_cache
 from string import Formatter
 from typing import Any, NamedTuple
 
+from .http_date import MONTHS
+
 COMBINED = '{remote_addr} - {remote_user} [{time}] "{request}" {status} {bytes} "{referer}" "{user_agent}"'
 UNKNOWN = "-"  # in a text; null in JSON
 
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # in every locale
 _NOT_IN_TEXT = re.compile(r'[^ -~]|["\\]')
 _NOT_IN_WORD = re.compile(r'[^!-~]|["\\]')
 
@@ -97,7 +98,7 @@ def _request(access: Access) -> str:
 def _clf_time(seconds: int) -> str:
     """Give `25/Nov/2026:09:30:00 +0100`."""
     there = time.localtime(seconds)
-    day = f"{there.tm_mday:02}/{_MONTHS[there.tm_mon - 1]}/{there.tm_year}"
+    day = f"{there.tm_mday:02}/{MONTHS[there.tm_mon - 1]}/{there.tm_year}"
     hours, minutes = divmod(abs(there.tm_gmtoff) // 60, 60)
     zone = f"{'-' if there.tm_gmtoff < 0 else '+'}{hours:02}{minutes:02}"
     return f"{day}:{there.tm_hour:02}:{there.tm_min:02}:{there.tm_sec:02} {zone}"

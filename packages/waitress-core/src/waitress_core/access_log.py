@@ -56,7 +56,7 @@ class AccessLog:
         if logger.isEnabledFor(logging.INFO):
             logger.info("%s", self._format(access))
 
-    def make_wait(self, size: int) -> bool:
+    def reserve(self, size: int) -> bool:
         """Have a line wait for a thread; false when there is no room for it: it is left out."""
         with self._lock:
             if self._waiting_bytes + size > MAX_WAITING_BYTES:
@@ -65,7 +65,7 @@ class AccessLog:
             self._waiting_bytes += size
             return True
 
-    def end_wait(self, size: int) -> None:
+    def release(self, size: int) -> None:
         """A line that has waited is going to be written."""
         now, left_out = self.clock(), 0
         with self._lock:
@@ -148,13 +148,13 @@ class Exchange(Chore):
 
         self._head = None  # it may be large
 
-    def wait(self) -> bool:
+    def reserve_room(self) -> bool:
         """Have the line wait for a thread, after `end`; false when too much waits already: it is left out."""
         access = self._access
         assert access is not None  # `end` has been called
         said = (access.method, access.target, access.referer, access.user_agent)
         size = LINE_BYTES + sum(len(text) for text in said if text)
-        if not self._log.make_wait(size):
+        if not self._log.reserve(size):
             return False
         self._waiting_bytes = size
         return True
@@ -163,7 +163,7 @@ class Exchange(Chore):
         """Write the line, after `end`."""
         assert self._access is not None  # `end` has been called
         if self._waiting_bytes:
-            self._log.end_wait(self._waiting_bytes)
+            self._log.release(self._waiting_bytes)
         self._log.write(self._access)
 
     cancel = service  # also when there is no application thread any more

@@ -45,7 +45,7 @@ class Connection:
         "_status",
         "_transport",
         "descriptor",
-        "environs",
+        "environ_maker",
         "exchange",
         "interest",
         "is_gone",
@@ -60,24 +60,24 @@ class Connection:
         transport: SocketTransport,
         remote_addr: str,
         remote_port: str,
-        environs: EnvironMaker,
+        environ_maker: EnvironMaker,
         services: "ConnectionServices[Connection]",
     ) -> None:
         # Set once, read anywhere
         self.descriptor = transport.descriptor
         self.remote_addr = remote_addr
         self.remote_port = remote_port
-        self.environs = environs
+        self.environ_maker = environ_maker
         self.sender = Sender(transport, services.sender)
         self._services = services
         self._transport = transport
         # The holder of the lead only
-        self.phase = IDLE
-        self.interest = 0  # written by Reactor.watch
         self._parser = RequestParser(services.limits)
         self._request: Request | None = None  # whose body is on its way
         self._discarded_bytes = 0
-        # Written by the holder of the lead, read by the worker
+        # Written by the holder of the lead, read by others too: the worker, and who looks on
+        self.phase = IDLE
+        self.interest = 0  # by Reactor.watch
         self._read_ahead_bytes = 0  # of next requests, while a task runs
         self._is_input_ended = False  # only ever from false to true
         self.is_gone = False  # only ever from false to true
@@ -128,12 +128,12 @@ class Connection:
         Not while a further request has been read ahead: that one is answered too.
         """
         services = self._services
-        return (services.is_leaving or services.is_full) and self._parser.is_between_messages
+        return (services.is_leaving or services.is_full) and not self._read_ahead_bytes
 
     def finish(self, ending: Ending, status: str = "") -> None:
         """End the task, whose response had this status: nothing of it changes this connection any more.
 
-        The descriptor of an attention may be another connection's when it is paid: that one finds nothing to do.
+        When the reactor looks, the descriptor may be another connection's: that one finds nothing to do.
         """
         self._ending = ending
         self._status = status
@@ -142,7 +142,7 @@ class Connection:
         self._is_task_done = True
         services.reactor.attend_in_time(self.descriptor)
         # Most often there is nothing to do before the client's next octet, which begins a turn; to end the wait of the
-        # poller costs a change of threads. Asked only now: who changes one of these looks for attention after it.
+        # poller costs a change of threads. Asked only now: who changes one of these sees to the attention after it.
         is_plain = ending is PERSIST and self.interest == READ and self.sender.outbox is None
         if not is_plain or self._read_ahead_bytes or services.is_leaving or services.is_full:
             services.reactor.hurry()
@@ -209,7 +209,8 @@ class Connection:
     def on_body_pace(self) -> None:
         """Look whether a body keeps its minimum rate."""
         services, request = self._services, self._request
-        if request is None or request.spend_patience(services.reactor.now):
+        assert request is not None  # looked at while its body is on its way
+        if request.spend_patience(services.reactor.now):
             services.body.arm(self, services.reactor.now)
         else:
             self.on_overdue()
@@ -305,7 +306,7 @@ class Connection:
         request, self._request = self._request, None
         assert request is not None  # a message begins with its head
         services = self._services
-        if self.phase is IDLE:
+        if self.phase is IDLE:  # nearly always: no call for that
             services.idle.disarm(self)
         else:
             self._disarm_input()
@@ -373,7 +374,7 @@ class Connection:
         """Have an application thread write the line of a response that has ended, or can not."""
         self.exchange = None
         exchange.end(self.sender.sent_bytes)
-        if exchange.wait():
+        if exchange.reserve_room():
             self._services.submit(exchange)
 
     def _drop_request(self) -> None:

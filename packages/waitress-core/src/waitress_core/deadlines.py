@@ -3,7 +3,7 @@
 All deadlines of a queue are equally long, hence the one armed first is due first, and only the front is ever looked at.
 Never reads a clock: instants (seconds of a monotonic clock) come from the caller.
 
-Thread: the holder of the lead only.
+Thread: the holder of the lead only, but for `armed_at`, which any may ask.
 """
 
 from collections.abc import Callable, Hashable

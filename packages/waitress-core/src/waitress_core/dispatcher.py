@@ -16,9 +16,9 @@ The rules
    a plain worker. It may also find a lead that a later reactor laid down: taking that is right too, so no thread
    remembers across a task whether it was the reactor.
 3. The spare hands every task to the queue. When the application has been quick, and no lead was taken for a while, it
-   gives the lead to an application thread, if one is free: `_given`, exact and guarded, says so. Were it a guess, the
-   lead could lie in the queue behind tasks with every thread busy, and the I/O would stand still. The while is short
-   after many quick tasks, and twice as long at each take that came after few, up to LONGEST_HOLD.
+   gives the lead to an application thread, if one is free: `_outstanding`, exact and guarded, says so. Were it a
+   guess, the lead could lie in the queue behind tasks with every thread busy, and the I/O would stand still. The while
+   is short after many quick tasks, and twice as long at each take that came after few, up to LONGEST_HOLD.
 4. What is ready but not run belongs to the lead, not to a thread. Tasks run between turns, and after BURST of them, or
    a QUANTUM, the poller is asked again. How long tasks take is weighed after each such burst, as if all of it were
    equally long: whether they are quick is asked before the next one.
@@ -52,7 +52,7 @@ queue_logger = logging.getLogger("waitress.queue")
 
 QUANTUM = 0.002  # seconds of tasks between two turns, and the shortest pause of the watchdog
 FAST = 0.0005  # seconds: mean time of a task under which tasks are not handed over
-MEMORY = 0.9  # of the mean: what of it each task leaves as it was
+DECAY = 0.9  # weight of all tasks before in their mean time
 SHORTEST_HOLD = 0.004  # seconds after a take in which tasks are handed over whatever the mean says
 LONGEST_HOLD = 0.1
 RARE = 100  # tasks run by the lead since the last take: what they gained pays for the time that the I/O stood still
@@ -142,7 +142,7 @@ class Dispatcher:
         self._run_at_take = 0
         # Guarded by self._lock
         self._lock = threading.Lock()
-        self._given = 0  # what the application threads have taken or will take from the queue
+        self._outstanding = 0  # what the application threads have taken or will take from the queue
         self._depth = QueueDepth()
 
     # --- starting and ending
@@ -188,12 +188,12 @@ class Dispatcher:
     @property
     def waiting_count(self) -> int:
         """Tasks in the queue that no thread has taken yet. Thread: any."""
-        return max(0, self._given - self.thread_count)
+        return max(0, self._outstanding - self.thread_count)
 
     @property
     def busy_count(self) -> int:
         """Application threads that run a task, or are the reactor. Thread: any."""
-        return min(self._given, self.thread_count)
+        return min(self._outstanding, self.thread_count)
 
     def end_lead(self) -> None:
         """End the reactor role for good, after the turn that this is called in. The holder of the lead only."""
@@ -223,7 +223,7 @@ class Dispatcher:
                     continue
                 tasks.append(item[0])
                 with self._lock:
-                    self._given -= 1
+                    self._outstanding -= 1
         for item in kept:  # for the threads that still run a task
             self._queue.put(item)
         for task in tasks:
@@ -266,8 +266,8 @@ class Dispatcher:
     def _queue_task(self, task: Task) -> None:
         now = _now()
         with self._lock:
-            self._given += 1
-            depth = self._given - self.thread_count
+            self._outstanding += 1
+            depth = self._outstanding - self.thread_count
             is_news = depth > 0 and self._depth.grow(depth, now)
         self._queue.put((task, now))
         if is_news:
@@ -277,7 +277,7 @@ class Dispatcher:
         """Say that a queue is empty again, when it is. To be called once a second. Thread: any."""
         if self._depth.told:
             with self._lock:
-                episode = self._depth.end_if_quiet(self._given - self.thread_count, _now())
+                episode = self._depth.end_if_quiet(self._outstanding - self.thread_count, _now())
             if episode is not None:
                 queue_logger.info(
                     "Task queue is empty again: its greatest depth was %d, the longest wait %.3f seconds", *episode
@@ -317,9 +317,9 @@ class Dispatcher:
                 seat.running = (task, began)
                 self._service(task)
                 seat.running = None
-                self._mean_seconds += (_now() - began - self._mean_seconds) * (1 - MEMORY)
+                self._mean_seconds += (_now() - began - self._mean_seconds) * (1 - DECAY)
             with self._lock:
-                self._given -= 1
+                self._outstanding -= 1
 
     def _service(self, task: Task) -> None:
         try:
@@ -355,7 +355,7 @@ class Dispatcher:
                     break
             if count:
                 mean = self._mean_seconds  # read once: another thread may write it meanwhile
-                self._mean_seconds = mean + ((now - began) / count - mean) * (1 - MEMORY**count)
+                self._mean_seconds = mean + ((now - began) / count - mean) * (1 - DECAY**count)
             if has_lead:
                 self._turn(0 if ready else IDLE_WAIT)
 
@@ -385,9 +385,9 @@ class Dispatcher:
         Only the holder of the lead gives: nobody else can take the free thread meanwhile.
         """
         with self._lock:
-            if self._given >= self.thread_count:
+            if self._outstanding >= self.thread_count:
                 return False
-            self._given += 1
+            self._outstanding += 1
         self._queue.put(_Word.LEAD)
         return True
 

@@ -46,7 +46,10 @@ class Host(Site, Protocol):
         """A connection has ended; its descriptor may be another's at once. Thread: the holder of the lead."""
 
     def while_waiting(self) -> None:
-        """Look after what is to be done in the thread that waits: once in `asyncore_loop_timeout`, and after `stir`."""
+        """Look after what is to be done in the thread that waits.
+
+        Called once in `asyncore_loop_timeout`, and after `Engine.wake_waiter`.
+        """
 
 
 class Engine:
@@ -75,8 +78,11 @@ class Engine:
             access_log,
         )
         self.roster = Roster(services, listeners)
+        # Who calls whom
+        services.forget = self.roster.forget
         self.roster.on_opened = host.on_opened
         self.roster.on_ended = host.on_ended
+        self._reactor.deadlines = services.deadlines
         self._reactor.ready = dispatcher.ready
         self._reactor.on_look = self._look
         self._reactor.on_wake = self._step
@@ -111,7 +117,7 @@ class Engine:
 
     # --- any thread
 
-    def notice(self) -> None:
+    def wake_lead(self) -> None:
         """Act on a new wish at once. Takes no lock: a signal handler may call it."""
         self._reactor.wake()
 
@@ -122,7 +128,7 @@ class Engine:
         self._errands.append(errand)
         self._reactor.wake()
 
-    def stir(self) -> None:
+    def wake_waiter(self) -> None:
         """Have `Host.while_waiting` called at once."""
         self._stirred.set()
 
@@ -167,7 +173,7 @@ class Engine:
             # From a signal handler that is not ours, and then its exception ends with the server; or from the host.
             is_exit = isinstance(error, (KeyboardInterrupt, SystemExit))
             self._wishes.append(Wish(State.CLOSING, self._reactor.clock() + CLOSE_SECONDS, is_signal=is_exit))
-            self.notice()
+            self.wake_lead()
             self._lead_ended.wait(CLOSE_SECONDS + THREADS_SECONDS)
             if not is_exit:
                 raise

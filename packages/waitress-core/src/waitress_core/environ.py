@@ -42,13 +42,21 @@ def percent_decoded(path: str) -> str:
     return _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), path)
 
 
+def is_hidden(name: str) -> bool:
+    """Whether the application must not see a field, by its lower-case name.
+
+    A name with an underscore would pose as the one with a hyphen; of Transfer-Encoding the application gets the decoded
+    body.
+    """
+    return "_" in name or name == "transfer-encoding"
+
+
 def new_environ_key(name: str) -> str | None:
     """Give the environ key of a lower-case field name that has none in `_KEYS`, and remember it while there is room.
 
-    None for a field that the application must not see: a name with an underscore, which would pose as the one with a
-    hyphen, and Transfer-Encoding, as the application gets the decoded body.
+    None for a field that is hidden.
     """
-    if "_" in name or name == "transfer-encoding":
+    if is_hidden(name):
         return None
     key = "HTTP_" + name.upper().replace("-", "_")
     if len(_KEYS) < _MAX_KEYS and len(name) <= _MAX_KEY_LENGTH:

@@ -1,4 +1,4 @@
-"""The value of a Date field (RFC 9110 6.6.1): the one place that reads the wall clock."""
+"""The value of a Date field (RFC 9110 6.6.1)."""
 
 import time
 
@@ -6,11 +6,11 @@ import time
 def imf_fixdate(seconds: float) -> str:
     """Give an instant of the wall clock as IMF-fixdate (RFC 9110 5.6.7)."""
     year, month, day, hour, minute, second, weekday, _, _ = time.gmtime(seconds)
-    return f"{_DAYS[weekday]}, {day:02} {_MONTHS[month - 1]} {year:04} {hour:02}:{minute:02}:{second:02} GMT"
+    return f"{_DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year:04} {hour:02}:{minute:02}:{second:02} GMT"
 
 
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # in every locale
 
 # The last second that was formatted, and its text, in one tuple: threads may replace it at once, and none sees halves.
 _last_date = (-1.0, "")

@@ -140,7 +140,7 @@ class Listener:
         else:
             self.host, self.port = str(name[0]), str(name[1])
             server_port = self.port
-        self.environs = EnvironMaker(adj, server_port)
+        self.environ_maker = EnvironMaker(adj, server_port)
         self._gate: Gate | None = None
 
     def __repr__(self) -> str:

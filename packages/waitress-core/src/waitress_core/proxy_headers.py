@@ -12,6 +12,8 @@ import re
 from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from waitress_parser.errors import shown
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
@@ -27,8 +29,6 @@ _ENVIRON_KEYS = {
 }
 _ALL_KEYS = frozenset(_ENVIRON_KEYS.values())
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
-
-MAX_LOGGED_CHARACTERS = 80  # of a header in a log record: proxies pass on what their clients write
 
 # RFC 9110 5.6.4: quoted-string = DQUOTE *( qdtext / quoted-pair ) DQUOTE
 _QUOTED_STRING = re.compile(r'"((?:[\t !#-\[\]-~\x80-\xff]|\\[\t !-~\x80-\xff])*)"', re.ASCII)
@@ -81,6 +81,7 @@ class ProxyPolicy:
         self._is_trusted_address = _peers_in(addresses) if addresses else _is_nobody
         self._hop_count = adj.trusted_proxy_count
         self._trusted = frozenset(name for name in _ENVIRON_KEYS if name.lower() in adj.trusted_proxy_headers)
+        self._reads_forwarded = "Forwarded" in self._trusted
         self._trusted_keys = frozenset(_ENVIRON_KEYS[name] for name in self._trusted)
         self._clears = adj.clear_untrusted_proxy_headers
         self._logs = adj.log_untrusted_proxy_headers
@@ -105,7 +106,7 @@ class ProxyPolicy:
                     error.header,
                     environ["REMOTE_ADDR"],
                     error.reason,
-                    _printable(error.value),
+                    shown(error.value),  # proxies pass on what their clients write
                 )
                 raise
         if self._clears:
@@ -133,13 +134,12 @@ class ProxyPolicy:
         Raises:
             MalformedProxyHeader: one can not be read.
         """
-        hops = self._read_forwarded(environ) if "Forwarded" in self._trusted else self._read_x_forwarded(environ)
+        hops = self._read_forwarded(environ) if self._reads_forwarded else self._read_x_forwarded(environ)
         scheme = hops.scheme.lower()
         port = hops.port
         if scheme:
             if scheme not in _DEFAULT_PORTS:
-                name = "Forwarded Proto=" if "Forwarded" in self._trusted else "X-Forwarded-Proto"
-                raise MalformedProxyHeader(name, "unsupported proto value", hops.scheme)
+                raise self._malformed("Proto", "unsupported proto value", hops.scheme)
             environ["wsgi.url_scheme"] = scheme
             port = port or _DEFAULT_PORTS[scheme]
         if hops.host:
@@ -153,8 +153,7 @@ class ProxyPolicy:
         """Set the host; give the port, which one in the host beats."""
         match = _HOST.fullmatch(host_and_port)
         if match is None:
-            name = "Forwarded" if "Forwarded" in self._trusted else "X-Forwarded-Host"
-            raise MalformedProxyHeader(name, "not a host with an optional port", host_and_port)
+            raise self._malformed("Host", "not a host with an optional port", host_and_port)
         host = match["host"]
         environ["SERVER_NAME"] = host
         if match["port"] is not None:
@@ -174,11 +173,14 @@ class ProxyPolicy:
             port = ":" + port
         # RFC 7239 6: node = nodename [ ":" node-port ], and a port can be a made-up name too.
         if not host or (port and not (port.startswith(":") and (_is_port(port[1:]) or port.startswith(":_")))):
-            name = "Forwarded For=" if "Forwarded" in self._trusted else "X-Forwarded-For"
-            raise MalformedProxyHeader(name, "not an address with an optional port", client)
+            raise self._malformed("For", "not an address with an optional port", client)
         environ["REMOTE_ADDR"] = environ["REMOTE_HOST"] = host
         if port:
             environ["REMOTE_PORT"] = port[1:]
+
+    def _malformed(self, part: str, reason: str, value: str) -> MalformedProxyHeader:
+        header = f"Forwarded {part}=" if self._reads_forwarded else f"X-Forwarded-{part}"
+        return MalformedProxyHeader(header, reason, value)
 
     def _read_x_forwarded(self, environ: "WSGIEnvironment") -> _Hops:
         found = {}
@@ -256,7 +258,7 @@ def _forwarded_pairs(element: str, logger: logging.Logger) -> list[tuple[str, st
         else:
             unknown.append(token)
     if unknown:  # in one record, as there may be thousands
-        logger.warning("Unknown Forwarded token: %s", _printable(", ".join(unknown)))
+        logger.warning("Unknown Forwarded token: %s", shown(", ".join(unknown)))
     return pairs
 
 
@@ -289,12 +291,6 @@ def _unquoted(header: str, value: str) -> str:
     if match is None:
         raise MalformedProxyHeader(header, "Invalid quoting in value", value)
     return _QUOTED_PAIR.sub(r"\1", match[1])
-
-
-def _printable(text: str) -> str:
-    """Shorten, and escape what a terminal would act on: of that the parser lets through HTAB and obs-text."""
-    printable = text[:MAX_LOGGED_CHARACTERS].encode("unicode_escape").decode("ascii")
-    return printable if len(text) <= MAX_LOGGED_CHARACTERS else f"{printable}..."
 
 
 def _is_port(text: str) -> bool:

@@ -4,8 +4,8 @@ Knows descriptors and handlers, nothing of HTTP or WSGI. It is a role, not a thr
 `dispatcher`) calls `turn`, one thread at a time, and everything here but the ways to ask for attention, and `wake`,
 belongs to that role.
 
-A turn never blocks but in the poller, and never runs application code: handlers hand requests over, to be run between
-two turns.
+A turn waits in the poller only, or for a moment after one that has failed; handlers write bodies to disk, piece by
+piece. It never runs application code: handlers hand requests over, to be run between two turns.
 """
 
 import logging
@@ -47,17 +47,9 @@ def _nothing() -> None:
 
 
 class Reactor:
-    """The handlers of one server, and the turn that serves them.
+    """The handlers of one server, by their descriptors, and the turn that serves them."""
 
-    `handlers` maps descriptor to handler and is the one registry of what is open; a caller may own it.
-    """
-
-    def __init__(
-        self,
-        handlers: dict[int, Handler] | None = None,
-        poller: Poller | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, poller: Poller | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         # Set once, read anywhere
         self.clock = clock
         self.poller = best_poller() if poller is None else poller  # used by the holder of the lead only
@@ -69,7 +61,7 @@ class Reactor:
             raise
         self._lock = threading.Lock()
         # The holder of the lead only
-        self.handlers: dict[int, Handler] = {} if handlers is None else handlers
+        self.handlers: dict[int, Handler] = {}
         self.deadlines: Sequence[DeadlineQueue[Any]] = ()
         self.ready: Sized = ()  # what handlers have handed over to be run; no wait begins before that
         self.on_look: Callable[[], None] = _nothing  # called once in LOOK_SECONDS

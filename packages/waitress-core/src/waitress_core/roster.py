@@ -4,7 +4,7 @@ When a client comes at the connection limit, the connection that has been idle l
 idle the client waits in the backlog, and responses say `Connection: close` until one lets it in. Out of descriptors,
 accepting pauses and goes on by itself. Each is said in the log once, not once for every client.
 
-Thread: the holder of the lead only.
+Thread: the holder of the lead only; any other may copy `connections`, to look on.
 """
 
 import logging
@@ -44,10 +44,9 @@ class Roster:
         self._is_paused = False
         self._is_crowded = False  # at the limit, and the log has told
         self._failed_at = -QUIET_SECONDS  # when an accept has last failed
-        self.on_emptied: Callable[[], None] | None = None  # called when the last connection has ended
+        self.on_emptied: Callable[[], None] = _ignore  # called when the last connection has ended
         self.on_opened: Callable[[Connection, socket.socket], None] = _ignore  # called before one is watched
         self.on_ended: Callable[[Connection], None] = _ignore
-        services.forget = self.forget
 
     def begin(self) -> None:
         """Begin to accept."""
@@ -66,7 +65,7 @@ class Roster:
             logger.warning("total open connections reached the connection limit, no longer accepting new connections")
         if self._close_longest_idle():
             return True
-        self._pause()
+        self._pause_all()
         return False
 
     def pause_accepting(self, listener: Listener, cause: OSError) -> None:
@@ -89,9 +88,9 @@ class Roster:
             close(accepted)
             return
         if listener.is_unix:
-            connection = Connection(transport, "localhost", "", listener.environs, services)
+            connection = Connection(transport, "localhost", "", listener.environ_maker, services)
         else:
-            connection = Connection(transport, peer[0], str(peer[1]), listener.environs, services)
+            connection = Connection(transport, peer[0], str(peer[1]), listener.environ_maker, services)
         self.connections[connection.descriptor] = connection
         self._reactor.handlers[connection.descriptor] = connection
         try:
@@ -110,8 +109,8 @@ class Roster:
         self._reactor.handlers.pop(connection.descriptor, None)
         self.on_ended(connection)
         if self._is_paused:
-            self._resume()
-        if self.on_emptied is not None and not self.connections:
+            self._resume_all()
+        if not self.connections:
             self.on_emptied()
 
     # --- in time
@@ -119,7 +118,7 @@ class Roster:
     def look(self) -> None:
         """Once a second: accept again, if that may help; spare no idle connection while draining."""
         if self._is_paused:
-            self._resume()
+            self._resume_all()
         if self._is_crowded and len(self.connections) < self._limit * RELIEF:
             self._is_crowded = False
             logger.info("total open connections dropped below the connection limit, listening again")
@@ -185,13 +184,13 @@ class Roster:
                 return True
         return False
 
-    def _pause(self) -> None:
+    def _pause_all(self) -> None:
         self._is_paused = True
         self._services.is_full = True
         for listener in self._listeners:
             self._reactor.watch(listener, 0)
 
-    def _resume(self) -> None:
+    def _resume_all(self) -> None:
         self._is_paused = False
         self._services.is_full = False
         for listener in self._listeners:

@@ -226,7 +226,7 @@ class BaseWSGIServer:
     def _wish(self, state: State, seconds: float, *, is_signal: bool = False) -> None:
         self._wishes.append(Wish(state, time.monotonic() + seconds, is_signal))
         if self._engine is not None:
-            self._engine.notice()
+            self._engine.wake_lead()
 
     def shutdown(self, timeout: float | None = None) -> None:
         """End the server in order: what has begun is answered, what is idle is closed, and nothing new is accepted.

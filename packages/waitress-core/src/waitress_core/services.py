@@ -58,7 +58,7 @@ class ConnectionServices(Generic[Client]):
         self.reactor = reactor
         self.make_task = make_task
         self.submit = submit
-        self.forget: Callable[[Client], None] = _nothing  # a connection has ended; set by the roster
+        self.forget: Callable[[Client], None] = _nothing  # called when a connection has ended
         self.access_log = access_log
         self.tally = Tally()
         self.limits = limits_of(adj)
@@ -75,7 +75,7 @@ class ConnectionServices(Generic[Client]):
         self.body: DeadlineQueue[Client] = DeadlineQueue(PACE_SECONDS, lambda client: client.on_body_pace())
         self.output: DeadlineQueue[Client] = DeadlineQueue(PACE_SECONDS, lambda client: client.on_output_pace())
         self.linger: DeadlineQueue[Client] = DeadlineQueue(adj.linger_timeout, _close)
-        reactor.deadlines = (self.idle, self.head, self.body, self.output, self.linger)
+        self.deadlines = (self.idle, self.head, self.body, self.output, self.linger)
 
 
 def limits_of(adj: Adjustments) -> Limits:

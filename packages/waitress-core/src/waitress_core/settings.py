@@ -181,6 +181,9 @@ SETTINGS: tuple[Setting, ...] = (
     _integer(
         "backlog", "Listening", 1024, "connections", "Connections the system may hold until they are accepted.", 1
     ),
+    _boolean(
+        "asyncore_use_poll", "Listening", False, "The best poller of the system is always used.", has_effect=False
+    ),
     # What the application sees
     Setting("url_scheme", "Application", "text", "http", "wsgi.url_scheme of a request.", str, check=_is_scheme),
     Setting(
@@ -196,7 +199,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Application",
         "text",
         "waitress.invalid",
-        "SERVER_NAME when no proxy header says better.",
+        "SERVER_NAME, unless a trusted proxy header gives one.",
         str,
         check=_is_header_text,
     ),
@@ -248,12 +251,19 @@ SETTINGS: tuple[Setting, ...] = (
         "Limits",
         0,
         "requests",
-        "The next request is read ahead, up to recv_bytes, while one runs, whatever the number.",
+        "The next request is always read ahead while one runs, up to recv_bytes.",
         has_effect=False,
     ),
     # Time
     _integer("channel_timeout", "Time", 120, "seconds", "Idle time after which a persistent connection is closed.", 1),
-    _integer("cleanup_interval", "Time", 30, "seconds", "Every deadline is kept to the second.", has_effect=False),
+    _integer(
+        "cleanup_interval",
+        "Time",
+        30,
+        "seconds",
+        "Time between calls of the maintenance() of a server class of one's own; deadlines do not depend on it.",
+        has_effect=False,
+    ),
     _integer("request_head_timeout", "Time", 30, "seconds", "Time in which a request head must be complete.", 1),
     _integer(
         "request_body_timeout",
@@ -279,7 +289,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Time",
         2,
         "seconds",
-        "Time in which a client may still send, and so read why, after the server has ended its side of a connection.",
+        "Time in which input is read, and discarded, after the last response, so that the client can read that.",
         1,
     ),
     _integer(
@@ -287,7 +297,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Time",
         0,
         "seconds",
-        "Time after SIGTERM or SIGINT in which new connections are still answered, until load balancers have noticed.",
+        "Time after SIGTERM or SIGINT in which new connections are still answered, so that load balancers can notice.",
     ),
     _integer(
         "shutdown_timeout",
@@ -296,16 +306,16 @@ SETTINGS: tuple[Setting, ...] = (
         "seconds",
         "Time in which SIGTERM or SIGINT lets running requests end, shutdown_delay included.",
     ),
-    _integer("asyncore_loop_timeout", "Time", 1, "seconds", "Longest wait between two looks at signals; 0 is 1."),
+    _integer("asyncore_loop_timeout", "Time", 1, "seconds", "Longest wait between two checks for signals; 0 means 1."),
     # Buffers
     _integer("recv_bytes", "Buffers", 8192, "bytes", "Bytes of one read; large bodies are read in larger pieces.", 1),
-    _integer("send_bytes", "Buffers", 1, "bytes", "Deprecated.", 0, has_effect=False),
+    _integer("send_bytes", "Buffers", 1, "bytes", "Responses are sent as they come.", 0, has_effect=False),
     _integer("inbuf_overflow", "Buffers", 524288, "bytes", "Request body size from which a temporary file is used.", 1),
     _integer("outbuf_overflow", "Buffers", 1048576, "bytes", "Pending output from which a temporary file is used.", 1),
     _integer(
         "outbuf_high_watermark", "Buffers", 16777216, "bytes", "Pending output at which the application must wait.", 1
     ),
-    # Old switches and logging
+    # Logging
     _boolean("access_log", "Logging", False, "Write a line for each request to the logger waitress.access."),
     Setting(
         "access_log_format",
@@ -324,5 +334,4 @@ SETTINGS: tuple[Setting, ...] = (
         "Time after which a request that still runs is logged, once, with the stack of its thread; 0 logs none.",
     ),
     _boolean("log_socket_errors", "Logging", True, "Log errors of client sockets."),
-    _boolean("asyncore_use_poll", "Logging", False, "The best poller of the system is always used.", has_effect=False),
 )

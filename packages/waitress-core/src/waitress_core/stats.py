@@ -10,7 +10,7 @@ from typing import NamedTuple
 from .phases import CLOSED, Phase
 from .seats import Run
 
-STATES = tuple(phase.name.lower() for phase in Phase if phase is not CLOSED)
+PHASE_NAMES = tuple(phase.name.lower() for phase in Phase if phase is not CLOSED)
 _CLASSES = {"2": "2xx", "3": "3xx", "4": "4xx", "5": "5xx", "": "none"}  # by the first character of a status
 
 
@@ -65,7 +65,7 @@ def make_stats(
     tally: Tally, bytes_out: int, phases: Iterable[Phase], queue_depth: int, threads: int, running: Sequence[Run]
 ) -> ServerStats:
     """Make the snapshot: `phases` are those of the open connections, `running` is what application threads run."""
-    states = dict.fromkeys(STATES, 0)
+    states = dict.fromkeys(PHASE_NAMES, 0)
     for phase in phases:
         if phase is not CLOSED:
             states[phase.name.lower()] += 1

@@ -99,7 +99,7 @@ class WSGITask:
         """Answer the request: with this environ, if it has been made already."""
         site, connection, request = self._site, self._connection, self._request
         if environ is None:
-            environ = connection.environs.make(
+            environ = connection.environ_maker.make(
                 request, connection.remote_addr, connection.remote_port, connection.is_client_gone
             )
         if site.proxy_policy.is_needed:
@@ -196,9 +196,9 @@ class WSGITask:
         if end:
             self._connection.sender.send(end)
         if response.surplus or response.remaining:
-            self._log_lie()
+            self._log_length_mismatch()
 
-    def _log_lie(self) -> None:
+    def _log_length_mismatch(self) -> None:
         response, path = self._response, self._request.head.path
         if response.remaining:
             logger.warning(

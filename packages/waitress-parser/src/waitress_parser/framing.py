@@ -27,7 +27,7 @@ from .errors import (
 )
 from .grammar import OWS, is_digits, is_token
 
-# Above 10**19 no limit is that large, and int() is quadratic and refuses more than 4300 digits with another exception.
+# No body is longer, whatever the limit; and int() is quadratic, and refuses more than 4300 digits by another exception.
 _MAX_LENGTH_DIGITS = 19
 
 

@@ -1,4 +1,4 @@
-"""Byte queues, by the names and methods of waitress 3.0, over `waitress_buffers`.
+"""Byte queues, by the names and methods of waitress 3.0: two over `waitress_buffers`, the rest as they were.
 
 For applications that give a `ReadOnlyFileBasedBuffer`, look whether a response is one, or buffer their own data with
 the others.

@@ -100,17 +100,18 @@ class ThreadedTaskDispatcher:
         """End the threads, and wait for them so long; then cancel what waits. True if that was asked for."""
         self.set_thread_count(0)
         with self.lock:
-            if not self.thread_exit_cv.wait_for(lambda: not self.threads, timeout):
-                self.logger.warning("%d thread(s) still running", len(self.threads))
-            if not cancel_pending:
-                return False
-            cancelled = list(self.queue)
-            self.queue.clear()
+            self.thread_exit_cv.wait_for(lambda: not self.threads, timeout)
+            still_running = len(self.threads)
+            cancelled = list(self.queue) if cancel_pending else []
+            if cancel_pending:
+                self.queue.clear()
+        if still_running:
+            self.logger.warning("%d thread(s) still running", still_running)
         if cancelled:
             self.logger.warning("Canceling %d pending task(s)", len(cancelled))
         for task in cancelled:
             task.cancel()
-        return True
+        return cancel_pending
 
 
 _STOCK_ADD_TASK = ThreadedTaskDispatcher.add_task

@@ -9,7 +9,7 @@ import re
 from typing import BinaryIO
 
 from waitress_core import Adjustments
-from waitress_core.environ import percent_decoded
+from waitress_core.environ import is_hidden, percent_decoded
 from waitress_core.request import Request
 from waitress_core.services import limits_of
 from waitress_parser import (
@@ -147,9 +147,7 @@ class HTTPRequestParser:
         self.proxy_scheme, self.proxy_netloc, _, _, self.fragment = split_uri(head.target.encode("latin-1"))
         self.path, self.query = unquote_bytes_to_wsgi(head.path.encode("latin-1")), head.query
         self.headers = {
-            name.upper().replace("-", "_"): value
-            for name, value in head.values.items()
-            if "_" not in name and name != "transfer-encoding"
+            name.upper().replace("-", "_"): value for name, value in head.values.items() if not is_hidden(name)
         }
         self.chunked = head.content_length is None
         self.content_length = head.content_length or 0

@@ -69,6 +69,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         bind_socket: bool = True,
         **adjustments: Any,
     ) -> None:
+        # Before the base class, which calls what a subclass may override: `bind`, say.
         self._starts = _start
         self._given_socket = _sock
         self._given_address = None if sockinfo is None else ListenAddress(*sockinfo)
@@ -84,7 +85,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         if dispatcher is None:
             self._own_dispatcher = self.task_dispatcher = ServerDispatcher(self._dispatcher, self._end_within)
         for listener in self._listeners:
-            listener.environs.offer("wsgi.file_wrapper", ReadOnlyFileBasedBuffer)
+            listener.environ_maker.offer("wsgi.file_wrapper", ReadOnlyFileBasedBuffer)
 
     # --- listening
 
@@ -218,7 +219,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     def _call_soon(self, thunk: Callable[[], object]) -> None:
         self._thunks.append(thunk)
         if self._engine is not None:
-            self._engine.stir()
+            self._engine.wake_waiter()
 
     # --- ending, from any thread
 

@@ -211,7 +211,7 @@ class WSGITask(Task):
         if self.environ is None:
             connection = self.channel.connection
             assert self.request.whole is not None  # see `__init__`
-            self.environ = connection.environs.make(
+            self.environ = connection.environ_maker.make(
                 self.request.whole, connection.remote_addr, connection.remote_port, connection.is_client_gone
             )
         return self.environ
