@@ -25,12 +25,12 @@ VERSION_HEADING = re.compile(r"^## \[(\d+\.\d+\.\d+)\]", re.MULTILINE)
 
 
 def package_folders(packages: Path = PACKAGES) -> list[Path]:
-    """Give the folders of the packages, sorted by name."""
+    """Return the folders of the packages, sorted by name."""
     return sorted(pyproject.parent for pyproject in packages.glob("*/pyproject.toml"))
 
 
 def version_file(package: Path) -> Path:
-    """Give the file that holds the package's `__version__`."""
+    """Return the file that holds the package's `__version__`."""
     return package / "src" / package.name.replace("-", "_") / "__init__.py"
 
 
@@ -38,7 +38,7 @@ def version_file(package: Path) -> Path:
 
 
 def build_all(directory: Path, packages: Path = PACKAGES) -> list[Path]:
-    """Build wheel and sdist of every package into `directory`, in the place of those it holds; give the files."""
+    """Build wheel and sdist of every package into `directory`, in the place of those it holds; return the files."""
     environment = {
         **os.environ,
         "FLIT_NO_NETWORK": "1",  # do not fetch the list of classifiers

@@ -32,7 +32,7 @@ def tree_as_markdown(root: type[Exception]) -> str:
 
 
 def leaves(root: type[Exception]) -> Iterator[type[Exception]]:
-    """Give the classes below `root` that have none below them."""
+    """Return the classes below `root` that have none below them."""
     for child in root.__subclasses__():
         if child.__subclasses__():
             yield from leaves(child)

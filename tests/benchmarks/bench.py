@@ -56,7 +56,7 @@ def read_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def measure_case(case: Case, rounds: int, seconds: float) -> Table:
-    """Measure each contender once a round; one that can not be measured is named, and left out."""
+    """Measure each contender once a round; one that cannot be measured is named, and left out."""
     there = [contender for contender in case.contenders if is_installed(contender)]
     table: Table = {contender.name: [] for contender in there}
     for _ in range(rounds):
@@ -84,7 +84,7 @@ def leave_out(contender: Contender, error: Exception) -> None:
 
 
 def machine(rounds: int) -> dict[str, Any]:
-    """Give what was measured, and on what."""
+    """Return what was measured, and on what."""
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
     wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True)  # which it does not count as a success
     processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))

@@ -26,7 +26,7 @@ text { font: 13px system-ui, sans-serif; fill: #222 }
 
 
 def draw(result: dict[str, Any]) -> str:
-    """Give the SVG: a group of bars for each case, requests per second, medians of the rounds."""
+    """Return the SVG: a group of bars for each case, requests per second, medians of the rounds."""
     parts: list[str] = []
     y = 0
     titles = {case.name: case.title for case in CASES}

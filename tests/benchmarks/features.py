@@ -47,7 +47,7 @@ class Asked:
         return client
 
     def ask(self, octets: bytes) -> bytes:
-        """Give all of the answer; what there is of it when it takes too long."""
+        """Return all of the answer; what there is of it when it takes too long."""
         with self.connect(octets) as client:
             return read_all(client)
 
@@ -69,7 +69,7 @@ def read_all(client: socket.socket) -> bytes:
 
 
 def status(answer: bytes) -> int:
-    """Give the status of an answer; 0 for none."""
+    """Return the status of an answer; 0 for none."""
     words = answer.split(b" ", 2)
     return int(words[1]) if len(words) > 2 else 0
 

@@ -49,7 +49,7 @@ def cases_of(pythons: Sequence[str]) -> Iterator[Case]:
 
 
 def server_on(python: str) -> Server:
-    """Give this server, run by an interpreter, which needs nothing installed."""
+    """Return this server, run by an interpreter, which needs nothing installed."""
     # By `env`, because every other server is started with a path that holds the application only.
     command = ("env", f"PYTHONPATH={SOURCES}", *shlex.split(python), "-m", "waitress", *waitress_options())
     return Server(python, "", command)

@@ -44,7 +44,7 @@ def serve(port: int) -> None:
 
 
 def answer(head: bytes) -> bytes:
-    """Give the response to a request that is nothing but a head, which is all there."""
+    """Return the response to a request that is nothing but a head, which is all there."""
     request_line, *lines = head.decode("latin-1")[:-4].split("\r\n")
     method, target, _ = request_line.split(" ")
     path, _, query = target.partition("?")

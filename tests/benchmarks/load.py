@@ -138,7 +138,7 @@ def read_response(client: socket.socket) -> int:
 
 
 def download_seconds(port: int, path: str) -> tuple[float, int]:
-    """Give how long a response takes to arrive, and how large its body is."""
+    """Return how long a response takes to arrive, and how large its body is."""
     with socket.create_connection((HOST, port), WAIT_SECONDS) as client:
         began = time.perf_counter()
         client.sendall(GET % path.encode())
@@ -147,7 +147,7 @@ def download_seconds(port: int, path: str) -> tuple[float, int]:
 
 
 def upload_seconds(port: int, size: int) -> float:
-    """Give how long it takes until a request with a body of so many octets is answered."""
+    """Return how long it takes until a request with a body of so many octets is answered."""
     with socket.create_connection((HOST, port), WAIT_SECONDS) as client:
         began = time.perf_counter()
         client.sendall(POST % size)

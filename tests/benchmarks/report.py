@@ -25,7 +25,7 @@ def median(rounds: Rounds, quantity: str) -> float:
 
 
 def ratio(table: Table, target: Target) -> float | None:
-    """Give the median over the rounds of how many times better it was than the best peer; None where one is missing."""
+    """Return how many times better than the best peer it was, the median of the rounds; None where one is missing."""
     name, is_less = target.quantity.name, target.quantity.is_less_better
     there = [table[peer] for peer in target.peers if table.get(peer)]
     if not there or not table.get(target.of):
@@ -36,14 +36,14 @@ def ratio(table: Table, target: Target) -> float | None:
 
 
 def lines_of(case: Case, table: Table) -> Iterator[tuple[str, ...]]:
-    """Give a table's head and a line for each contender."""
+    """Return a table's head and a line for each contender."""
     yield ("", *(quantity.name for quantity in case.quantities))
     for name, rounds in table.items():
         yield (name, *(f"{median(rounds, q.name):,.{q.decimals}f}" for q in case.quantities))
 
 
 def judgements(case: Case, table: Table) -> Iterator[tuple[str, ...]]:
-    """Give for each target of a case: who, what, than whom, how many times better, aimed at, whether that is met."""
+    """Return for each target of a case: who, what, than whom, how many times better, aimed at, whether that is met."""
     for target in case.targets:
         reached = ratio(table, target)
         if reached is not None:
@@ -83,7 +83,7 @@ def as_markdown(result: dict[str, Any]) -> str:
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
-    """Give a table whose first so many columns are words, and the others figures."""
+    """Return a table whose first so many columns are words, and the others figures."""
     rule = ["---"] * words + ["--:"] * (len(head) - words)
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
 

@@ -37,7 +37,7 @@ class Server:
 
 
 def executable(requirement: str, command: str) -> Path:
-    """Give where a command is that `install` installs."""
+    """Return where a command is that `install` installs."""
     return PEERS / requirement.replace("==", "-") / "bin" / command
 
 
@@ -47,12 +47,12 @@ def _peer(name: str, version: str, command: str, *options: str) -> Server:
 
 
 def waitress_options(*options: str) -> tuple[str, ...]:
-    """Give the arguments of `waitress-serve`, the same for all of its versions."""
+    """Return the arguments of `waitress-serve`, the same for all of its versions."""
     return ("--listen=127.0.0.1:{port}", f"--threads={THREADS}", *options, "{application}")
 
 
 def waitress_servers(*options: str) -> tuple[Server, Server]:
-    """Give this server and waitress 3.0.2, with further options of the command."""
+    """Return this server and waitress 3.0.2, with further options of the command."""
     own = str(Path(sys.executable).with_name("waitress-serve"))
     return (
         Server("waitress", "", (own, *waitress_options(*options))),
@@ -83,7 +83,7 @@ def install(requirement: str) -> None:
     """Make the virtual environment that holds a requirement, if it is not there; none for an empty one.
 
     Raises:
-        subprocess.CalledProcessError: pip can not have it.
+        subprocess.CalledProcessError: pip cannot have it.
     """
     if not requirement:
         return
@@ -98,7 +98,7 @@ def install(requirement: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Give the environment in which everything that is measured runs."""
+    """Return the environment in which everything that is measured runs."""
     # No more than the application on the path: a package that is set up for one must not be found by another. And the
     # packages of this repository are compiled once, as those that pip has installed are.
     return {**os.environ, "PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": ""}

@@ -7,13 +7,13 @@ from pathlib import Path
 
 
 def processes_of(pid: int) -> list[int]:
-    """Give a process and its children."""
+    """Return a process and its children."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     return [pid, *(child for first in children for child in processes_of(int(first)))]
 
 
 def cpu_seconds(pid: int) -> float:
-    """Give the user and system time (proc_pid_stat(5))."""
+    """Return the user and system time (proc_pid_stat(5))."""
     ticks = 0
     for process in processes_of(pid):
         fields = Path(f"/proc/{process}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
@@ -22,12 +22,12 @@ def cpu_seconds(pid: int) -> float:
 
 
 def peak_memory_mib(pid: int) -> float:
-    """Give the sum of the peaks of the processes' resident memory."""
+    """Return the sum of the peaks of the processes' resident memory."""
     return _status_kib(pid, "VmHWM") / 1024
 
 
 def resident_memory_mib(pid: int) -> float:
-    """Give the memory that is in use now."""
+    """Return the memory that is in use now."""
     return _status_kib(pid, "VmRSS") / 1024
 
 

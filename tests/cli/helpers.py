@@ -17,7 +17,7 @@ def application(environ, start_response):
 
 
 def command() -> str:
-    """Give the path of the console script that belongs to this interpreter."""
+    """Return the path of the console script that belongs to this interpreter."""
     found = shutil.which("waitress-serve", path=str(Path(sys.executable).parent))
     assert found is not None, "waitress-serve is not installed beside this interpreter"
     return found

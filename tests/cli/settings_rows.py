@@ -66,6 +66,6 @@ def is_possible_here(row: Row) -> bool:
 
 
 def what_it_is(row: Row, adjustments: Any) -> Any:
-    """Give the setting as Adjustments has read it, in the form of `Row.value`."""
+    """Return the setting as Adjustments has read it, in the form of `Row.value`."""
     value = getattr(adjustments, row.name)
     return [address[3] for address in value] if row.name == "listen" else value

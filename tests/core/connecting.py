@@ -104,7 +104,7 @@ class Harness:
     def open(
         self, buffer_bytes: int | None = None, kind: type[CheckedConnection] = CheckedConnection
     ) -> tuple[CheckedConnection, socket.socket]:
-        """Accept a connection; give it and its client."""
+        """Accept a connection; return it and its client."""
         accepted, client = tcp_pair(buffer_bytes)
         connection = kind(SocketTransport(accepted), "127.0.0.1", "5000", self.environ_maker, self.services)
         self.reactor.handlers[connection.descriptor] = connection

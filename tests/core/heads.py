@@ -4,13 +4,13 @@ from waitress_parser import RequestHead, RequestParser
 
 
 def head(target: str = "/", *fields: str, method: str = "GET", version: str = "1.1") -> RequestHead:
-    """Give the head of a request with a Host field and the given field lines."""
+    """Return the head of a request with a Host field and the given field lines."""
     lines = [f"{method} {target} HTTP/{version}", "Host: example.org", *fields, "", ""]
     return parsed("\r\n".join(lines).encode("latin-1"))
 
 
 def parsed(octets: bytes) -> RequestHead:
-    """Give the head that the parser reads."""
+    """Return the head that the parser reads."""
     parser = RequestParser()
     parser.receive(octets)
     event = parser.next_event()

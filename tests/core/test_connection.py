@@ -73,7 +73,7 @@ def receive_some(harness: Harness, client: socket.socket) -> bytes:
 
 
 def status_of(answer: bytes) -> int:
-    """Give the status of the one response that `answer` is; its framing must be whole."""
+    """Return the status of the one response that `answer` is; its framing must be whole."""
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"\r\nContent-Length: %d\r\n" % len(body) in head + b"\r\n"
     assert b"\r\nConnection: close\r\n" in head
@@ -656,12 +656,12 @@ def test_a_file_that_becomes_shorter_ends_the_connection(
             received += len(receive_some(harness, client))
         assert received < size
         (message,) = messages(caplog)
-        assert message.startswith("A response can not be sent to its end, to ")
+        assert message.startswith("The response to ")
         for closing in harness.other_tasks:
             closing.service()
 
 
-# --- a body that can not be stored
+# --- a body that cannot be stored
 
 
 @pytest.mark.parametrize(

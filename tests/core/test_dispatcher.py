@@ -151,11 +151,11 @@ class Running:
 
     @property
     def reactor(self) -> str:
-        """Give the name of the thread whose turn is under way."""
+        """Return the name of the thread whose turn is under way."""
         return self._last_turn
 
     def stop(self) -> int:
-        """End all threads; give how many still run. There may never have been two leads."""
+        """End all threads; return how many still run. There may never have been two leads."""
         self.dispatcher.end_lead()
         self.deliver()
         left = self.dispatcher.stop_threads(SOON)
@@ -206,7 +206,7 @@ def advancing(still: Time, seconds: float) -> RecordedTask:
 
 
 def lead_on_a_worker(running: Running) -> str:
-    """Have an application thread take the lead; give its name."""
+    """Have an application thread take the lead; return its name."""
     task = RecordedTask()
     running.run(task)
     running.wait_for_turn_of(task.thread)
@@ -215,7 +215,7 @@ def lead_on_a_worker(running: Running) -> str:
 
 
 def take_the_lead_from(running: Running, still: Time) -> Blocked:
-    """Run a task that blocks until the watchdog has taken the lead; give the task."""
+    """Run a task that blocks until the watchdog has taken the lead; return the task."""
     slow = Blocked()
     running.deliver(slow)
     assert slow.begun.wait(SOON)
@@ -319,7 +319,7 @@ def test_rule_2_holds_for_the_real_watchdog(threads: int) -> None:
 
 
 def seconds_handed_over(running: Running, still: Time) -> float:
-    """Give how long after a take, to a millisecond, tasks have been handed over."""
+    """Return how long after a take, to a millisecond, tasks have been handed over."""
     for milliseconds in range(1000):
         task = RecordedTask()
         running.run(task)
@@ -909,7 +909,7 @@ def test_a_cancel_that_fails_is_logged_and_the_others_are_cancelled(caplog: pyte
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    """Give level and text of what was logged of the queue."""
+    """Return level and text of what was logged of the queue."""
     return [(record.levelname, record.getMessage()) for record in caplog.records if record.name == "waitress.queue"]
 
 

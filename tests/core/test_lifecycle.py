@@ -14,7 +14,7 @@ SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once
 
 @pytest.fixture(autouse=True)
 def defaults() -> Iterator[dict[int, object]]:
-    """Have the handlers of a program that has installed none; give them by number."""
+    """Have the handlers of a program that has installed none; return them by number."""
     before = {number: signal.getsignal(number) for number in NUMBERS}
     for number in NUMBERS:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

@@ -1,4 +1,4 @@
-"""Listeners: what is bound, what is said when it can not be, what is left behind, and accepting."""
+"""Listeners: what is bound, what is said when it cannot be, what is left behind, and accepting."""
 
 import contextlib
 import errno
@@ -330,7 +330,7 @@ class FakeGate:
 
 
 def accepting(gate: FakeGate, *accepts: object) -> FakeSocket:
-    """Have a listener look once at what its socket gives; give the socket."""
+    """Have a listener look once at what its socket gives; return the socket."""
     fake = FakeSocket(accept=list(accepts))
     listener = Listener(as_socket(fake), settings(), owns_socket=True)
     with contextlib.closing(Reactor(poller=FakePoller())) as reactor:

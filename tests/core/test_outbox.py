@@ -310,7 +310,7 @@ def outbox_from(now: float) -> Outbox:
 def seconds_of_patience(
     outbox: Outbox, taken_a_second: int, is_waited_for: bool, seconds: int = 200, began: int = 0
 ) -> int | None:
-    """Look once a second; give the second at which the client is found to be too slow."""
+    """Look once a second; return the second at which the client is found to be too slow."""
     outbox.is_waited_for = is_waited_for
     for second in range(1, seconds + 1):
         outbox.sent_bytes += taken_a_second

@@ -8,7 +8,7 @@ NOW = 1000.0
 
 
 def seconds_of(patience: Patience, moved_a_second: float, is_free: bool = False) -> int | None:
-    """Look once a second; give after how many none is left, None for never."""
+    """Look once a second; return after how many none is left, None for never."""
     for second in range(1, 2000):
         if not patience.spend(NOW + second, int(second * moved_a_second), is_free=is_free):
             return second

@@ -37,7 +37,7 @@ def policy(**settings: Any) -> ProxyPolicy:
 
 
 def apply(given: dict[str, str], count: int = 1, headers: str = X_ALL, **settings: Any) -> dict[str, Any]:
-    """Give what a trusted peer's headers change; a key that is gone is None."""
+    """Return what a trusted peer's headers change; a key that is gone is None."""
     before: dict[str, Any] = {**BASE, **{KEYS.get(name, name): value for name, value in given.items()}}
     environ = dict(before)
     settings = {"trusted_proxy": PEER, "trusted_proxy_count": count, "trusted_proxy_headers": headers, **settings}
@@ -47,13 +47,13 @@ def apply(given: dict[str, str], count: int = 1, headers: str = X_ALL, **setting
 
 
 def client(address: str, port: str | None = None) -> dict[str, str]:
-    """Give the keys that name a client."""
+    """Return the keys that name a client."""
     keys = {"REMOTE_ADDR": address, "REMOTE_HOST": address}
     return keys if port is None else {**keys, "REMOTE_PORT": port}
 
 
 def host(name: str, port: str | None = None) -> dict[str, str]:
-    """Give the keys that name a host."""
+    """Return the keys that name a host."""
     keys = {"SERVER_NAME": name, "HTTP_HOST": name}
     return keys if port is None else {"SERVER_NAME": name, "HTTP_HOST": f"{name}:{port}", "SERVER_PORT": port}
 

@@ -73,7 +73,7 @@ class Turning:
 
 @pytest.fixture
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Sleep no more; give how long it was meant."""
+    """Sleep no more; return how long it was meant."""
     meant: list[float] = []
     monkeypatch.setattr(module, "time", SimpleNamespace(sleep=meant.append))
     return meant

@@ -70,7 +70,7 @@ def started(
 
 
 def lines(head: bytes) -> list[str]:
-    """Give the lines of a response head, which must end with an empty one."""
+    """Return the lines of a response head, which must end with an empty one."""
     text = head.decode("latin-1")
     assert text.endswith("\r\n\r\n")
     return text[:-4].split("\r\n")

@@ -100,7 +100,7 @@ def test_what_is_wrong_with_a_value_is_told_with_its_name(value: Any) -> None:
 
 @pytest.mark.parametrize("value", ["\u0100", "\u2603", "\ud800", "\u2028"])
 def test_a_value_outside_latin_1_is_refused(value: str) -> None:
-    with pytest.raises(HeaderError, match="can not be sent"):
+    with pytest.raises(HeaderError, match="cannot be sent"):
         checked_value(value)
 
 

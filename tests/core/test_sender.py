@@ -1,4 +1,4 @@
-"""The sender: straight to the socket where it can, by way of the outbox where it can not, never out of order."""
+"""The sender: straight to the socket where it can, by way of the outbox where it cannot, never out of order."""
 
 import errno
 import io

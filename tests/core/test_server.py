@@ -449,7 +449,7 @@ def signalling(number: int) -> Any:
     return app
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows can not send such a signal to one process")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send such a signal to one process")
 @pytest.mark.usefixtures("default_handlers")
 @pytest.mark.promise("S08")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: signal.Signals(number).name)
@@ -463,7 +463,7 @@ def test_a_signal_drains_a_server_in_the_main_thread(number: int, caplog: pytest
     assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows can not send such a signal to one process")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send such a signal to one process")
 @pytest.mark.usefixtures("default_handlers")
 def test_a_handler_that_closes_the_server_does_not_wait() -> None:
     if sys.platform != "win32":
@@ -483,7 +483,7 @@ def test_a_handler_that_closes_the_server_does_not_wait() -> None:
         signal.signal(signal.SIGUSR1, before)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows can not send such a signal to one process")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send such a signal to one process")
 @pytest.mark.usefixtures("default_handlers")
 def test_an_interrupt_raised_by_a_handler_of_somebody_else_ends_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
     raised: list[str] = []

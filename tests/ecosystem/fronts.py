@@ -158,7 +158,7 @@ each_kind = pytest.mark.parametrize("kind", KINDS, ids=[kind.name for kind in KI
 
 
 def program(name: str, package: str) -> str:
-    """Give the path of a program; skip the test where the machine lacks it."""
+    """Return the path of a program; skip the test where the machine lacks it."""
     found = shutil.which(name, path=f"{os.environ['PATH']}{os.pathsep}/usr/sbin")
     if found is None:
         pytest.skip(f"this host lacks {name} (on Debian: apt-get install {package})")
@@ -178,7 +178,7 @@ class Front:
 
     @contextlib.contextmanager
     def client(self) -> Iterator[httpx.Client]:
-        """Give a client, which asks for the host of the pages."""
+        """Return a client, which asks for the host of the pages."""
         verify = httpx.create_ssl_context(verify=str(self.certificate), trust_env=False)
         transport = httpx.HTTPTransport(verify=verify, local_address=CLIENT if self.host == "127.0.0.1" else None)
         url = f"https://{self.host}:{self.port}"
@@ -236,7 +236,7 @@ def front(kind: Kind, configuration: str, addresses: dict[str, str], host: str =
 def behind(
     kind: Kind, configuration: str, application: Callable[..., Any], host: str = "127.0.0.1", **settings: Any
 ) -> Iterator[httpx.Client]:
-    """Serve an application where a configuration expects it; give a client of a front with that configuration."""
+    """Serve an application where a configuration expects it; return a client of a front with that configuration."""
     with contextlib.ExitStack() as stack:
         if UNIX_SOCKET in configuration:
             path = stack.enter_context(short_path())

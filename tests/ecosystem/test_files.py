@@ -67,7 +67,7 @@ def bottle_url(bottle: Spawned) -> str:
 
 
 def download(client: httpx.Client, path: str) -> tuple[int, str]:
-    """Get a file piece by piece; give its size and SHA-256."""
+    """Get a file piece by piece; return its size and SHA-256."""
     size, digest = 0, hashlib.sha256()
     with client.stream("GET", path) as answer:
         assert answer.status_code == 200
@@ -194,7 +194,7 @@ def test_falcon_reads_media_of_known_and_unknown_length(falcon_url: str) -> None
 
 
 def open_files(process: int) -> list[str]:
-    """Give the paths that a process has open."""
+    """Return the paths that a process has open."""
     found = []
     for link in Path(f"/proc/{process}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):  # closed meanwhile

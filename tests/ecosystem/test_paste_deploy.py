@@ -12,7 +12,7 @@ from waitress_core import Adjustments
 
 
 def read(section: str, folder: Path) -> Adjustments:
-    """Give the settings with which a server is made for a section of an ini file."""
+    """Return the settings with which a server is made for a section of an ini file."""
     ini = folder / "site.ini"
     ini.write_text(f"[server:main]\nuse = egg:waitress\n{section}\n", encoding="utf-8")
     context = loadcontext(SERVER, f"config:{ini}")

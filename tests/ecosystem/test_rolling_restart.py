@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif("sys.platform == 'win32'", reason="Windows has n
 
 
 def options_of_page(kind: Kind) -> list[str]:
-    """Give the options that the page starts an instance with, but for where it listens."""
+    """Return the options that the page starts an instance with, but for where it listens."""
     command = r"waitress-serve --listen=127\.0\.0\.1:8081 (.*) shop:application"
     (options,) = re.findall(command, (DOCS / kind.page).read_text(encoding="utf-8"))
     return str(options).split()

@@ -74,7 +74,7 @@ def ini_file(text: str, folder: Path) -> Path:
 
 
 def asked_of_pserve(text: str, folder: Path, session: requests.Session) -> dict[str, str]:
-    """Serve by an ini file; give the environ of one request."""
+    """Serve by an ini file; return the environ of one request."""
     with served("pserve", ini_file(text, folder), env={"PYTHONPATH": str(PROGRAMS)}) as server:
         environ: dict[str, str] = json_of(session.get(f"{url_of(server)}/shop/tea", headers=FROM_APACHE))
     return environ

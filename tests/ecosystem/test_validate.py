@@ -249,7 +249,7 @@ def validated(
 
 
 def complaints(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
-    """Give what was logged; how many requests wait for a thread is not the validator's affair."""
+    """Return what was logged; how many requests wait for a thread is not the validator's affair."""
     return [record for record in caplog.records if record.name != "waitress.queue"]
 
 

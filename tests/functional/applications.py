@@ -64,7 +64,7 @@ def answering(body: Iterable[bytes], *headers: tuple[str, str], status: str = "2
 
 
 def environ_of(request: bytes, **settings: Any) -> WSGIEnvironment:
-    """Give the environ that the application gets for the octets of one request, which must be answered with 200."""
+    """Return the environ that the application gets for the octets of one request, which must be answered with 200."""
     recorder = Recorder()
     with running(recorder, **settings) as server, server.client() as client:
         client.send(request)
@@ -85,7 +85,7 @@ def post(*fields: str, body: bytes = b"", version: str = "1.1") -> bytes:
 
 
 def refusal_of(request: bytes, recorder: Recorder | None = None, **settings: Any) -> Response:
-    """Give the answer to octets that a server refuses: the application is not called, and the connection ends.
+    """Return the answer to octets that a server refuses: the application is not called, and the connection ends.
 
     A request that follows them is not served, nor is there a second answer.
     """
@@ -110,7 +110,7 @@ def set_at_end(*events: threading.Event) -> Iterator[None]:
 
 
 def errors_in(records: Iterable[logging.LogRecord]) -> list[str]:
-    """Give the messages of level WARNING and above; a queue that grows is no error."""
+    """Return the messages of level WARNING and above; a queue that grows is no error."""
     return [
         record.getMessage()
         for record in records
@@ -119,7 +119,7 @@ def errors_in(records: Iterable[logging.LogRecord]) -> list[str]:
 
 
 def exceptions_in(records: Iterable[logging.LogRecord]) -> list[BaseException]:
-    """Give the exceptions whose tracebacks the log records have."""
+    """Return the exceptions whose tracebacks the log records have."""
     return [record.exc_info[1] for record in records if record.exc_info and record.exc_info[1]]
 
 

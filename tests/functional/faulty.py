@@ -87,7 +87,7 @@ class Served:
     told: tuple[str, ...] = ()  # beginnings of what the log may have of errors
 
     def ask(self, *refusals: int) -> int:
-        """Send the script to the faulty listener; give how many answers came before the connection ended.
+        """Send the script to the faulty listener; return how many answers came before the connection ended.
 
         What came of a further one is its beginning: no octet is another's, doubled or left out. Or it is a refusal
         with one of these statuses, and the end.

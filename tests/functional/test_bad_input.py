@@ -962,7 +962,7 @@ def test_sockets_of_both_kinds_are_refused() -> None:
         Adjustments(sockets=[inet, unix])
 
 
-# --- addresses that can not be had
+# --- addresses that cannot be had
 
 
 @pytest.fixture
@@ -1032,7 +1032,7 @@ class Gone(BaseException):
 
 
 class Unprintable(Exception):
-    """An error that can not even be shown."""
+    """An error that cannot even be shown."""
 
     def __str__(self) -> str:
         raise RuntimeError("no text")

@@ -54,13 +54,13 @@ BOUNDS: dict[str, Case] = {
 
 
 def pieces(again: bytes) -> Iterator[bytes]:
-    """Give SENT_BYTES, some 16 KiB at a time."""
+    """Return SENT_BYTES, some 16 KiB at a time."""
     piece = again * (16 * KIB // len(again) + 1)
     return itertools.repeat(piece, SENT_BYTES // len(piece))
 
 
 def send_side_by_side(clients: list[Client], again: bytes, patience: float = 20) -> int:
-    """Have all send as long as the server takes it within `patience`; give how much was sent."""
+    """Have all send as long as the server takes it within `patience`; return how much was sent."""
     sent = 0
     sending = {client: pieces(again) for client in clients}
     for client in clients:

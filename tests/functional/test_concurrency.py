@@ -23,7 +23,7 @@ BLOCK = bytes(range(250)) * 40  # 10,000 octets
 
 
 def blocks(size: int) -> Iterator[bytes]:
-    """Give so many octets in pieces."""
+    """Return so many octets in pieces."""
     for _ in range(size // len(BLOCK)):
         yield BLOCK
 

@@ -12,7 +12,7 @@ TIMES = 5
 
 
 @needs_proc
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows can not send SIGTERM to one process")
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send SIGTERM to one process")
 @pytest.mark.parametrize("first_seed", [1000, 2000, 3000, 4000])
 def test_sigterm_at_a_random_moment_under_load_breaks_off_no_response(first_seed: int, tmp_path: Path) -> None:
     (tmp_path / "temporary").mkdir()

@@ -67,9 +67,9 @@ def test_a_fault_at_any_call_on_a_temporary_file_costs_one_client(
     call: str, error: int, served: Served, files: Faults
 ) -> None:
     served.told = (
-        "The request body for / can not be stored: ",
+        "The request body for / cannot be stored: ",
         "Exception while serving /",
-        "A response can not be sent to its end, to 127.0.0.1: ",
+        "The response to 127.0.0.1 cannot be finished: ",
     )
     served.ask_while_each_fails(files, call, error, refusals=(413, 500))
 
@@ -145,7 +145,7 @@ def test_a_body_that_the_disk_has_no_room_for_is_refused_and_the_next_is_taken(f
 
     assert upload(MIB // 2) == 200
     assert upload(3 * MIB) == 413
-    program.process.wait_for_line("The request body for / can not be stored: .*no room")
+    program.process.wait_for_line("The request body for / cannot be stored: .*no room")
     assert upload(MIB // 2) == 200
 
 
@@ -153,7 +153,7 @@ def test_a_disk_filled_by_bodies_on_their_way_is_free_when_they_have_left(progra
     clients = [program.client() for _ in range(4)]
     for client in clients:
         client.send(post(f"Content-Length: {MIB}", body=bytes(MIB // 2)))
-    program.process.wait_for_line("The request body for / can not be stored: ")
+    program.process.wait_for_line("The request body for / cannot be stored: ")
     for client in clients:
         client.reset()
     assert becomes_true(lambda: is_empty(disk))

@@ -160,7 +160,7 @@ def test_the_server_closes_the_file_it_was_given(ending: str, kind: str, tmp_pat
 
 
 def grows(served: Program, client: Client, path: str, rounds: int) -> int:
-    """Give how much more memory the process has after so many requests than after the first few."""
+    """Return how much more memory the process has after so many requests than after the first few."""
     for _ in range(rounds // 5):
         assert client.get(path).status == 200
     before = resident_bytes(served.id)

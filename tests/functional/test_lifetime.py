@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 needs_signals = pytest.mark.skipif(
-    sys.platform == "win32", reason="Windows can not send SIGTERM and SIGINT to one process"
+    sys.platform == "win32", reason="Windows cannot send SIGTERM and SIGINT to one process"
 )
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 

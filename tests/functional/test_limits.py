@@ -305,7 +305,7 @@ def test_a_body_limit_of_zero_is_no_bodies() -> None:
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 @pytest.mark.parametrize("size", [9_999, 10_000, 10_001, 100_000, 1_000_000])
 def test_a_body_arrives_whole_on_both_sides_of_its_overflow(framing: str, size: int) -> None:
-    """Beyond inbuf_overflow it lies in a file; the application can not tell."""
+    """Beyond inbuf_overflow it lies in a file; the application cannot tell."""
     recorder = Recorder()
     body = bytes(number % 251 for number in range(size))
     with running(recorder, inbuf_overflow=10_000) as server, server.client() as client:
@@ -324,7 +324,7 @@ def test_a_body_arrives_whole_on_both_sides_of_its_overflow(framing: str, size: 
 
 
 def trickle(client: Client, begin: bytes, octet: bytes) -> bytes:
-    """Send an octet ten times a second until the server ends the connection; give what it said."""
+    """Send an octet ten times a second until the server ends the connection; return what it said."""
     client.send(begin)
     until = time.monotonic() + SECONDS
     with contextlib.suppress(ConnectionError):

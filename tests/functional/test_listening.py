@@ -280,7 +280,7 @@ def test_no_name_is_looked_up(settings: dict[str, Any], monkeypatch: pytest.Monk
 
 
 def namespace_command() -> list[str]:
-    """Give the command that runs another one in a network of its own, where only the loopback interface is up.
+    """Return the command that runs another one in a network of its own, where only the loopback interface is up.
 
     Skips where that is not to be had.
     """

@@ -88,7 +88,7 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
 
 
 def requests() -> Iterator[bytes]:
-    """Give requests that have something evil in each place."""
+    """Return requests that have something evil in each place."""
     for kind in ("ok", "raises", "header", "name", "status", "length", "empty", "few", "many", "file"):
         yield get(target=f"/{kind}/{EVIL}")
         yield get(target=f"/{kind}/{EVIL_IN_A_LINE}")

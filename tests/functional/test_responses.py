@@ -44,7 +44,7 @@ def head(path: str = "/", *fields: str, version: str = "1.1") -> bytes:
 
 
 def answer_to(application: WSGIApplication, request: bytes = get()) -> Response:
-    """Give the answer to one request, after which the connection must carry another."""
+    """Return the answer to one request, after which the connection must carry another."""
     with running(application) as server, server.client() as client:
         client.send(request)
         response = client.response(request.partition(b" ")[0].decode())
@@ -53,7 +53,7 @@ def answer_to(application: WSGIApplication, request: bytes = get()) -> Response:
 
 
 def chunk_sizes(framed: bytes) -> Iterator[bytes]:
-    """Give the size lines of a chunked body, which must end with it."""
+    """Return the size lines of a chunked body, which must end with it."""
     while framed:
         size, _, rest = framed.partition(b"\r\n")
         yield size

@@ -282,7 +282,7 @@ with socket.create_server(("127.0.0.1", 0)) as listener:
 
 
 def download_seconds(address: tuple[str, int]) -> float:
-    """Give how long it takes to read the file, and no longer than necessary."""
+    """Return how long it takes to read the file, and no longer than necessary."""
     room = memoryview(bytearray(1_000_000))
     with Client(address) as client:
         began = time.monotonic()
@@ -324,7 +324,7 @@ NAMES_A_PORT = re.compile(r":0*[1-9][0-9]*(\s|$)")
 
 
 def fixed_ports(source: str) -> list[int]:
-    """Give the lines with a call that would open a port which the text names."""
+    """Return the lines with a call that would open a port which the text names."""
     lines = []
     for call in ast.walk(ast.parse(source)):
         if not isinstance(call, ast.Call):
@@ -357,19 +357,20 @@ def test_no_test_opens_a_port_of_a_fixed_number() -> None:
 
 
 @pytest.mark.promise("S90")
-def test_tests_that_listen_run_twice_at_once() -> None:
+def test_tests_that_listen_run_twice_at_once(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--numprocesses=2"]
     runs = [
         subprocess.Popen(
-            [*command, "tests/functional/test_listening.py"],
+            # In a folder of its own: pytest tidies up the one that all runs of a user share.
+            [*command, f"--basetemp={tmp_path / name}", "tests/functional/test_listening.py"],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        for _ in range(2)
+        for name in ("one", "other")
     ]
     try:
         for run in runs:

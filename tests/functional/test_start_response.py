@@ -46,7 +46,7 @@ def calling(call: Callable[[Any], Iterable[bytes]]) -> WSGIApplication:
 
 
 def server_error_of(application: WSGIApplication, *fields: str, version: str = "1.1", **settings: Any) -> Response:
-    """Give the 500 that an application's fault is answered with; the server must go on serving others."""
+    """Return the 500 that an application's fault is answered with; the server must go on serving others."""
     with running(application, **settings) as server:
         with server.client() as client:
             client.send(get(*fields, version=version) + get(target="/smuggled"))
@@ -60,7 +60,7 @@ def server_error_of(application: WSGIApplication, *fields: str, version: str = "
 
 
 def fault_of(caplog: pytest.LogCaptureFixture) -> BaseException:
-    """Give the one exception in the log, which says where it happened."""
+    """Return the one exception in the log, which says where it happened."""
     [fault] = exceptions_in(caplog.records)
     assert errors_in(caplog.records) == ["Exception while serving /"]
     return fault

@@ -18,7 +18,7 @@ SEVERAL = "10.0.0.0/8 127.0.0.0/8 ::1 2001:db8::/32"
 
 
 def remote_addr_of(address: Any, **settings: Any) -> str:
-    """Give what the application sees of a request that says it was forwarded."""
+    """Return what the application sees of a request that says it was forwarded."""
     recorder = Recorder()
     with running(recorder, trusted_proxy_headers="x-forwarded-for", **settings) as server:
         with Client(address or server.address) as client:

@@ -147,7 +147,7 @@ def _application(environ: dict[str, Any], start_response: Callable[..., Any]) ->
 
 
 def _converse(pieces: list[bytes]) -> tuple[list[str], bytes]:
-    """Send pieces as a client and end; give the methods of the requests that were run, and what came back."""
+    """Send pieces as a client and end; return the methods of the requests that were run, and what came back."""
     adj = Adjustments(
         listen="127.0.0.1:0",
         max_request_header_size=LIMITS.max_head_bytes,
@@ -202,7 +202,7 @@ def _converse(pieces: list[bytes]) -> tuple[list[str], bytes]:
 
 
 def _read_responses(methods: list[str], octets: bytes) -> bytes:
-    """Read the responses to requests of these methods, as a strict client does; give what stands behind them."""
+    """Read the responses to requests of these methods, as a strict client does; return what stands behind them."""
     for method in methods:
         client = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
         client.send(h11.Request(method=method, target="/", headers=[("Host", "a")]))

@@ -106,7 +106,7 @@ def parse(pieces: Iterable[bytes | memoryview], limits: Limits, *, has_end: bool
 
 
 def reused(wire: bytes, size: int) -> Iterator[memoryview]:
-    """Give the octets in views of one buffer, which is spoilt as soon as the next view is asked for."""
+    """Return the octets in views of one buffer, which is spoilt as soon as the next view is asked for."""
     buffer = bytearray(size)
     for start in range(0, len(wire), size):
         piece = wire[start : start + size]

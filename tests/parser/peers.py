@@ -132,7 +132,7 @@ class _Collector:
 
 def read_with_httptools(wire: bytes) -> Reading:
     """Read with httptools, the C parser of Node."""
-    httptools: Any = pytest.importorskip("httptools", reason="httptools can not be installed here")
+    httptools: Any = pytest.importorskip("httptools", reason="httptools cannot be installed here")
     collector = _Collector()
     collector.parser = httptools.HttpRequestParser(collector)
     try:

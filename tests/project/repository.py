@@ -56,7 +56,7 @@ BY_IMPORT_NAME = {package.import_name: package for package in PACKAGES}
 
 
 def absolute_imports(module: Path) -> list[tuple[int, str]]:
-    """Give (line, dotted name) of each absolute import, wherever in the module it stands."""
+    """Return (line, dotted name) of each absolute import, wherever in the module it stands."""
     found: list[tuple[int, str]] = []
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -67,7 +67,7 @@ def absolute_imports(module: Path) -> list[tuple[int, str]]:
 
 
 def relative_imports(module: Path) -> list[tuple[int, str]]:
-    """Give (line, name of the sibling file) of each import of the form `from .file import` or `from . import file`."""
+    """Return (line, name of the sibling file) of each import like `from .file import` or `from . import file`."""
     found: list[tuple[int, str]] = []
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.level == 1:
@@ -77,7 +77,7 @@ def relative_imports(module: Path) -> list[tuple[int, str]]:
 
 
 def project_files() -> list[Path]:
-    """Give the files that belong to the project: all but what git keeps for itself and what .gitignore names."""
+    """Return the files that belong to the project: all but what git keeps for itself and what .gitignore names."""
     # The patterns are paths from the root, folder names and `*.ending`: all that this needs to understand.
     ignored = {pattern.strip("/") for pattern in (ROOT / ".gitignore").read_text(encoding="utf-8").split()} | {".git"}
     found: list[Path] = []

@@ -104,7 +104,7 @@ def test_the_limit_of_open_files_is_raised_as_far_as_needed(monkeypatch: pytest.
     ids=["ours", "handed over", "limit", "interpreter"],
 )
 def running(request: pytest.FixtureRequest) -> Iterator[tuple[int, int]]:
-    """Give the process id and the port of a server with the application that is measured."""
+    """Return the process id and the port of a server with the application that is measured."""
     with servers.started(request.param) as (process, port):
         yield process.pid, port
 
@@ -210,7 +210,7 @@ MACHINE = {
 
 @pytest.fixture
 def result() -> dict[str, Any]:
-    """Give a result of two cases, with figures that are easy to judge."""
+    """Return a result of two cases, with figures that are easy to judge."""
     hello, memory = (next(case for case in CASES if case.name == name) for name in ("hello16", "memory"))
     figures = {quantity.name: 100.0 for quantity in (*hello.quantities, *memory.quantities)}
     cases = {

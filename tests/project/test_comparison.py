@@ -19,7 +19,7 @@ ASKED = {text: question for text, question in QUESTIONS.items() if question not 
 
 
 def table() -> dict[str, list[str]]:
-    """Give the cells of each row of the README's table, by its first."""
+    """Return the cells of each row of the README's table, by its first."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     section = text.partition("## What it has")[2].partition("\n## ")[0]
     rows = [[cell.strip() for cell in line.split("|")] for line in re.findall(r"^\|(.*)\|$", section, re.MULTILINE)]

@@ -33,7 +33,7 @@ def application(environ, start_response):
 
 
 def blocks(page: str, language: str) -> list[tuple[str, str]]:
-    """Give the blocks of a page in a language, each with the last name of a file in quotes before it."""
+    """Return the blocks of a page in a language, each with the last name of a file in quotes before it."""
     text = (ROOT / "docs" / "how-to" / page).read_text(encoding="utf-8")
     found = []
     for block in re.finditer(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
@@ -57,7 +57,7 @@ SERVICES = [text for name, text in UNITS if name.endswith(".service")]
 
 
 def setting(unit: str, name: str) -> str:
-    """Give the value of one line of a unit, which may go on over several lines of text."""
+    """Return the value of one line of a unit, which may go on over several lines of text."""
     (value,) = re.findall(rf"^{name}=((?:.*\\\n)*.*)$", unit, re.MULTILINE)
     return str(value).replace("\\\n", " ")
 

@@ -52,7 +52,7 @@ assert answer.endswith(b"/a b"), answer
 
 @pytest.fixture(scope="module", params=["", SERVE], ids=["import", "serve"])
 def imported(request: pytest.FixtureRequest) -> set[str]:
-    """Give the names of the modules that are imported."""
+    """Return the names of the modules that are imported."""
     sources = "|".join(str(package.source.parent) for package in PACKAGES)
     command = [sys.executable, "-S", "-c", PROGRAM.format(then=request.param), sources, NEEDED]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)

@@ -36,7 +36,7 @@ def records_of_the_page() -> list[Record]:
 
 
 def loggers_in(tree: ast.Module) -> dict[str, str]:
-    """Give the name of each logger by the variable that holds it, of the module or of a class."""
+    """Return the name of each logger by the variable that holds it, of the module or of a class."""
     return {
         target.id: node.value.args[0].value
         for node in ast.walk(tree)
@@ -52,7 +52,7 @@ def loggers_in(tree: ast.Module) -> dict[str, str]:
 
 
 def records_in(module: Path, name: str) -> Iterator[Record]:
-    """Give what a module logs."""
+    """Return what a module logs."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
     loggers = {"logger": "waitress", **loggers_in(tree)}  # a class may have it from one of another module
     for call in ast.walk(tree):
@@ -66,7 +66,7 @@ def records_in(module: Path, name: str) -> Iterator[Record]:
             continue
         known = MADE_ELSEWHERE.get((name, ast.unparse(text)))
         if known is None:
-            assert isinstance(text, ast.Constant), f"{name}:{call.lineno}: the page can not be compared with this text"
+            assert isinstance(text, ast.Constant), f"{name}:{call.lineno}: the page cannot be compared with this text"
             known = str(text.value)
         yield loggers[receiver], LEVELS[call.func.attr], known
 

@@ -20,7 +20,7 @@ MODULES = [
 
 
 def names_of(module: ast.Module) -> set[str]:
-    """Give what is assigned at the level of the module, or imported from another."""
+    """Return what is assigned at the level of the module, or imported from another."""
     targets = [
         target
         for statement in module.body

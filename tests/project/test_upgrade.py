@@ -24,7 +24,7 @@ def make():
 
 
 def versions(environment: Path) -> dict[str, str]:
-    """Give what is installed of this project or its predecessor: name to version."""
+    """Return what is installed of this project or its predecessor: name to version."""
     lines = pip_done(environment, "list", "--format=freeze").splitlines()
     return dict(line.split("==") for line in lines if line.startswith("waitress"))
 

@@ -36,7 +36,7 @@ def environment(tmp_path: Path) -> Path:
 
 
 def output_of(*command: str | Path, cwd: Path | None = None) -> str:
-    """Run a command that must succeed; give what it prints."""
+    """Run a command that must succeed; return what it prints."""
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return done.stdout

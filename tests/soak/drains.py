@@ -30,7 +30,7 @@ def serving_in_turn(times: int, folder: Path) -> Iterator[Spawned]:
 
 
 def begun(server: Spawned) -> tuple[int, tuple[str, int]]:
-    """Wait for the next server; give its process and address."""
+    """Wait for the next server; return its process and address."""
     match = server.wait_for_line(r"(\d+) serves on (\d+)")
     return int(match[1]), ("127.0.0.1", int(match[2]))
 
@@ -88,7 +88,7 @@ class Load:
 
 
 def drain(server: Spawned, seed: int) -> Load:
-    """End the next server under load, at a moment that the seed says; give what the clients have seen."""
+    """End the next server under load, at a moment that the seed says; return what the clients have seen."""
     process, address = begun(server)
     load = Load(address, seed)
     time.sleep(random.Random(seed).uniform(0, LONGEST_LOAD))

@@ -98,7 +98,7 @@ def is_level(samples: list[Sample]) -> bool:
 
 
 def main(minutes: float) -> int:
-    """Do all of it; give the exit status."""
+    """Do all of it; return the exit status."""
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         is_well = soak(minutes, Path(folder))
         is_well = drain_often(DRAINS, Path(folder), print) and is_well

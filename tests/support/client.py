@@ -22,11 +22,11 @@ class Response:
     raw: bytes
 
     def all(self, name: str) -> list[str]:
-        """Give the values of every field of that name, in order."""
+        """Return the values of every field of that name, in order."""
         return [value for field, value in self.headers if field.lower() == name.lower()]
 
     def header(self, name: str) -> str | None:
-        """Give the one value of a field; None when it is absent."""
+        """Return the one value of a field; None when it is absent."""
         values = self.all(name)
         assert len(values) < 2, f"{name} is sent {len(values)} times"
         return values[0] if values else None

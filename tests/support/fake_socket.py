@@ -28,7 +28,7 @@ class FakeSocket:
 
     @property
     def names(self) -> list[str]:
-        """Give the names of the calls so far."""
+        """Return the names of the calls so far."""
         return [call[0] for call in self.calls]
 
     def _answer(self, default: Answer, name: str, *arguments: object) -> Any:
@@ -79,5 +79,5 @@ class FakeSocket:
 
 
 def as_socket(fake: FakeSocket) -> socket.socket:
-    """Give a fake where a socket is asked for."""
+    """Return a fake where a socket is asked for."""
     return cast(socket.socket, fake)

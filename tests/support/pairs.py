@@ -4,7 +4,7 @@ import socket
 
 
 def tcp_pair(buffer_bytes: int | None = None) -> tuple[socket.socket, socket.socket]:
-    """Give an accepted socket and its client; with `buffer_bytes` the system holds little between the two."""
+    """Return an accepted socket and its client; with `buffer_bytes` the system holds little between the two."""
     with socket.socket() as listener:
         if buffer_bytes is not None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, buffer_bytes)
@@ -20,7 +20,7 @@ def tcp_pair(buffer_bytes: int | None = None) -> tuple[socket.socket, socket.soc
 
 
 def receive_all(client: socket.socket) -> tuple[bytes, bool]:
-    """Read until the peer ends; give what came, and whether the end was a reset."""
+    """Read until the peer ends; return what came, and whether the end was a reset."""
     received = bytearray()
     try:
         while data := client.recv(65536):

@@ -74,19 +74,19 @@ def open_descriptors(process_id: int | str = "self") -> int:
 
 
 def resident_bytes(process_id: int) -> int:
-    """Give the memory of a process that is in use."""
+    """Return the memory of a process that is in use."""
     pages = int(Path(f"/proc/{process_id}/statm").read_text().split()[1])
     return pages * PAGE_BYTES
 
 
 def peak_bytes(process_id: int) -> int:
-    """Give the most memory that a process has had in use since its start."""
+    """Return the most memory that a process has had in use since its start."""
     status = Path(f"/proc/{process_id}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
 def cpu_seconds(process_id: int) -> float:
-    """Give the CPU time that all threads of a process have used, to a hundredth of a second or so."""
+    """Return the CPU time that all threads of a process have used, to a hundredth of a second or so."""
     fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
@@ -102,7 +102,7 @@ def becomes_true(condition: Callable[[], bool], seconds: float = SECONDS) -> boo
 
 
 def free_port() -> int:
-    """Give a port that nobody listens on, and that the system gives to nobody who lets it choose.
+    """Return a port that nobody listens on, and that the system gives to nobody who lets it choose.
 
     For programs that cannot tell which one the system has chosen for them.
     """
@@ -126,5 +126,5 @@ def wait_until_accepted(server: Spawned, address: tuple[str, int], seconds: floa
 
 
 def thread_count(process_id: int) -> int:
-    """Give the number of a process's threads."""
+    """Return the number of a process's threads."""
     return len(os.listdir(f"/proc/{process_id}/task"))

@@ -127,7 +127,7 @@ class Spawned:
         self.process.send_signal(number)
 
     def wait(self, seconds: float = 30.0) -> int:
-        """Wait for the end of the process; give its exit status, with all of its output read."""
+        """Wait for the end of the process; return its exit status, with all of its output read."""
         status = self.process.wait(seconds)
         for reader in self._readers:
             reader.join(10)

@@ -39,7 +39,7 @@ def address_of(server: Any) -> Any:
 
 
 def answer(address: tuple[str, int] | str, path: str = "/") -> bytes:
-    """Give the body of the response to a request."""
+    """Return the body of the response to a request."""
     with Client(address) as client:
         return client.get(path).body
 

@@ -299,14 +299,14 @@ def test_output_that_the_client_does_not_read_is_counted() -> None:
         assert becomes_true(lambda: channel.total_outbufs_len == 0)
 
 
-@pytest.mark.parametrize("way", ["served", "streamed", "fails", "answers itself", "can not be made"])
+@pytest.mark.parametrize("way", ["served", "streamed", "fails", "answers itself", "cannot be made"])
 def test_the_access_log_has_a_line_for_each_request_of_an_own_task(way: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "waitress.access")
     lines: list[str] = []
 
     class Own(WSGITask):
         def __init__(self, channel: HTTPChannel, request: HTTPRequestParser) -> None:
-            if way == "can not be made":
+            if way == "cannot be made":
                 raise RuntimeError("no tea")
             super().__init__(channel, request)
 
@@ -342,7 +342,7 @@ def test_the_access_log_has_a_line_for_each_request_of_an_own_task(way: str, cap
         "streamed": '127.0.0.1 - alice [...] "GET /tea HTTP/1.1" 200 21 "-" "-"',
         "fails": '127.0.0.1 - - [...] "GET /tea HTTP/1.1" 500 110 "-" "-"',
         "answers itself": '127.0.0.1 - - [...] "GET /tea HTTP/1.1" 418 25 "-" "-"',
-        "can not be made": '127.0.0.1 - - [...] "GET /tea HTTP/1.1" - 0 "-" "-"',
+        "cannot be made": '127.0.0.1 - - [...] "GET /tea HTTP/1.1" - 0 "-" "-"',
     }
     assert re.sub(r"\[.*\]", "[...]", line) == said[way]
     assert lines in ([], ["Own"])

@@ -42,7 +42,7 @@ def rows() -> list[Row]:
             module = line[3:]
         elif line.startswith("|") and not line.startswith(("| of |", "|---")):
             match = ROW.fullmatch(line)
-            assert match, f"a row that can not be read: {line}"
+            assert match, f"a row that cannot be read: {line}"
             for name in re.findall(r"`(\w+)`", match[2]):
                 found.append(Row(module, match[1] or "", name, match[3], match[4] or ""))
     return found
@@ -75,7 +75,7 @@ def test_what_is_not_as_it_was_has_a_reason() -> None:
 
 @pytest.fixture(scope="module")
 def objects() -> Iterator[dict[str, Any]]:
-    """Give an object of each class whose attributes are not all the class's."""
+    """Return an object of each class whose attributes are not all the class's."""
     own: list[Any] = []
 
     class Noting(task.WSGITask):

@@ -10,7 +10,7 @@ import waitress
 
 
 def python(*arguments: str) -> str:
-    """Run this interpreter; give what it prints."""
+    """Run this interpreter; return what it prints."""
     done = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -18,7 +18,7 @@ own_logger = logging.getLogger("tests.proxy")
 
 
 def ask(environ: dict[str, str], **arguments: Any) -> tuple[list[Any], dict[str, Any] | None, bytes]:
-    """Call the middleware; give what it answered, and what the application saw, if it was called."""
+    """Call the middleware; return what it answered, and what the application saw, if it was called."""
     said: list[Any] = []
     seen: list[dict[str, Any]] = []
 

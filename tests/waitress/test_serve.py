@@ -38,7 +38,7 @@ serve(application{arguments})
 
 
 def ask(address: tuple[str, int], path: str = "/") -> bytes:
-    """Give the body of a response."""
+    """Return the body of a response."""
     with Client(address) as client:
         return client.get(path).body
 

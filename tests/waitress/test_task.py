@@ -140,7 +140,7 @@ class Unseekable(io.BytesIO):
     def seek(self, position: int, whence: int = 0) -> int:
         raise io.UnsupportedOperation
 
-    tell = None  # type: ignore[assignment]  # it can not tell either
+    tell = None  # type: ignore[assignment]  # it cannot tell either
 
 
 class Teapot(Task):
@@ -365,7 +365,7 @@ def sends(fields: list[tuple[str, str]]) -> Any:
 
 
 def status_of(fields: list[tuple[str, str]]) -> tuple[int, list[str]]:
-    """Serve once; give the status, and the values of Connection."""
+    """Serve once; return the status, and the values of Connection."""
     server = create_server(sends(fields), listen="127.0.0.1:0")
     with running(server), Client(address_of(server)) as client:
         response = client.get("/", "Connection: close")

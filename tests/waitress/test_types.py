@@ -16,7 +16,7 @@ needs_mypy = pytest.mark.skipif(
 
 
 def check(folder: Path, *arguments: str) -> str:
-    """Check the program within a folder; give what mypy says."""
+    """Check the program within a folder; return what mypy says."""
     program = folder / PROGRAM.name
     program.write_bytes(PROGRAM.read_bytes())
     command = [sys.executable, "-m", "mypy", "--strict", "--cache-dir", str(folder / "cache"), *arguments, str(program)]

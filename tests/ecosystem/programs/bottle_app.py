@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def give(name: str) -> Any:
-    """Give a file, or the range of it that is asked for."""
+    """Return a file, or the range of it that is asked for."""
     return static_file(name, root=os.environ["FOLDER"], mimetype="application/octet-stream")
 
 

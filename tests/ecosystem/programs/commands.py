@@ -55,7 +55,7 @@ IPV6 = pytest.param("[::1]:0", id="IPv6", marks=needs_ipv6)
 
 
 def command(name: str) -> str:
-    """Give the path of a command that a package installs; skip the test where this environment lacks it."""
+    """Return the path of a command that a package installs; skip the test where this environment lacks it."""
     path = COMMANDS / name
     if not path.exists():
         pytest.skip(f"this environment lacks {name}: `make test-ecosystem` has it")
@@ -81,14 +81,14 @@ def served(
 
 
 def url_of(server: Spawned | Running) -> str:
-    """Give the address of a server as a URL without a slash at its end; a process is waited for until it names one."""
+    """Return the address of a server as a URL without a slash at its end; waits for a process until it names one."""
     host, port = server.wait_for_address() if isinstance(server, Spawned) else server.address
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @contextlib.contextmanager
 def short_path(name: str = "s") -> Iterator[Path]:
-    """Give a path for a unix socket: systems allow about 100 octets, which a test's own folder may exceed."""
+    """Return a path for a unix socket: systems allow about 100 octets, which a test's own folder may exceed."""
     with tempfile.TemporaryDirectory(prefix="w") as folder:
         yield Path(folder, name)
 
@@ -116,7 +116,7 @@ def flat_memory(server: Spawned) -> Iterator[None]:
 
 @contextlib.contextmanager
 def requests_session() -> Iterator[requests.Session]:
-    """Give a session of requests that asks no proxy, whatever the machine has set."""
+    """Return a session of requests that asks no proxy, whatever the machine has set."""
     with requests.Session() as session:
         session.trust_env = False
         yield session
@@ -124,7 +124,7 @@ def requests_session() -> Iterator[requests.Session]:
 
 @contextlib.contextmanager
 def httpx_client(url: str = "", uds: Path | None = None, connections: int = 10) -> Iterator[httpx.Client]:
-    """Give a client of httpx that asks no proxy; `uds` is a unix socket to connect to."""
+    """Return a client of httpx that asks no proxy; `uds` is a unix socket to connect to."""
     limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
     transport = httpx.HTTPTransport(uds=None if uds is None else str(uds), limits=limits)
     with httpx.Client(base_url=url, transport=transport, trust_env=False, timeout=CLIENT_SECONDS) as client:
@@ -132,7 +132,7 @@ def httpx_client(url: str = "", uds: Path | None = None, connections: int = 10) 
 
 
 def json_of(answer: requests.Response | httpx.Response) -> Any:
-    """Give what a response says in JSON; its status must be 200."""
+    """Return what a response says in JSON; its status must be 200."""
     assert answer.status_code == 200, (answer.status_code, answer.text[:1000])
     return answer.json()
 
@@ -153,22 +153,22 @@ class Curled:
         return self.text.splitlines()
 
     def sent(self) -> list[str]:
-        """Give the head lines that curl sent, as `--verbose` tells them."""
+        """Return the head lines that curl sent, as `--verbose` tells them."""
         return [line[2:] for line in self.said.splitlines() if line.startswith("> ")]
 
     def received(self) -> list[str]:
-        """Give the head lines that curl received, as `--verbose` tells them."""
+        """Return the head lines that curl received, as `--verbose` tells them."""
         return [line[2:] for line in self.said.splitlines() if line.startswith("< ")]
 
 
 def curl_command(*arguments: str | Path) -> list[str]:
-    """Give a command line of curl that depends on no file or variable of the user."""
+    """Return a command line of curl that depends on no file or variable of the user."""
     seconds = str(int(CLIENT_SECONDS))
     return ["curl", "-q", "--silent", "--show-error", "--max-time", seconds, "--globoff", *map(str, arguments)]
 
 
 def curl_environment() -> dict[str, str]:
-    """Give the variables for curl: those of this process but for proxies."""
+    """Return the variables for curl: those of this process but for proxies."""
     return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
 
 
@@ -182,7 +182,7 @@ def curl(*arguments: str | Path, stdin: bytes = b"") -> Curled:
 
 @functools.lru_cache(maxsize=1)
 def curl_features() -> frozenset[str]:
-    """Give the features that this host's curl names: IPv6, UnixSockets, HTTP2 and so on."""
+    """Return the features that this host's curl names: IPv6, UnixSockets, HTTP2 and so on."""
     for line in curl("--version").lines:
         if line.startswith("Features:"):
             return frozenset(line.split()[1:])
@@ -199,7 +199,7 @@ def needs_curl_feature(name: str) -> None:
 
 
 def write_octets(path: Path, size: int) -> str:
-    """Fill a file with octets that do not repeat from one MiB to the next; give their SHA-256."""
+    """Fill a file with octets that do not repeat from one MiB to the next; return their SHA-256."""
     block = bytes(range(256)) * 4096
     digest = hashlib.sha256()
     with path.open("wb") as file:

@@ -17,7 +17,7 @@ class Streamed:
     """A file that Falcon hands to the server's file wrapper."""
 
     def on_get(self, request: falcon.Request, response: falcon.Response) -> None:
-        """Give the file, from an open file and a length."""
+        """Return the file, from an open file and a length."""
         path = FOLDER / "large"
         response.content_type = "application/octet-stream"
         response.set_stream(path.open("rb"), path.stat().st_size)
@@ -27,7 +27,7 @@ class Media:
     """JSON in, JSON out."""
 
     def on_post(self, request: falcon.Request, response: falcon.Response) -> None:
-        """Give back what was posted."""
+        """Return what was posted."""
         response.media = {"got": request.get_media()}
 
 

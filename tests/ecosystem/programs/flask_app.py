@@ -19,7 +19,7 @@ RELEASE_SECONDS = 30.0
 
 
 def sha256_of(file: Any) -> tuple[int, str]:
-    """Read a file in pieces; give its size and SHA-256."""
+    """Read a file in pieces; return its size and SHA-256."""
     size, digest = 0, hashlib.sha256()
     while piece := file.read(64 * 1024):
         size += len(piece)

@@ -20,7 +20,7 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
 
 
 def make_application(global_config: dict[str, str], **settings: str) -> object:
-    """Give the application (PasteDeploy calls this)."""
+    """Return the application (PasteDeploy calls this)."""
     return application
 
 

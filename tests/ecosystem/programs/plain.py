@@ -119,5 +119,5 @@ validated = validator(application)
 
 
 def make_show_environ(global_config: dict[str, str], **settings: str) -> object:
-    """Give the page that shows the environ, as an application for any path (PasteDeploy calls this)."""
+    """Return the page that shows the environ, as an application for any path (PasteDeploy calls this)."""
     return show_environ

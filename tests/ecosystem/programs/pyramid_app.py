@@ -25,7 +25,7 @@ def environ(request: Any) -> Any:
 
 
 def echo(request: Any) -> Any:
-    """Give the body back."""
+    """Return the body."""
     return Response(body=request.body, content_type="application/octet-stream")
 
 

@@ -111,7 +111,7 @@ class FileBuffer:
         return self._is_shown
 
     def prune(self) -> None:
-        """Give back disk space, once no more is unread than was consumed.
+        """Release disk space, once no more is unread than was consumed.
 
         What is unread is moved to the front, which takes time in proportion to it, and the file is cut there.
         Does nothing after open_file, which promises that the octets stay.

@@ -73,7 +73,7 @@ class OverflowBuffer:
         return bool(self._store)
 
     def prune(self) -> None:
-        """Give back the memory or disk space of consumed octets, as the store in use does."""
+        """Release the memory or disk space of consumed octets, as the store in use does."""
         self._store.prune()
 
     def open_file(self) -> BinaryIO:

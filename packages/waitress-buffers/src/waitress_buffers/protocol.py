@@ -36,7 +36,7 @@ class ByteQueue(Protocol):
         """Whether there are unread octets."""
 
     def prune(self) -> None:
-        """Give back the storage of consumed octets, where that costs no more than consuming them did."""
+        """Release the storage of consumed octets, where that costs no more than consuming them did."""
 
     def open_file(self) -> BinaryIO:
         """Return a seekable file of what is unread now, at position 0; it consumes nothing.

@@ -25,7 +25,7 @@ class CannotLoadError(Exception):
 
 
 def load_application(name: str, *, calls: bool) -> Any:
-    """Give the application of that name, `MODULE:OBJECT` or `MODULE.OBJECT`; with `calls`, what the object returns.
+    """Return the application of that name, `MODULE:OBJECT` or `MODULE.OBJECT`; with `calls`, what the object returns.
 
     Raises:
         CannotLoadError: no such module or object, code of the application raised, or the result cannot be called.
@@ -65,7 +65,7 @@ def _resolve(name: str) -> Any:
 
 
 def _import_longest(words: list[str]) -> tuple[ModuleType, list[str]]:
-    """Import the longest beginning of the words that names a module; give it, and the words left."""
+    """Import the longest beginning of the words that names a module; return it, and the words left."""
     module = importlib.import_module(words[0])
     for count in range(2, len(words) + 1):
         longer = ".".join(words[:count])

@@ -19,7 +19,7 @@ LOG_FORMAT = "%(asctime)s %(levelname)s [%(name)s] %(message)s"
 
 
 def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) -> int:
-    """Run the command with the arguments `argv`, by default the process's own; give the exit status.
+    """Run the command with the arguments `argv`, by default the process's own; return the exit status.
 
     `serve(application, **settings)` does the serving; it gets the settings as strings, as they were given.
     """

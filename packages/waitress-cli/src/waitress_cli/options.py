@@ -38,7 +38,7 @@ class CommandLine(NamedTuple):
 
 
 def option_name(setting: Setting) -> str:
-    """Give the setting's name as an option: `--unix-socket`."""
+    """Return the setting's name as an option: `--unix-socket`."""
     return "--" + setting.name.replace("_", "-")
 
 
@@ -156,7 +156,7 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 def _hint(unknown: str) -> str:
-    from difflib import get_close_matches  # late: for who mistypes alone
+    from difflib import get_close_matches  # late: only needed after a typo
 
     near = get_close_matches(unknown, map(option_name, SETTINGS), 1, cutoff=0.8)
     return f"; did you mean {near[0]}?" if near else ""

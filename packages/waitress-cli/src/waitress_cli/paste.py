@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def serve_paste(app: "WSGIApplication", global_conf: Mapping[str, str] | None, **settings: Any) -> int:
-    """Serve the application with the section's settings, which are strings; give 0 at the end.
+    """Serve the application with the section's settings, which are strings; return 0 at the end.
 
     Nothing is taken from `global_conf`, the section `[DEFAULT]`.
 

@@ -96,7 +96,7 @@ def _request(access: Access) -> str:
 
 @lru_cache(maxsize=8)  # most requests of a second are beside each other
 def _clf_time(seconds: int) -> str:
-    """Give `25/Nov/2026:09:30:00 +0100`."""
+    """Return `25/Nov/2026:09:30:00 +0100`."""
     there = time.localtime(seconds)
     day = f"{there.tm_mday:02}/{MONTHS[there.tm_mon - 1]}/{there.tm_year}"
     hours, minutes = divmod(abs(there.tm_gmtoff) // 60, 60)

@@ -1,9 +1,9 @@
 """The access log: what is remembered of a request until its response has ended, and the line that is written then.
 
 Lines are written by application threads, until the server ends: a slow handler of the log keeps no client waiting but
-its own. By the worker where everything is sent when its task ends; else by a task of its own, when the reactor has sent
-the rest or given it up. Of those no more wait for a thread than fit MAX_WAITING_BYTES; the log says how many were left
-out.
+its own. The worker writes the line if everything is sent when its task ends; otherwise a task of its own does, once the
+reactor has sent the rest or given it up. Of those no more wait for a thread than fit MAX_WAITING_BYTES; the log says
+how many were left out.
 """
 
 import logging
@@ -76,7 +76,7 @@ class AccessLog:
             server_logger.warning("%d line(s) of the access log left out: no thread was free to write them", left_out)
 
     def started_at(self, duration: float) -> float:
-        """Give the time of the wall clock so many seconds ago."""
+        """Return the time of the wall clock so many seconds ago."""
         return self._wall_clock() - duration
 
 

@@ -30,7 +30,7 @@ class ListenAddress(NamedTuple):
 
 
 def bracketed(host: str) -> str:
-    """Give the host as it stands before `:port` in a URL: an IPv6 address in brackets (RFC 3986 3.2.2)."""
+    """Return the host as it stands before `:port` in a URL: an IPv6 address in brackets (RFC 3986 3.2.2)."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 

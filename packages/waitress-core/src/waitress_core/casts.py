@@ -10,14 +10,14 @@ TRUE_WORDS = frozenset({"t", "true", "y", "yes", "on", "1"})
 
 
 def asbool(value: object) -> bool:
-    """Give the truth of a word: true iff it is one of t, true, y, yes, on, 1 in any case; None is false."""
+    """Return the truth of a word: true iff it is one of t, true, y, yes, on, 1 in any case; None is false."""
     if value is None:
         return False
     return value if isinstance(value, bool) else str(value).strip().lower() in TRUE_WORDS
 
 
 def asoctal(value: object) -> int:
-    """Give the number that a *string* of octal digits stands for: `"660"` is 0o660."""
+    """Return the number that a *string* of octal digits stands for: `"660"` is 0o660."""
     if not isinstance(value, str):
         # The int 600 may be meant as octal or have been written as 0o600: guessing would give wrong permissions.
         raise ValueError("a string of octal digits is needed")
@@ -39,18 +39,18 @@ def asset(value: object) -> set[str]:
 
 
 def str_iftruthy(value: object) -> str | None:
-    """Give None for an empty value, else its string."""
+    """Return None for an empty value, else its string."""
     return str(value) if value else None
 
 
 def slash_fixed_str(value: object) -> str:
-    """Give a path prefix: empty, or with exactly one leading slash and no trailing one."""
+    """Return a path prefix: empty, or with exactly one leading slash and no trailing one."""
     stripped = str(value or "").strip().strip("/")
     return f"/{stripped}" if stripped else ""
 
 
 def as_socket_list(value: object) -> list[socket.socket]:
-    """Give the sockets of an iterable; of a string only the empty one is a list of sockets."""
+    """Return the sockets of an iterable; of a string only the empty one is a list of sockets."""
     if isinstance(value, str) and not value.strip():
         return []
     if isinstance(value, str) or not isinstance(value, Iterable):
@@ -62,7 +62,7 @@ def as_socket_list(value: object) -> list[socket.socket]:
 
 
 def as_address_words(value: object) -> str | None:
-    """Give blank-separated addresses and networks out of a string (blanks or commas) or an iterable of strings.
+    """Return blank-separated addresses and networks out of a string (blanks or commas) or an iterable of strings.
 
     Each may be an object of `ipaddress`.
     """

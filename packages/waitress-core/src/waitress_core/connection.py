@@ -166,7 +166,7 @@ class Connection:
             self.sender.log(error)
             self.close()
         except (BufferStorageError, FileFailed) as error:
-            logger.error("A response can not be sent to its end, to %s: %s", self.remote_addr, error)
+            logger.error("The response to %s cannot be finished: %s", self.remote_addr, error)
             self.close()
 
     def on_attention(self) -> None:
@@ -342,7 +342,7 @@ class Connection:
     def _refuse_body(self, error: BufferStorageError) -> None:
         assert self._request is not None  # it is its body
         head = self._request.head
-        logger.error("The request body for %s can not be stored: %s", head.path, error)
+        logger.error("The request body for %s cannot be stored: %s", head.path, error)
         status, reason = 500, "Internal Server Error"
         if isinstance(error, StorageFullError):
             status, reason = 413, "Request Entity Too Large"
@@ -371,7 +371,7 @@ class Connection:
         return self.exchange
 
     def _end_exchange(self, exchange: "Exchange") -> None:
-        """Have an application thread write the line of a response that has ended, or can not."""
+        """Have an application thread write the line of a response that has ended, or cannot."""
         self.exchange = None
         exchange.end(self.sender.sent_bytes)
         if exchange.reserve_room():
@@ -499,7 +499,7 @@ class Connection:
             self._release()
 
     def _release(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         self.phase = CLOSED
         if self.exchange is not None:
             self._end_exchange(self.exchange)
@@ -508,6 +508,6 @@ class Connection:
         self._services.tally.ended_bytes_out += self._transport.sent_bytes
 
     def abandon_after_fork(self) -> None:
-        """Give back a forked child's copy of the descriptor: what the child's task sends goes nowhere."""
+        """Close a forked child's copy of the descriptor: what the child's task sends goes nowhere."""
         self.is_gone = True
         self._transport.close()

@@ -38,11 +38,11 @@ class DeadlineQueue(Generic[Item]):
         self._armed_at.pop(item, None)
 
     def armed_at(self, item: Item) -> float | None:
-        """Give since when an item is armed; None when it is not."""
+        """Return since when an item is armed; None when it is not."""
         return self._armed_at.get(item)
 
     def longest_armed(self) -> tuple[Item, float] | None:
-        """Give the item that has been armed longest, and since when."""
+        """Return the item that has been armed longest, and since when."""
         return next(iter(self._armed_at.items()), None)
 
     def pop_due(self, now: float) -> Item | None:

@@ -200,7 +200,7 @@ class Dispatcher:
         self.has_lead_ended = True
 
     def cancel_pending(self) -> int:
-        """Cancel all tasks that have not begun; give how many.
+        """Cancel all tasks that have not begun; return how many.
 
         Chores stay while there is a lead, and threads to run them: to close a file may run code of the application.
 
@@ -234,7 +234,7 @@ class Dispatcher:
         return len(tasks)
 
     def stop_threads(self, timeout: float) -> int:
-        """End all threads once the lead has ended; wait up to `timeout` seconds, give how many still run.
+        """End all threads once the lead has ended; wait up to `timeout` seconds, and return how many still run.
 
         A thread that calls this from within a task is not waited for, nor counted.
         """
@@ -284,7 +284,7 @@ class Dispatcher:
                 )
 
     def running(self) -> list[Run]:
-        """Give what the application threads run. Thread: any."""
+        """Return what the application threads run. Thread: any."""
         return runs_of(self._seats, _now())
 
     def yield_lead(self) -> None:

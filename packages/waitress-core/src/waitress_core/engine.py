@@ -37,7 +37,7 @@ class Host(Site, Protocol):
     """What a run asks of its server."""
 
     def task_maker(self, access_log: "AccessLog | None") -> Callable[[Connection, Request], Task]:
-        """Give what makes the task of a complete request, to be told of in the log. Asked once, before the first."""
+        """Return what makes the task of a complete request, to be told of in the log. Asked once, before the first."""
 
     def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
         """A client has connected. Thread: the holder of the lead."""
@@ -99,7 +99,7 @@ class Engine:
         self.state = State.READY
         self._leaves_at = 0.0  # when LEAVING ends at the latest
 
-    # What few servers want is imported for those alone.
+    # What few servers want is imported only for those.
 
     def _make_access_log(self) -> "AccessLog | None":
         if not self._adj.access_log:
@@ -164,7 +164,7 @@ class Engine:
     def wait(self) -> None:
         """Wait until the lead has ended."""
         try:
-            # In slices: on Windows a wait without an end can not be interrupted.
+            # In slices: on Windows a wait without an end cannot be interrupted.
             while not self._lead_ended.is_set():
                 self._stirred.wait(self._adj.asyncore_loop_timeout or 1)
                 self._stirred.clear()

@@ -35,7 +35,7 @@ _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
 
 
 def percent_decoded(path: str) -> str:
-    """Give a path with its escapes as the octets they stand for, latin-1; a % that escapes nothing stays.
+    """Return a path with its escapes as the octets they stand for, latin-1; a % that escapes nothing stays.
 
     Quicker than urllib.parse for the few escapes that a path has, and without the time that takes to import.
     """
@@ -52,7 +52,7 @@ def is_hidden(name: str) -> bool:
 
 
 def new_environ_key(name: str) -> str | None:
-    """Give the environ key of a lower-case field name that has none in `_KEYS`, and remember it while there is room.
+    """Return the environ key of a lower-case field name that has none in `_KEYS`, and remember it while there is room.
 
     None for a field that is hidden.
     """

@@ -4,7 +4,7 @@ import time
 
 
 def imf_fixdate(seconds: float) -> str:
-    """Give an instant of the wall clock as IMF-fixdate (RFC 9110 5.6.7)."""
+    """Return an instant of the wall clock as IMF-fixdate (RFC 9110 5.6.7)."""
     year, month, day, hour, minute, second, weekday, _, _ = time.gmtime(seconds)
     return f"{_DAYS[weekday]}, {day:02} {MONTHS[month - 1]} {year:04} {hour:02}:{minute:02}:{second:02} GMT"
 
@@ -17,7 +17,7 @@ _last_date = (-1.0, "")
 
 
 def current_date() -> str:
-    """Give the value of a Date field sent now; formatted once a second."""
+    """Return the value of a Date field sent now; formatted once a second."""
     global _last_date
     now = time.time()
     second, text = _last_date

@@ -48,7 +48,7 @@ class Wish(NamedTuple):
 
     state: State
     until: float
-    is_signal: bool = False  # the one who wishes can send another
+    is_signal: bool = False  # from a signal, which can be sent again
 
 
 CLOSE_SECONDS = 5.0  # given by `close` to running applications, and to responses under way

@@ -27,7 +27,7 @@ _CLIENT_LEFT = frozenset({errno.ECONNABORTED, errno.EPROTO})  # between its arri
 
 @contextlib.contextmanager
 def naming(address: str) -> Iterator[None]:
-    """Have an OSError say which address can not be had; its type and errno stay."""
+    """Have an OSError say which address cannot be had; its type and errno stay."""
     try:
         yield
     except OSError as error:
@@ -207,7 +207,7 @@ class Listener:
             self._path_identity = None
 
     def abandon_after_fork(self) -> None:
-        """Give back a forked child's copy of the socket; the path is the parent's."""
+        """Close a forked child's copy of the socket; the path is the parent's."""
         self._path_identity = None
         self.socket.close()
 

@@ -104,7 +104,7 @@ class Outbox:
             return not self._has_sender
 
     def room_bytes(self) -> int:
-        """Give how much can be appended below the high watermark."""
+        """Return how much can be appended below the high watermark."""
         return self._high_watermark - self.pending_bytes
 
     def wait_for_room(self) -> None:
@@ -127,7 +127,7 @@ class Outbox:
     # --- the holder of the lead
 
     def front(self) -> Segment | None:
-        """Give the segment to send from, which stays the reactor's until `pop_front`; None when there is none now.
+        """Return the segment to send from, which stays the reactor's until `pop_front`; None when there is none now.
 
         After None the reactor is told by the next append's caller.
         """
@@ -171,7 +171,7 @@ class Outbox:
         return worker.spend(now, sent_bytes, is_free=not self.is_waited_for) and has_left
 
     def abort(self) -> list[ReadOnlyFileBuffer]:
-        """Give up: drop what is pending, end the worker's wait. Gives the files, which an application closes."""
+        """Give up: drop what is pending, end the worker's wait. Returns the files, which an application closes."""
         with self._changed:
             self.is_aborted = True
             segments = [*([self._front] if self._front is not None else []), *self._segments]

@@ -41,10 +41,10 @@ class Poller(Protocol):
         """End watching a descriptor; always before it is closed."""
 
     def poll(self, timeout: float, /) -> list[tuple[int, int]]:
-        """Wait up to `timeout` seconds; give (descriptor, readiness) pairs."""
+        """Wait up to `timeout` seconds; return (descriptor, readiness) pairs."""
 
     def close(self) -> None:
-        """Give the poller's own descriptor back; touches no registration (a forked process shares those)."""
+        """Close the poller's own descriptor; touches no registration (a forked process shares those)."""
 
 
 class SelectPoller:
@@ -198,6 +198,6 @@ class WakeUp:
             self._take(4096)
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Close the descriptors."""
         for end in self._ends:
             end.close()

@@ -132,7 +132,7 @@ class ProxyPolicy:
         """Change an environ by the headers that are trusted, whoever the peer is.
 
         Raises:
-            MalformedProxyHeader: one can not be read.
+            MalformedProxyHeader: one cannot be read.
         """
         hops = self._read_forwarded(environ) if self._reads_forwarded else self._read_x_forwarded(environ)
         scheme = hops.scheme.lower()
@@ -150,7 +150,7 @@ class ProxyPolicy:
             self._apply_client(environ, hops.client)
 
     def _apply_host(self, environ: "WSGIEnvironment", host_and_port: str, port: str) -> str:
-        """Set the host; give the port, which one in the host beats."""
+        """Set the host; return the port, which one in the host beats."""
         match = _HOST.fullmatch(host_and_port)
         if match is None:
             raise self._malformed("Host", "not a host with an optional port", host_and_port)
@@ -219,7 +219,7 @@ def _is_nobody(peer: str) -> bool:
 
 def _peers_in(networks: list[str]) -> Callable[[str], bool]:
     """Make the question whether a peer's address is in one of some networks, or is one of some addresses."""
-    from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network  # late: for servers behind a proxy alone
+    from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network  # late: only servers behind a proxy need it
 
     def unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
         mapped = getattr(network.network_address, "ipv4_mapped", None)
@@ -284,7 +284,7 @@ def _split_quoted(text: str, separator: str) -> list[str]:
 
 
 def _unquoted(header: str, value: str) -> str:
-    """Give what a quoted-string stands for; a value without quotes as it is."""
+    """Return what a quoted-string stands for; a value without quotes as it is."""
     if not value.startswith('"') and not value.endswith('"'):
         return value
     match = _QUOTED_STRING.fullmatch(value)

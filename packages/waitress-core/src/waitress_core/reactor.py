@@ -197,7 +197,7 @@ class Reactor:
         handler.on_fault()
 
     def close(self) -> None:
-        """Give the reactor's own descriptors back, after the last look at what workers left. No `turn` may follow."""
+        """Close the reactor's own descriptors, after the last look at what workers left. No `turn` may follow."""
         with self._lock:
             self._is_closed = True
             self._is_polling = False
@@ -206,7 +206,7 @@ class Reactor:
         self._wake_up.close()
 
     def abandon_after_fork(self) -> None:
-        """Give back a forked child's copies of the reactor's own descriptors; the registrations are the parent's."""
+        """Close a forked child's copies of the reactor's own descriptors; the registrations are the parent's."""
         self._lock = threading.Lock()  # another thread may have held it
         self._is_closed = True
         self._is_polling = False

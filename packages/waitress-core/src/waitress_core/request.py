@@ -47,10 +47,10 @@ class Request:
         return self._patience is None or self._patience.spend(now, self.body_bytes)
 
     def open_body(self) -> BinaryIO:
-        """Give the body as a seekable file at its start (`wsgi.input`); valid until `close`."""
+        """Return the body as a seekable file at its start (`wsgi.input`); valid until `close`."""
         return BytesIO() if self._body is None else self._body.open_file()
 
     def close(self) -> None:
-        """Give the body's memory or temporary file back."""
+        """Release the body's memory or temporary file."""
         if self._body is not None:
             self._body.close()

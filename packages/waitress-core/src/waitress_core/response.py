@@ -79,7 +79,7 @@ class Response:
         """Take status and headers, in place of earlier ones.
 
         Raises:
-            AssertionError, HeaderError: they can not be sent (`checked_*`); what was there before is kept.
+            AssertionError, HeaderError: they cannot be sent (`checked_*`); what was there before is kept.
         """
         # What is not known is checked after the `except`: its own faults are to be told without ours before them.
         try:
@@ -120,11 +120,11 @@ class Response:
 
     @property
     def is_open_ended(self) -> bool:
-        """Whether the connection's end, just now, would look like the body's."""
+        """Whether to close the connection now would look like the proper end of the body."""
         return self.framing is CLOSE
 
     def begin(self) -> bytes:
-        """Decide the framing and give the response head, from the status line to the empty line."""
+        """Decide the framing and return the response head, from the status line to the empty line."""
         framing_field = ""
         if self.status.startswith(_NULL_BODY):
             framing = NO_BODY
@@ -158,7 +158,7 @@ class Response:
         )
 
     def frame(self, piece: bytes) -> bytes:
-        """Give a non-empty piece of the body as it is to be sent; empty when none of it may be."""
+        """Return a non-empty piece of the body as it is to be sent; empty when none of it may be."""
         framing = self.framing
         if framing is CONTENT_LENGTH:
             size = len(piece)
@@ -176,12 +176,12 @@ class Response:
         return b""
 
     def give_up(self) -> None:
-        """Frame nothing more: what is framed can not be sent."""
+        """Frame nothing more: what is framed cannot be sent."""
         self.framing = NO_BODY
         self.remaining = 0
 
     def end(self) -> bytes:
-        """Give what ends the body. A body shorter than its Content-Length ends the connection too."""
+        """Return what ends the body. A body shorter than its Content-Length ends the connection too."""
         framing, self.framing = self.framing, NO_BODY  # an application may keep `write`, and call it later
         if framing is CHUNKED:
             return b"0\r\n\r\n"

@@ -27,11 +27,11 @@ MAX_STATUSES = 256
 
 
 class HeaderError(ValueError):
-    """The application's status or header can not be sent."""
+    """The application's status or header cannot be sent."""
 
 
 def checked_name(name: str) -> str:
-    """Give a header name as it is sent: each part capitalised.
+    """Return a header name as it is sent: each part capitalised.
 
     Raises:
         AssertionError: not a str, or a hop-by-hop field (PEP 3333).
@@ -49,7 +49,7 @@ def checked_name(name: str) -> str:
 
 
 def checked_value(value: str, name: str = "") -> str:
-    """Give a header value or a status that can be sent; `name`, the header's, is for the message.
+    """Return a header value or a status that can be sent; `name`, the header's, is for the message.
 
     Raises:
         AssertionError: not a str.
@@ -65,12 +65,12 @@ def checked_value(value: str, name: str = "") -> str:
     for character in value:
         code = ord(character)
         if code > 0xFF or (code < 0x20 and code != 0x09) or code == 0x7F:
-            raise HeaderError(f"character {character!r} in {value!r}{of_name} can not be sent")
+            raise HeaderError(f"character {character!r} in {value!r}{of_name} cannot be sent")
     return value
 
 
 def checked_status(status: str) -> str:
-    """Give a status line's code and reason that can be sent.
+    """Return a status line's code and reason that can be sent.
 
     Raises:
         AssertionError: not a str.
@@ -93,7 +93,7 @@ def checked_status(status: str) -> str:
 
 
 def parse_content_length(value: str) -> int:
-    """Give the number that an application's Content-Length says (RFC 9110 8.6).
+    """Return the number that an application's Content-Length says (RFC 9110 8.6).
 
     Raises:
         HeaderError: not a decimal number.

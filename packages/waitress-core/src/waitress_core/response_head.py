@@ -36,7 +36,7 @@ class Shape:
         """Check the names.
 
         Raises:
-            AssertionError, HeaderError: one can not be sent (`checked_name`), or is given twice that may stand once.
+            AssertionError, HeaderError: one cannot be sent (`checked_name`), or is given twice that may stand once.
         """
         self._names = tuple(checked_name(name) for name in names)
         for name in ("Content-Length", "Date", "Server"):
@@ -55,7 +55,7 @@ class Shape:
         connection: str,  # the value of the Connection field, "" without
         ident: str | None,
     ) -> bytes:
-        """Give the head, from the status line to the empty line."""
+        """Return the head, from the status line to the empty line."""
         key = (is_http11, framing_field, connection, ident)
         try:
             texts, pick = self._layouts[key]

@@ -166,7 +166,7 @@ class Roster:
                 connection.close()
 
     def abandon_after_fork(self) -> None:
-        """Give back a forked child's copies of all sockets, which are the parent's to use and to end."""
+        """Close a forked child's copies of all sockets, which are the parent's to use and to end."""
         for listener in self._listeners:
             listener.abandon_after_fork()
         for connection in self.connections.values():

@@ -27,6 +27,6 @@ class Run(NamedTuple):
 
 
 def runs_of(seats: Iterable[Seat], now: float) -> list[Run]:
-    """Give what the threads run at this moment."""
+    """Return what the threads run at this moment."""
     runs = [(seat.thread_id, seat.running) for seat in seats]
     return [Run(thread_id, run[0], max(0.0, now - run[1])) for thread_id, run in runs if run is not None]

@@ -1,4 +1,4 @@
-"""The output half of a connection: a worker's octets go to the socket, and by way of the outbox where they can not.
+"""The output half of a connection: a worker's octets go to the socket, and by way of the outbox where they cannot.
 
 The worker sends on the socket itself while nothing is pending, which is nearly always, and as long as the client makes
 room at once. What is left goes to the outbox, and the holder of the lead sends it, in order, when the client reads.
@@ -54,7 +54,7 @@ class Sender:
         """Send octets, or leave them to the reactor; waits while the client makes room at once, and at the watermark.
 
         Raises:
-            ClientGone: they can not reach the client.
+            ClientGone: they cannot reach the client.
             BufferStorageError: there is no room for what the client has not taken yet.
         """
         outbox = self.outbox
@@ -78,7 +78,7 @@ class Sender:
         it closed on an application thread.
 
         Raises:
-            ClientGone, FileFailed: the rest can not be sent.
+            ClientGone, FileFailed: the rest cannot be sent.
         """
         outbox = self.outbox
         try:
@@ -154,7 +154,7 @@ class Sender:
         After false whoever appends next says so by `attend`.
 
         Raises:
-            Disconnected, FileFailed: the rest can not be sent.
+            Disconnected, FileFailed: the rest cannot be sent.
         """
         outbox = self.outbox
         budget = FLUSH_BYTES

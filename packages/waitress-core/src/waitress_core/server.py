@@ -50,7 +50,7 @@ class BaseWSGIServer:
 
     Raises:
         ValueError: the settings (see `Adjustments`), or an application that is None.
-        OSError: an address that can not be had; nothing stays open.
+        OSError: an address that cannot be had; nothing stays open.
     """
 
     logger = logging.getLogger("waitress")
@@ -88,7 +88,7 @@ class BaseWSGIServer:
         self._map.update(self._entries)
 
     def _entry(self, listener: Listener) -> Any:
-        """Give what stands in the registry for a listener."""
+        """Return what stands in the registry for a listener."""
         return listener
 
     def _open(self, adj: Adjustments) -> list[Listener]:
@@ -116,7 +116,7 @@ class BaseWSGIServer:
         In the main thread the two signals do what `shutdown` does, if nobody else handles them; a second signal ends
         at once.
 
-        A server that has been closed before ends at once: whoever closes it from another thread can not know how far
+        A server that has been closed before ends at once: whoever closes it from another thread cannot know how far
         this one is.
 
         Raises:
@@ -188,10 +188,10 @@ class BaseWSGIServer:
     # --- what the engine asks for
 
     def task_maker(self, access_log: "AccessLog | None") -> Callable[[Connection, Request], Task]:
-        """Give what makes the task of a request."""
+        """Return what makes the task of a request."""
         if access_log is None:
             return partial(WSGITask, self)
-        from .logged_task import LoggedTask  # late: for servers with an access log alone
+        from .logged_task import LoggedTask  # late: only servers with an access log need it
 
         return partial(LoggedTask, self, access_log)
 
@@ -335,7 +335,7 @@ class _SingleServer(BaseWSGIServer):
         return self._listeners[0].socket
 
     def fileno(self) -> int:
-        """Give the listening socket's descriptor."""
+        """Return the listening socket's descriptor."""
         return self._listeners[0].descriptor
 
 

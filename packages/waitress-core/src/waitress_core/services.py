@@ -79,7 +79,7 @@ class ConnectionServices(Generic[Client]):
 
 
 def limits_of(adj: Adjustments) -> Limits:
-    """Give the parser's limits, in bytes, that the settings ask for."""
+    """Return the parser's limits, in bytes, that the settings ask for."""
     return Limits(max_head_bytes=adj.max_request_header_size, max_body_bytes=adj.max_request_body_size)
 
 

@@ -53,7 +53,7 @@ def _is_scheme(value: str) -> str | None:
 
 
 def _are_addresses(value: str | None) -> str | None:
-    import ipaddress  # late: for servers behind a proxy alone
+    import ipaddress  # late: only servers behind a proxy need it
 
     for word in (value or "").split():
         if word in ("*", "localhost"):

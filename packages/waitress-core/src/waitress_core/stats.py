@@ -57,7 +57,7 @@ class Tally:
         self.by_status = dict.fromkeys(_CLASSES, 0)  # requests that have ended
 
     def responses(self) -> dict[str, int]:
-        """Give how many requests have ended with each class of status."""
+        """Return how many requests have ended with each class of status."""
         return {_CLASSES[first]: count for first, count in self.by_status.copy().items()}
 
 

@@ -161,7 +161,7 @@ class WSGITask:
             raise
 
     def _begin(self) -> bytes:
-        """Give the response head; the server's state of this moment decides whether the connection persists."""
+        """Return the response head; the server's state of this moment decides whether the connection persists."""
         if self._connection.wants_close():
             self._response.persists = False
         return self._response.begin()
@@ -271,7 +271,7 @@ class WSGITask:
 
 
 def _octets(piece: object) -> bytes:
-    """Give a piece that is not `bytes`, as PEP 3333 asks, by what it holds: a copy, for its owner may change it."""
+    """Return a piece that is not `bytes`, as PEP 3333 asks, by what it holds: a copy, for its owner may change it."""
     try:
         return memoryview(piece).tobytes()  # type: ignore[arg-type]  # whether it holds octets is what is asked
     except TypeError:

@@ -49,7 +49,7 @@ class FileFailed(Exception):
 
 
 def close(sock: socket.socket) -> None:
-    """Give the descriptor of a client's socket back."""
+    """Close the descriptor of a client's socket."""
     with contextlib.suppress(OSError):  # what the system tells of is what was lost; the descriptor is free all the same
         sock.close()
 
@@ -76,7 +76,7 @@ class SocketTransport:
             raise Disconnected(error) from error
 
     def receive_into(self, buffer: memoryview) -> int | None:
-        """Like `receive`, into a buffer; gives how many octets came."""
+        """Like `receive`, into a buffer; returns how many octets came."""
         try:
             return self._socket.recv_into(buffer)
         except BlockingIOError:
@@ -85,7 +85,7 @@ class SocketTransport:
             raise Disconnected(error) from error
 
     def send(self, data: bytes | memoryview) -> int:
-        """Give octets to the system; gives how many it took, 0 when it takes none now."""
+        """Give octets to the system; returns how many it took, 0 when it takes none now."""
         try:
             sent = self._socket.send(data)
         except BlockingIOError:
@@ -104,11 +104,11 @@ class SocketTransport:
         return bool(poll.poll(seconds * 1000))
 
     def send_file(self, file: ReadOnlyFileBuffer, size: int) -> int:
-        """Give up to `size` of a file's prepared octets to the system; gives how many it took, 0 when none now.
+        """Give up to `size` of a file's prepared octets to the system; returns how many it took, 0 when none now.
 
         Raises:
             Disconnected: the connection has failed.
-            FileFailed: the file has become shorter than it was, or can not be read.
+            FileFailed: the file has become shorter than it was, or cannot be read.
         """
         size = min(size, len(file))
         descriptor = file.file_descriptor
@@ -160,5 +160,5 @@ class SocketTransport:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         close(self._socket)

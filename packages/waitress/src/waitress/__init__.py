@@ -78,7 +78,7 @@ def serve(app: "WSGIApplication", **settings: Any) -> None:
 
 
 def serve_paste(app: "WSGIApplication", global_conf: Mapping[str, str] | None, **settings: Any) -> int:
-    """Serve the application with the settings of a section `[server:main]`, which are strings; give 0 at the end.
+    """Serve the application with the settings of a section `[server:main]`, which are strings; return 0 at the end.
 
     This is what PasteDeploy calls for `use = egg:waitress`; nothing is taken from `global_conf`. Raises: see `serve`.
     """

@@ -39,7 +39,7 @@ PROXY_HEADERS = frozenset(name.upper().replace("-", "_") for name in KNOWN_PROXY
 
 
 def aslist_cronly(value: object) -> list[str]:
-    """Split a string at line ends, and drop empty lines; give the items of any other iterable."""
+    """Split a string at line ends, and drop empty lines; return the items of any other iterable."""
     if isinstance(value, str):
         return [line.strip() for line in value.splitlines() if line.strip()]
     return list(value)  # type: ignore[call-overload,no-any-return]  # it raises for what is not iterable

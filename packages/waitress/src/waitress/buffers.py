@@ -28,7 +28,7 @@ class HasFile(Protocol):
     """A buffer of any kind, as another takes what it holds."""
 
     def getfile(self) -> IO[bytes]:
-        """Give a file, at the first unread octet."""
+        """Return a file, at the first unread octet."""
 
 
 class FileBasedBuffer:
@@ -63,7 +63,7 @@ class FileBasedBuffer:
         self.remain += len(s)
 
     def get(self, numbytes: int = -1, skip: bool = False) -> bytes:
-        """Give up to so many octets of the front, -1 for all; with `skip` they are consumed."""
+        """Return up to so many octets of the front, -1 for all; with `skip` they are consumed."""
         position = self.file.tell()
         data = self.file.read(numbytes)
         if skip:
@@ -80,11 +80,11 @@ class FileBasedBuffer:
         self.remain -= numbytes
 
     def newfile(self) -> IO[bytes]:
-        """Give an empty file of the same kind."""
+        """Return an empty file of the same kind."""
         raise NotImplementedError
 
     def prune(self) -> None:
-        """Give the room of consumed octets back: what is unread moves to a new file."""
+        """Release the room of consumed octets: what is unread moves to a new file."""
         source = self.file
         if not source.tell():
             return  # nothing is consumed
@@ -94,7 +94,7 @@ class FileBasedBuffer:
         source.close()
 
     def getfile(self) -> IO[bytes]:
-        """Give the file, at the first unread octet."""
+        """Return the file, at the first unread octet."""
         return self.file
 
     def close(self) -> None:
@@ -111,7 +111,7 @@ class TempfileBasedBuffer(FileBasedBuffer):
         super().__init__(self.newfile(), from_buffer)
 
     def newfile(self) -> IO[bytes]:
-        """Give another temporary file."""
+        """Return another temporary file."""
         from tempfile import TemporaryFile  # late: it imports much, and few need it
 
         return TemporaryFile("w+b")
@@ -124,7 +124,7 @@ class BytesIOBasedBuffer(FileBasedBuffer):
         super().__init__(self.newfile(), from_buffer)
 
     def newfile(self) -> IO[bytes]:
-        """Give another file in memory."""
+        """Return another file in memory."""
         return io.BytesIO()
 
 
@@ -146,7 +146,7 @@ class ReadOnlyFileBasedBuffer(ReadOnlyFileBuffer):
         self._remaining = value
 
     def get(self, numbytes: int = -1, skip: bool = False) -> bytes:
-        """Give up to so many prepared octets, -1 for all; with `skip` they are consumed."""
+        """Return up to so many prepared octets, -1 for all; with `skip` they are consumed."""
         data = bytes(self.peek(numbytes))
         if skip:
             self.skip(len(data))
@@ -161,7 +161,7 @@ class ReadOnlyFileBasedBuffer(ReadOnlyFileBuffer):
         return next(self)
 
     def getfile(self) -> Any:
-        """Give the file of the application."""
+        """Return the file of the application."""
         return self._file
 
 
@@ -188,7 +188,7 @@ class OverflowableBuffer:
         self._queue.append(s)
 
     def get(self, numbytes: int = -1, skip: bool = False) -> bytes:
-        """Give up to so many octets of the front, -1 for all; with `skip` they are consumed."""
+        """Return up to so many octets of the front, -1 for all; with `skip` they are consumed."""
         data = bytes(self._queue.peek(numbytes))
         if skip:
             self._queue.skip(len(data))
@@ -199,11 +199,11 @@ class OverflowableBuffer:
         self._queue.skip(numbytes)
 
     def prune(self) -> None:
-        """Give the room of consumed octets back."""
+        """Release the room of consumed octets."""
         self._queue.prune()
 
     def getfile(self) -> BinaryIO:
-        """Give what is unread as a file at its start; reading it consumes nothing."""
+        """Return what is unread as a file at its start; reading it consumes nothing."""
         return self._queue.open_file()
 
     def close(self) -> None:

@@ -126,7 +126,7 @@ class HTTPChannel(Entry):
         return self.connection.is_client_gone()
 
     def fileno(self) -> int:
-        """Give the descriptor of its socket."""
+        """Return the descriptor of its socket."""
         return self.connection.descriptor
 
     # --- from any thread
@@ -182,7 +182,7 @@ class HTTPChannel(Entry):
         self._give_up(request, exchange)
 
     def _logged_task(self, request: "HTTPRequestParser", exchange: "Exchange") -> Task:
-        from waitress_core.logged_task import LoggedTask  # late: for servers with an access log alone
+        from waitress_core.logged_task import LoggedTask  # late: only servers with an access log need it
 
         task = logged(self.task_class)(self, request)
         assert isinstance(task, LoggedTask)  # what `logged` is for

@@ -75,7 +75,7 @@ class Listening(Entry):
         return self.listener.socket
 
     def fileno(self) -> int:
-        """Give the descriptor."""
+        """Return the descriptor."""
         return self.listener.descriptor
 
     def close(self) -> None:

@@ -42,7 +42,7 @@ first_line_re = re.compile(rf"(?P<method>{TOKEN}) (?P<uri>[^ ]+)(?: HTTP/(?P<ver
 
 
 class ParsingError(Exception):
-    """A head that can not be read."""
+    """A head that cannot be read."""
 
 
 class TransferEncodingNotImplemented(Exception):
@@ -80,7 +80,7 @@ class HTTPRequestParser:
 
     @classmethod
     def of_request(cls, adj: Adjustments, request: Request, completed: bool) -> "HTTPRequestParser":
-        """Give a request of the server in the shape of a parser that has parsed it."""
+        """Return a request of the server in the shape of a parser that has parsed it."""
         parser = cls(adj)
         parser._take_head(request.head)
         parser._request = request
@@ -95,7 +95,7 @@ class HTTPRequestParser:
         return self._request
 
     def received(self, data: bytes) -> int:
-        """Take octets; give how many of them are this request's, all of them while it is not whole."""
+        """Take octets; return how many of them are this request's, all of them while it is not whole."""
         if self.completed:
             return 0
         parser = self._parser
@@ -123,7 +123,7 @@ class HTTPRequestParser:
         """Read a head, with or without the empty line that ends it.
 
         Raises:
-            ParsingError: it can not be read.
+            ParsingError: it cannot be read.
             TransferEncodingNotImplemented: its transfer coding is not known.
         """
         if b"\r\n" not in header_plus:
@@ -161,17 +161,17 @@ class HTTPRequestParser:
             self.headers["CONTENT_LENGTH"] = str(self.body_bytes_received)
 
     def get_body_stream(self) -> BinaryIO:
-        """Give the body as a file at its start; it is valid until `close`."""
+        """Return the body as a file at its start; it is valid until `close`."""
         return io.BytesIO() if self._request is None else self._request.open_body()
 
     def close(self) -> None:
-        """Give the room of the body back."""
+        """Release the room of the body."""
         if self._request is not None:
             self._request.close()
 
 
 def unquote_bytes_to_wsgi(bytestring: str | bytes) -> str:
-    """Decode the percent signs, and give the octets as PEP 3333 wants them: one character of latin-1 each."""
+    """Decode the percent signs, and return the octets as PEP 3333 wants them: one character of latin-1 each."""
     octets = bytestring.encode() if isinstance(bytestring, str) else bytestring
     return percent_decoded(octets.decode("latin-1"))
 

@@ -44,9 +44,9 @@ def proxy_headers_middleware(
     log_untrusted: bool = False,
     logger: logging.Logger = logger,
 ) -> "WSGIApplication":
-    """Give an application that believes the headers of a trusted proxy, and hides those that are not to be believed.
+    """Return an application that believes the headers of a trusted proxy, and hides those that are not to be believed.
 
-    The arguments are the settings of similar names. A header that can not be read is answered 400.
+    The arguments are the settings of similar names. A header that cannot be read is answered 400.
     """
     settings = _Settings(
         trusted_proxy, trusted_proxy_count, set(trusted_proxy_headers or ()), clear_untrusted, log_untrusted
@@ -69,10 +69,10 @@ def parse_proxy_headers(
     trusted_proxy_headers: Set[str],
     logger: logging.Logger = logger,
 ) -> set[str]:
-    """Change an environ by the trusted headers; give the other ones of `PROXY_HEADERS`.
+    """Change an environ by the trusted headers; return the other ones of `PROXY_HEADERS`.
 
     Raises:
-        MalformedProxyHeader: one can not be read.
+        MalformedProxyHeader: one cannot be read.
     """
     settings = _Settings(None, trusted_proxy_count, set(trusted_proxy_headers))
     ProxyPolicy(settings, logger).apply_trusted(environ)
@@ -91,5 +91,5 @@ def clear_untrusted_headers(
 
 
 def strip_brackets(addr: str) -> str:
-    """Give an IPv6 address without the brackets that it has in a URL."""
+    """Return an IPv6 address without the brackets that it has in a URL."""
     return addr[1:-1] if addr.startswith("[") and addr.endswith("]") else addr

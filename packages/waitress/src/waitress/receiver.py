@@ -15,7 +15,7 @@ __all__ = ["ChunkedReceiver", "FixedStreamReceiver"]
 
 
 class _Receiver:
-    """A body that fills `buf`: `completed` when it is whole, `error` when it can not become so."""
+    """A body that fills `buf`: `completed` when it is whole, `error` when it cannot become so."""
 
     completed = False
     error: Error | None = None
@@ -27,11 +27,11 @@ class _Receiver:
         return len(self.buf)
 
     def getfile(self) -> BinaryIO:
-        """Give what has come as a file."""
+        """Return what has come as a file."""
         return self.buf.getfile()
 
     def getbuf(self) -> OverflowableBuffer:
-        """Give the buffer."""
+        """Return the buffer."""
         return self.buf
 
 
@@ -43,7 +43,7 @@ class FixedStreamReceiver(_Receiver):
         self.remain = cl
 
     def received(self, data: bytes) -> int:
-        """Take octets; give how many of them are the body's."""
+        """Take octets; return how many of them are the body's."""
         taken = data[: self.remain]
         if taken:
             self.buf.append(taken)
@@ -63,7 +63,7 @@ class ChunkedReceiver(_Receiver):
         self._held = b""  # the beginning of a line, or of a section of trailers
 
     def received(self, s: bytes) -> int:
-        """Take octets; give how many of them are the body's. After an error that is all of them."""
+        """Take octets; return how many of them are the body's. After an error that is all of them."""
         if self.completed:
             return 0
         if self.error is not None:

@@ -112,7 +112,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         self.accepting = True
 
     def getsockname(self) -> tuple[str, str]:
-        """Give address and port that are listened on, or `unix` and the path; of several, the first."""
+        """Return address and port that are listened on, or `unix` and the path; of several, the first."""
         return self._listeners[0].host, self._listeners[0].port
 
     def set_socket_options(self, conn: Any) -> None:
@@ -137,7 +137,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
                 shutdown()
 
     def _sink(self) -> Callable[[Task], None] | None:
-        """Give what a program wants to see every task, if there is such a thing."""
+        """Return what a program wants to see every task, if there is such a thing."""
         if getattr(self.add_task, "__func__", None) is not _STOCK_ADD_TASK:
             return self.add_task
         own = self._own_dispatcher
@@ -147,7 +147,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         return sink
 
     def task_maker(self, access_log: "AccessLog | None") -> Callable[[Connection, Request], Task]:
-        """Give what makes the task of a request: the quick one, unless a program wants to see more of it."""
+        """Return what makes the task of a request: the quick one, unless a program wants to see more of it."""
         quick = super().task_maker(access_log)
         if is_stock(self.channel_class) and self._own_dispatcher is not None and self._sink() is None:
             return quick

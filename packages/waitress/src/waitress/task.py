@@ -78,7 +78,7 @@ class Task(waitress_core.task.WSGITask):
         super()._end_body()
 
     def build_response_header(self) -> bytes:
-        """Give the head of the response, as it is sent, from `status` and `response_headers`."""
+        """Return the head of the response, as it is sent, from `status` and `response_headers`."""
         self._start()
         self._heed_close_on_finish()
         return super()._begin()
@@ -207,7 +207,7 @@ class WSGITask(Task):
     environ: "WSGIEnvironment | None" = None
 
     def get_environment(self) -> "WSGIEnvironment":
-        """Give the environ of the request, the same at each call."""
+        """Return the environ of the request, the same at each call."""
         if self.environ is None:
             connection = self.channel.connection
             assert self.request.whole is not None  # see `__init__`
@@ -239,8 +239,8 @@ _logged: dict[type[Task], type[Task]] = {}  # task class of the program -> its s
 
 
 def logged(task_class: type[Task]) -> type[Task]:
-    """Give the subclass of a task class that tells the access log."""
-    from waitress_core.logged_task import LoggedTask  # late: for servers with an access log alone
+    """Return the subclass of a task class that tells the access log."""
+    from waitress_core.logged_task import LoggedTask  # late: only servers with an access log need it
 
     found = _logged.get(task_class)
     if found is None:

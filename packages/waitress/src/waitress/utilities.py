@@ -49,7 +49,7 @@ class Error:
         self.body = body
 
     def to_response(self, ident: str | None = None) -> tuple[str, list[tuple[str, str]], bytes]:
-        """Give the status, the headers and the body of the response; `ident` is the name of the server."""
+        """Return the status, the headers and the body of the response; `ident` is the name of the server."""
         headers = [("Content-Type", ERROR_CONTENT_TYPE)]
         return f"{self.code} {self.reason}", headers, error_body(self.reason, self.body, ident)
 
@@ -98,25 +98,25 @@ _BY_CODE: dict[int, type[Error]] = {
 
 
 def error_of(error: ProtocolError) -> Error:
-    """Give the old error for one of the parser; what waitress 3.0 had no class for is a BadRequest by its own code."""
+    """Return the old error for one of the parser; a BadRequest with its own code where waitress 3.0 had no class."""
     refused = _BY_CODE.get(error.status, BadRequest)(error.detail)
     refused.code, refused.reason = error.status, error.reason
     return refused
 
 
 def find_double_newline(s: bytes) -> int:
-    """Give the index after the first empty line, which ends a head; -1 without one."""
+    """Return the index after the first empty line, which ends a head; -1 without one."""
     end = s.find(b"\r\n\r\n")
     return -1 if end < 0 else end + 4
 
 
 def build_http_date(when: float) -> str:
-    """Give an instant, in seconds since the epoch, as the value of a Date header."""
+    """Return an instant, in seconds since the epoch, as the value of a Date header."""
     return imf_fixdate(when)
 
 
 def parse_http_date(d: str) -> int:
-    """Give the seconds since the epoch of a date as HTTP writes it, or used to; 0 for what is none."""
+    """Return the seconds since the epoch of a date as HTTP writes it, or used to; 0 for what is none."""
     # Here, because they take longer to import than the rest, and few parse dates.
     import calendar
     import email.utils
@@ -126,7 +126,7 @@ def parse_http_date(d: str) -> int:
 
 
 def undquote(value: str) -> str:
-    """Give what a quoted-string (RFC 9110 5.6.4) stands for; a value without quotes as it is.
+    """Return what a quoted-string (RFC 9110 5.6.4) stands for; a value without quotes as it is.
 
     Raises:
         ValueError: quotes that do not match.
@@ -142,7 +142,7 @@ def cleanup_unix_socket(path: str) -> None:
     """Remove a unix socket that an earlier server has left; whatever else lies there stays.
 
     Raises:
-        OSError: it can not be removed.
+        OSError: it cannot be removed.
     """
     try:
         is_socket = stat.S_ISSOCK(os.stat(path).st_mode)

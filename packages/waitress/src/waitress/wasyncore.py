@@ -91,7 +91,7 @@ def loop(
 
 
 def _hosts(entries: Map) -> list[LoopHost]:
-    """Give the servers that entries of a map belong to."""
+    """Return the servers that entries of a map belong to."""
     hosts = [getattr(entry, "loop_host", None) for entry in list(entries.values())]
     return [host for host in dict.fromkeys(hosts) if host is not None]
 
@@ -182,7 +182,7 @@ def close_all(map: Map | None = None, ignore_all: bool = False) -> None:
 
 
 def compact_traceback() -> tuple[tuple[str, str, str], type[BaseException], BaseException, str]:
-    """Give where the exception that is being handled was raised (file, function, line), its type, itself, all calls."""
+    """Return where the exception being handled was raised (file, function, line), its type, itself, all calls."""
     kind, error, trace = sys.exc_info()
     if kind is None or error is None:
         raise AssertionError("no exception is being handled")
@@ -277,7 +277,7 @@ class dispatcher(Logs):  # noqa: N801  # the old name
         self.socket.bind(addr)
 
     def accept(self) -> tuple[socket.socket, Any] | None:
-        """Give a client's socket and address; None when there is none now."""
+        """Return a client's socket and address; None when there is none now."""
         try:
             accepted: tuple[socket.socket, Any] = self.socket.accept()
         except OSError as error:
@@ -287,7 +287,7 @@ class dispatcher(Logs):  # noqa: N801  # the old name
         return accepted
 
     def send(self, data: bytes, do_close: bool = True) -> int:
-        """Give octets to the system; gives how many it took. With `do_close` a peer that has gone closes this."""
+        """Give octets to the system; returns how many it took. With `do_close` a peer that has gone closes this."""
         try:
             sent: int = self.socket.send(data)
         except OSError as error:

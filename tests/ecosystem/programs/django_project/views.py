@@ -52,7 +52,7 @@ def release(request: Any) -> Any:
 
 
 def file(request: Any) -> Any:
-    """Give a file of the project's folder."""
+    """Return a file of the project's folder."""
     return FileResponse(Path(settings.SESSION_FILE_PATH, "download").open("rb"), filename="download.bin")
 
 
