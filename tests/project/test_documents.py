@@ -41,9 +41,12 @@ def test_the_documentation_builds_without_a_warning_and_names_every_setting(tmp_
     sphinx = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "--quiet"]
     built = subprocess.run([*sphinx, ROOT / "docs", tmp_path], capture_output=True, text=True)
     assert built.returncode == 0, built.stderr
-    page = Anchors()
-    page.feed((tmp_path / "reference" / "settings.html").read_text(encoding="utf-8"))
+    page, text = Anchors(), (tmp_path / "reference" / "settings.html").read_text(encoding="utf-8")
+    page.feed(text)
     assert {f"confval-{setting.name}" for setting in SETTINGS} <= page.ids
+    entries = dict(re.findall(r'id="confval-(\w+)">(.*?)</dd></dl>', text, re.DOTALL))
+    marked = {name for name, entry in entries.items() if "Accepted, without effect" in entry}
+    assert marked == {setting.name for setting in SETTINGS if not setting.has_effect}
 
 
 @pytest.mark.parametrize(

@@ -65,6 +65,20 @@ def test_shutdown_cancels_what_waits_and_tells_of_what_runs(caplog: pytest.LogCa
     assert becomes_true(lambda: not pool.threads)
 
 
+def test_shutdown_tells_of_what_runs_while_others_may_look_at_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = ThreadedTaskDispatcher()
+    pool.set_thread_count(1)
+    runs = Held()
+    pool.add_task(runs)
+    assert runs.runs.wait(PATIENCE)
+    free: list[bool] = []
+    monkeypatch.setattr(pool.logger, "warning", lambda *said: free.append(not pool.lock.locked()))
+    pool.shutdown(timeout=0)
+    assert free == [True]
+    runs.may_end.set()
+    assert becomes_true(lambda: not pool.threads)
+
+
 def test_the_number_of_threads_may_change(caplog: pytest.LogCaptureFixture) -> None:
     pool = ThreadedTaskDispatcher()
     pool.set_thread_count(3)

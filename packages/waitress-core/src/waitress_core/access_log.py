@@ -166,4 +166,4 @@ class Exchange(Chore):
             self._log.release(self._waiting_bytes)
         self._log.write(self._access)
 
-    cancel = service  # also when there is no application thread any more
+    cancel = service  # also when no application thread is free for it before the end

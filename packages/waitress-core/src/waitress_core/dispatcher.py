@@ -96,7 +96,7 @@ class Task(Protocol):
 class Chore:
     """A task that is no request: what a connection leaves to an application thread.
 
-    It is cancelled only when there is no such thread any more.
+    It is cancelled only after the end of the lead.
     """
 
     __slots__ = ()
