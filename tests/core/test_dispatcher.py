@@ -16,15 +16,12 @@ from waitress_core import Dispatcher, Task
 from waitress_core import dispatcher as module
 from waitress_core.dispatcher import (
     BURST,
-    FAST,
     IDLE_WAIT,
-    LONGEST_HOLD,
     LONGEST_PAUSE,
     QUANTUM,
-    RARE,
-    SHORTEST_HOLD,
     Chore,
 )
+from waitress_core.lead_policy import FAST, LONGEST_HOLD, RARE, SHORTEST_HOLD
 from waitress_core.queue_depth import QUIET_SECONDS
 
 SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once

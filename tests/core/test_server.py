@@ -575,7 +575,7 @@ def test_a_child_that_an_application_forks_serves_nobody(slow: bool) -> None:
 
     server = make(forking, threads=2)
     if slow:
-        server._dispatcher._hold_until = float("inf")
+        server._dispatcher._policy.hand_over_always()
     thread = start(server)
     with Client(address_of(server)) as client, Client(address_of(server)) as other:
         other.get("/")

@@ -13,7 +13,7 @@ import pytest
 from tests.functional.applications import get
 from tests.support.processes import becomes_true
 from tests.support.servers import running
-from waitress_core import Dispatcher, dispatcher, poller
+from waitress_core import Dispatcher, lead_policy, poller
 from waitress_core.transport import SocketTransport
 
 CLIENTS = 16
@@ -57,7 +57,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
     monkeypatch.setattr("waitress_core.reactor.best_poller", counting_poller)
     # A machine under load can hold up any task for a while: let none count as slow.
-    monkeypatch.setattr(dispatcher, "FAST", 60.0)
+    monkeypatch.setattr(lead_policy, "FAST", 60.0)
     monkeypatch.setattr(Dispatcher, "yield_lead", lambda self: None)
     return counted
 
@@ -90,7 +90,7 @@ def test_a_small_request_costs_one_recv_and_one_send_and_no_change_of_thread(cal
 def test_a_response_of_another_thread_does_not_end_the_wait_for_requests(
     calls: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatcher, "FAST", 0.0)  # each request is handed over
+    monkeypatch.setattr(lead_policy, "FAST", 0.0)  # each request is handed over
     with running(hello) as server, server.client() as client:
 
         def ask() -> None:

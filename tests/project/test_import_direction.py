@@ -34,6 +34,7 @@ FLOW = (
     "listeners",
     "transport",
     "outbox",
+    "lead_policy",
     "queue_depth",
     "seats",
     "slow_requests",

@@ -7,11 +7,11 @@ be another client's at once, and the worker would write to that one.
 import logging
 from typing import TYPE_CHECKING
 
-from waitress_buffers import BufferStorageError, StorageFullError
+from waitress_buffers import BufferStorageError
 from waitress_parser import BodyPiece, EndOfMessage, ProtocolError, RequestHead, RequestParser
 
 from .environ import EnvironMaker
-from .error_pages import SERVER_ERROR_DETAIL, error_response
+from .error_pages import ErrorPage, page_of_fault, page_of_late_request, page_of_unstored_body
 from .phases import BODY, CLOSED, FLUSH, HEAD, IDLE, LINGER, PERSIST, TASK, Ending, Phase
 from .poller import READ, WRITE
 from .request import Request
@@ -196,13 +196,8 @@ class Connection:
 
     def on_overdue(self) -> None:
         """The time for a request to arrive is up."""
-        version, method = "1.0", ""
         try:
-            self._parser.end_of_input()
-        except ProtocolError as error:  # which knows of what request it is the end
-            version, method = error.version, error.method
-        try:
-            self._answer(408, "Request Timeout", "The request did not arrive in time", version, method)
+            self._answer(page_of_late_request(self._parser))
         except Disconnected:
             self.close()
 
@@ -279,7 +274,7 @@ class Connection:
                 else:
                     break
         except ProtocolError as error:
-            self._answer(error.status, error.reason, error.detail, error.version, error.method)
+            self._answer(page_of_fault(error))
         except BufferStorageError as error:
             self._refuse_body(error)
         else:
@@ -335,7 +330,7 @@ class Connection:
             try:
                 self._parser.end_of_input()
             except ProtocolError as error:
-                self._answer(error.status, error.reason, error.detail, error.version, error.method)
+                self._answer(page_of_fault(error))
             else:
                 self.close()
 
@@ -343,18 +338,16 @@ class Connection:
         assert self._request is not None  # it is its body
         head = self._request.head
         logger.error("The request body for %s cannot be stored: %s", head.path, error)
-        status, reason = 500, "Internal Server Error"
-        if isinstance(error, StorageFullError):
-            status, reason = 413, "Request Entity Too Large"
-        self._answer(status, reason, SERVER_ERROR_DETAIL, head.version, head.method)
+        self._answer(page_of_unstored_body(error, head))
 
-    def _answer(self, status: int, reason: str, detail: str, version: str = "1.0", method: str = "") -> None:
+    def _answer(self, page: ErrorPage) -> None:
         """Answer for the server itself, and end the connection: nothing after this is interpreted."""
-        response, body = error_response(f"{status} {reason}", detail, version, method, self._services.adj.ident)
+        services = self._services
+        response, body = page.response(services.adj.ident)
         head = response.begin()
-        self._services.tally.by_status[response.status[:1]] += 1
-        if self._services.access_log is not None:
-            self._begin_exchange(self._services.access_log, method).answer(response.status, len(head))
+        services.tally.by_status[response.status[:1]] += 1
+        if services.access_log is not None:
+            self._begin_exchange(services.access_log, page.method).answer(response.status, len(head))
         self._drop_request()
         self.phase = FLUSH
         self._ending = Ending.LINGER
@@ -362,7 +355,7 @@ class Connection:
         if self.sender.has_pending:
             self._begin_flush()
         else:
-            self._end_response(self._services.reactor.now)
+            self._end_response(services.reactor.now)
 
     def _begin_exchange(self, log: "AccessLog", method: str = "") -> "Exchange":
         """Have the access log tell of a request that gets no task."""

@@ -15,13 +15,12 @@ The rules
    takes the lead and gives it to the spare, who is always free. The thread finds the slot empty afterwards and becomes
    a plain worker. It may also find a lead that a later reactor laid down: taking that is right too, so no thread
    remembers across a task whether it was the reactor.
-3. The spare hands every task to the queue. When the application has been quick, and no lead was taken for a while, it
-   gives the lead to an application thread, if one is free: `_outstanding`, exact and guarded, says so. Were it a
-   guess, the lead could lie in the queue behind tasks with every thread busy, and the I/O would stand still. The while
-   is short after many quick tasks, and twice as long at each take that came after few, up to LONGEST_HOLD.
+3. The spare hands every task to the queue. When the application has been quick (`lead_policy`) it gives the lead to an
+   application thread, if one is free: `_outstanding`, exact and guarded, says so. Were it a guess, the lead could lie
+   in the queue behind tasks with every thread busy, and the I/O would stand still.
 4. What is ready but not run belongs to the lead, not to a thread. Tasks run between turns, and after BURST of them, or
    a QUANTUM, the poller is asked again. How long tasks take is weighed after each such burst, as if all of it were
-   equally long: whether they are quick is asked before the next one.
+   equally long, and whether they are quick is asked before the next.
 5. `deque.append` and `deque.pop` are atomic with and without a GIL: the one who pops has the lead.
 6. A task that is about to block gives the lead away first (`yield_lead`).
 7. With another dispatcher (`delegate`) the spare keeps the lead and that one gets every task.
@@ -44,6 +43,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
+from .lead_policy import LeadPolicy
 from .queue_depth import QueueDepth
 from .seats import Run, Seat, runs_of
 
@@ -51,11 +51,6 @@ logger = logging.getLogger("waitress")
 queue_logger = logging.getLogger("waitress.queue")
 
 QUANTUM = 0.002  # seconds of tasks between two turns, and the shortest pause of the watchdog
-FAST = 0.0005  # seconds: mean time of a task under which tasks are not handed over
-DECAY = 0.9  # weight of all tasks before in their mean time
-SHORTEST_HOLD = 0.004  # seconds after a take in which tasks are handed over whatever the mean says
-LONGEST_HOLD = 0.1
-RARE = 100  # tasks run by the lead since the last take: what they gained pays for the time that the I/O stood still
 BURST = 16  # tasks run between two turns
 PAUSE_GROWTH = 1.02  # of the watchdog's pause at each look that found the tasks quick: 0.4 s to the longest
 LONGEST_PAUSE = 0.01  # seconds: a task keeps the lead from the I/O for no more than two of them
@@ -109,7 +104,7 @@ class TaskSink(Protocol):
         """Run `task.service` soon, in some thread."""
 
 
-class _Word(Enum):
+class _Message(Enum):
     LEAD = "be the reactor"
     STOP = "end the thread"
 
@@ -123,23 +118,19 @@ class Dispatcher:
         self._turn: Callable[[float], None] = time.sleep  # given by `start`
         self._delegate = delegate
         self._hand_over: Callable[[Task], None] = self._queue_task if delegate is None else delegate.add_task
-        self._slot: deque[_Word] = deque()  # the lead, while its holder runs a task
-        self._queue: SimpleQueue[tuple[Task, float] | _Word] = SimpleQueue()  # for the application threads; since when
-        self._spare_queue: SimpleQueue[_Word] = SimpleQueue()  # for the spare
+        self._slot: deque[_Message] = deque()  # the lead, while its holder runs a task
+        self._queue: SimpleQueue[tuple[Task, float] | _Message] = (
+            SimpleQueue()
+        )  # for the application threads; since when
+        self._spare_queue: SimpleQueue[_Message] = SimpleQueue()  # for the spare
         self._is_watchdog_parked = False  # written by the watchdog only
         self._unpark = threading.Event()
+        self._policy = LeadPolicy()  # which says who owns what of it
         self.threads: list[threading.Thread] = []
         self._seats: list[Seat] = []  # of the application threads
         # The holder of the lead only
         self.ready: deque[Task] = deque()
         self.has_lead_ended = False  # read by every thread after a turn or a task
-        # Written by whoever runs a task, read by all: a lost update costs a worse guess, nothing else
-        self._tasks_run = 0  # the watchdog compares it
-        self._mean_seconds = 0.0
-        # Written by whoever takes the lead, and so by one at a time
-        self._hold_until = 0.0
-        self._hold = SHORTEST_HOLD
-        self._run_at_take = 0
         # Guarded by self._lock
         self._lock = threading.Lock()
         self._outstanding = 0  # what the application threads have taken or will take from the queue
@@ -170,7 +161,7 @@ class Dispatcher:
             except CannotStartThread:
                 self.stop_threads(timeout=1.0)
                 raise
-        self._spare_queue.put(_Word.LEAD)
+        self._spare_queue.put(_Message.LEAD)
 
     def hand_all_to(self, add_task: Callable[[Task], None]) -> None:
         """Have every request given to this, and none run without it; before `start`."""
@@ -183,7 +174,7 @@ class Dispatcher:
                 add_task(task)
 
         self._hand_over = hand_over
-        self._hold_until = float("inf")
+        self._policy.hand_over_always()
 
     @property
     def waiting_count(self) -> int:
@@ -218,7 +209,7 @@ class Dispatcher:
         with suppress(Empty):
             while True:
                 item = self._queue.get_nowait()
-                if isinstance(item, _Word) or stays(item[0]):
+                if isinstance(item, _Message) or stays(item[0]):
                     kept.append(item)
                     continue
                 tasks.append(item[0])
@@ -240,8 +231,8 @@ class Dispatcher:
         """
         self.has_lead_ended = True
         for _ in self.threads:
-            self._queue.put(_Word.STOP)
-        self._spare_queue.put(_Word.STOP)
+            self._queue.put(_Message.STOP)
+        self._spare_queue.put(_Message.STOP)
         self._unpark.set()
         until = _now() + timeout
         others = [thread for thread in self.threads if thread is not threading.current_thread()]
@@ -255,7 +246,7 @@ class Dispatcher:
         self._lock = threading.Lock()  # another thread may have held it
         self._slot.clear()
         self._queue = SimpleQueue()
-        self._queue.put(_Word.STOP)
+        self._queue.put(_Message.STOP)
 
     # --- tasks
 
@@ -294,19 +285,16 @@ class Dispatcher:
         """
         with suppress(IndexError):
             self._slot.pop()
-            is_rare = self._tasks_run - self._run_at_take >= RARE
-            self._run_at_take = self._tasks_run
-            self._hold = SHORTEST_HOLD if is_rare else min(self._hold * 2, LONGEST_HOLD)
-            self._hold_until = max(self._hold_until, _now() + self._hold)
-            self._spare_queue.put(_Word.LEAD)
+            self._policy.on_take(_now())
+            self._spare_queue.put(_Message.LEAD)
 
     # --- the threads
 
     def _work(self, seat: Seat) -> None:
         """An application thread: tasks, or the lead, from the queue."""
         seat.thread_id = threading.get_ident()
-        while (item := self._queue.get()) is not _Word.STOP:
-            if isinstance(item, _Word):
+        while (item := self._queue.get()) is not _Message.STOP:
+            if isinstance(item, _Message):
                 self._lead(seat)
             else:
                 task, queued_at = item
@@ -317,7 +305,7 @@ class Dispatcher:
                 seat.running = (task, began)
                 self._service(task)
                 seat.running = None
-                self._mean_seconds += (_now() - began - self._mean_seconds) * (1 - DECAY)
+                self._policy.weigh(_now() - began)
             with self._lock:
                 self._outstanding -= 1
 
@@ -329,18 +317,18 @@ class Dispatcher:
 
     def _lead(self, seat: Seat) -> None:
         """An application thread with the lead: turns and tasks, until the lead is taken or the tasks are slow."""
-        ready, slot, lead = self.ready, self._slot, _Word.LEAD
+        ready, slot, policy, lead = self.ready, self._slot, self._policy, _Message.LEAD
         has_lead = True
         while has_lead and not self.has_lead_ended:
             began = now = _now()
-            if ready and (self._mean_seconds >= FAST or now < self._hold_until):
+            if ready and policy.hands_over(now):
                 self._spare_queue.put(lead)
                 return
             count = 0
             while ready and count < BURST and now - began <= QUANTUM:
                 count += 1
                 task = ready.popleft()
-                self._tasks_run += 1
+                policy.tasks_run += 1
                 slot.append(lead)
                 if self._is_watchdog_parked:
                     self._unpark.set()
@@ -354,14 +342,13 @@ class Dispatcher:
                     has_lead = False
                     break
             if count:
-                mean = self._mean_seconds  # read once: another thread may write it meanwhile
-                self._mean_seconds = mean + ((now - began) / count - mean) * (1 - DECAY**count)
+                policy.weigh((now - began) / count, count)
             if has_lead:
                 self._turn(0 if ready else IDLE_WAIT)
 
     def _spare(self) -> None:
         """The spare: with the lead it turns and hands over, until an application thread should have the lead."""
-        while self._spare_queue.get() is not _Word.STOP:
+        while self._spare_queue.get() is not _Message.STOP:
             while not self.has_lead_ended and not self._hand_over_ready():
                 self._turn(IDLE_WAIT)
 
@@ -369,7 +356,7 @@ class Dispatcher:
         """Hand over what is ready; true when the lead has been given away, and with it what is still ready."""
         ready = self.ready
         while ready:
-            if self._mean_seconds < FAST and _now() >= self._hold_until and self._give_lead():
+            if not self._policy.hands_over(_now()) and self._give_lead():
                 return True  # `ready` is another thread's from now on: not even to be looked at
             task = ready.popleft()
             try:
@@ -388,16 +375,16 @@ class Dispatcher:
             if self._outstanding >= self.thread_count:
                 return False
             self._outstanding += 1
-        self._queue.put(_Word.LEAD)
+        self._queue.put(_Message.LEAD)
         return True
 
     def _watch(self) -> None:
         """The watchdog: takes the lead out of the slot when one task has kept it from one look to the next."""
-        seen, quiet, pause = -1, 0, QUANTUM
+        policy, seen, quiet, pause = self._policy, -1, 0, QUANTUM
         while not self.has_lead_ended:
             time.sleep(pause)
-            if self._tasks_run != seen:
-                seen, quiet = self._tasks_run, 0
+            if policy.tasks_run != seen:
+                seen, quiet = policy.tasks_run, 0
                 pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE)
             elif self._slot:
                 self.yield_lead()
@@ -409,7 +396,7 @@ class Dispatcher:
                     pause = QUANTUM
                     self._is_watchdog_parked = True
                     # Looked at again: who came just before has not seen that, and has woken nobody.
-                    if self._tasks_run == seen and not self._slot and not self.has_lead_ended:
+                    if policy.tasks_run == seen and not self._slot and not self.has_lead_ended:
                         # Bounded: a wake-up missed costs a late look, never a lost one.
                         self._unpark.wait(IDLE_WAIT)
                     self._is_watchdog_parked = False

@@ -33,7 +33,7 @@ THREADS_SECONDS = 2.0  # for threads that run no application to end, on a machin
 NAMED_AT_MOST = 10  # connections that the record of a cut-off names
 
 
-class Host(Site, Protocol):
+class Owner(Site, Protocol):
     """What a run asks of its server."""
 
     def task_maker(self, access_log: "AccessLog | None") -> Callable[[Connection, Request], Task]:
@@ -53,18 +53,18 @@ class Host(Site, Protocol):
 
 
 class Engine:
-    """Serves `listeners` with the application of `host`, once: `begin`, `wait`, `tidy_up`, in this order."""
+    """Serves `listeners` with the application of `owner`, once: `begin`, `wait`, `tidy_up`, in this order."""
 
     def __init__(
         self,
-        host: Host,
+        owner: Owner,
         listeners: list[Listener],
         dispatcher: Dispatcher,
         wishes: list[Wish],
     ) -> None:
-        adj = host.adj
+        adj = owner.adj
         # Set once, read anywhere
-        self._host = host
+        self._owner = owner
         self._adj = adj
         self._dispatcher = dispatcher
         self._reactor = Reactor()
@@ -72,7 +72,7 @@ class Engine:
         services = self._services = ConnectionServices(
             adj,
             self._reactor,
-            host.task_maker(access_log),
+            owner.task_maker(access_log),
             dispatcher.ready.append,
             dispatcher.yield_lead,
             access_log,
@@ -80,8 +80,8 @@ class Engine:
         self.roster = Roster(services, listeners)
         # Who calls whom
         services.forget = self.roster.forget
-        self.roster.on_opened = host.on_opened
-        self.roster.on_ended = host.on_ended
+        self.roster.on_opened = owner.on_opened
+        self.roster.on_ended = owner.on_ended
         self._reactor.deadlines = services.deadlines
         self._reactor.ready = dispatcher.ready
         self._reactor.on_look = self._look
@@ -129,7 +129,7 @@ class Engine:
         self._reactor.wake()
 
     def wake_waiter(self) -> None:
-        """Have `Host.while_waiting` called at once."""
+        """Have `Owner.while_waiting` called at once."""
         self._stirred.set()
 
     def stats(self) -> ServerStats:
@@ -168,9 +168,9 @@ class Engine:
             while not self._lead_ended.is_set():
                 self._stirred.wait(self._adj.asyncore_loop_timeout or 1)
                 self._stirred.clear()
-                self._host.while_waiting()
+                self._owner.while_waiting()
         except BaseException as error:
-            # From a signal handler that is not ours, and then its exception ends with the server; or from the host.
+            # From a signal handler that is not ours, and then its exception ends with the server; or from the owner.
             is_exit = isinstance(error, (KeyboardInterrupt, SystemExit))
             self._wishes.append(Wish(State.CLOSING, self._reactor.clock() + CLOSE_SECONDS, is_signal=is_exit))
             self.wake_lead()

@@ -14,7 +14,7 @@ from waitress_buffers import BufferStorageError, ReadOnlyFileBuffer
 
 from .adjustments import Adjustments
 from .connection import Connection
-from .error_pages import SERVER_ERROR_DETAIL, error_response
+from .error_pages import SERVER_ERROR, SERVER_ERROR_DETAIL, ErrorPage
 from .phases import PERSIST, Ending
 from .proxy_headers import MalformedProxyHeader, ProxyPolicy
 from .request import Request
@@ -256,11 +256,12 @@ class WSGITask:
         detail = SERVER_ERROR_DETAIL
         if self._site.adj.expose_tracebacks:
             detail = "".join(traceback.format_exception(error))
-        self._answer("500 Internal Server Error", detail)
+        self._answer(SERVER_ERROR, detail)
 
     def _answer(self, status: str, detail: str) -> None:
-        head, ident = self._request.head, self._site.adj.ident
-        self._response, body = error_response(status, detail, head.version, head.method, ident)
+        head = self._request.head
+        page = ErrorPage(status, detail, head.version, head.method)
+        self._response, body = page.response(self._site.adj.ident)
         try:
             self.write(body)
         except ClientGone:
