@@ -147,9 +147,9 @@ class Dispatcher:
             CannotStartThread: the system has none left; those that were started have ended again.
         """
         self._turn = turn
-        is_stock = type(self) is Dispatcher and getattr(self.add_task, "__func__", None) is _STOCK_ADD_TASK
-        if self._delegate is None and not is_stock:
-            # Replaced, or a subclass: it wants to see every task.
+        is_ours = type(self) is Dispatcher and not is_replaced(self.add_task, _STOCK_ADD_TASK)
+        if self._delegate is None and not is_ours:
+            # A subclass, or a patch: it wants to see every task.
             self.hand_all_to(self.add_task)
         self._seats = [Seat() for _ in range(self.thread_count)]
         targets: list[tuple[Callable[[], None], str]] = [
@@ -401,6 +401,11 @@ class Dispatcher:
                         self._unpark.wait(IDLE_WAIT)
                     self._is_watchdog_parked = False
                     self._unpark.clear()
+
+
+def is_replaced(method: object, stock: object) -> bool:
+    """Whether a program has put a method of its own, on the object or its class, in the place of `stock`."""
+    return getattr(method, "__func__", None) is not stock
 
 
 _STOCK_ADD_TASK = Dispatcher.add_task  # programs that measure queues replace it, on the class too

@@ -48,6 +48,7 @@ class HTTPChannel(Entry):
     parser_class = Late(_parser_class)  # replacing this one, or the next, has no effect
     error_task_class: type[Task] = ErrorTask
     task_class: type[Task] = WSGITask
+    _tap: "_TappedParser | None" = None  # where a subclass overrides `received`
     _is_told = False  # a subclass knows that the connection has ended, or is to
 
     def __init__(
@@ -156,10 +157,9 @@ class HTTPChannel(Entry):
 
         For a subclass, which may change them. Without one nothing calls this.
         """
-        tap: _TappedParser | None = self.__dict__.get("_tap")
-        if tap is None or not data:
+        if self._tap is None or not data:
             return False
-        tap.feed(data)
+        self._tap.feed(data)
         return True
 
     def service(self) -> None:

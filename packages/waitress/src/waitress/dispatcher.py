@@ -10,6 +10,7 @@ from collections import deque
 from typing import Any, Protocol
 
 from waitress_core import Dispatcher
+from waitress_core.dispatcher import is_replaced
 
 logger = logging.getLogger("waitress")
 queue_logger = logging.getLogger("waitress.queue")
@@ -161,7 +162,7 @@ class ServerDispatcher(ThreadedTaskDispatcher):
     @property
     def is_patched(self) -> bool:
         """Whether a program has put its own `add_task` here or on the class, and so wants to see each task."""
-        return getattr(self.add_task, "__func__", None) is not _STOCK_ADD_TASK
+        return is_replaced(self.add_task, _STOCK_ADD_TASK)
 
     def _tell_depth(self, depth: int) -> None:
         """Leave that to the core."""

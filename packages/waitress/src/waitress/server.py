@@ -17,6 +17,7 @@ import waitress_core
 from waitress_core import Task, TaskSink
 from waitress_core.addresses import AF_UNIX, ListenAddress, bracketed
 from waitress_core.connection import Connection
+from waitress_core.dispatcher import is_replaced
 from waitress_core.lifecycle import CLOSE_SECONDS, State
 from waitress_core.listeners import Listener, naming, open_listeners, reuse_address, separate_families
 from waitress_core.request import Request
@@ -138,7 +139,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     def _sink(self) -> Callable[[Task], None] | None:
         """Return what a program wants to see every task, if there is such a thing."""
-        if getattr(self.add_task, "__func__", None) is not _STOCK_ADD_TASK:
+        if is_replaced(self.add_task, _STOCK_ADD_TASK):
             return self.add_task
         own = self._own_dispatcher
         if self.task_dispatcher is own and (own is None or not own.is_patched):
