@@ -20,7 +20,7 @@ from waitress_core.connection import Connection
 from waitress_core.phases import MOVES, Ending, Phase
 from waitress_core.poller import READ, WRITE
 from waitress_core.request import Request
-from waitress_core.sender import ClientGone, FileClosing
+from waitress_core.sender import ClientDisconnected, FileClosing
 from waitress_core.transport import Disconnected, SocketTransport
 from waitress_parser import RequestParser
 
@@ -478,7 +478,7 @@ def test_a_reset_while_a_task_runs_keeps_the_descriptor_until_its_end(harness: H
     assert connection.interest == 0
     assert phase_of(connection) is Phase.TASK
     assert connection._transport._socket.fileno() == connection.descriptor
-    with pytest.raises(ClientGone):
+    with pytest.raises(ClientDisconnected):
         connection.sender.send(b"x")
     assert harness.forgotten == []
     task.finish(Ending.PERSIST)
@@ -492,7 +492,7 @@ def test_a_worker_whose_client_is_gone_leaves_nothing_pending(harness: Harness) 
     begin_task(harness, connection, client)
     task = harness.next_task()
     connection.close()
-    with pytest.raises(ClientGone):
+    with pytest.raises(ClientDisconnected):
         connection.sender.send(b"x")
     task.finish()
     harness.turn_to(connection, Phase.CLOSED)
@@ -935,7 +935,7 @@ def test_a_reader_that_keeps_a_worker_waiting_has_less_time(make: Make, system_r
     def work() -> None:
         try:
             connection.sender.send(b"x" * MUCH)
-        except ClientGone as error:
+        except ClientDisconnected as error:
             errors.append(error)
         task.finish(Ending.CLOSE)
 
@@ -993,7 +993,7 @@ def test_a_worker_that_begins_to_wait_as_its_connection_is_closed_is_freed(
     def work() -> None:
         try:
             connection.sender.send(b"x" * 100)
-        except ClientGone as error:
+        except ClientDisconnected as error:
             errors.append(error)
         task.finish()
 

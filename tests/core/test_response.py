@@ -180,6 +180,7 @@ def test_nothing_is_framed_after_the_end(length: int | None) -> None:
         ([("X", "")], None, ["DATE", "Transfer-Encoding: chunked", "X: "]),
         ([("X", "\xe4\xff\t")], None, ["DATE", "Transfer-Encoding: chunked", "X: \xe4\xff\t"]),
         ([("content-LENGTH", "007")], None, ["Content-Length: 7", "DATE"]),
+        ([("Content-Length", " 7\t")], None, ["Content-Length: 7", "DATE"]),
     ],
     ids=repr,
 )

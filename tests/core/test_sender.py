@@ -12,7 +12,7 @@ from tests.support.fake_socket import DESCRIPTOR, FakeSocket, as_socket
 from waitress_buffers import BufferStorageError, ReadOnlyFileBuffer
 from waitress_core import Adjustments, Task
 from waitress_core import sender as module
-from waitress_core.sender import ClientGone, FileClosing, Sender, SenderServices
+from waitress_core.sender import ClientDisconnected, FileClosing, Sender, SenderServices
 from waitress_core.transport import Disconnected, FileFailed, SocketTransport
 
 BLOCKED = BlockingIOError()
@@ -113,7 +113,7 @@ def test_what_the_client_makes_no_room_for_is_left_to_the_reactor(sends: list[ob
 
 def test_a_client_that_leaves_while_it_is_waited_for_is_told_to_the_worker() -> None:
     sending = Sending(2, RESET, rooms=1)
-    with pytest.raises(ClientGone):
+    with pytest.raises(ClientDisconnected):
         sending.sender.send(b"abcdef")
 
 
@@ -145,14 +145,14 @@ def test_a_worker_waits_at_the_watermark_and_gives_the_lead_away_before() -> Non
 def test_a_worker_fills_only_the_room_that_there_is() -> None:
     sending = Sending(BLOCKED, outbuf_high_watermark=10)
     sending.on_yield = sending.sender.abort
-    with pytest.raises(ClientGone):
+    with pytest.raises(ClientDisconnected):
         sending.sender.send(b"x" * 25)
     assert sending.yields == 2  # before it waits for the client, and at the watermark
 
 
 def test_a_client_that_is_gone_is_told_to_the_worker(caplog: pytest.LogCaptureFixture) -> None:
     sending = Sending(RESET)
-    with pytest.raises(ClientGone):
+    with pytest.raises(ClientDisconnected):
         sending.sender.send(b"octets")
     assert not caplog.records
 
@@ -162,7 +162,7 @@ def test_after_an_abort_the_worker_is_told(caplog: pytest.LogCaptureFixture) -> 
     sending.sender.send(b"octets")
     sending.sender.abort()
     for send in (lambda: sending.sender.send(b"x"), lambda: sending.sender.send_file(Wrapped(b"x"))):
-        with pytest.raises(ClientGone):
+        with pytest.raises(ClientDisconnected):
             send()
 
 
@@ -214,7 +214,7 @@ def test_a_file_keeps_its_place_behind_what_is_pending() -> None:
 def test_a_client_that_leaves_while_a_file_is_sent_leaves_the_file_to_the_caller() -> None:
     sending = Sending(4, RESET)
     file = Wrapped(b"0123456789")
-    with pytest.raises(ClientGone):
+    with pytest.raises(ClientDisconnected):
         sending.sender.send_file(file)
     assert not file.was_closed
     assert sending.tasks == []
@@ -363,7 +363,7 @@ def test_only_an_error_that_no_leaving_explains_is_logged(
     caplog: pytest.LogCaptureFixture, number: int, logs: bool, expected: list[str]
 ) -> None:
     sending = Sending(OSError(number, "text"), log_socket_errors=logs)
-    with pytest.raises(ClientGone):
+    with pytest.raises(ClientDisconnected):
         sending.sender.send(b"octets")
     assert [record.getMessage() for record in caplog.records] == expected
     assert all(record.levelno == logging.ERROR and record.exc_info for record in caplog.records)

@@ -19,7 +19,7 @@ from waitress_core.environ import EnvironMaker
 from waitress_core.phases import Ending
 from waitress_core.proxy_headers import ProxyPolicy
 from waitress_core.request import Request
-from waitress_core.sender import ClientGone
+from waitress_core.sender import ClientDisconnected
 from waitress_core.task import JOIN_BYTES, WSGITask
 
 StartResponse = Callable[..., Callable[[bytes], object]]
@@ -32,7 +32,7 @@ class FakeSender:
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
         self.fail_after: int | None = None
-        self.error: type[Exception] | Exception = ClientGone
+        self.error: type[Exception] | Exception = ClientDisconnected
         self.files: list[ReadOnlyFileBuffer] = []
         self.takes_files_whole = True
 

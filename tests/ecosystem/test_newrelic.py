@@ -23,6 +23,7 @@ pytestmark = pytest.mark.ecosystem
 
 WAYS = {
     "waitress-serve": ["waitress-serve", "--listen=127.0.0.1:0", "newrelic_app:application"],
+    "two listeners": ["waitress-serve", "--listen=127.0.0.1:0", "--listen=127.0.0.1:0", "newrelic_app:application"],
     "python -m waitress": [sys.executable, "-m", "waitress", "--listen=127.0.0.1:0", "newrelic_app:application"],
     "pserve": ["pserve", "site.ini"],
     "serve": [sys.executable, str(PROGRAMS / "newrelic_app.py")],

@@ -51,6 +51,8 @@ RESPONSES = {
     "control": lambda environ, start: answer(start, "200 OK", [("A", "x\\x0by")], [b"a"]),
     "str": lambda environ, start: answer(start, "200 OK", [], ["a"]),
     "lengths": lambda environ, start: answer(start, "200 OK", [("Content-Length", "1")] * 2, [b"a"]),
+    "dates": lambda environ, start: answer(start, "200 OK", [("Date", "x")] * 2, [b"a"]),
+    "no-number": lambda environ, start: answer(start, "OK", [], [b"a"]),
     "999": lambda environ, start: answer(start, "999 Odd", [], [b"a"]),
     "raise": lambda environ, start: 1 / 0,
     "leave": leave,
@@ -189,6 +191,13 @@ RESPONSES = [
     Change("a `str` for a piece", get(target=b"/str"), "200; Content-Length; ends", "500; Content-Length; ends"),
     Change(
         "Content-Length twice", get(target=b"/lengths"), "200; Content-Length; goes on", "500; Content-Length; ends"
+    ),
+    Change("Date twice", get(target=b"/dates"), "200; Content-Length; goes on", "500; Content-Length; ends"),
+    Change(
+        "a status without a number",
+        get(target=b"/no-number"),
+        "OK; Content-Length; goes on",
+        "500; Content-Length; ends",
     ),
     Change("a status 101", get(target=b"/101"), "101; ends", "500; Content-Length; ends"),
     Change("a status 600 or above", get(target=b"/999"), "999; Content-Length; goes on", "500; Content-Length; ends"),

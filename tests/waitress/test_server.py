@@ -257,7 +257,8 @@ def test_create_server_makes_what_the_module_names(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(WSGIServer, "__init__", wrapped)  # as the agent of New Relic does
     create_server(application, listen="127.0.0.1:0").close()
-    assert made == [application]
+    create_server(application, listen="127.0.0.1:0 127.0.0.1:0").close()
+    assert made == [application, application]
 
     class Own(TcpWSGIServer):
         pass

@@ -224,6 +224,34 @@ def test_a_task_may_make_the_whole_head_by_itself(pieces: list[bytes], caplog: p
     assert caplog.messages == []
 
 
+def test_a_task_makes_the_head_of_the_answer_to_a_fault_too() -> None:
+    class Own(WSGITask):
+        def build_response_header(self) -> bytes:
+            self.response_headers.append(("X-Own", self.status))
+            return super().build_response_header()
+
+    def application(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [("X-Of-Application", "yes")])
+        raise RuntimeError
+
+    server = server_with(Own, application)
+    with running(server), Client(address_of(server)) as client:
+        response = client.get()
+    assert (response.status, response.header("X-Own")) == (500, "500 Internal Server Error")
+    assert response.all("X-Of-Application") == []
+    assert response.body.startswith(b"Internal Server Error\r\n")
+
+
+def test_a_task_whose_head_fails_is_answered_without_it() -> None:
+    class Own(WSGITask):
+        def build_response_header(self) -> bytes:
+            raise RuntimeError
+
+    server = server_with(Own)
+    with running(server), Client(address_of(server)) as client:
+        assert client.get().status == 500
+
+
 def test_a_task_may_add_to_the_environ_before_the_application_is_called() -> None:
     class Own(WSGITask):
         def execute(self) -> None:

@@ -51,7 +51,7 @@ logger = logging.getLogger("waitress")
 queue_logger = logging.getLogger("waitress.queue")
 
 QUANTUM = 0.002  # seconds of tasks between two turns, and the shortest pause of the watchdog
-BURST = 16  # tasks run between two turns
+BURST = 64  # tasks run between two turns
 PAUSE_GROWTH = 1.02  # of the watchdog's pause at each look that found the tasks quick: 0.4 s to the longest
 LONGEST_PAUSE = 0.01  # seconds: a task keeps the lead from the I/O for no more than two of them
 PARK = 10  # looks without a task after which the watchdog sleeps

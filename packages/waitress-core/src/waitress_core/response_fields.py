@@ -98,6 +98,7 @@ def parse_content_length(value: str) -> int:
     Raises:
         HeaderError: not a decimal number.
     """
+    value = value.strip(" \t")  # blanks around it are no part of a value (RFC 9110 5.5)
     if not (value.isascii() and value.isdigit()):
         raise HeaderError(f"Content-Length {value!r} is not a decimal number")
     return int(value)

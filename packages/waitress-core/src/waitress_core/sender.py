@@ -22,8 +22,8 @@ PROMPT_SECONDS = 0.002  # a client that makes room within these reads as fast as
 SEND_FILE_BYTES = 1024 * 1024  # of a file given to the system in one call by a worker
 
 
-class ClientGone(Exception):
-    """The client has left: what is sent to it can go nowhere."""
+class ClientDisconnected(Exception):
+    """The client has left: what is sent to it can go nowhere. Raised by `write` of its application."""
 
 
 class SenderServices(NamedTuple):
@@ -54,7 +54,7 @@ class Sender:
         """Send octets, or leave them to the reactor; waits while the client makes room at once, and at the watermark.
 
         Raises:
-            ClientGone: they cannot reach the client.
+            ClientDisconnected: they cannot reach the client.
             BufferStorageError: there is no room for what the client has not taken yet.
         """
         outbox = self.outbox
@@ -67,7 +67,7 @@ class Sender:
                 sent += self._send_promptly(memoryview(data)[sent:])
             except Disconnected as error:
                 self.log(error)
-                raise ClientGone from error
+                raise ClientDisconnected from error
         if sent < len(data):
             self._append(memoryview(data)[sent:])
 
@@ -78,7 +78,7 @@ class Sender:
         it closed on an application thread.
 
         Raises:
-            ClientGone, FileFailed: the rest cannot be sent.
+            ClientDisconnected, FileFailed: the rest cannot be sent.
         """
         outbox = self.outbox
         try:
@@ -90,9 +90,9 @@ class Sender:
                 self._services.attend(self._transport.descriptor)
         except Disconnected as error:
             self.log(error)
-            raise ClientGone from error
+            raise ClientDisconnected from error
         except OutboxAborted as error:
-            raise ClientGone from error
+            raise ClientDisconnected from error
         return False
 
     def _send_promptly(self, data: memoryview) -> int:
@@ -120,7 +120,7 @@ class Sender:
                     self._services.attend(self._transport.descriptor)
                 data = data[room:]
         except OutboxAborted as error:
-            raise ClientGone from error
+            raise ClientDisconnected from error
 
     def _need_outbox(self) -> Outbox:
         if self.outbox is None:

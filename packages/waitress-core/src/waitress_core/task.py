@@ -19,7 +19,7 @@ from .phases import PERSIST, Ending
 from .proxy_headers import MalformedProxyHeader, ProxyPolicy
 from .request import Request
 from .response import Response
-from .sender import ClientGone
+from .sender import ClientDisconnected
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
@@ -68,7 +68,7 @@ class WSGITask:
         """Run the application and send its response. Raises nothing: whatever happens is logged."""
         try:
             self._run()
-        except ClientGone:
+        except ClientDisconnected:
             self._log_gone()
             self._ending = Ending.CLOSE
         except MalformedProxyHeader as error:
@@ -154,7 +154,7 @@ class WSGITask:
             else:
                 sender.send(head)
                 sender.send(framed)
-        except (ClientGone, BufferStorageError):
+        except (ClientDisconnected, BufferStorageError):
             # Whatever the application makes of it, a part of the response is lost: nothing may follow it.
             self._ending = Ending.RESET if response.is_open_ended else Ending.CLOSE
             response.give_up()
@@ -264,7 +264,7 @@ class WSGITask:
         self._response, body = page.response(self._site.adj.ident)
         try:
             self.write(body)
-        except ClientGone:
+        except ClientDisconnected:
             self._log_gone()
 
     def _log_gone(self) -> None:

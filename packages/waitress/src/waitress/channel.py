@@ -15,7 +15,7 @@ from waitress_core import Adjustments
 from waitress_core.connection import Connection
 from waitress_core.phases import CLOSED, FLUSH, LINGER, TASK, Ending
 from waitress_core.request import Request
-from waitress_core.sender import ClientGone
+from waitress_core.sender import ClientDisconnected
 from waitress_core.services import limits_of
 from waitress_parser import RequestParser
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from .server import BaseWSGIServer
 
 __all__ = ["ClientDisconnected", "HTTPChannel"]
-
-ClientDisconnected = ClientGone  # raised by `write` of an application whose client has left
 
 
 def _parser_class() -> "type[HTTPRequestParser]":

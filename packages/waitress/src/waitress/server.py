@@ -347,6 +347,7 @@ class TcpWSGIServer(BaseWSGIServer, waitress_core.TcpWSGIServer):
 
 
 WSGIServer = TcpWSGIServer
+_STOCK_SERVER = TcpWSGIServer
 
 if AF_UNIX is not None:
 
@@ -361,6 +362,11 @@ if AF_UNIX is not None:
 
 class MultiSocketServer(BaseWSGIServer, waitress_core.MultiSocketServer):
     """A server on several listeners."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        # Programs wrap the constructor of that class, and so the application: each listener was one of it in 3.0.
+        construct: Callable[..., None] = _STOCK_SERVER.__init__
+        construct(self, *arguments, **settings)
 
 
 def create_server(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import waitress_core.task
 from waitress_buffers import ReadOnlyFileBuffer
+from waitress_core.error_pages import ERROR_CONTENT_TYPE
 from waitress_core.response import CHUNKED, CLOSE
 from waitress_core.response_fields import HOP_BY_HOP
 from waitress_core.response_head import forbid
@@ -51,7 +52,7 @@ class Task(waitress_core.task.WSGITask):
     start_time = 0.0
     _is_complete = False
     _framed_bytes = 0  # what was to be sent, where no length was known before
-    _is_servers_answer = False  # status and headers are not the attributes'
+    _has_head_failed = False  # the answer to that is made without what has failed
 
     def __init__(self, channel: "HTTPChannel", request: "HTTPRequestParser") -> None:
         assert request.whole is not None  # a task is made when its request has come
@@ -159,9 +160,14 @@ class Task(waitress_core.task.WSGITask):
         self._heed_close_on_finish()
 
     def _begin(self) -> bytes:
-        if self._is_servers_answer:
+        if self._has_head_failed:
             return super()._begin()
-        head, response = self.build_response_header(), self._response
+        try:
+            head = self.build_response_header()
+        except BaseException:
+            self._has_head_failed = True
+            raise
+        response = self._response
         if not response.has_begun:  # a program's own head: only that one says how the body is framed
             response.begin()
             if response.framing is CHUNKED:
@@ -169,7 +175,7 @@ class Task(waitress_core.task.WSGITask):
         return head
 
     def _answer(self, status: str, detail: str) -> None:
-        self._is_servers_answer = True
+        self.status, self.response_headers = status, [("Content-Type", ERROR_CONTENT_TYPE)]
         super()._answer(status, detail)
 
     def _end_body(self) -> None:
