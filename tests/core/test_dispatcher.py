@@ -327,25 +327,27 @@ def seconds_handed_over(running: Running, still: Time) -> float:
     raise AssertionError("no application thread gets the lead back")
 
 
-def test_rule_3_the_spare_hands_over_for_a_short_while_after_a_take_among_many_quick_tasks(
+def test_rule_3_the_spare_hands_over_for_a_short_while_after_a_take_among_much_quick_work(
     make: Make, still: Time
 ) -> None:
     running = make(4)
     slow = []
     for _ in range(3):
         lead_on_a_worker(running)
-        running.run(*[RecordedTask() for _ in range(RARE)])
+        for _ in range(25):
+            running.run(advancing(still, RARE / 20))
         slow.append(take_the_lead_from(running, still))
         assert seconds_handed_over(running, still) == pytest.approx(SHORTEST_HOLD, abs=0.0011)
     for task in slow:
         task.gate.set()
 
 
-def test_rule_3_the_spare_hands_over_twice_as_long_after_each_take_among_few_tasks(make: Make, still: Time) -> None:
+def test_rule_3_the_spare_hands_over_twice_as_long_after_each_take_among_little_work(make: Make, still: Time) -> None:
     running = make(8)
     slow, held = [], []
     for _ in range(7):
         lead_on_a_worker(running)
+        running.run(*[RecordedTask() for _ in range(100)])  # which take no time
         slow.append(take_the_lead_from(running, still))
         held.append(seconds_handed_over(running, still))
     for task in slow:

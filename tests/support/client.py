@@ -63,6 +63,7 @@ class Client:
     def response(self, method: str = "GET") -> Response:
         """Read one response to a request with that method; what comes after it is kept for the next call."""
         received = bytearray(self._received)
+        self._received = b""
         while (end := received.find(b"\r\n\r\n")) < 0:
             self._more(received)
         lines = received[:end].decode("latin-1").split("\r\n")

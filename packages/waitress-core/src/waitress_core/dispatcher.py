@@ -344,6 +344,7 @@ class Dispatcher:
             if count:
                 policy.weigh((now - began) / count, count)
             if has_lead:
+                policy.led_seconds += now - began
                 self._turn(0 if ready else IDLE_WAIT)
 
     def _spare(self) -> None:

@@ -2,7 +2,8 @@
 
 Handing over costs more than a small request itself, but while the lead keeps a slow one the I/O stands still. So tasks
 are handed over while their mean time says that they are slow, and for a while after the lead was taken from one,
-whatever the mean says. That while is short after many quick tasks, and twice as long at each take that came after few.
+whatever the mean says. That while is short after a take among much quick work, and twice as long at each that came
+among little.
 
 Knows no thread, clock or lock: the dispatcher calls it.
 """
@@ -11,22 +12,22 @@ FAST = 0.0005  # seconds: mean time of a task under which tasks are not handed o
 DECAY = 0.9  # weight of all tasks before in their mean time
 SHORTEST_HOLD = 0.004  # seconds after a take in which tasks are handed over whatever the mean says
 LONGEST_HOLD = 0.1
-RARE = 100  # tasks run by the lead since the last take: what they gained pays for the time that the I/O stood still
+RARE = 0.008  # seconds of tasks run by the lead since the last take: what that gained pays for a stop of the I/O
 
 
 class LeadPolicy:
     """What is remembered of the tasks of one dispatcher, and what follows from it. Instants and times in seconds."""
 
-    __slots__ = ("_hold", "_hold_until", "_mean_seconds", "_run_at_take", "tasks_run")
+    __slots__ = ("_hold", "_hold_until", "_mean_seconds", "led_seconds", "tasks_run")
 
     def __init__(self) -> None:
         # Written by whoever runs a task, read by all: a lost update costs a worse guess, nothing else
         self.tasks_run = 0  # by the lead; counted by its holder
+        self.led_seconds = 0.0  # of those, since the lead was last taken from one; counted by its holder
         self._mean_seconds = 0.0
         # Written by whoever takes the lead, and so by one at a time
         self._hold_until = 0.0
         self._hold = SHORTEST_HOLD
-        self._run_at_take = 0
 
     def hands_over(self, now: float) -> bool:
         """Whether tasks are to be handed over, and the lead to be the spare's."""
@@ -39,8 +40,8 @@ class LeadPolicy:
 
     def on_take(self, now: float) -> None:
         """The lead is taken from a task that keeps it from the I/O, or is about to."""
-        is_rare = self.tasks_run - self._run_at_take >= RARE
-        self._run_at_take = self.tasks_run
+        is_rare = self.led_seconds >= RARE
+        self.led_seconds = 0.0
         self._hold = SHORTEST_HOLD if is_rare else min(self._hold * 2, LONGEST_HOLD)
         self._hold_until = max(self._hold_until, now + self._hold)
 
