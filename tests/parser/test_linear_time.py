@@ -63,9 +63,12 @@ SHAPES: list[tuple[str, Callable[[int], bytes]]] = [
 
 
 @pytest.mark.parametrize("shape", [pytest.param(shape, id=name) for name, shape in SHAPES])
-@pytest.mark.parametrize(("step", "octets"), [(1, 3_000), (1 << 30, 50_000)], ids=["octet-by-octet", "whole"])
+@pytest.mark.parametrize(("step", "octets"), [(1, 3_000), (1 << 30, 25_000)], ids=["octet-by-octet", "whole"])
 def test_time_is_linear_in_the_octets(shape: Callable[[int], bytes], step: int, octets: int) -> None:
-    """Quadratic would be 64 times for eight times the octets; a little of the time is the same for all."""
+    """Quadratic would be 64 times for eight times the octets; a little of the time is the same for all.
+
+    No more octets than here: beyond 200,000 the memory that a regex takes for repetitions is mapped anew each time.
+    """
     small, large = shape(octets), shape(8 * octets)
     for _ in range(5):
         ratio = (seconds(large, step) + 1e-4) / (seconds(small, step) + 1e-4)
