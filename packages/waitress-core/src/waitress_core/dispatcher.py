@@ -119,10 +119,9 @@ class Dispatcher:
         self._delegate = delegate
         self._hand_over: Callable[[Task], None] = self._queue_task if delegate is None else delegate.add_task
         self._slot: deque[_Message] = deque()  # the lead, while its holder runs a task
-        self._queue: SimpleQueue[tuple[Task, float] | _Message] = (
-            SimpleQueue()
-        )  # for the application threads; since when
-        self._spare_queue: SimpleQueue[_Message] = SimpleQueue()  # for the spare
+        # For the application threads: the lead, or a task and when it was queued
+        self._queue: SimpleQueue[tuple[Task, float] | _Message] = SimpleQueue()
+        self._spare_queue: SimpleQueue[_Message] = SimpleQueue()
         self._is_watchdog_parked = False  # written by the watchdog only
         self._unpark = threading.Event()
         self._policy = LeadPolicy()  # which says who owns what of it
