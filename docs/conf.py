@@ -21,7 +21,7 @@ nitpicky = True
 # Signatures name types of the standard library, whose documentation is not here, and of files that are not the API.
 nitpick_ignore_regex = [
     ("py:.*", r"(?!waitress).*"),
-    ("py:.*", r"waitress_core\.(access_log|connection|reactor|request)\..*"),
+    ("py:.*", r"waitress_core\.(observability|connection|reactor|http)\..*"),
     ("py:.*", r"waitress\.entries\..*"),
 ]
 

@@ -8,13 +8,13 @@ from typing import Any
 from tests.support.manual_clock import ManualClock
 from tests.support.pairs import tcp_pair
 from waitress_core import Adjustments, Task
-from waitress_core.connection import Connection
-from waitress_core.environ import EnvironMaker
-from waitress_core.phases import MOVES, Ending, Phase
-from waitress_core.reactor import Reactor
-from waitress_core.request import Request
-from waitress_core.services import ConnectionServices
-from waitress_core.transport import SocketTransport
+from waitress_core.connection.connection import Connection
+from waitress_core.connection.context import ConnectionServices
+from waitress_core.connection.states import MOVES, Ending, Phase
+from waitress_core.http.request import Request
+from waitress_core.net.transport import SocketTransport
+from waitress_core.reactor.reactor import Reactor
+from waitress_core.wsgi.environ import EnvironMaker
 
 PATIENCE = 20.0  # seconds of the real clock for what comes at once on an idle machine
 

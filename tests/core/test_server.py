@@ -20,10 +20,10 @@ from tests.support.client import Client
 from tests.support.servers import running
 from waitress_buffers import ReadOnlyFileBuffer
 from waitress_core import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, UnixWSGIServer, create_server
-from waitress_core import engine as engine_module
-from waitress_core.addresses import AF_UNIX
-from waitress_core.dispatcher import Task
-from waitress_core.engine import Engine
+from waitress_core.config.addresses import AF_UNIX
+from waitress_core.lifecycle import run as engine_module
+from waitress_core.lifecycle.run import Engine
+from waitress_core.threads.dispatcher import Task
 
 SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once
 
@@ -398,7 +398,7 @@ def test_a_poller_that_can_not_be_had_leaves_nothing(monkeypatch: pytest.MonkeyP
     def refuse() -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr("waitress_core.reactor.best_poller", refuse)
+    monkeypatch.setattr("waitress_core.reactor.reactor.best_poller", refuse)
     with pytest.raises(OSError, match="Too many open files"):
         server.run()
     assert server._map == {}

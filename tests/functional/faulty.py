@@ -24,8 +24,8 @@ from tests.support.faulty_socket import FaultyListener
 from tests.support.processes import becomes_true, open_descriptors
 from tests.support.servers import running
 from waitress_core import BaseWSGIServer
-from waitress_core.poller import Poller, best_poller
-from waitress_core.transport import SocketTransport
+from waitress_core.net.transport import SocketTransport
+from waitress_core.reactor.poller import Poller, best_poller
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -160,8 +160,8 @@ def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogC
     file.write_bytes(b"".join(PIECES))
     application = Application(file)
     with FaultyListener(buffer_bytes=4_096) as faulty, socket.socket() as plain:
-        monkeypatch.setattr("waitress_core.transport._sendfile", faulty.os_sendfile)
-        monkeypatch.setattr("waitress_core.reactor.best_poller", lambda: faulty_poller(faulty))
+        monkeypatch.setattr("waitress_core.net.transport._sendfile", faulty.os_sendfile)
+        monkeypatch.setattr("waitress_core.reactor.reactor.best_poller", lambda: faulty_poller(faulty))
         # However quick the client is: what is not taken at once is left to the outbox and the reactor.
         monkeypatch.setattr(SocketTransport, "wait_for_room", lambda transport, seconds: False)
         plain.bind(("127.0.0.1", 0))

@@ -13,8 +13,10 @@ import pytest
 from tests.functional.applications import get
 from tests.support.processes import becomes_true
 from tests.support.servers import running
-from waitress_core import Dispatcher, lead_policy, poller
-from waitress_core.transport import SocketTransport
+from waitress_core import Dispatcher
+from waitress_core.net.transport import SocketTransport
+from waitress_core.reactor import poller
+from waitress_core.threads import leadership
 
 CLIENTS = 16
 ROUNDS = 20
@@ -55,9 +57,9 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
         made.poll = counting("poll", made.poll)  # type: ignore[method-assign]  # that is how it is counted
         return made
 
-    monkeypatch.setattr("waitress_core.reactor.best_poller", counting_poller)
+    monkeypatch.setattr("waitress_core.reactor.reactor.best_poller", counting_poller)
     # A machine under load can hold up any task for a while: let none count as slow.
-    monkeypatch.setattr(lead_policy, "FAST", 60.0)
+    monkeypatch.setattr(leadership, "FAST", 60.0)
     monkeypatch.setattr(Dispatcher, "yield_lead", lambda self: None)
     return counted
 
@@ -90,7 +92,7 @@ def test_a_small_request_costs_one_recv_and_one_send_and_no_change_of_thread(cal
 def test_a_response_of_another_thread_does_not_end_the_wait_for_requests(
     calls: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lead_policy, "FAST", 0.0)  # each request is handed over
+    monkeypatch.setattr(leadership, "FAST", 0.0)  # each request is handed over
     with running(hello) as server, server.client() as client:
 
         def ask() -> None:

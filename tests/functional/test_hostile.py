@@ -29,7 +29,7 @@ from tests.support.processes import (
     serving_program,
 )
 from tests.support.servers import Running, running
-from waitress_core.poller import SelectPoller
+from waitress_core.reactor.poller import SelectPoller
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -132,7 +132,9 @@ def test_responses_that_end_their_connection_while_the_reactor_waits_cost_nothin
 ) -> None:
     """CVE-2022-31015: a worker that closed a socket under the poller ended the whole server."""
     if select_poller:
-        monkeypatch.setattr("waitress_core.reactor.best_poller", SelectPoller)  # it raises for a closed descriptor
+        monkeypatch.setattr(
+            "waitress_core.reactor.reactor.best_poller", SelectPoller
+        )  # it raises for a closed descriptor
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
         time.sleep(0.003)  # so that the worker has no lead when it ends

@@ -18,7 +18,8 @@ from tests.functional.applications import SECONDS, Recorder, errors_in, get, pos
 from tests.support.client import Client
 from tests.support.processes import becomes_true
 from tests.support.servers import Running, running
-from waitress_core import Adjustments, queue_depth
+from waitress_core import Adjustments
+from waitress_core.threads import queue_log
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -469,7 +470,7 @@ def test_so_many_requests_run_at_once(threads: int, caplog: pytest.LogCaptureFix
 def test_a_queue_is_told_when_it_has_grown_and_when_it_is_empty_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queue_depth, "QUIET_SECONDS", 0.0)
+    monkeypatch.setattr(queue_log, "QUIET_SECONDS", 0.0)
     caplog.set_level(logging.INFO, "waitress.queue")
     application = Waiting()
     with running(application, threads=1) as server, set_at_end(application.released):

@@ -25,7 +25,7 @@ from tests.support.processes import (
     thread_count,
 )
 from tests.support.servers import running
-from waitress_core.phases import Phase
+from waitress_core.connection.states import Phase
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -18,14 +18,14 @@ import h11
 
 from tests.parser.helpers import exhaust, parse
 from waitress_core import Adjustments, Task
-from waitress_core.connection import Connection
-from waitress_core.environ import EnvironMaker
-from waitress_core.phases import Phase
-from waitress_core.proxy_headers import MalformedProxyHeader, ProxyPolicy
-from waitress_core.reactor import Reactor
-from waitress_core.services import ConnectionServices
-from waitress_core.task import Site, WSGITask
-from waitress_core.transport import SocketTransport
+from waitress_core.connection.connection import Connection
+from waitress_core.connection.context import ConnectionServices
+from waitress_core.connection.states import Phase
+from waitress_core.net.transport import SocketTransport
+from waitress_core.reactor.reactor import Reactor
+from waitress_core.wsgi.environ import EnvironMaker
+from waitress_core.wsgi.proxy_headers import MalformedProxyHeader, ProxyPolicy
+from waitress_core.wsgi.task import Site, WSGITask
 from waitress_parser import Limits, RequestParser
 
 MOST = 20_000  # octets of one input; more shows nothing more

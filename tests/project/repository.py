@@ -66,16 +66,6 @@ def absolute_imports(module: Path) -> list[tuple[int, str]]:
     return found
 
 
-def relative_imports(module: Path) -> list[tuple[int, str]]:
-    """Return (line, name of the sibling file) of each import like `from .file import` or `from . import file`."""
-    found: list[tuple[int, str]] = []
-    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            files = [node.module] if node.module else [alias.name for alias in node.names]
-            found += [(node.lineno, file) for file in files]
-    return found
-
-
 def project_files() -> list[Path]:
     """Return the files that belong to the project: all but what git keeps for itself and what .gitignore names."""
     # The patterns are paths from the root, folder names and `*.ending`: all that this needs to understand.

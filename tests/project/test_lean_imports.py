@@ -19,8 +19,8 @@ threading time typing
 # Modules of our own that wait for who wants them.
 LATE = """
 waitress.__main__ waitress.parser waitress.proxy_headers waitress.receiver waitress.rfc7230 waitress.runner
-waitress.utilities waitress.wasyncore waitress_cli.app_loader waitress_cli.options waitress_core.access_format
-waitress_core.access_log waitress_core.logged_task waitress_core.slow_requests
+waitress.utilities waitress.wasyncore waitress_cli.app_loader waitress_cli.options waitress_core.config.log_format
+waitress_core.observability.access_log waitress_core.wsgi.logged_task waitress_core.observability.slow_requests
 """
 
 PROGRAM = """

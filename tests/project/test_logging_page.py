@@ -11,7 +11,7 @@ import pytest
 from tests.project.repository import ROOT
 from tests.support.client import Client
 from tests.support.servers import spawned
-from waitress_core.access_format import FIELDS, make_format
+from waitress_core.config.log_format import FIELDS, make_format
 
 PAGE = (ROOT / "docs" / "how-to" / "logging.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)

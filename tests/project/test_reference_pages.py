@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from docs._extensions.state_diagrams import Moves, machine_as_markdown
 from tests.project.repository import BY_IMPORT_NAME, ROOT
 from tests.support.servers import running
 from waitress_buffers import BufferStorageError
-from waitress_core import lifecycle, phases
+from waitress_core.connection import states as connection_states
+from waitress_core.lifecycle import states as server_states
 from waitress_parser import ProtocolError, machine
 
 ROW = re.compile(r"^\| `([^`]+)` \| (.*) \|$", re.MULTILINE)
@@ -39,7 +41,15 @@ def test_the_architecture_names_every_file_of_a_package(package: str) -> None:
 
 
 def file_names(package: str) -> list[str]:
-    return [path.name for path in BY_IMPORT_NAME[package].modules if path.name != "__init__.py"]
+    source = BY_IMPORT_NAME[package].source
+    return [
+        path.relative_to(source).as_posix() for path in BY_IMPORT_NAME[package].modules if path.name != "__init__.py"
+    ]
+
+
+def dotted_name(package: str, module: Path) -> str:
+    parts = module.relative_to(BY_IMPORT_NAME[package].source).with_suffix("").parts
+    return ".".join((package, *parts)).removesuffix(".__init__")
 
 
 def test_every_class_and_method_that_the_architecture_names_is_there() -> None:
@@ -47,7 +57,7 @@ def test_every_class_and_method_that_the_architecture_names_is_there() -> None:
         name: value
         for package in ("waitress_core", "waitress_parser")
         for module in BY_IMPORT_NAME[package].modules
-        for name, value in vars(import_module(f"{package}.{module.stem}".removesuffix(".__init__"))).items()
+        for name, value in vars(import_module(dotted_name(package, module))).items()
         if isinstance(value, type)
     }
     text = page("explanation/architecture.md")
@@ -101,8 +111,8 @@ def test_an_error_stands_beside_the_status_of_its_answer() -> None:
 # --- states
 
 MACHINES: dict[str, Moves] = {
-    "waitress_core.phases": phases.MOVES,
-    "waitress_core.lifecycle": lifecycle.MOVES,
+    "waitress_core.connection.states": connection_states.MOVES,
+    "waitress_core.lifecycle.states": server_states.MOVES,
     "waitress_parser.machine": machine.MOVES,
 }
 
@@ -121,7 +131,7 @@ def test_a_diagram_has_each_state_and_each_move_of_its_table(module: str) -> Non
 
 
 def test_a_move_down_is_drawn_on_the_right_and_one_back_up_on_the_left() -> None:
-    arcs = re.findall(r'd="M(\d+) (\d+)C(-?\d+) \d+ -?\d+ \d+ \d+ (\d+)"', machine_as_markdown(phases.MOVES))
+    arcs = re.findall(r'd="M(\d+) (\d+)C(-?\d+) \d+ -?\d+ \d+ \d+ (\d+)"', machine_as_markdown(connection_states.MOVES))
     assert len(arcs) > 10
     for edge, leaves_at, out, arrives_at in arcs:
         assert (int(out) > int(edge)) == (int(arrives_at) > int(leaves_at))

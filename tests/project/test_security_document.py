@@ -4,11 +4,11 @@ import re
 
 import pytest
 
-import waitress_core.access_log
-import waitress_core.connection
-import waitress_core.listeners
-import waitress_core.roster
-import waitress_core.services
+import waitress_core.connection.connection
+import waitress_core.connection.context
+import waitress_core.connection.manager
+import waitress_core.net.listener
+import waitress_core.observability.access_log
 import waitress_parser.errors
 from tests.project.repository import ROOT
 from waitress_core import SETTINGS
@@ -32,11 +32,11 @@ def test_every_name_in_quotes_is_a_setting_or_a_limit() -> None:
 
 def test_every_constant_is_in_its_file() -> None:
     modules = (
-        waitress_core.access_log,
-        waitress_core.connection,
-        waitress_core.listeners,
-        waitress_core.roster,
-        waitress_core.services,
+        waitress_core.observability.access_log,
+        waitress_core.connection.connection,
+        waitress_core.net.listener,
+        waitress_core.connection.manager,
+        waitress_core.connection.context,
         waitress_parser.errors,
     )
     named = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", TEXT))

@@ -17,7 +17,7 @@ from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.parser import HTTPRequestParser
 from waitress.server import WSGIServer, create_server
 from waitress.task import ErrorTask, WSGITask
-from waitress_core.access_log import Exchange
+from waitress_core.observability.access_log import Exchange
 
 
 class Held:

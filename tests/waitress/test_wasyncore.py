@@ -15,7 +15,7 @@ from tests.support.client import Client
 from tests.waitress.serving import PATIENCE, address_of, answer, application, running
 from waitress import wasyncore
 from waitress.server import create_server
-from waitress_core import transport
+from waitress_core.net import transport
 
 
 class Echo(wasyncore.dispatcher):

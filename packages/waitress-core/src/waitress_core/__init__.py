@@ -1,10 +1,10 @@
 """A WSGI server: settings, listeners, reactor, dispatcher, tasks and responses."""
 
-from .adjustments import Adjustments
-from .dispatcher import CannotStartThread, Dispatcher, Task, TaskSink
+from .config.adjustments import Adjustments
+from .config.settings import SETTINGS, Setting
+from .observability.stats import ServerStats
 from .server import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, UnixWSGIServer, create_server
-from .settings import SETTINGS, Setting
-from .stats import ServerStats
+from .threads.dispatcher import CannotStartThread, Dispatcher, Task, TaskSink
 
 __version__ = "1.0.0"
 

@@ -15,23 +15,23 @@ from contextlib import AbstractContextManager
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from .addresses import AF_UNIX
-from .adjustments import Adjustments
-from .connection import Connection
-from .dispatcher import Dispatcher, Task, TaskSink, start_thread
-from .engine import THREADS_SECONDS, Engine
-from .lifecycle import CLOSE_SECONDS, State, Wish, ending_signals, give_signals_back
-from .listeners import Listener, open_listeners
-from .proxy_headers import ProxyPolicy
-from .reactor import LOOK_SECONDS
-from .request import Request
-from .stats import ServerStats, Tally, make_stats
-from .task import WSGITask
+from .config.addresses import AF_UNIX
+from .config.adjustments import Adjustments
+from .connection.connection import Connection
+from .http.request import Request
+from .lifecycle.run import THREADS_SECONDS, Engine
+from .lifecycle.states import CLOSE_SECONDS, State, Wish, ending_signals, give_signals_back
+from .net.listener import Listener, open_listeners
+from .observability.stats import ServerStats, Tally, make_stats
+from .reactor.reactor import LOOK_SECONDS
+from .threads.dispatcher import Dispatcher, Task, TaskSink, start_thread
+from .wsgi.proxy_headers import ProxyPolicy
+from .wsgi.task import WSGITask
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from .access_log import AccessLog
+    from .observability.access_log import AccessLog
 
 Kind = TypeVar("Kind")
 Self = TypeVar("Self", bound="BaseWSGIServer")
@@ -191,7 +191,7 @@ class BaseWSGIServer:
         """Return what makes the task of a request."""
         if access_log is None:
             return partial(WSGITask, self)
-        from .logged_task import LoggedTask  # late: only servers with an access log need it
+        from .wsgi.logged_task import LoggedTask  # late: only servers with an access log need it
 
         return partial(LoggedTask, self, access_log)
 

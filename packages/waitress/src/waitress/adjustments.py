@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 
 import waitress_core
 from waitress_core import SETTINGS
-from waitress_core.adjustments import PROXY_HEADERS as KNOWN_PROXY_HEADERS
-from waitress_core.adjustments import check_sockets
-from waitress_core.casts import TRUE_WORDS as truthy  # noqa: N811  # the old name
-from waitress_core.casts import as_socket_list, asbool, aslist, asoctal, asset, slash_fixed_str, str_iftruthy
+from waitress_core.config.adjustments import PROXY_HEADERS as KNOWN_PROXY_HEADERS
+from waitress_core.config.adjustments import check_sockets
+from waitress_core.config.casts import TRUE_WORDS as truthy  # noqa: N811  # the old name
+from waitress_core.config.casts import as_socket_list, asbool, aslist, asoctal, asset, slash_fixed_str, str_iftruthy
 
 from .compat import HAS_IPV6, WIN
 

@@ -12,11 +12,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from waitress_core import Adjustments
-from waitress_core.connection import Connection
-from waitress_core.phases import CLOSED, FLUSH, LINGER, TASK, Ending
-from waitress_core.request import Request
-from waitress_core.sender import ClientDisconnected
-from waitress_core.services import limits_of
+from waitress_core.connection.connection import Connection
+from waitress_core.connection.context import limits_of
+from waitress_core.connection.sender import ClientDisconnected
+from waitress_core.connection.states import CLOSED, FLUSH, LINGER, TASK, Ending
+from waitress_core.http.request import Request
 from waitress_parser import RequestParser
 
 from .entries import Entry
@@ -24,7 +24,7 @@ from .late import Late
 from .task import ErrorTask, Task, WSGITask, logged
 
 if TYPE_CHECKING:
-    from waitress_core.access_log import AccessLog, Exchange
+    from waitress_core.observability.access_log import AccessLog, Exchange
 
     from .parser import HTTPRequestParser
     from .server import BaseWSGIServer
@@ -180,7 +180,7 @@ class HTTPChannel(Entry):
         self._give_up(request, exchange)
 
     def _logged_task(self, request: "HTTPRequestParser", exchange: "Exchange") -> Task:
-        from waitress_core.logged_task import LoggedTask  # late: only servers with an access log need it
+        from waitress_core.wsgi.logged_task import LoggedTask  # late: only servers with an access log need it
 
         task = logged(self.task_class)(self, request)
         assert isinstance(task, LoggedTask)  # what `logged` is for

@@ -6,7 +6,7 @@ For programs that look at `WIN` or `HAS_IPV6` before they choose where to listen
 import socket
 import sys
 
-from waitress_core.addresses import IPPROTO_IPV6, IPV6_V6ONLY
+from waitress_core.config.addresses import IPPROTO_IPV6, IPV6_V6ONLY
 
 __all__ = ["HAS_IPV6", "IPPROTO_IPV6", "IPV6_V6ONLY", "MAXINT", "WIN"]
 

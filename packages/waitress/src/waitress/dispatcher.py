@@ -10,7 +10,7 @@ from collections import deque
 from typing import Any, Protocol
 
 from waitress_core import Dispatcher
-from waitress_core.dispatcher import is_replaced
+from waitress_core.threads.dispatcher import is_replaced
 
 logger = logging.getLogger("waitress")
 queue_logger = logging.getLogger("waitress.queue")

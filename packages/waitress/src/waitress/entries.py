@@ -7,7 +7,7 @@ nothing to do for them; but any thread may close them.
 import logging
 from typing import TYPE_CHECKING
 
-from waitress_core.listeners import Listener
+from waitress_core.net.listener import Listener
 
 if TYPE_CHECKING:
     import socket

@@ -9,9 +9,9 @@ import re
 from typing import BinaryIO
 
 from waitress_core import Adjustments
-from waitress_core.environ import is_hidden, percent_decoded
-from waitress_core.request import Request
-from waitress_core.services import limits_of
+from waitress_core.connection.context import limits_of
+from waitress_core.http.request import Request
+from waitress_core.wsgi.environ import is_hidden, percent_decoded
 from waitress_parser import (
     BodyPiece,
     EndOfMessage,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from waitress_core.proxy_headers import MalformedProxyHeader, ProxyPolicy
+from waitress_core.wsgi.proxy_headers import MalformedProxyHeader, ProxyPolicy
 
 from .adjustments import PROXY_HEADERS
 from .utilities import BadRequest, logger

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import waitress_core
 from waitress_core import Task, TaskSink
-from waitress_core.addresses import AF_UNIX, ListenAddress, bracketed
-from waitress_core.connection import Connection
-from waitress_core.dispatcher import is_replaced
-from waitress_core.lifecycle import CLOSE_SECONDS, State
-from waitress_core.listeners import Listener, naming, open_listeners, reuse_address, separate_families
-from waitress_core.request import Request
+from waitress_core.config.addresses import AF_UNIX, ListenAddress, bracketed
+from waitress_core.connection.connection import Connection
+from waitress_core.http.request import Request
+from waitress_core.lifecycle.states import CLOSE_SECONDS, State
+from waitress_core.net.listener import Listener, naming, open_listeners, reuse_address, separate_families
 from waitress_core.server import kind_of_server
+from waitress_core.threads.dispatcher import is_replaced
 
 from .adjustments import Adjustments
 from .buffers import ReadOnlyFileBasedBuffer
@@ -34,7 +34,7 @@ from .trigger import trigger
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-    from waitress_core.access_log import AccessLog
+    from waitress_core.observability.access_log import AccessLog
 
 __all__ = ["BaseWSGIServer", "MultiSocketServer", "TcpWSGIServer", "WSGIServer", "create_server"]
 

@@ -12,12 +12,12 @@ from collections.abc import Set
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import waitress_core.task
+import waitress_core.wsgi.task
 from waitress_buffers import ReadOnlyFileBuffer
-from waitress_core.error_pages import ERROR_CONTENT_TYPE
-from waitress_core.response import CHUNKED, CLOSE
-from waitress_core.response_fields import HOP_BY_HOP
-from waitress_core.response_head import forbid
+from waitress_core.http.error_responses import ERROR_CONTENT_TYPE
+from waitress_core.http.response import CHUNKED, CLOSE
+from waitress_core.http.response_fields import HOP_BY_HOP
+from waitress_core.http.response_head import forbid
 
 from .buffers import ReadOnlyFileBasedBuffer
 from .dispatcher import ThreadedTaskDispatcher, logger, queue_logger
@@ -42,7 +42,7 @@ __all__ = [
 hop_by_hop: Set[str] = HOP_BY_HOP  # what no application may send; rebinding it takes effect: see `_Module`
 
 
-class Task(waitress_core.task.WSGITask):
+class Task(waitress_core.wsgi.task.WSGITask):
     """One response to one request of a channel: a subclass's `execute` makes it, by `status` and `response_headers`,
     which `complete` says are there, and `write`.
     """
@@ -225,7 +225,7 @@ class WSGITask(Task):
     def execute(self) -> None:
         """Call the application, and send its response."""
         self.environ = self.get_environment()
-        waitress_core.task.WSGITask._run(self, self.environ)
+        waitress_core.wsgi.task.WSGITask._run(self, self.environ)
 
     def start_response(self, status: str, headers: list[tuple[str, str]], /, exc_info: Any = None) -> Any:
         """Take the application's status and headers (PEP 3333, "The start_response() Callable")."""
@@ -246,7 +246,7 @@ _logged: dict[type[Task], type[Task]] = {}  # task class of the program -> its s
 
 def logged(task_class: type[Task]) -> type[Task]:
     """Return the subclass of a task class that tells the access log."""
-    from waitress_core.logged_task import LoggedTask  # late: only servers with an access log need it
+    from waitress_core.wsgi.logged_task import LoggedTask  # late: only servers with an access log need it
 
     found = _logged.get(task_class)
     if found is None:

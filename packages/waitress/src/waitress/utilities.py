@@ -10,8 +10,8 @@ import stat
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from waitress_core.error_pages import ERROR_CONTENT_TYPE, error_body
-from waitress_core.http_date import imf_fixdate
+from waitress_core.http.dates import imf_fixdate
+from waitress_core.http.error_responses import ERROR_CONTENT_TYPE, error_body
 from waitress_parser import ProtocolError
 
 from .rfc7230 import QUOTED_PAIR_RE, QUOTED_STRING_RE

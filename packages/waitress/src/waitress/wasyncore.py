@@ -16,7 +16,7 @@ from collections.abc import Callable, MutableMapping, Set
 from types import ModuleType
 from typing import Any, ClassVar, Protocol
 
-from waitress_core import transport
+from waitress_core.net import transport
 
 from .entries import Logs
 

@@ -1,0 +1,337 @@
+"""The table of settings: for each its cast, default, unit, check and help.
+
+The only place that knows them: `Adjustments`, the command line and the reference documentation are made from it.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .casts import (
+    as_address_words,
+    as_port_or_service,
+    as_socket_list,
+    as_whole_number,
+    asbool,
+    aslist,
+    asoctal,
+    asset,
+    slash_fixed_str,
+    str_iftruthy,
+)
+
+# --- checks: None when the value is accepted, else what would be
+
+
+def _at_least(least: int) -> Callable[[Any], str | None]:
+    def check(value: int) -> str | None:
+        return None if value >= least else f"a whole number of at least {least}"
+
+    return check
+
+
+def _is_permission(value: int) -> str | None:
+    return None if 0 <= value <= 0o7777 else "octal permissions between 0 and 7777"
+
+
+def _is_port_or_service(value: str | int) -> str | None:
+    if isinstance(value, int) and not 0 <= value <= 65535:
+        return "a port number between 0 and 65535"
+    return None
+
+
+def _is_header_text(value: str | None) -> str | None:
+    if value is None or (value.isprintable() and value.isascii()):
+        return None
+    return "printable ASCII text"
+
+
+_SCHEME_MARKS = str.maketrans("", "", "+-.")  # RFC 3986 3.1
+
+
+def _is_scheme(value: str) -> str | None:
+    return None if value.isascii() and value.translate(_SCHEME_MARKS).isalnum() else "a URL scheme, as http or https"
+
+
+def _are_addresses(value: str | None) -> str | None:
+    import ipaddress  # late: only servers behind a proxy need it
+
+    for word in (value or "").split():
+        if word in ("*", "localhost"):
+            continue
+        try:
+            ipaddress.ip_network(word, strict=False)
+        except ValueError:
+            return "IP addresses and CIDR networks, * for any peer, or localhost for unix sockets"
+    return None
+
+
+def _format_fault(text: str) -> str | None:
+    from .log_format import format_fault  # late: for servers with an access log of their own form
+
+    return format_fault(text)
+
+
+def _accept(value: object) -> str | None:
+    return None
+
+
+class Setting(NamedTuple):
+    """One row of the table.
+
+    `kind` names the cast for readers ("integer", "boolean", "text", "octal", "list", "sockets"); `default` is the
+    value after the cast; `accepts` says in words what may be given; `check` gives None for an accepted value, else a
+    phrase that says what would be.
+    """
+
+    name: str
+    group: str
+    kind: str
+    default: Any
+    help: str
+    cast: Callable[[Any], Any]
+    unit: str = ""
+    check: Callable[[Any], str | None] = _accept
+    accepts: str = ""
+    has_effect: bool = True  # false: accepted because programs still give it
+
+    def read(self, given: object) -> Any:
+        """Cast and check one value as given.
+
+        Raises:
+            ValueError: names the setting, the value and what is accepted.
+        """
+        try:
+            value = self.cast(given)
+        except (ValueError, TypeError, OverflowError):
+            raise ValueError(f"{self.name}={given!r}: expected {self.expected()}") from None
+        accepted = self.check(value)
+        if accepted is not None:
+            raise ValueError(f"{self.name}={given!r}: expected {accepted}")
+        return value
+
+    def expected(self) -> str:
+        """Say what this setting takes, with an article."""
+        return self.accepts or f"{'an' if self.kind[0] in 'aeio' else 'a'} {self.kind} value"
+
+
+def _integer(
+    name: str, group: str, default: int, unit: str, help: str, least: int = 0, *, has_effect: bool = True
+) -> Setting:
+    accepts = f"a whole number of at least {least}"
+    check = _at_least(least)
+    return Setting(name, group, "integer", default, help, as_whole_number, unit, check, accepts, has_effect)
+
+
+def _boolean(name: str, group: str, default: bool, help: str, *, has_effect: bool = True) -> Setting:
+    return Setting(name, group, "boolean", default, help, asbool, has_effect=has_effect)
+
+
+SETTINGS: tuple[Setting, ...] = (
+    # Where to listen
+    Setting("host", "Listening", "text", "0.0.0.0", "Address or name to listen on; * is every address.", str),
+    Setting(
+        "port",
+        "Listening",
+        "integer",
+        8080,
+        "TCP port; 0 lets the system choose one.",
+        as_port_or_service,
+        "port number",
+        _is_port_or_service,
+        "a port number between 0 and 65535, or the name of a service",
+    ),
+    Setting(
+        "listen",
+        "Listening",
+        "list",
+        ["0.0.0.0:8080"],
+        "Addresses to listen on, HOST:PORT, *:PORT or [IPV6]:PORT, separated by blanks; instead of host and port.",
+        aslist,
+    ),
+    _boolean("ipv4", "Listening", True, "Listen on the IPv4 addresses of a name."),
+    _boolean("ipv6", "Listening", True, "Listen on the IPv6 addresses of a name."),
+    Setting(
+        "unix_socket",
+        "Listening",
+        "text",
+        None,
+        "Path of a unix socket to listen on; a socket that is there already is replaced.",
+        str_iftruthy,
+    ),
+    Setting(
+        "unix_socket_perms",
+        "Listening",
+        "octal",
+        0o600,
+        "Permissions of the unix socket, as a string of octal digits.",
+        asoctal,
+        "octal permissions",
+        _is_permission,
+        "octal permissions between 0 and 7777, as '660'",
+    ),
+    Setting(
+        "sockets",
+        "Listening",
+        "sockets",
+        [],
+        "Bound stream sockets to listen on (from Python only); who gives them closes them.",
+        as_socket_list,
+        accepts="a list of sockets, which only Python code can give",
+    ),
+    _integer(
+        "backlog", "Listening", 1024, "connections", "Connections the system may hold until they are accepted.", 1
+    ),
+    _boolean(
+        "asyncore_use_poll", "Listening", False, "The best poller of the system is always used.", has_effect=False
+    ),
+    # What the application sees
+    Setting("url_scheme", "Application", "text", "http", "wsgi.url_scheme of a request.", str, check=_is_scheme),
+    Setting(
+        "url_prefix",
+        "Application",
+        "text",
+        "",
+        "Path under which the application lives: becomes SCRIPT_NAME and is taken off PATH_INFO.",
+        slash_fixed_str,
+    ),
+    Setting(
+        "server_name",
+        "Application",
+        "text",
+        "waitress.invalid",
+        "SERVER_NAME, unless a trusted proxy header gives one.",
+        str,
+        check=_is_header_text,
+    ),
+    Setting(
+        "ident",
+        "Application",
+        "text",
+        "waitress",
+        "Value of the Server header; empty sends none.",
+        str_iftruthy,
+        check=_is_header_text,
+    ),
+    _boolean("expose_tracebacks", "Application", False, "Show the traceback in the body of a 500 response."),
+    _integer("threads", "Application", 4, "threads", "Threads that run the application.", 1),
+    # Behind a proxy
+    Setting(
+        "trusted_proxy",
+        "Proxy",
+        "text",
+        None,
+        "Peers whose proxy headers are believed: addresses and CIDR networks, * for any, localhost for unix sockets.",
+        as_address_words,
+        check=_are_addresses,
+    ),
+    _integer("trusted_proxy_count", "Proxy", 1, "hops", "How many proxies, counted from this server, are trusted.", 1),
+    Setting(
+        "trusted_proxy_headers",
+        "Proxy",
+        "list",
+        set(),
+        "Which headers of a trusted proxy are believed: forwarded, or x-forwarded-{for,host,proto,port,by}.",
+        asset,
+    ),
+    _boolean("clear_untrusted_proxy_headers", "Proxy", True, "Hide proxy headers that are not trusted."),
+    _boolean("log_untrusted_proxy_headers", "Proxy", False, "Log a warning when such a header is hidden."),
+    # Limits
+    _integer("connection_limit", "Limits", 100, "connections", "Client connections held open at once.", 1),
+    _integer(
+        "max_request_header_size",
+        "Limits",
+        262144,
+        "bytes",
+        "Largest request head: request line and header fields.",
+        64,
+    ),
+    _integer("max_request_body_size", "Limits", 1073741824, "bytes", "Largest request body, decoded."),
+    _integer(
+        "channel_request_lookahead",
+        "Limits",
+        0,
+        "requests",
+        "The next request is always read ahead while one runs, up to recv_bytes.",
+        has_effect=False,
+    ),
+    # Time
+    _integer("channel_timeout", "Time", 120, "seconds", "Idle time after which a persistent connection is closed.", 1),
+    _integer(
+        "cleanup_interval",
+        "Time",
+        30,
+        "seconds",
+        "Time between calls of the maintenance() of a server class of one's own; deadlines do not depend on it.",
+        has_effect=False,
+    ),
+    _integer("request_head_timeout", "Time", 30, "seconds", "Time in which a request head must be complete.", 1),
+    _integer(
+        "request_body_timeout",
+        "Time",
+        30,
+        "seconds",
+        "Time that a request body may take; every request_body_rate bytes of it give one second back.",
+        1,
+    ),
+    _integer("request_body_rate", "Time", 500, "bytes per second", "See request_body_timeout.", 1),
+    _integer(
+        "response_timeout",
+        "Time",
+        30,
+        "seconds",
+        "Time that a client may keep the application waiting for room in its output buffer; every response_rate "
+        "bytes that it takes give one second back.",
+        1,
+    ),
+    _integer("response_rate", "Time", 500, "bytes per second", "See response_timeout.", 1),
+    _integer(
+        "linger_timeout",
+        "Time",
+        2,
+        "seconds",
+        "Time in which input is read, and discarded, after the last response, so that the client can read that.",
+        1,
+    ),
+    _integer(
+        "shutdown_delay",
+        "Time",
+        0,
+        "seconds",
+        "Time after SIGTERM or SIGINT in which new connections are still answered, so that load balancers can notice.",
+    ),
+    _integer(
+        "shutdown_timeout",
+        "Time",
+        25,
+        "seconds",
+        "Time in which SIGTERM or SIGINT lets running requests end, shutdown_delay included.",
+    ),
+    _integer("asyncore_loop_timeout", "Time", 1, "seconds", "Longest wait between two checks for signals; 0 means 1."),
+    # Buffers
+    _integer("recv_bytes", "Buffers", 8192, "bytes", "Bytes of one read; large bodies are read in larger pieces.", 1),
+    _integer("send_bytes", "Buffers", 1, "bytes", "Responses are sent as they come.", 0, has_effect=False),
+    _integer("inbuf_overflow", "Buffers", 524288, "bytes", "Request body size from which a temporary file is used.", 1),
+    _integer("outbuf_overflow", "Buffers", 1048576, "bytes", "Pending output from which a temporary file is used.", 1),
+    _integer(
+        "outbuf_high_watermark", "Buffers", 16777216, "bytes", "Pending output at which the application must wait.", 1
+    ),
+    # Logging
+    _boolean("access_log", "Logging", False, "Write a line for each request to the logger waitress.access."),
+    Setting(
+        "access_log_format",
+        "Logging",
+        "text",
+        "combined",
+        "What the line says: combined, json, or a text with fields in braces, as {remote_addr} {target} {status}.",
+        str,
+        check=_format_fault,
+    ),
+    _integer(
+        "log_slow_requests",
+        "Logging",
+        0,
+        "seconds",
+        "Time after which a request that still runs is logged, once, with the stack of its thread; 0 logs none.",
+    ),
+    _boolean("log_socket_errors", "Logging", True, "Log errors of client sockets."),
+)

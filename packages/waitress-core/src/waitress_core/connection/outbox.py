@@ -1,0 +1,188 @@
+"""Pending output of one connection: filled by one worker, emptied by the holder of the lead.
+
+A FIFO of segments, each a byte queue with one owner at a time: the worker appends to the last one, the reactor sends
+from the one that it has taken out of the front. The lock guards who owns what and the count, so it is never held over
+a spill to disk, a send or a log record.
+
+Guarantees
+- Octets leave in the order in which they were appended; a file keeps its place among them.
+- `pending_bytes` is 0 only when the reactor is not sending: then the worker may send on the socket itself.
+- After `abort` nobody waits, nothing is held, and every further append raises; what was pending stays counted, so that
+  the worker does not go round the outbox.
+"""
+
+import threading
+from collections import deque
+
+from waitress_buffers import OverflowBuffer, ReadOnlyFileBuffer
+
+from .data_rate import Patience
+
+Segment = OverflowBuffer | ReadOnlyFileBuffer
+
+
+class OutboxAborted(Exception):
+    """The connection has been given up; what is appended can go nowhere."""
+
+
+class Outbox:
+    """Output that the system has not taken yet.
+
+    `overflow`: bytes of a segment from which it lies in a temporary file. `high_watermark`: bytes from which
+    `wait_for_room` waits.
+    """
+
+    __slots__ = (
+        "_changed",
+        "_filling",
+        "_front",
+        "_has_sender",
+        "_high_watermark",
+        "_overflow",
+        "_patience",
+        "_patience_of_worker",
+        "_segments",
+        "is_aborted",
+        "is_waited_for",
+        "pending_bytes",
+        "sent_bytes",
+    )
+
+    def __init__(self, overflow: int, high_watermark: int) -> None:
+        # Set once, read anywhere
+        self._overflow = overflow
+        self._high_watermark = high_watermark
+        # Guarded by self._changed
+        self._changed = threading.Condition(threading.Lock())
+        self._segments: deque[Segment] = deque()
+        self._filling: Segment | None = None  # the worker appends to it right now: not to be taken
+        self._front: Segment | None = None  # taken by the reactor
+        self._has_sender = False  # the reactor will look again by itself
+        self.pending_bytes = 0
+        self.sent_bytes = 0  # by the reactor, since the outbox was made
+        self.is_waited_for = False
+        self.is_aborted = False
+        # The holder of the lead only
+        self._patience: Patience | None = None  # with a client that has something to take
+        self._patience_of_worker: Patience | None = None  # and makes a worker wait meanwhile
+
+    # --- the worker (while no task runs, the holder of the lead in its place)
+
+    def append(self, data: bytes | memoryview) -> bool:
+        """Append octets; true when the reactor must be told that there is something to send.
+
+        Raises:
+            OutboxAborted: the connection has been given up.
+            BufferStorageError: no room on disk; what was appended before is kept.
+        """
+        with self._changed:
+            self._raise_if_aborted_locked()
+            segment = self._segments[-1] if self._segments else None
+            if not isinstance(segment, OverflowBuffer):
+                segment = OverflowBuffer(self._overflow)
+                self._segments.append(segment)
+            self._filling = segment
+        appended = 0
+        try:
+            segment.append(data)
+            appended = len(data)
+        finally:
+            with self._changed:
+                self._filling = None
+                self.pending_bytes += appended
+                if self.is_aborted:
+                    segment.close()
+                tell = not self._has_sender
+        return tell
+
+    def append_file(self, file: ReadOnlyFileBuffer) -> bool:
+        """Append the prepared rest of a file, which the reactor will send and give to be closed; as `append`."""
+        with self._changed:
+            self._raise_if_aborted_locked()
+            self._segments.append(file)
+            self.pending_bytes += len(file)
+            return not self._has_sender
+
+    def room_bytes(self) -> int:
+        """Return how much can be appended below the high watermark."""
+        return self._high_watermark - self.pending_bytes
+
+    def wait_for_room(self) -> None:
+        """Wait until less than the high watermark is pending. Blocks: the caller has given the lead away.
+
+        Raises:
+            OutboxAborted: the connection has been given up.
+        """
+        with self._changed:
+            self.is_waited_for = True
+            while self.pending_bytes >= self._high_watermark and not self.is_aborted:
+                self._changed.wait()
+            self.is_waited_for = False
+            self._raise_if_aborted_locked()
+
+    def _raise_if_aborted_locked(self) -> None:
+        if self.is_aborted:
+            raise OutboxAborted
+
+    # --- the holder of the lead
+
+    def front(self) -> Segment | None:
+        """Return the segment to send from, which stays the reactor's until `pop_front`; None when there is none now.
+
+        After None the reactor is told by the next append's caller.
+        """
+        with self._changed:
+            if self._front is None and self._segments and self._segments[0] is not self._filling:
+                self._front = self._segments.popleft()
+            self._has_sender = self._front is not None
+            return self._front
+
+    def sent(self, size: int) -> None:
+        """Count octets that the system has taken, and that the front has skipped."""
+        with self._changed:
+            self.pending_bytes -= size
+            self.sent_bytes += size
+            if self.is_waited_for and self.pending_bytes < self._high_watermark:
+                self._changed.notify()
+
+    def pop_front(self) -> None:
+        """Give up the front, which is sent and closed (or given to be closed)."""
+        with self._changed:
+            self._front = None
+
+    def begin_pace(self, now: float, still_seconds: float, wait_seconds: float, rate: int) -> None:
+        """Begin to look after the client's pace: it had nothing to take before. See `pace`.
+
+        The client may take less than the rate for `still_seconds`, and for `wait_seconds` of those in which a worker
+        waits for it. Else a few that read a little now and then could hold all connections, or all workers.
+        """
+        self._patience = Patience(still_seconds, rate, now, self.sent_bytes)
+        if self._patience_of_worker is None:
+            self._patience_of_worker = Patience(wait_seconds, rate, now, self.sent_bytes)
+        else:
+            self._patience_of_worker.spend(now, self.sent_bytes, is_free=True)
+
+    def spend_patience(self, now: float) -> bool:
+        """Look after the client's pace; false when it takes its output too slowly."""
+        client, worker, sent_bytes = self._patience, self._patience_of_worker, self.sent_bytes
+        if client is None or worker is None:
+            return True
+        has_left = client.spend(now, sent_bytes)
+        return worker.spend(now, sent_bytes, is_free=not self.is_waited_for) and has_left
+
+    def abort(self) -> list[ReadOnlyFileBuffer]:
+        """Give up: drop what is pending, end the worker's wait. Returns the files, which an application closes."""
+        with self._changed:
+            self.is_aborted = True
+            segments = [*([self._front] if self._front is not None else []), *self._segments]
+            filling = self._filling
+            self._front = None
+            self._segments.clear()
+            self._changed.notify_all()
+        files = []
+        for segment in segments:
+            if isinstance(segment, ReadOnlyFileBuffer):
+                files.append(segment)
+            elif segment is not filling:
+                segment.close()
+        return files

@@ -1,0 +1,221 @@
+"""The output half of a connection: a worker's octets go to the socket, and by way of the outbox where they cannot.
+
+The worker sends on the socket itself while nothing is pending, which is nearly always, and as long as the client makes
+room at once. What is left goes to the outbox, and the holder of the lead sends it, in order, when the client reads.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import NamedTuple
+
+from waitress_buffers import ReadOnlyFileBuffer
+
+from ..config.adjustments import Adjustments
+from ..net.transport import Disconnected, SocketTransport
+from ..threads.dispatcher import Chore, Task
+from .outbox import Outbox, OutboxAborted, Segment
+
+logger = logging.getLogger("waitress")
+
+FLUSH_BYTES = 256 * 1024  # sent for one connection in one turn, so that a fast reader does not hold up the others
+PROMPT_SECONDS = 0.002  # a client that makes room within these reads as fast as it is sent to
+SEND_FILE_BYTES = 1024 * 1024  # of a file given to the system in one call by a worker
+
+
+class ClientDisconnected(Exception):
+    """The client has left: what is sent to it can go nowhere. Raised by `write` of its application."""
+
+
+class SenderServices(NamedTuple):
+    """What a sender asks of its server."""
+
+    adj: Adjustments
+    attend: Callable[[int], None]  # from a worker: the holder of the lead must look at the connection
+    yield_lead: Callable[[], None]  # from a worker: it is about to block
+    submit: Callable[[Task], None]  # from the holder of the lead: run this task between two turns
+
+
+class Sender:
+    """Sends for one connection."""
+
+    __slots__ = ("_services", "_transport", "outbox")
+
+    def __init__(self, transport: SocketTransport, services: SenderServices) -> None:
+        # Set once, read anywhere
+        self._transport = transport
+        self._services = services
+        # Made by the worker while a task runs, when there is something that the system does not take, else by the
+        # holder of the lead. A stale None does no harm to that one: the first append ends in `attend`.
+        self.outbox: Outbox | None = None
+
+    # --- the worker, while a task runs
+
+    def send(self, data: bytes) -> None:
+        """Send octets, or leave them to the reactor; waits while the client makes room at once, and at the watermark.
+
+        Raises:
+            ClientDisconnected: they cannot reach the client.
+            BufferStorageError: there is no room for what the client has not taken yet.
+        """
+        outbox = self.outbox
+        sent = 0
+        if outbox is None or not outbox.pending_bytes:
+            try:
+                sent = self._transport.send(data)
+                if sent == len(data):
+                    return
+                sent += self._send_promptly(memoryview(data)[sent:])
+            except Disconnected as error:
+                self.log(error)
+                raise ClientDisconnected from error
+        if sent < len(data):
+            self._append(memoryview(data)[sent:])
+
+    def send_file(self, file: ReadOnlyFileBuffer) -> bool:
+        """Send what is prepared of a file.
+
+        True when all of it is sent; false when the rest is left to the reactor, to which the file then belongs: it has
+        it closed on an application thread.
+
+        Raises:
+            ClientDisconnected, FileFailed: the rest cannot be sent.
+        """
+        outbox = self.outbox
+        try:
+            if outbox is None or not outbox.pending_bytes:
+                while self._transport.send_file(file, SEND_FILE_BYTES):
+                    if not len(file):
+                        return True
+            if self._need_outbox().append_file(file):
+                self._services.attend(self._transport.descriptor)
+        except Disconnected as error:
+            self.log(error)
+            raise ClientDisconnected from error
+        except OutboxAborted as error:
+            raise ClientDisconnected from error
+        return False
+
+    def _send_promptly(self, data: memoryview) -> int:
+        """Send on while the client makes room at once: the outbox would cost a copy, and a change of threads."""
+        self._services.yield_lead()
+        sent = 0
+        while sent < len(data) and self._transport.wait_for_room(PROMPT_SECONDS):
+            taken = self._transport.send(data[sent:])
+            if not taken:  # the system was wrong about the room
+                break
+            sent += taken
+        return sent
+
+    def _append(self, data: memoryview) -> None:
+        """Leave octets to the reactor, no more at a time than there is room for."""
+        outbox = self._need_outbox()
+        try:
+            while data:
+                room = outbox.room_bytes()
+                if room <= 0:
+                    self._services.yield_lead()
+                    outbox.wait_for_room()
+                    continue
+                if outbox.append(data[:room]):
+                    self._services.attend(self._transport.descriptor)
+                data = data[room:]
+        except OutboxAborted as error:
+            raise ClientDisconnected from error
+
+    def _need_outbox(self) -> Outbox:
+        if self.outbox is None:
+            adj = self._services.adj
+            self.outbox = Outbox(adj.outbuf_overflow, adj.outbuf_high_watermark)
+        return self.outbox
+
+    # --- both
+
+    @property
+    def sent_bytes(self) -> int:
+        """What the system has taken since the connection began."""
+        return self._transport.sent_bytes
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether there is output that the system has not taken."""
+        return self.outbox is not None and self.outbox.pending_bytes > 0
+
+    # --- the holder of the lead
+
+    def send_now(self, data: bytes) -> None:
+        """Send for the server itself, while no task runs. Raises Disconnected."""
+        sent = 0 if self.has_pending else self._transport.send(data)
+        if sent < len(data):
+            self._need_outbox().append(data[sent:])
+
+    def flush(self) -> bool:
+        """Send what is pending, up to FLUSH_BYTES; false when there is nothing more to send for now.
+
+        After false whoever appends next says so by `attend`.
+
+        Raises:
+            Disconnected, FileFailed: the rest cannot be sent.
+        """
+        outbox = self.outbox
+        budget = FLUSH_BYTES
+        while outbox is not None and budget > 0:
+            segment = outbox.front()
+            if segment is None:
+                return False
+            if isinstance(segment, ReadOnlyFileBuffer):
+                sent = self._transport.send_file(segment, budget)
+            else:
+                sent = self._transport.send(segment.peek(budget))
+                segment.skip(sent)
+            if not sent:
+                return True
+            budget -= sent
+            outbox.sent(sent)
+            if not len(segment):
+                outbox.pop_front()
+                self._close(segment)
+        return outbox is not None
+
+    def begin_pace(self, now: float) -> None:
+        """Begin to look after the client's pace."""
+        adj = self._services.adj
+        if self.outbox is not None:
+            self.outbox.begin_pace(now, adj.channel_timeout, adj.response_timeout, adj.response_rate)
+
+    def spend_patience(self, now: float) -> bool:
+        """Look after the client's pace; false when it takes its output too slowly. To be called once a second."""
+        return self.outbox is None or self.outbox.spend_patience(now)
+
+    def abort(self) -> None:
+        """Drop what is pending, and end the wait of a worker."""
+        if self.outbox is not None:
+            for file in self.outbox.abort():
+                self._close(file)
+
+    def log(self, error: Disconnected) -> None:
+        """Write an error of the socket down, unless it is how clients leave."""
+        if not error.is_expected and self._services.adj.log_socket_errors:
+            logger.error("Socket error", exc_info=error)
+
+    def _close(self, segment: Segment) -> None:
+        if isinstance(segment, ReadOnlyFileBuffer):
+            self._services.submit(FileClosing(segment))
+        else:
+            segment.close()
+
+
+class FileClosing(Chore):
+    """A task that closes a file of the application, which may have made closing do more than that."""
+
+    __slots__ = ("_file",)
+
+    def __init__(self, file: ReadOnlyFileBuffer) -> None:
+        self._file = file
+
+    def service(self) -> None:
+        """Close the file. Thread: an application thread."""
+        self._file.close()
+
+    def cancel(self) -> None:
+        """Close the file: there is no application thread any more, or each is kept by its request."""
+        self._file.close()

@@ -1,0 +1,114 @@
+"""The octets of a response head: which fields stand in it, in which order.
+
+An application gives the same field names in the same order again and again, with other values. What follows from the
+names alone is worked out once and kept as a `Shape`: how they are sent, which field the server has to add, and where
+each of them stands when all are sorted by name (a stable order: repeated fields keep theirs).
+"""
+
+from collections.abc import Callable, Set
+from operator import itemgetter
+
+from . import response_fields
+from .dates import current_date
+from .response_fields import HeaderError, checked_name
+
+# Names in the order given -> shape. It and a shape's layouts are bounded, as an application may invent names.
+SHAPES: dict[tuple[str, ...], "Shape"] = {}
+MAX_SHAPES = 512
+MAX_LAYOUTS = 64
+
+# What a head is made of in this order, before the values that the application gave and the texts: see `Shape.head`.
+_STATUS, _DATE, _CONTENT_LENGTH, _FIRST_VALUE = range(4)
+
+# What stands between the values; and what gives values and texts in the order in which they are sent.
+Layout = tuple[list[str], Callable[[tuple[str, ...]], tuple[str, ...]]]
+
+
+class Shape:
+    """The field names of a response, in the order given by the application.
+
+    `content_length_index` is the place of its Content-Length, -1 when there is none.
+    """
+
+    __slots__ = ("_layouts", "_names", "content_length_index")
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        """Check the names.
+
+        Raises:
+            AssertionError, HeaderError: one cannot be sent (`checked_name`), or is given twice that may stand once.
+        """
+        self._names = tuple(checked_name(name) for name in names)
+        for name in ("Content-Length", "Date", "Server"):
+            if self._names.count(name) > 1:
+                raise HeaderError(f"{name} is given twice")
+        self.content_length_index = self._names.index("Content-Length") if "Content-Length" in self._names else -1
+        self._layouts: dict[tuple[bool, str, str, str | None], Layout] = {}
+
+    def head(
+        self,
+        is_http11: bool,
+        status: str,
+        values: list[str],  # checked; of the names, in their order
+        framing_field: str,  # "Content-Length", "Transfer-Encoding" or neither, ""
+        content_length: int | None,
+        connection: str,  # the value of the Connection field, "" without
+        ident: str | None,
+    ) -> bytes:
+        """Return the head, from the status line to the empty line."""
+        key = (is_http11, framing_field, connection, ident)
+        try:
+            texts, pick = self._layouts[key]
+        except KeyError:
+            texts, pick = layout = self._lay_out(*key)
+            if len(self._layouts) < MAX_LAYOUTS:
+                self._layouts[key] = layout
+        # Joined, not formatted: what was checked are the octets of a str, not what a subclass makes of itself.
+        return "".join(pick((status, current_date(), str(content_length), *values, *texts))).encode("latin-1")
+
+    def _lay_out(self, is_http11: bool, framing_field: str, connection: str, ident: str | None) -> Layout:
+        """Sort the fields of the application and those of the server; each is a name and a text, or a value's place."""
+        fields: list[tuple[str, str | int]] = [
+            (name, _FIRST_VALUE + index) for index, name in enumerate(self._names) if index != self.content_length_index
+        ]
+        if framing_field == "Content-Length":
+            fields.append((framing_field, _CONTENT_LENGTH))
+        elif framing_field:
+            fields.append((framing_field, "chunked"))
+        if connection and "Connection" not in self._names:  # it is, where `forbid` lets applications send it
+            fields.append(("Connection", connection))
+        if "Date" not in self._names:
+            fields.append(("Date", _DATE))
+        if "Server" in self._names:
+            fields.append(("Via", ident or "waitress"))
+        elif ident:
+            fields.append(("Server", ident))
+        first_text = _FIRST_VALUE + len(self._names)
+        texts, order = ["HTTP/1.1 " if is_http11 else "HTTP/1.0 ", ""], [first_text, _STATUS, first_text + 1]
+        for name, value in sorted(fields, key=itemgetter(0)):
+            texts[-1] += f"\r\n{name}: "
+            if isinstance(value, str):
+                texts[-1] += value
+            else:
+                order += [value, first_text + len(texts)]
+                texts.append("")
+        texts[-1] += "\r\n\r\n"
+        return texts, itemgetter(*order)
+
+
+def new_shape(names: tuple[str, ...]) -> Shape:
+    """Make the shape of these names, and remember it while there is room. Raises as `Shape`."""
+    shape = Shape(names)
+    # What is forbidden may change under a set that is not frozen: then each response is looked at anew.
+    if len(SHAPES) < MAX_SHAPES and isinstance(response_fields.HOP_BY_HOP, frozenset):
+        SHAPES[names] = shape
+    return shape
+
+
+def forbid(names: Set[str]) -> None:
+    """Have applications refused these fields (lower case) instead of `response_fields.HOP_BY_HOP`, from now on."""
+    response_fields.HOP_BY_HOP = names
+    SHAPES.clear()
+
+
+NO_FIELDS = Shape(())  # of a response that has not started

@@ -1,0 +1,164 @@
+"""The octets of one connection: a non-blocking socket whose errors have become three plain answers.
+
+A call gives octets, or says that nothing can be moved now, or raises `Disconnected`. Nothing above this file sees an
+OSError of a client's socket. Another transport (TLS) is another class with these methods.
+
+Thread: `receive` and `close` only the holder of the lead; `send` and `send_file` the worker while nothing is pending,
+else the holder of the lead.
+"""
+
+import contextlib
+import errno
+import os
+import select
+import socket
+from collections.abc import Callable, Set
+
+from waitress_buffers import ReadOnlyFileBuffer
+
+from ..reactor.poller import WRITE
+
+# What a client that leaves looks like; any other error is worth a log record.
+DISCONNECTS: Set[int] = frozenset(
+    getattr(errno, name)
+    for name in (
+        "ECONNRESET", "ECONNABORTED", "EPIPE", "ENOTCONN", "ESHUTDOWN", "EBADF", "ETIMEDOUT", "EHOSTUNREACH",
+        "ENETUNREACH", "ENETRESET", "WSAECONNRESET", "WSAECONNABORTED", "WSAENOTCONN", "WSAESHUTDOWN", "WSAETIMEDOUT",
+    )
+    if hasattr(errno, name)
+)  # fmt: skip
+
+# (socket, file, offset, size) -> octets taken; not on every system
+_sendfile: Callable[[int, int, int, int], int] | None = getattr(os, "sendfile", None)
+_poll = getattr(select, "poll", None)  # not on Windows, whose select takes any descriptor
+# A file system, or a kind of socket, that has no sendfile.
+_NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+READ_BYTES = 256 * 1024  # of a file at once, where it has to be read
+
+
+class Disconnected(Exception):
+    """The connection can move no more octets. `is_expected` is false for an error that no mere leaving explains."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(str(cause))
+        self.is_expected = cause.errno in DISCONNECTS
+
+
+class FileFailed(Exception):
+    """A file that is being sent has not the octets that were promised."""
+
+
+def close(sock: socket.socket) -> None:
+    """Close the descriptor of a client's socket."""
+    with contextlib.suppress(OSError):  # what the system tells of is what was lost; the descriptor is free all the same
+        sock.close()
+
+
+class SocketTransport:
+    """One accepted stream socket."""
+
+    __slots__ = ("_resets", "_socket", "descriptor", "sent_bytes")
+
+    def __init__(self, accepted: socket.socket) -> None:
+        accepted.setblocking(False)
+        self._socket = accepted
+        self.descriptor = accepted.fileno()
+        self._resets = False
+        self.sent_bytes = 0  # written by whoever sends
+
+    def receive(self, size: int) -> bytes | None:
+        """Take up to `size` octets; empty at the end of input, None when there are none now."""
+        try:
+            return self._socket.recv(size)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise Disconnected(error) from error
+
+    def receive_into(self, buffer: memoryview) -> int | None:
+        """Like `receive`, into a buffer; returns how many octets came."""
+        try:
+            return self._socket.recv_into(buffer)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            raise Disconnected(error) from error
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Give octets to the system; returns how many it took, 0 when it takes none now."""
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            raise Disconnected(error) from error
+        self.sent_bytes += sent
+        return sent
+
+    def wait_for_room(self, seconds: float) -> bool:
+        """Wait until `send` may take octets, or fail; false when that is not so within these seconds."""
+        if _poll is None:
+            return bool(select.select([], [self.descriptor], [], seconds)[1])
+        poll = _poll()
+        poll.register(self.descriptor, WRITE)
+        return bool(poll.poll(seconds * 1000))
+
+    def send_file(self, file: ReadOnlyFileBuffer, size: int) -> int:
+        """Give up to `size` of a file's prepared octets to the system; returns how many it took, 0 when none now.
+
+        Raises:
+            Disconnected: the connection has failed.
+            FileFailed: the file has become shorter than it was, or cannot be read.
+        """
+        size = min(size, len(file))
+        descriptor = file.file_descriptor
+        if descriptor is None or _sendfile is None:
+            return self._send_read(file, size)
+        try:
+            sent = _sendfile(self.descriptor, descriptor, file.offset, size)
+        except BlockingIOError:
+            return 0
+        except OSError as error:
+            if error.errno in _NO_SENDFILE:
+                return self._send_read(file, size)
+            if error.errno == errno.EIO:  # of the file: no socket says that
+                raise FileFailed(str(error)) from error
+            raise Disconnected(error) from error
+        if not sent:
+            raise FileFailed("the file has become shorter while it was sent")
+        self.sent_bytes += sent
+        file.skip(sent)
+        return sent
+
+    def _send_read(self, file: ReadOnlyFileBuffer, size: int) -> int:
+        try:
+            data = file.peek(min(size, READ_BYTES))
+        except (OSError, EOFError, ValueError) as error:  # ValueError: the application has closed it
+            raise FileFailed(str(error)) from error
+        sent = self.send(data)
+        file.skip(sent)
+        return sent
+
+    def end_output(self) -> None:
+        """Tell the peer that nothing more will come; it can still send."""
+        with contextlib.suppress(OSError):  # it has left already
+            self._socket.shutdown(socket.SHUT_WR)
+
+    def end(self) -> None:
+        """End both directions, so that a `send` under way in another thread fails; the descriptor stays taken.
+
+        After `reset` only `close` ends the connection: a proper end of output would look like the end of the response.
+        """
+        if not self._resets:
+            with contextlib.suppress(OSError):  # it has left already
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def reset(self) -> None:
+        """Let `close` end the connection with a reset: the peer sees that the response is not complete."""
+        self._resets = True
+        with contextlib.suppress(OSError):  # it has left already
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+
+    def close(self) -> None:
+        """Close the descriptor."""
+        close(self._socket)

@@ -1,0 +1,169 @@
+"""The access log: what is remembered of a request until its response has ended, and the line that is written then.
+
+Lines are written by application threads, until the server ends: a slow handler of the log keeps no client waiting but
+its own. The worker writes the line if everything is sent when its task ends; otherwise a task of its own does, once the
+reactor has sent the rest or given it up. Of those no more wait for a thread than fit MAX_WAITING_BYTES; the log says
+how many were left out.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from waitress_parser import RequestHead
+
+from ..config.log_format import Access, make_format
+from ..threads.dispatcher import Chore
+
+logger = logging.getLogger("waitress.access")
+server_logger = logging.getLogger("waitress")
+
+# Of lines that wait for a thread. Clients that are refused make as many as they like, as large as their requests.
+MAX_WAITING_BYTES = 4 * 1024 * 1024
+LINE_BYTES = 1000  # of one in memory, beside what its client has said
+TELL_SECONDS = 1.0  # lines that were left out are told so often at most
+
+
+class AccessLog:
+    """Writes a line for each request of one server."""
+
+    def __init__(
+        self, format_text: str, clock: Callable[[], float], wall_clock: Callable[[], float] = time.time
+    ) -> None:
+        """Make it; raises ValueError for a format that is none."""
+        self.clock = clock  # monotonic, the one of the reactor
+        self._wall_clock = wall_clock
+        self._format = make_format(format_text)
+        # Guarded by self._lock
+        self._lock = threading.Lock()
+        self._waiting_bytes = 0
+        self._left_out = 0  # lines, of which the log has not told yet
+        self._told_at = clock() - TELL_SECONDS
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.INFO)  # who asks for the log wants to see it, whatever the level of the others
+
+    def begin(self, remote_addr: str, head: RequestHead | None, method: str, sent_bytes: int) -> "Exchange":
+        """Begin to remember a request that is complete, or will not be.
+
+        `head` is None for one that could not be read, of which only `method` may be known; `sent_bytes` is what its
+        connection has sent before.
+        """
+        return Exchange(self, remote_addr, head, method, sent_bytes)
+
+    def write(self, access: Access) -> None:
+        """Write a line."""
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("%s", self._format(access))
+
+    def reserve(self, size: int) -> bool:
+        """Have a line wait for a thread; false when there is no room for it: it is left out."""
+        with self._lock:
+            if self._waiting_bytes + size > MAX_WAITING_BYTES:
+                self._left_out += 1
+                return False
+            self._waiting_bytes += size
+            return True
+
+    def release(self, size: int) -> None:
+        """A line that has waited is going to be written."""
+        now, left_out = self.clock(), 0
+        with self._lock:
+            self._waiting_bytes -= size
+            if self._left_out and now - self._told_at >= TELL_SECONDS:
+                left_out, self._left_out, self._told_at = self._left_out, 0, now
+        if left_out:
+            server_logger.warning("%d line(s) of the access log left out: no thread was free to write them", left_out)
+
+    def started_at(self, duration: float) -> float:
+        """Return the time of the wall clock so many seconds ago."""
+        return self._wall_clock() - duration
+
+
+class Exchange(Chore):
+    """One request and its response; as a task it writes its line.
+
+    Thread: whoever has the request, the worker while its task runs, else the holder of the lead.
+    """
+
+    __slots__ = (
+        "_access",
+        "_began_at",
+        "_head",
+        "_log",
+        "_method",
+        "_sent_before",
+        "_waiting_bytes",
+        "head_bytes",
+        "queue_time",
+        "remote_addr",
+        "remote_user",
+        "status",
+    )
+
+    def __init__(
+        self, log: AccessLog, remote_addr: str, head: RequestHead | None, method: str, sent_bytes: int
+    ) -> None:
+        self.remote_addr = remote_addr
+        self.remote_user: str | None = None
+        self.status: int | None = None
+        self.head_bytes = 0  # of the response
+        self.queue_time = 0.0
+        self._log = log
+        self._head = head
+        self._method = method
+        self._began_at = log.clock()
+        self._sent_before = sent_bytes
+        self._waiting_bytes = 0
+        self._access: Access | None = None
+
+    def leave_queue(self) -> None:
+        """The application is going to be called."""
+        self.queue_time = self._log.clock() - self._began_at
+
+    def answer(self, status: str, head_bytes: int) -> None:
+        """A response of this status has begun, with a head of so many octets."""
+        self.status = int(status[:3])
+        self.head_bytes = head_bytes
+
+    def end(self, sent_bytes: int) -> None:
+        """The response has ended, or been given up, when its connection had sent so much."""
+        duration = self._log.clock() - self._began_at
+        head = self._head
+        values = {} if head is None else head.values
+        self._access = Access(
+            remote_addr=self.remote_addr,
+            remote_user=self.remote_user,
+            time=self._log.started_at(duration),
+            method=(self._method if head is None else head.method) or None,
+            target=None if head is None else head.target,
+            version=None if head is None else head.version,
+            status=self.status,
+            bytes=max(0, sent_bytes - self._sent_before - self.head_bytes),
+            duration=duration,
+            queue_time=self.queue_time,
+            referer=values.get("referer"),
+            user_agent=values.get("user-agent"),
+        )
+
+        self._head = None  # it may be large
+
+    def reserve_room(self) -> bool:
+        """Have the line wait for a thread, after `end`; false when too much waits already: it is left out."""
+        access = self._access
+        assert access is not None  # `end` has been called
+        said = (access.method, access.target, access.referer, access.user_agent)
+        size = LINE_BYTES + sum(len(text) for text in said if text)
+        if not self._log.reserve(size):
+            return False
+        self._waiting_bytes = size
+        return True
+
+    def service(self) -> None:
+        """Write the line, after `end`."""
+        assert self._access is not None  # `end` has been called
+        if self._waiting_bytes:
+            self._log.release(self._waiting_bytes)
+        self._log.write(self._access)
+
+    cancel = service  # also when no application thread is free for it before the end

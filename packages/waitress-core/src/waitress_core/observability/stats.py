@@ -1,0 +1,85 @@
+"""What a server tells of itself: a snapshot, and the counters that it is made from.
+
+Counting costs an addition where something is counted and no lock. Every counter has one writer, the holder of the
+lead, who hands it on with the lead; a reader in another thread sees it as it was a moment ago.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from ..connection.states import CLOSED, Phase
+from ..threads.running import Run
+
+PHASE_NAMES = tuple(phase.name.lower() for phase in Phase if phase is not CLOSED)
+_CLASSES = {"2": "2xx", "3": "3xx", "4": "4xx", "5": "5xx", "": "none"}  # by the first character of a status
+
+
+class ServerStats(NamedTuple):
+    """A server at one moment; `_asdict()` gives it for JSON. Counters begin with `run` or `start`, and only grow.
+
+    Where nothing else happens it may take a second until a response that has ended is counted.
+    """
+
+    connections: int
+    """Open client connections."""
+    idle_connections: int
+    """Those of them that wait for a request of which no octet has come."""
+    connections_by_state: Mapping[str, int]
+    """Open connections by what they do: "idle", "head" and "body" of a request arriving, "task" when a request waits
+    for a thread or runs, "flush" when the rest of a response is sent, "linger" when only the client's end is awaited.
+    """
+    queue_depth: int
+    """Requests that wait for a thread."""
+    threads: int
+    """Threads that run the application."""
+    threads_busy: int
+    """Those of them that run it now."""
+    oldest_request_seconds: float
+    """How long the oldest of the running calls of the application has been running; 0 with none."""
+    requests: int
+    """Requests that have ended, however they did."""
+    responses: Mapping[str, int]
+    """The same by the class of their status: "2xx", "3xx", "4xx", "5xx"; "none" where no response could begin."""
+    bytes_in: int
+    """Octets received."""
+    bytes_out: int
+    """Octets sent."""
+
+
+class Tally:
+    """What is counted while a server runs. Thread: written by the holder of the lead, read by any."""
+
+    __slots__ = ("by_status", "bytes_in", "ended_bytes_out")
+
+    def __init__(self) -> None:
+        self.bytes_in = 0
+        self.ended_bytes_out = 0  # of connections that have ended: added when they are among the open ones no more
+        self.by_status = dict.fromkeys(_CLASSES, 0)  # requests that have ended
+
+    def responses(self) -> dict[str, int]:
+        """Return how many requests have ended with each class of status."""
+        return {_CLASSES[first]: count for first, count in self.by_status.copy().items()}
+
+
+def make_stats(
+    tally: Tally, bytes_out: int, phases: Iterable[Phase], queue_depth: int, threads: int, running: Sequence[Run]
+) -> ServerStats:
+    """Make the snapshot: `phases` are those of the open connections, `running` is what application threads run."""
+    states = dict.fromkeys(PHASE_NAMES, 0)
+    for phase in phases:
+        if phase is not CLOSED:
+            states[phase.name.lower()] += 1
+    responses = tally.responses()
+    return ServerStats(
+        connections=sum(states.values()),
+        idle_connections=states["idle"],
+        connections_by_state=states,
+        queue_depth=queue_depth,
+        threads=threads,
+        threads_busy=len(running),
+        oldest_request_seconds=max((run.seconds for run in running), default=0.0),
+        requests=sum(responses.values()),
+        responses=responses,
+        bytes_in=tally.bytes_in,
+        bytes_out=bytes_out,
+    )

@@ -1,0 +1,130 @@
+"""The WSGI environ of a request (PEP 3333, "environ Variables").
+
+A listener's part is made once and copied; a request's part is written over it. Strings everywhere, header values and
+paths as latin-1, as PEP 3333 wants. Decides nothing about proxies: see `proxy_headers`.
+
+Thread: the worker that runs the task.
+"""
+
+import re
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from waitress_buffers import ReadOnlyFileBuffer
+
+from ..config.adjustments import Adjustments
+from ..http.request import Request
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+# Field name (lower case) -> environ key. Bounded: names come from clients, and a full cache only costs time.
+_KEYS: dict[str, str] = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
+_MAX_KEYS = 1024
+_MAX_KEY_LENGTH = 64
+
+# The keys that every request writes.
+_OF_REQUEST = (
+    "REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "REQUEST_URI", "SERVER_PROTOCOL", "REMOTE_ADDR", "REMOTE_HOST",
+    "REMOTE_PORT", "wsgi.errors", "wsgi.input", "waitress.client_disconnected",
+)  # fmt: skip
+
+# RFC 3986 2.1: pct-encoded = "%" HEXDIG HEXDIG
+_ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
+
+
+def percent_decoded(path: str) -> str:
+    """Return a path with its escapes as the octets they stand for, latin-1; a % that escapes nothing stays.
+
+    Quicker than urllib.parse for the few escapes that a path has, and without the time that takes to import.
+    """
+    return _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), path)
+
+
+def is_hidden(name: str) -> bool:
+    """Whether the application must not see a field, by its lower-case name.
+
+    A name with an underscore would pose as the one with a hyphen; of Transfer-Encoding the application gets the decoded
+    body.
+    """
+    return "_" in name or name == "transfer-encoding"
+
+
+def new_environ_key(name: str) -> str | None:
+    """Return the environ key of a lower-case field name that has none in `_KEYS`, and remember it while there is room.
+
+    None for a field that is hidden.
+    """
+    if is_hidden(name):
+        return None
+    key = "HTTP_" + name.upper().replace("-", "_")
+    if len(_KEYS) < _MAX_KEYS and len(name) <= _MAX_KEY_LENGTH:
+        _KEYS[name] = key
+    return key
+
+
+class EnvironMaker:
+    """Makes the environs of the requests that come in by one listener.
+
+    `server_port` is a decimal string, as `url_scheme` and the rest of the settings give it to the application.
+    """
+
+    def __init__(self, adj: Adjustments, server_port: str) -> None:
+        self._prefix = adj.url_prefix
+        self._prefix_slash = adj.url_prefix + "/"
+        # What `make` writes stands here too: a copy has room for it then, and need not grow.
+        self._base: dict[str, Any] = {
+            **dict.fromkeys(_OF_REQUEST),
+            "SCRIPT_NAME": adj.url_prefix,
+            "SERVER_NAME": adj.server_name,
+            "SERVER_PORT": server_port,
+            "SERVER_SOFTWARE": adj.ident or "",
+            "wsgi.version": (1, 0),
+            "wsgi.url_scheme": adj.url_scheme,
+            "wsgi.multithread": True,
+            "wsgi.multiprocess": False,
+            "wsgi.run_once": False,
+            "wsgi.file_wrapper": ReadOnlyFileBuffer,
+            "wsgi.input_terminated": True,
+        }
+
+    def offer(self, key: str, value: object) -> None:
+        """Have every environ hold this, in place of what stands there."""
+        self._base[key] = value
+
+    def make(
+        self, request: Request, remote_addr: str, remote_port: str, client_disconnected: Callable[[], bool]
+    ) -> "WSGIEnvironment":
+        """Make the environ of one request from one peer."""
+        # At once: one by one the fields of a named tuple cost more.
+        method, target, version, _, values, authority, path, query, content_length, _, _ = request.head
+        environ = self._base.copy()
+        for name, value in values.items():
+            try:
+                environ[_KEYS[name]] = value
+            except KeyError:
+                key = new_environ_key(name)
+                if key is not None:
+                    environ[key] = value
+        if authority is not None:
+            environ["HTTP_HOST"] = authority  # RFC 9112 3.2.2: the target's authority replaces the Host field
+        if content_length is None:
+            environ["CONTENT_LENGTH"] = str(request.body_bytes)
+        if "%" in path:
+            path = percent_decoded(path)
+        if path.startswith("//"):
+            path = "/" + path.lstrip("/")
+        if self._prefix and (path == self._prefix or path.startswith(self._prefix_slash)):
+            path = path[len(self._prefix) :]
+        environ["REQUEST_METHOD"] = method
+        environ["PATH_INFO"] = path
+        environ["QUERY_STRING"] = query
+        environ["REQUEST_URI"] = target
+        environ["SERVER_PROTOCOL"] = "HTTP/1.1" if version == "1.1" else "HTTP/1.0"
+        environ["REMOTE_ADDR"] = environ["REMOTE_HOST"] = remote_addr
+        environ["REMOTE_PORT"] = remote_port
+        environ["wsgi.errors"] = sys.stderr  # of the moment: programs and tests replace it
+        environ["wsgi.input"] = request.open_body()
+        environ["waitress.client_disconnected"] = client_disconnected
+        return environ

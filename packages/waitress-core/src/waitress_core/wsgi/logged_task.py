@@ -1,0 +1,76 @@
+"""A task that tells the access log what becomes of its request. In place of `task.WSGITask` where there is such a log.
+
+Thread: an application thread, but for the construction.
+"""
+
+from typing import TYPE_CHECKING
+
+from ..connection.connection import Connection
+from ..connection.states import Ending
+from ..http.request import Request
+from ..observability.access_log import AccessLog, Exchange
+from .task import Site, WSGITask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+class LoggedTask(WSGITask):
+    """Answers one request, and writes its line when the response has ended."""
+
+    __slots__ = ("_exchange", "_observer")
+
+    def __init__(self, site: Site, log: AccessLog, connection: Connection, request: Request) -> None:
+        super().__init__(site, connection, request)
+        self.follow(log.begin(connection.remote_addr, request.head, "", connection.sender.sent_bytes))
+
+    def follow(self, exchange: Exchange) -> None:
+        """Tell this of what becomes of the request; before it is served."""
+        self._exchange = exchange
+        self._site = self._observer = _Observer(self._site)
+
+    def service(self) -> None:
+        """Run the application and send its response."""
+        self._exchange.leave_queue()
+        super().service()
+
+    def _begin(self) -> bytes:
+        head = super()._begin()
+        self._exchange.answer(self._response.status, len(head))
+        return head
+
+    def _finish(self, ending: Ending) -> None:
+        exchange, connection, environ = self._exchange, self._connection, self._observer.environ
+        try:
+            if environ is not None:
+                self._observer.environ = None  # an application may have put this task's methods there
+                exchange.remote_addr = self._observer.remote_addr
+                user = environ.get("REMOTE_USER")
+                exchange.remote_user = user if isinstance(user, str) else None
+            if connection.sender.has_pending:
+                connection.exchange = exchange
+            else:
+                exchange.end(connection.sender.sent_bytes)
+                exchange.service()
+        finally:
+            super()._finish(ending)
+
+
+class _Observer:
+    """A site for one task, which sees what the application is called with."""
+
+    __slots__ = ("_site", "adj", "environ", "proxy_policy", "remote_addr")
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+        self.adj = site.adj
+        self.proxy_policy = site.proxy_policy
+        self.environ: WSGIEnvironment | None = None
+        self.remote_addr = ""  # as proxies say, and before the application may change it
+
+    def application(self, environ: "WSGIEnvironment", start_response: "StartResponse", /) -> "Iterable[bytes]":
+        self.environ = environ
+        self.remote_addr = environ["REMOTE_ADDR"]
+        return self._site.application(environ, start_response)

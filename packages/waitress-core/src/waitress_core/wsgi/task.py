@@ -1,0 +1,286 @@
+"""One call of the application: environ in, response out, by PEP 3333.
+
+Runs on an application thread. It is the only file that calls an application, and whatever an application does ends
+here: in a response, in a closed connection and a log record, and with `close` called on what it returned.
+"""
+
+import logging
+import traceback
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol
+
+from waitress_buffers import BufferStorageError, ReadOnlyFileBuffer
+
+from ..config.adjustments import Adjustments
+from ..connection.connection import Connection
+from ..connection.sender import ClientDisconnected
+from ..connection.states import PERSIST, Ending
+from ..http.error_responses import SERVER_ERROR, SERVER_ERROR_DETAIL, ErrorPage
+from ..http.request import Request
+from ..http.response import Response
+from .proxy_headers import MalformedProxyHeader, ProxyPolicy
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
+
+logger = logging.getLogger("waitress")
+
+JOIN_BYTES = 64 * 1024  # a larger first piece is sent after the head rather than copied behind it
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
+
+
+class Site(Protocol):
+    """What tasks ask of their server."""
+
+    adj: Adjustments
+    proxy_policy: ProxyPolicy
+
+    @property
+    def application(self) -> "WSGIApplication":
+        """What is called with each request."""
+
+
+class WSGITask:
+    """Answers one request of one connection."""
+
+    __slots__ = ("_connection", "_ending", "_request", "_response", "_site")
+
+    def __init__(self, site: Site, connection: Connection, request: Request) -> None:
+        head = request.head
+        self._connection = connection
+        self._request = request
+        self._site = site
+        self._response = Response(head.version, head.method, head.is_persistent, site.adj.ident)
+        self._ending: Ending | None = None  # what the response itself does not say
+
+    def __repr__(self) -> str:
+        head = self._request.head
+        return f"<WSGITask {head.method} {head.path}>"
+
+    def cancel(self) -> None:
+        """The server ends before the request could run: the client sees its connection close."""
+        self._request.close()
+        self._finish(Ending.CLOSE)
+
+    def service(self) -> None:
+        """Run the application and send its response. Raises nothing: whatever happens is logged."""
+        try:
+            self._run()
+        except ClientDisconnected:
+            self._log_gone()
+            self._ending = Ending.CLOSE
+        except MalformedProxyHeader as error:
+            self._answer("400 Bad Request", str(error))
+        except BaseException as error:
+            # SystemExit too: an application that exits ends its request, not its thread or the server.
+            if self._ending is None:  # or a write that failed has said how
+                self._ending = Ending.LINGER
+            logger.exception("Exception while serving %s", self._request.head.path)
+            self._answer_exception(error)
+        finally:
+            self._request.close()
+            ending = self._ending
+            if ending is None:
+                ending = PERSIST if self._response.persists else self._last_ending()
+            self._finish(ending)
+
+    def _finish(self, ending: Ending) -> None:
+        self._connection.finish(ending, self._response.status)
+
+    def _last_ending(self) -> Ending:
+        # A client that has asked for the end sends no more; any other may, and must still be able to read.
+        return Ending.LINGER if self._request.head.is_persistent else Ending.CLOSE
+
+    # --- the way of a response
+
+    def _run(self, environ: "WSGIEnvironment | None" = None) -> None:
+        """Answer the request: with this environ, if it has been made already."""
+        site, connection, request = self._site, self._connection, self._request
+        if environ is None:
+            environ = connection.environ_maker.make(
+                request, connection.remote_addr, connection.remote_port, connection.is_client_gone
+            )
+        if site.proxy_policy.is_needed:
+            site.proxy_policy.apply(environ)
+        body = site.application(environ, self.start_response)
+        close = getattr(body, "close", None)
+        try:
+            if isinstance(body, ReadOnlyFileBuffer):
+                if self._send_file(body):
+                    close = None  # the file is the connection's now
+            else:
+                self._send_body(body)
+        finally:
+            if close is not None:
+                close()
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], /, exc_info: ExcInfo | None = None
+    ) -> Callable[[bytes], object]:
+        """Take the application's status and headers (PEP 3333, "The start_response() Callable")."""
+        response = self._response
+        if response.is_started:
+            if exc_info is None:
+                raise AssertionError("start_response called a second time without providing exc_info.")
+            if response.has_begun and exc_info[1] is not None:
+                try:
+                    raise exc_info[1].with_traceback(exc_info[2])
+                finally:
+                    exc_info = None  # or this frame would keep itself alive through the traceback
+        response.start(status, headers)
+        return self.write
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the body; the old way beside the returned iterable (PEP 3333, "The write() Callable")."""
+        if not isinstance(data, bytes):
+            data = _octets(data)
+        if not data:
+            return
+        response, sender = self._response, self._connection.sender
+        if not response.is_started:
+            raise RuntimeError("start_response was not called before body written")
+        try:
+            if response.has_begun:
+                framed = response.frame(data)
+                if framed:
+                    sender.send(framed)
+                return
+            head = self._begin()
+            framed = response.frame(data)
+            if len(framed) < JOIN_BYTES:
+                sender.send(head + framed)
+            else:
+                sender.send(head)
+                sender.send(framed)
+        except (ClientDisconnected, BufferStorageError):
+            # Whatever the application makes of it, a part of the response is lost: nothing may follow it.
+            self._ending = Ending.RESET if response.is_open_ended else Ending.CLOSE
+            response.give_up()
+            raise
+
+    def _begin(self) -> bytes:
+        """Return the response head; the server's state of this moment decides whether the connection persists."""
+        if self._connection.wants_close():
+            self._response.persists = False
+        return self._response.begin()
+
+    def _send_body(self, body: Iterable[bytes]) -> None:
+        response = self._response
+        try:
+            count = len(body)  # type: ignore[arg-type]  # most iterables have no length: that is what is asked
+        except TypeError:
+            count, body = None, _iterator(body)
+        for piece in body:
+            if count == 1 and response.content_length is None and response.is_started and not response.has_begun:
+                if not isinstance(piece, bytes):
+                    piece = _octets(piece)
+                response.content_length = len(piece)
+            self.write(piece)
+            if response.surplus:
+                break  # no octet more can be sent, and an application may go on for ever
+        self._end_body()
+
+    def _end_body(self) -> None:
+        """Send the head if nothing has, and what ends the body; say in the log where the application lied."""
+        response = self._response
+        if not response.is_started:
+            raise RuntimeError("start_response was not called before the response ended")
+        if response.has_begun:
+            end = response.end()
+        else:
+            if response.content_length is None and response.has_body:
+                response.content_length = 0
+            end = self._begin() + response.end()
+        if end:
+            self._connection.sender.send(end)
+        if response.surplus or response.remaining:
+            self._log_length_mismatch()
+
+    def _log_length_mismatch(self) -> None:
+        response, path = self._response, self._request.head.path
+        if response.remaining:
+            logger.warning(
+                "application returned too few bytes (%d) for specified Content-Length (%d) via app_iter"
+                " while serving %s",
+                (response.content_length or 0) - response.remaining,
+                response.content_length,
+                path,
+            )
+        elif response.has_body:
+            logger.warning(
+                "application-written content exceeded the number of bytes specified by Content-Length header (%s)"
+                " while serving %s",
+                response.content_length,
+                path,
+            )
+        elif self._request.head.method != "HEAD":
+            logger.warning(
+                "application-written content was ignored due to HTTP response that may not contain a message-body: "
+                "(%s) while serving %s",
+                response.status,
+                path,
+            )
+
+    def _send_file(self, file: ReadOnlyFileBuffer) -> bool:
+        """Send a wrapped file, without reading it where the system can; true when the connection has taken it over."""
+        response, connection = self._response, self._connection
+        size = file.prepare(response.content_length) if response.is_started and not response.has_begun else 0
+        if not size:  # empty, or nothing to seek in, or begun by `write`: a body like any other
+            self._send_body(file)
+            return False
+        response.content_length = size
+        connection.sender.send(self._begin())
+        if not response.has_body:
+            response.surplus = size
+            self._end_body()
+        elif file.file_descriptor is not None:
+            response.remaining = 0
+            return not connection.sender.send_file(file)
+        else:
+            while piece := file.peek(file.block_size):
+                self.write(bytes(piece))
+                file.skip(len(piece))
+            self._end_body()
+        return False
+
+    # --- what the server says in the application's place
+
+    def _answer_exception(self, error: BaseException) -> None:
+        if self._response.has_begun:
+            # Too late for another answer: the connection ends, and the client sees that the message is not complete.
+            if self._response.is_open_ended:
+                self._ending = Ending.RESET
+            return
+        detail = SERVER_ERROR_DETAIL
+        if self._site.adj.expose_tracebacks:
+            detail = "".join(traceback.format_exception(error))
+        self._answer(SERVER_ERROR, detail)
+
+    def _answer(self, status: str, detail: str) -> None:
+        head = self._request.head
+        page = ErrorPage(status, detail, head.version, head.method)
+        self._response, body = page.response(self._site.adj.ident)
+        try:
+            self.write(body)
+        except ClientDisconnected:
+            self._log_gone()
+
+    def _log_gone(self) -> None:
+        logger.info("Client disconnected while serving %s", self._request.head.path)
+
+
+def _octets(piece: object) -> bytes:
+    """Return a piece that is not `bytes`, as PEP 3333 asks, by what it holds: a copy, for its owner may change it."""
+    try:
+        return memoryview(piece).tobytes()  # type: ignore[arg-type]  # whether it holds octets is what is asked
+    except TypeError:
+        raise TypeError(f"a piece of a response body must be bytes, not {type(piece).__name__}") from None
+
+
+def _iterator(body: Iterable[bytes]) -> Iterable[bytes]:
+    try:
+        return iter(body)
+    except TypeError as error:
+        raise TypeError(f"the application returned {type(body).__name__}, and not an iterable of bytes") from error

@@ -1,0 +1,109 @@
+"""Casts: what is given, what comes out, what is refused."""
+
+import ipaddress
+import socket
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from waitress_core.config import casts
+
+GIVEN: list[tuple[Callable[[Any], object], object, object]] = [
+    *[(casts.asbool, word, True) for word in ("t", "true", "y", "yes", "on", "1", " TRUE ", "Yes", 1, True)],
+    *[(casts.asbool, word, False) for word in ("", "f", "false", "no", "off", "0", "2", "truth", 0, 2, None, False)],
+    (casts.asoctal, "600", 0o600),
+    (casts.asoctal, "0o660", 0o660),
+    (casts.asoctal, "0", 0),
+    (casts.aslist, "", []),
+    (casts.aslist, " a:1\tb:2\n c ", ["a:1", "b:2", "c"]),
+    (casts.aslist, ["a b", "c"], ["a", "b", "c"]),
+    (casts.aslist, ("a", 1), ["a", "1"]),
+    (casts.aslist, dict.fromkeys(["a b", "c"]), ["a", "b", "c"]),
+    (casts.asset, "b a b", {"a", "b"}),
+    (casts.asset, ["a b", "a"], {"a", "b"}),
+    (casts.str_iftruthy, None, None),
+    (casts.str_iftruthy, "", None),
+    (casts.str_iftruthy, "x", "x"),
+    (casts.str_iftruthy, 5, "5"),
+    (casts.slash_fixed_str, "", ""),
+    (casts.slash_fixed_str, None, ""),
+    (casts.slash_fixed_str, "/", ""),
+    (casts.slash_fixed_str, " / ", ""),
+    (casts.slash_fixed_str, "foo", "/foo"),
+    (casts.slash_fixed_str, "/foo", "/foo"),
+    (casts.slash_fixed_str, " //foo// ", "/foo"),
+    (casts.slash_fixed_str, "/foo//bar/", "/foo//bar"),
+    (casts.as_socket_list, "", []),
+    (casts.as_socket_list, " ", []),
+    (casts.as_socket_list, [], []),
+    (casts.as_address_words, None, None),
+    (casts.as_address_words, "", None),
+    (casts.as_address_words, "10.0.0.1, 10.0.0.2\n::1", "10.0.0.1 10.0.0.2 ::1"),
+    (casts.as_address_words, ["10.0.0.1", "10.0.0.0/8"], "10.0.0.1 10.0.0.0/8"),
+    (casts.as_address_words, {"10.0.0.1": 1, "::1": 2}.keys(), "10.0.0.1 ::1"),
+    (casts.as_address_words, ipaddress.ip_address("::1"), "::1"),
+    (casts.as_address_words, ipaddress.ip_network("10.0.0.0/8"), "10.0.0.0/8"),
+    (casts.as_address_words, (ipaddress.ip_network("10.0.0.0/30"), "::1"), "10.0.0.0/30 ::1"),
+    (casts.as_whole_number, "5", 5),
+    (casts.as_whole_number, 5, 5),
+    (casts.as_whole_number, 5.0, 5),
+    (casts.as_whole_number, "-5", -5),
+    (casts.as_port_or_service, "80", 80),
+    (casts.as_port_or_service, 80, 80),
+    (casts.as_port_or_service, " 80 ", 80),
+    (casts.as_port_or_service, "-1", -1),
+    (casts.as_port_or_service, " http ", "http"),
+]
+
+REFUSED: list[tuple[Callable[[Any], object], object]] = [
+    (casts.asoctal, 600),
+    (casts.asoctal, 0o600),
+    (casts.asoctal, "888"),
+    (casts.asoctal, ""),
+    (casts.asoctal, None),
+    (casts.aslist, None),
+    (casts.aslist, 5),
+    (casts.aslist, b"127.0.0.1:80"),
+    (casts.asset, None),
+    (casts.as_socket_list, "x"),
+    (casts.as_socket_list, None),
+    (casts.as_socket_list, 5),
+    (casts.as_socket_list, ["x"]),
+    (casts.as_whole_number, "x"),
+    (casts.as_whole_number, ""),
+    (casts.as_whole_number, None),
+    (casts.as_whole_number, 1.5),
+    (casts.as_whole_number, float("inf")),
+    (casts.as_whole_number, float("nan")),
+    (casts.as_whole_number, []),
+    (casts.as_port_or_service, ""),
+    (casts.as_port_or_service, " "),
+    (casts.as_port_or_service, None),
+    (casts.as_port_or_service, 1.5),
+]
+
+
+def case_id(value: object) -> str:
+    if isinstance(value, set):
+        return repr(sorted(value))  # of a set repr differs from process to process
+    return getattr(value, "__name__", None) or repr(value)
+
+
+@pytest.mark.promise("S14", "S26", "S27")
+@pytest.mark.parametrize(("cast", "given", "expected"), GIVEN, ids=case_id)
+def test_a_value_is_cast(cast: Callable[[object], object], given: object, expected: object) -> None:
+    value = cast(given)
+    assert value == expected
+    assert type(value) is type(expected)
+
+
+@pytest.mark.parametrize(("cast", "given"), REFUSED, ids=case_id)
+def test_a_value_that_can_not_be_read_is_refused(cast: Callable[[object], object], given: object) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        cast(given)
+
+
+def test_sockets_stay_the_objects_that_were_given() -> None:
+    with socket.socket() as one, socket.socket() as other:
+        assert casts.as_socket_list((one, other)) == [one, other]

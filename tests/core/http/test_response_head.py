@@ -1,0 +1,94 @@
+"""Response heads made of what is remembered of their field names. What stands in a head, test_response shows."""
+
+import pytest
+
+from waitress_core.http import response_fields
+from waitress_core.http import response_head as module
+from waitress_core.http.response import Response
+from waitress_core.http.response_head import Shape
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "current_date", lambda: "now")
+    module.SHAPES.clear()
+
+
+def head(*headers: tuple[str, str], status: str = "200 OK", version: str = "1.1", ident: str | None = "x") -> bytes:
+    response = Response(version, "GET", True, ident)
+    response.start(status, headers)
+    return response.begin()
+
+
+def test_the_next_head_of_the_same_names_has_its_own_values() -> None:
+    names = ("Z", "Content-Length", "A", "a")
+    for value in "12":
+        octets = head(*[(name, value) for name in names])
+        v = value.encode()
+        assert octets == (
+            b"HTTP/1.1 200 OK\r\nA: %b\r\nA: %b\r\nContent-Length: %b\r\nDate: now\r\nServer: x\r\nZ: %b\r\n\r\n"
+            % (v, v, v, v)
+        )
+    assert list(module.SHAPES) == [names]
+
+
+def test_what_is_not_of_the_names_is_not_remembered_with_them() -> None:
+    assert head() == b"HTTP/1.1 200 OK\r\nDate: now\r\nServer: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert head(status="404 No") == b"HTTP/1.1 404 No\r\nDate: now\r\nServer: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert head(version="1.0") == b"HTTP/1.0 200 OK\r\nConnection: close\r\nDate: now\r\nServer: x\r\n\r\n"
+    assert head(status="204 None") == b"HTTP/1.1 204 None\r\nDate: now\r\nServer: x\r\n\r\n"
+    assert head(ident="y") == b"HTTP/1.1 200 OK\r\nDate: now\r\nServer: y\r\nTransfer-Encoding: chunked\r\n\r\n"
+    assert head() == b"HTTP/1.1 200 OK\r\nDate: now\r\nServer: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_names_in_another_order_are_other_names() -> None:
+    assert head(("A", "1"), ("B", "2")) == head(("B", "2"), ("A", "1"))
+    assert len(module.SHAPES) == 2
+
+
+def test_names_that_are_refused_are_refused_each_time() -> None:
+    for _ in range(2):
+        with pytest.raises(AssertionError, match="hop-by-hop"):
+            head(("Connection", "close"))
+    assert not module.SHAPES
+
+
+def test_what_is_remembered_is_bounded_and_full_it_still_serves() -> None:
+    for number in range(module.MAX_SHAPES + 10):
+        assert f"X-{number}: 1\r\n".encode() in head((f"x-{number}", "1"))
+    assert len(module.SHAPES) == module.MAX_SHAPES
+    for number in range(module.MAX_LAYOUTS + 10):
+        assert f"Server: {number}\r\n".encode() in head(("x-1", "1"), ident=str(number))
+    assert len(module.SHAPES[("x-1",)]._layouts) == module.MAX_LAYOUTS
+
+
+def test_a_str_that_shows_itself_otherwise_is_sent_as_it_was_checked() -> None:
+    class Sly(str):
+        def __str__(self) -> str:
+            return "a\r\nX-Forged: 1"
+
+        def __format__(self, _: str) -> str:
+            return str(self)
+
+    assert b"\r\nX: a\r\n" in head(("X", Sly("a")))
+
+
+def test_a_shape_knows_where_the_content_length_is() -> None:
+    assert Shape(("A", "content-length")).content_length_index == 1
+    assert Shape(("A",)).content_length_index == -1
+
+
+def test_what_applications_may_not_send_can_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(response_fields, "HOP_BY_HOP", response_fields.HOP_BY_HOP)  # given back afterwards
+    head(("X-Tea", "1"))
+    module.forbid(frozenset({"x-tea"}))
+    with pytest.raises(AssertionError, match="hop-by-hop"):
+        head(("X-Tea", "1"))
+    assert b"\r\nConnection: upgrade\r\nDate" in head(("Connection", "upgrade"), version="1.0")
+    names = set[str]()
+    module.forbid(names)
+    assert b"X-Tea" in head(("X-Tea", "1"))
+    names.add("x-tea")
+    with pytest.raises(AssertionError, match="hop-by-hop"):
+        head(("X-Tea", "1"))
+    module.SHAPES.clear()

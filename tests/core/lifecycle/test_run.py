@@ -1,0 +1,631 @@
+"""The steps of a server from state to state, with the reactor turned by hand and a clock that tests move."""
+
+import contextlib
+import logging
+import re
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from tests.support.manual_clock import ManualClock
+from waitress_core import Adjustments, Dispatcher, Task
+from waitress_core.connection.connection import Connection
+from waitress_core.http.request import Request
+from waitress_core.lifecycle.run import Engine
+from waitress_core.lifecycle.states import CLOSE_SECONDS, MOVES, State, Wish
+from waitress_core.net.listener import open_listeners
+from waitress_core.observability.access_log import AccessLog
+from waitress_core.wsgi.proxy_headers import ProxyPolicy
+from waitress_core.wsgi.task import WSGITask
+
+GET = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
+PATIENCE = 20.0  # seconds of the real clock for what comes at once on an idle machine
+
+
+class FakeDispatcher:
+    """Keeps the tasks that are ready: the test is the worker."""
+
+    def __init__(self) -> None:
+        self.ready: deque[Task] = deque()
+        self.has_lead_ended = False
+        self.looks = 0
+
+    def look(self) -> None:
+        self.looks += 1
+
+    def yield_lead(self) -> None:
+        pass
+
+    def end_lead(self) -> None:
+        self.has_lead_ended = True
+
+    def cancel_pending(self) -> int:
+        count = len(self.ready)
+        while self.ready:
+            self.ready.popleft().cancel()
+        return count
+
+    def stop_threads(self, timeout: float) -> int:
+        return 0
+
+
+class Site:
+    """What a run and its tasks ask of their server; the application gives the path."""
+
+    def __init__(self, adj: Adjustments) -> None:
+        self.adj = adj
+        self.proxy_policy = ProxyPolicy(adj)
+        self.application: Any = self._answer
+        self.opened: list[Connection] = []
+        self.ended: list[Connection] = []
+        self.looks = 0
+
+    def task_maker(self, access_log: AccessLog | None) -> Callable[[Connection, Request], Task]:
+        return lambda connection, request: WSGITask(self, connection, request)
+
+    def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
+        self.opened.append(connection)
+
+    def on_ended(self, connection: Connection) -> None:
+        self.ended.append(connection)
+
+    def while_waiting(self) -> None:
+        self.looks += 1
+
+    def _answer(self, environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
+        start_response("200 OK", [])
+        return [environ["PATH_INFO"].encode()]
+
+
+class CheckedEngine(Engine):
+    """Remembers its moves from state to state."""
+
+    moves: list[tuple[State, State]]
+
+    @property
+    def state(self) -> State:
+        return self._state
+
+    @state.setter
+    def state(self, state: State) -> None:
+        before = self.__dict__.get("_state")
+        self._state = state
+        if before is None:
+            self.moves = []
+        elif before is not state:
+            self.moves.append((before, state))
+
+
+class Stepping:
+    """An engine without threads, and its clients."""
+
+    def __init__(self, **settings: Any) -> None:
+        adj = Adjustments(listen="127.0.0.1:0", **settings)
+        self.dispatcher = FakeDispatcher()
+        self.adj = adj
+        self.wishes: list[Wish] = []
+        self.listeners = open_listeners(adj, adj.listen)
+        dispatcher = cast(Dispatcher, self.dispatcher)
+        self.site = Site(adj)
+        self.engine = CheckedEngine(self.site, self.listeners, dispatcher, self.wishes)
+        self.reactor = self.engine._reactor
+        self.clock = ManualClock(self.reactor.now)
+        self.reactor.clock = self.clock
+        self.address = self.listeners[0].socket.getsockname()
+        self.clients: list[socket.socket] = []
+
+    def begin(self) -> None:
+        """Serve, as `run` begins to."""
+        self.engine.roster.begin()
+        self.engine.state = State.SERVING
+        self.turn()
+
+    def turn(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.reactor.turn(0)
+
+    def turn_until(self, is_reached: Callable[[], object]) -> None:
+        until = time.monotonic() + PATIENCE
+        while not is_reached():
+            assert time.monotonic() < until, "what the test waits for does not come"
+            self.reactor.turn(0.02)
+
+    def pass_seconds(self, seconds: int) -> None:
+        for _ in range(seconds):
+            self.clock.advance(1)
+            self.reactor.turn(0)
+
+    def wish(self, state: State, seconds: float | None = None) -> None:
+        """Wish for an end within some seconds, by default as long as the settings give it."""
+        if seconds is None:
+            seconds = self.adj.shutdown_timeout if state is State.LEAVING else CLOSE_SECONDS
+        self.wishes.append(Wish(state, self.clock() + seconds))
+
+    def want(self, state: State, seconds: float | None = None) -> None:
+        """Wish for an end as another thread does, and let the reactor act on it."""
+        self.wish(state, seconds)
+        self.engine.wake_lead()
+        self.turn_until(lambda: self.engine.state > State.SERVING)
+
+    def connect(self, octets: bytes = b"") -> socket.socket:
+        """Accept a client that sends something."""
+        count = len(self.engine.roster.connections)
+        client = socket.create_connection(self.address, 20)
+        self.clients.append(client)
+        self.turn_until(lambda: len(self.engine.roster.connections) > count)
+        if octets:
+            tasks = len(self.dispatcher.ready)
+            client.sendall(octets)
+            if octets.endswith(b"\r\n\r\n"):
+                self.turn_until(lambda: len(self.dispatcher.ready) > tasks)
+            else:
+                self.turn(3)
+        return client
+
+    def begin_task(self) -> Task:
+        """Take a task to run it."""
+        return self.dispatcher.ready.popleft()
+
+    @property
+    def has_ended(self) -> bool:
+        assert self.dispatcher.has_lead_ended == self.engine._lead_ended.is_set()
+        return self.dispatcher.has_lead_ended
+
+    def close(self) -> None:
+        for client in self.clients:
+            client.close()
+        self.engine.tidy_up()
+        assert [move for move in self.engine.moves if move[1] not in MOVES[move[0]]] == []
+        assert self.reactor.handlers == {}
+        assert self.engine.state is State.CLOSED
+        assert [listener.socket.fileno() for listener in self.listeners] == [-1] * len(self.listeners)
+
+
+Make = Callable[..., Stepping]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Make engines with settings, that serve; they are tidied up at the end."""
+    with contextlib.ExitStack() as stack:
+
+        def make(**settings: Any) -> Stepping:
+            stepping = stack.enter_context(contextlib.closing(Stepping(**settings)))
+            stepping.begin()
+            return stepping
+
+        yield make
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+def is_open(client: socket.socket) -> bool:
+    client.setblocking(False)
+    try:
+        return client.recv(65536) != b""
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+    finally:
+        client.settimeout(20)
+
+
+# --- the table of moves
+
+
+def begin_in_vain(stepping: Stepping) -> None:
+    stepping.engine.tidy_up()
+
+
+def serve_and_lose_the_reactor(stepping: Stepping) -> None:
+    stepping.begin()
+    stepping.engine.tidy_up()
+
+
+def leave_and_lose_the_reactor(stepping: Stepping) -> None:
+    stepping.adj.shutdown_delay = 5
+    stepping.begin()
+    stepping.want(State.LEAVING)
+    stepping.engine.tidy_up()
+
+
+def leave_and_close(stepping: Stepping) -> None:
+    stepping.adj.shutdown_delay = 5
+    stepping.begin()
+    stepping.connect(GET % b"running")
+    task = stepping.begin_task()
+    stepping.want(State.LEAVING)
+    stepping.want(State.CLOSING, 0)
+    stepping.turn_until(lambda: stepping.has_ended)
+    task.service()
+    stepping.engine.tidy_up()
+
+
+def drain_in_time(stepping: Stepping) -> None:
+    stepping.begin()
+    stepping.want(State.LEAVING)
+    stepping.engine.tidy_up()
+
+
+def drain_too_slowly(stepping: Stepping) -> None:
+    stepping.begin()
+    stepping.connect(GET % b"running")
+    task = stepping.begin_task()
+    stepping.want(State.LEAVING)
+    stepping.pass_seconds(30)
+    task.service()
+    stepping.engine.tidy_up()
+
+
+def close(stepping: Stepping) -> None:
+    stepping.begin()
+    stepping.want(State.CLOSING)
+    stepping.engine.tidy_up()
+
+
+def test_the_table_has_the_moves_that_are_made_and_no_others() -> None:
+    made: set[tuple[State, State]] = set()
+    lives = (
+        *(begin_in_vain, serve_and_lose_the_reactor, leave_and_lose_the_reactor, leave_and_close),
+        *(drain_in_time, drain_too_slowly, close),
+    )
+    for live in lives:
+        with contextlib.closing(Stepping()) as stepping:
+            live(stepping)
+            made |= set(stepping.engine.moves)
+    assert made == {(before, after) for before, targets in MOVES.items() for after in targets}
+
+
+# --- leaving
+
+
+def test_for_the_delay_new_clients_are_answered_and_their_connections_end(make: Make) -> None:
+    stepping = make(shutdown_delay=5)
+    before = stepping.connect()
+    stepping.want(State.LEAVING)
+    assert is_open(before)
+    for seconds in (1, 3):  # what load balancers have open may still be used, too
+        stepping.pass_seconds(seconds)
+        client = stepping.connect(GET % b"new")
+        stepping.begin_task().service()
+        head, _, body = client.recv(1000).partition(b"\r\n\r\n")
+        assert body == b"/new"
+        assert b"\r\nConnection: close\r\n" in head
+    before.sendall(GET % b"old")
+    stepping.turn_until(lambda: stepping.dispatcher.ready)
+    stepping.begin_task().service()
+    assert b"\r\nConnection: close\r\n" in before.recv(1000)
+    assert stepping.engine.state is State.LEAVING
+    idle = stepping.connect()
+    stepping.pass_seconds(1)
+    assert not is_open(idle)
+    assert stepping.listeners[0].socket.fileno() == -1
+    stepping.pass_seconds(1)
+    assert stepping.has_ended
+
+
+def test_the_delay_is_part_of_the_time_to_end_in(make: Make) -> None:
+    stepping = make(shutdown_delay=5, shutdown_timeout=7)
+    stepping.connect(GET % b"")
+    task = stepping.begin_task()
+    stepping.want(State.LEAVING)
+    stepping.pass_seconds(6)
+    assert not stepping.has_ended
+    stepping.pass_seconds(1)
+    assert stepping.has_ended
+    task.service()
+
+
+def test_no_delay_is_longer_than_the_time_to_end_in(make: Make) -> None:
+    stepping = make(shutdown_delay=20)
+    stepping.connect()
+    stepping.want(State.LEAVING, 3)
+    stepping.pass_seconds(2)
+    assert stepping.engine.state is State.LEAVING
+    stepping.pass_seconds(1)
+    assert stepping.has_ended
+
+
+def test_the_record_of_a_cut_off_names_some_of_many(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    stepping = make(shutdown_timeout=1)
+    for _ in range(11):
+        stepping.connect(b"GET /")
+    stepping.want(State.LEAVING)
+    stepping.pass_seconds(1)
+    (message,) = messages(caplog)
+    assert message.startswith("11 connection(s) cut off, not done in time: <Connection ")
+    assert message.count(" HEAD>") == 10
+    assert message.endswith(", ...")
+
+
+# --- draining
+
+
+@pytest.mark.parametrize(("state", "seconds"), [(State.LEAVING, 25), (State.CLOSING, 5), (State.CLOSING, 0)])
+def test_without_clients_any_end_is_an_end_at_once(make: Make, state: State, seconds: int) -> None:
+    stepping = make()
+    stepping.turn(3)
+    assert not stepping.has_ended
+    stepping.want(state, seconds)
+    stepping.turn_until(lambda: stepping.has_ended)
+
+
+def test_draining_ends_when_the_last_response_is_sent(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    stepping = make()
+    idle = stepping.connect()
+    running = stepping.connect(GET % b"running")
+    task = stepping.begin_task()
+    queued = stepping.connect(GET % b"queued")
+    stepping.want(State.LEAVING)
+    assert not is_open(idle)
+    stepping.pass_seconds(20)
+    assert not stepping.has_ended
+    assert stepping.listeners[0].socket.fileno() == -1
+    task.service()
+    stepping.turn(3)
+    assert not stepping.has_ended
+    stepping.begin_task().service()
+    for client, path in ((running, b"/running"), (queued, b"/queued")):
+        head, _, body = client.recv(1000).partition(b"\r\n\r\n")
+        assert body == path
+        assert b"\r\nConnection: close\r\n" in head
+        client.close()
+    stepping.turn_until(lambda: stepping.has_ended)
+    assert messages(caplog) == ["Stopping: requests under way are answered"]
+
+
+def test_draining_answers_what_was_pipelined_and_ends_though_more_and_more_comes(make: Make) -> None:
+    stepping = make()
+    client = stepping.connect(GET % b"1" + GET % b"2" + GET % b"3")
+    stepping.want(State.LEAVING)
+    answers = b""
+    while b"Connection: close" not in answers:
+        assert answers.count(b"HTTP/1.1 200") < 10
+        stepping.turn_until(lambda: stepping.dispatcher.ready)
+        with contextlib.suppress(ConnectionError):
+            client.sendall(GET % b"late")
+        stepping.begin_task().service()
+        answers += client.recv(1000)
+    assert [path for path in (b"/1", b"/2", b"/3") if path not in answers] == []
+    stepping.turn_until(lambda: not is_open(client))
+    stepping.pass_seconds(3)
+    assert stepping.has_ended
+    assert not stepping.dispatcher.ready
+
+
+def test_draining_takes_a_request_that_is_on_its_way(make: Make) -> None:
+    stepping = make()
+    client = stepping.connect(b"GET / HTT")
+    stepping.want(State.LEAVING)
+    client.sendall(b"P/1.1\r\nHost: x\r\n\r\n")
+    stepping.turn_until(lambda: stepping.dispatcher.ready)
+    stepping.begin_task().service()
+    assert client.recv(1000).endswith(b"/")
+
+
+def test_draining_has_a_time_after_which_the_rest_is_cut_off(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    stepping = make(shutdown_timeout=10)
+    clients = [stepping.connect(GET % b"") for _ in range(2)]
+    task = stepping.begin_task()
+    stepping.want(State.LEAVING)
+    stepping.pass_seconds(9)
+    assert not stepping.has_ended
+    stepping.pass_seconds(2)
+    assert stepping.has_ended
+    assert [re.sub(r"\d{4,}", "N", message) for message in messages(caplog)] == [
+        "2 connection(s) cut off, not done in time: <Connection 127.0.0.1:N TASK>, <Connection 127.0.0.1:N TASK>",
+        "Canceling 1 pending task(s)",
+    ]
+    assert not any(is_open(client) for client in clients)
+    task.service()
+
+
+# --- closing
+
+
+def test_closing_gives_running_requests_five_seconds_and_cuts_off_the_rest(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    stepping = make()
+    idle = stepping.connect()
+    half = stepping.connect(b"GET / HTT")
+    running = stepping.connect(GET % b"running")
+    task = stepping.begin_task()
+    queued = stepping.connect(GET % b"queued")
+    stepping.want(State.CLOSING)
+    stepping.turn(3)
+    assert not is_open(idle)
+    assert not is_open(half)
+    assert not is_open(queued)
+    assert is_open(running)
+    assert messages(caplog) == ["Canceling 1 pending task(s)"]
+    stepping.pass_seconds(int(CLOSE_SECONDS) - 1)
+    assert not stepping.has_ended
+    task.service()
+    stepping.turn(2)
+    assert running.recv(1000).endswith(b"/running")
+    stepping.pass_seconds(1)
+    assert stepping.has_ended
+
+
+def test_closing_ends_after_five_seconds_whatever_runs(make: Make) -> None:
+    stepping = make()
+    running = stepping.connect(GET % b"")
+    task = stepping.begin_task()
+    stepping.want(State.CLOSING)
+    stepping.pass_seconds(int(CLOSE_SECONDS) + 1)
+    assert stepping.has_ended
+    assert not is_open(running)
+    task.service()
+
+
+def test_closing_begins_no_further_request_of_a_connection(make: Make) -> None:
+    stepping = make()
+    client = stepping.connect(GET % b"1" + GET % b"2")
+    task = stepping.begin_task()
+    stepping.want(State.CLOSING)
+    task.service()
+    stepping.turn(2)
+    assert not stepping.dispatcher.ready
+    assert client.recv(1000).endswith(b"/1")
+    stepping.pass_seconds(1)
+    assert stepping.has_ended
+
+
+def test_closing_does_not_wait_for_a_response_whose_task_has_just_ended(make: Make) -> None:
+    stepping = make()
+    client = stepping.connect(GET % b"")
+    stepping.begin_task().service()  # its end has not been seen by the reactor
+    assert client.recv(1000)
+    stepping.want(State.CLOSING)
+    began = stepping.clock()
+    stepping.turn_until(lambda: stepping.has_ended)
+    assert stepping.clock() == began
+
+
+def test_the_second_signal_ends_at_once(make: Make) -> None:
+    stepping = make()
+    running = stepping.connect(GET % b"")
+    task = stepping.begin_task()
+    stepping.want(State.LEAVING)
+    assert not stepping.has_ended
+    stepping.want(State.CLOSING, 0)
+    stepping.turn_until(lambda: stepping.has_ended)
+    assert not is_open(running)
+    task.service()
+
+
+@pytest.mark.parametrize(
+    ("wishes", "expected", "seconds"),
+    [
+        ([(State.CLOSING, 5), (State.LEAVING, 1)], State.CLOSING, 5),
+        ([(State.LEAVING, 1), (State.CLOSING, 5)], State.CLOSING, 5),
+        ([(State.CLOSING, 5), (State.CLOSING, 2), (State.CLOSING, 5)], State.CLOSING, 2),
+        ([(State.LEAVING, 25)], State.DRAINING, 25),
+        ([(State.LEAVING, 7), (State.LEAVING, 25)], State.DRAINING, 7),
+    ],
+    ids=str,
+)
+def test_of_several_wishes_the_highest_is_acted_on_in_the_shortest_time(
+    make: Make, wishes: list[tuple[State, int]], expected: State, seconds: int
+) -> None:
+    stepping = make()
+    stepping.connect(GET % b"")
+    task = stepping.begin_task()
+    for state, time_left in wishes:
+        stepping.wish(state, time_left)
+    stepping.engine.wake_lead()
+    stepping.turn(3)
+    assert stepping.engine.state is expected
+    stepping.pass_seconds(seconds - 1)
+    assert not stepping.has_ended
+    assert stepping.engine.state is expected
+    stepping.pass_seconds(1)
+    assert stepping.has_ended
+    task.service()
+
+
+def test_what_is_ready_runs_before_the_lead_ends(make: Make) -> None:
+    ran: list[str] = []
+
+    class Closing:
+        def service(self) -> None:
+            ran.append("ran")
+
+        def cancel(self) -> None:
+            ran.append("cancelled")
+
+    stepping = make()
+    stepping.dispatcher.ready.append(Closing())
+    stepping.want(State.LEAVING)
+    stepping.turn(3)
+    assert not stepping.has_ended
+    stepping.begin_task().service()
+    stepping.turn_until(lambda: stepping.has_ended)
+    assert ran == ["ran"]
+
+
+def test_a_file_that_the_end_cuts_off_is_closed(make: Make, tmp_path: Path) -> None:
+    stepping = make()
+    path = tmp_path / "file"
+    path.write_bytes(b"x" * 32 * 1024 * 1024)  # more than the system takes for a client that does not read
+    file = path.open("rb")
+
+    def application(environ: dict[str, Any], start_response: Callable[..., object]) -> Any:
+        start_response("200 OK", [])
+        return environ["wsgi.file_wrapper"](file)
+
+    stepping.site.application = application
+    client = stepping.connect(GET % b"")
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    stepping.begin_task().service()
+    stepping.turn(3)
+    assert not file.closed
+    stepping.engine.tidy_up()
+    assert file.closed
+    assert not stepping.dispatcher.ready
+
+
+def test_the_dispatcher_looks_after_its_queue_once_a_second(make: Make) -> None:
+    stepping = make()
+    before = stepping.dispatcher.looks
+    stepping.pass_seconds(3)
+    stepping.turn(5)
+    assert stepping.dispatcher.looks - before == 3
+
+
+def test_a_wish_that_nobody_was_woken_for_is_seen_within_a_second(make: Make) -> None:
+    stepping = make()
+    stepping.wish(State.CLOSING)
+    stepping.turn(3)
+    assert stepping.engine.state is State.SERVING
+    stepping.pass_seconds(1)
+    assert stepping.has_ended
+
+
+def test_an_errand_of_another_thread_is_run_by_the_holder_of_the_lead(make: Make) -> None:
+    stepping = make()
+    client = stepping.connect()
+    (connection,) = stepping.engine.roster.connections.values()
+    errand = threading.Thread(target=stepping.engine.run_soon, args=(connection.close,))
+    errand.start()
+    errand.join(PATIENCE)
+    assert not connection.is_gone
+    stepping.turn_until(lambda: connection.is_gone)
+    assert client.recv(1) == b""
+    assert stepping.engine.state is State.SERVING
+
+
+def test_the_server_is_told_of_connections(make: Make) -> None:
+    stepping = make()
+    stepping.connect()
+    site = stepping.site
+    assert site.opened == list(stepping.engine.roster.connections.values())
+    stepping.engine.run_soon(site.opened[0].close)
+    stepping.turn_until(lambda: bool(site.ended))
+    assert site.ended == site.opened
+
+
+def test_the_thread_that_waits_looks_after_what_it_is_stirred_for(make: Make) -> None:
+    stepping = make(asyncore_loop_timeout=60)
+    stepping.want(State.CLOSING)
+    waiter = threading.Thread(target=stepping.engine.wait)
+    looked = threading.Event()
+    stepping.site.while_waiting = looked.set  # type: ignore[method-assign]  # the test looks on
+    stepping.engine.wake_waiter()
+    stepping.engine._lead_ended.clear()
+    waiter.start()
+    assert looked.wait(PATIENCE)
+    stepping.engine._say_ended()
+    waiter.join(PATIENCE)
+    assert not waiter.is_alive()

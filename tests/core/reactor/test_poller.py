@@ -1,0 +1,233 @@
+"""The pollers, each against the same table, and what wakes them."""
+
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from waitress_core.reactor import poller as module
+from waitress_core.reactor.poller import READ, WRITE, Poller, WakeUp, best_poller
+
+NAMES = [name for name in ("EpollPoller", "KqueuePoller", "PollPoller", "SelectPoller") if hasattr(module, name)]
+
+SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once
+
+
+@pytest.fixture(params=NAMES)
+def poller(request: pytest.FixtureRequest) -> Iterator[Poller]:
+    made: Poller = getattr(module, request.param)()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two ends, the first of which is watched."""
+    watched, other = socket.socketpair()
+    watched.setblocking(False)
+    other.setblocking(False)
+    with watched, other:
+        yield watched, other
+
+
+@pytest.fixture
+def wake_up(poller: Poller) -> Iterator[WakeUp]:
+    """A wake-up that the poller watches."""
+    made = WakeUp()
+    poller.register(made.descriptor, READ)
+    yield made
+    made.close()
+
+
+def fill(sock: socket.socket) -> None:
+    try:
+        while True:
+            sock.send(b"x" * 65536)
+    except BlockingIOError:
+        pass
+
+
+def readiness_of(poller: Poller, sock: socket.socket, timeout: float = SOON) -> int:
+    """Poll, and give the readiness of a socket, which must be told of once only."""
+    told = [readiness for descriptor, readiness in poller.poll(timeout) if descriptor == sock.fileno()]
+    assert len(told) < 2
+    return told[0] if told else 0
+
+
+def test_the_best_poller_of_linux_is_epoll() -> None:
+    expected = {"linux": "EpollPoller", "darwin": "KqueuePoller", "win32": "SelectPoller"}
+    if sys.platform in expected:
+        assert type(best_poller()).__name__ == expected[sys.platform]
+
+
+def test_only_select_has_a_limit() -> None:
+    limits = {name: getattr(module, name).limit for name in NAMES}
+    assert limits == {**dict.fromkeys(NAMES), "SelectPoller": 512 if sys.platform == "win32" else 1024}
+
+
+@pytest.mark.parametrize(
+    ("interest", "has_input", "is_full", "expected"),
+    [
+        (READ, False, False, 0),
+        (READ, True, False, READ),
+        (READ, True, True, READ),
+        (WRITE, False, False, WRITE),
+        (WRITE, True, False, WRITE),
+        (WRITE, True, True, 0),
+        (READ | WRITE, False, False, WRITE),
+        (READ | WRITE, True, False, READ | WRITE),
+        (READ | WRITE, True, True, READ),
+        (READ | WRITE, False, True, 0),
+    ],
+)
+@pytest.mark.parametrize("comes_by", ["register", "modify"])
+def test_readiness_is_told_as_far_as_it_is_of_interest(
+    poller: Poller,
+    pair: tuple[socket.socket, socket.socket],
+    comes_by: str,
+    interest: int,
+    has_input: bool,
+    is_full: bool,
+    expected: int,
+) -> None:
+    watched, other = pair
+    if has_input:
+        other.send(b"x")
+    if is_full:
+        fill(watched)
+    if comes_by == "register":
+        poller.register(watched.fileno(), interest)
+    else:
+        poller.register(watched.fileno(), READ | WRITE)
+        poller.modify(watched.fileno(), interest)
+    assert readiness_of(poller, watched, SOON if expected else 0) == expected
+
+
+def test_readiness_is_told_until_it_ends(poller: Poller, pair: tuple[socket.socket, socket.socket]) -> None:
+    watched, other = pair
+    poller.register(watched.fileno(), READ)
+    other.send(b"xy")
+    for _ in range(3):
+        assert readiness_of(poller, watched) == READ
+    watched.recv(1)
+    assert readiness_of(poller, watched) == READ
+    watched.recv(1)
+    assert readiness_of(poller, watched, 0) == 0
+
+
+@pytest.mark.parametrize("interest", [READ, WRITE, READ | WRITE])
+def test_the_end_of_the_peer_concerns_whoever_watches(
+    poller: Poller, pair: tuple[socket.socket, socket.socket], interest: int
+) -> None:
+    watched, other = pair
+    poller.register(watched.fileno(), interest)
+    other.close()
+    readiness = readiness_of(poller, watched)
+    # A set of the words that are watched for, or of others, which concern both.
+    assert readiness & (interest | ~(READ | WRITE))
+
+
+def test_what_is_not_registered_any_more_is_not_told(
+    poller: Poller, pair: tuple[socket.socket, socket.socket], wake_up: WakeUp
+) -> None:
+    watched, other = pair
+    poller.register(watched.fileno(), READ)
+    other.send(b"x")
+    poller.unregister(watched.fileno())
+    wake_up.wake()
+    assert poller.poll(SOON) == [(wake_up.descriptor, READ)]
+
+
+def test_a_descriptor_can_come_again(poller: Poller, pair: tuple[socket.socket, socket.socket]) -> None:
+    watched, other = pair
+    other.send(b"x")
+    for _ in range(3):
+        poller.register(watched.fileno(), READ)
+        assert readiness_of(poller, watched) == READ
+        poller.unregister(watched.fileno())
+
+
+def test_several_descriptors_are_told_in_one_poll(poller: Poller) -> None:
+    pairs = [socket.socketpair() for _ in range(5)]
+    for watched, other in pairs:
+        poller.register(watched.fileno(), READ)
+        other.send(b"x")
+    assert dict(poller.poll(SOON)) == {watched.fileno(): READ for watched, _ in pairs}
+    for watched, other in pairs:
+        poller.unregister(watched.fileno())
+        watched.close()
+        other.close()
+
+
+def test_a_poll_without_events_ends_after_its_timeout(poller: Poller, wake_up: WakeUp) -> None:
+    began = time.monotonic()
+    assert poller.poll(0) == []
+    assert poller.poll(0.01) == []
+    assert 0.005 < time.monotonic() - began < SOON
+
+
+def test_a_wake_up_from_another_thread_ends_a_poll(poller: Poller, wake_up: WakeUp) -> None:
+    polling = threading.Event()
+
+    def wake() -> None:
+        polling.wait(SOON)
+        wake_up.wake()
+
+    thread = threading.Thread(target=wake)
+    thread.start()
+    polling.set()
+    assert poller.poll(SOON) == [(wake_up.descriptor, READ)]
+    thread.join()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals that one process can send itself in a poll")
+def test_a_wake_up_from_a_signal_handler_ends_a_poll(poller: Poller, wake_up: WakeUp) -> None:
+    if sys.platform != "win32":
+        polled = threading.Event()
+
+        def send() -> None:
+            # Again and again: a signal just before the system call is handled only after it.
+            while not polled.wait(0.05):
+                os.kill(os.getpid(), signal.SIGUSR1)
+
+        before = signal.signal(signal.SIGUSR1, lambda number, frame: wake_up.wake())
+        thread = threading.Thread(target=send)
+        try:
+            thread.start()
+            assert poller.poll(SOON) == [(wake_up.descriptor, READ)]
+        finally:
+            polled.set()
+            thread.join()
+            signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_wake_up_before_a_poll_ends_it_at_once_and_clear_takes_it_back(poller: Poller, wake_up: WakeUp) -> None:
+    wake_up.wake()
+    wake_up.wake()
+    assert poller.poll(SOON) == [(wake_up.descriptor, READ)]
+    wake_up.clear()
+    assert poller.poll(0) == []
+    wake_up.wake()
+    assert poller.poll(SOON) == [(wake_up.descriptor, READ)]
+
+
+def test_clearing_without_a_wake_up_does_nothing(wake_up: WakeUp) -> None:
+    wake_up.clear()
+
+
+def test_wake_ups_that_nobody_takes_never_block(poller: Poller, wake_up: WakeUp) -> None:
+    for _ in range(20_000):
+        wake_up.wake()
+    assert poller.poll(SOON) == [(wake_up.descriptor, READ)]
+
+
+def test_waking_what_is_closed_does_nothing() -> None:
+    wake_up = WakeUp()
+    wake_up.close()
+    wake_up.wake()
+    wake_up.close()

@@ -1,0 +1,221 @@
+"""The environ of a request: each key, as a string, and nothing that a client may not set."""
+
+import io
+import sys
+from typing import Any
+from wsgiref import validate
+
+import pytest
+
+from tests.core.heads import head, parsed
+from waitress_buffers import ReadOnlyFileBuffer
+from waitress_core import Adjustments
+from waitress_core.http.request import Request
+from waitress_core.wsgi import environ as module
+from waitress_core.wsgi.environ import EnvironMaker, new_environ_key
+from waitress_parser import RequestHead
+
+
+def make(request_head: RequestHead, body: bytes = b"", /, **settings: Any) -> dict[str, Any]:
+    request = Request(request_head)
+    if body:
+        request.append(body, 1 << 20)
+    maker = EnvironMaker(Adjustments(listen="127.0.0.1:0", **settings), "8080")
+    return maker.make(request, "192.0.2.1", "54321", lambda: False)
+
+
+def environ(target: str = "/", /, *fields: str, **settings: Any) -> dict[str, Any]:
+    return make(head(target, *fields), **settings)
+
+
+@pytest.mark.promise("S43")
+def test_the_environ_of_a_plain_request() -> None:
+    made = environ("/a/b?c=d")
+    body, errors, file_wrapper, disconnected = (
+        made.pop(key) for key in ("wsgi.input", "wsgi.errors", "wsgi.file_wrapper", "waitress.client_disconnected")
+    )
+    assert made == {
+        "REQUEST_METHOD": "GET",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": "/a/b",
+        "QUERY_STRING": "c=d",
+        "REQUEST_URI": "/a/b?c=d",
+        "SERVER_NAME": "waitress.invalid",
+        "SERVER_PORT": "8080",
+        "SERVER_PROTOCOL": "HTTP/1.1",
+        "SERVER_SOFTWARE": "waitress",
+        "REMOTE_ADDR": "192.0.2.1",
+        "REMOTE_HOST": "192.0.2.1",
+        "REMOTE_PORT": "54321",
+        "HTTP_HOST": "example.org",
+        "wsgi.version": (1, 0),
+        "wsgi.url_scheme": "http",
+        "wsgi.multithread": True,
+        "wsgi.multiprocess": False,
+        "wsgi.run_once": False,
+        "wsgi.input_terminated": True,
+    }
+    assert body.read() == b""
+    assert errors is sys.stderr
+    assert file_wrapper is ReadOnlyFileBuffer
+    assert disconnected() is False
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "PATCH"])
+@pytest.mark.parametrize("ident", ["waitress", ""])
+def test_the_standard_librarys_checker_is_content(version: str, method: str, ident: str) -> None:
+    made = make(head("/a%20b?c", "X-Y: z", "Content-Length: 2", method=method, version=version), b"ab", ident=ident)
+    validate.check_environ(made)  # type: ignore[attr-defined]
+    assert made["REQUEST_METHOD"] == method
+    assert all(type(value) is str for key, value in made.items() if "." not in key)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        (["X-One: 1"], {"HTTP_X_ONE": "1"}),
+        (["x-one:  1 \t"], {"HTTP_X_ONE": "1"}),
+        (["X-One: 1", "x-ONE: 2", "X-One: 3"], {"HTTP_X_ONE": "1, 2, 3"}),
+        (["X_One: 1"], {}),
+        (["X-One: 1", "X_One: 2"], {"HTTP_X_ONE": "1"}),
+        (["Content_Length: 5", "Transfer_Encoding: x"], {}),
+        (["X-One: \xe4\xff"], {"HTTP_X_ONE": "\xe4\xff"}),
+        (["X-One:"], {"HTTP_X_ONE": ""}),
+        (["Connection: close"], {"HTTP_CONNECTION": "close"}),
+        (["Content-Type: text/plain"], {"CONTENT_TYPE": "text/plain"}),
+        (["Cookie: a=b", "Cookie: c=d"], {"HTTP_COOKIE": "a=b, c=d"}),
+        (["Proxy: evil"], {"HTTP_PROXY": "evil"}),
+        (["Wsgi.Input: x"], {"HTTP_WSGI.INPUT": "x"}),
+        (["Remote-Addr: x"], {"HTTP_REMOTE_ADDR": "x"}),
+    ],
+    ids=repr,
+)
+@pytest.mark.promise("S45", "S46", "S47")
+def test_fields_become_keys(fields: list[str], expected: dict[str, str]) -> None:
+    without = environ()
+    for _ in range(2):  # the second time from the cache
+        made = environ("/", *fields)
+        assert {key: value for key, value in made.items() if key not in without} == expected
+        assert made["REMOTE_ADDR"] == without["REMOTE_ADDR"]
+
+
+@pytest.mark.promise("S22")
+@pytest.mark.parametrize(
+    ("target", "expected"), [("/", "example.org"), ("http://other.example:81/x", "other.example:81")]
+)
+def test_the_authority_of_the_target_replaces_the_host_field(target: str, expected: str) -> None:
+    assert environ(target)["HTTP_HOST"] == expected
+
+
+def test_a_request_without_host_has_no_key_for_it() -> None:
+    assert "HTTP_HOST" not in make(parsed(b"GET / HTTP/1.0\r\n\r\n"))
+
+
+@pytest.mark.promise("S51", "S52")
+def test_a_chunked_body_has_its_decoded_length_and_no_coding() -> None:
+    made = make(head("/", "Transfer-Encoding: chunked", method="POST"), b"12345")
+    assert made["CONTENT_LENGTH"] == "5"
+    assert made["wsgi.input"].read() == b"12345"
+    assert not [key for key in made if "TRANSFER_ENCODING" in key]
+
+
+def test_a_body_with_a_length_keeps_the_length_as_sent() -> None:
+    made = make(head("/", "Content-Length: 05", method="POST"), b"12345")
+    assert made["CONTENT_LENGTH"] == "05"
+    assert "HTTP_CONTENT_LENGTH" not in made
+
+
+@pytest.mark.promise("S25", "S28", "S29", "S44")
+@pytest.mark.parametrize(
+    ("prefix", "target", "path_info"),
+    [
+        ("", "/", "/"),
+        ("", "/a//b/../c;d+e", "/a//b/../c;d+e"),
+        ("", "//a", "/a"),
+        ("", "////a//b", "/a//b"),
+        ("", "/%2f%2fa", "/a"),
+        ("", "/%E2%99%A5", "/\xe2\x99\xa5"),
+        ("", "/%2541", "/%41"),
+        ("", "/%c3%A9", "/\xc3\xa9"),
+        ("", "/%/%4/%zz/%%41", "/%/%4/%zz/%A"),
+        ("", "/%zz%4", "/%zz%4"),
+        ("", "/a%00b", "/a\x00b"),
+        ("", "/a#frag", "/a"),
+        ("", "http://x", "/"),
+        ("", "http://x/y", "/y"),
+        ("/foo", "/foo", ""),
+        ("/foo", "/foo/", "/"),
+        ("/foo", "/foo/bar", "/bar"),
+        ("/foo", "/%66oo/bar", "/bar"),
+        ("/foo", "//foo/bar", "/bar"),
+        ("/foo", "/foobar", "/foobar"),
+        ("/foo", "/other", "/other"),
+        ("/", "/foo", "/foo"),
+    ],
+)
+def test_the_path_is_decoded_once_and_the_prefix_taken_off(prefix: str, target: str, path_info: str) -> None:
+    made = environ(target, url_prefix=prefix)
+    assert made["PATH_INFO"] == path_info
+    assert made["SCRIPT_NAME"] == prefix.rstrip("/")
+    assert made["REQUEST_URI"] == target
+
+
+def test_options_of_the_whole_server_has_a_star_for_a_path() -> None:
+    assert make(head("*", method="OPTIONS"))["PATH_INFO"] == "*"
+
+
+@pytest.mark.parametrize(("target", "query"), [("/?", ""), ("/", ""), ("/?a=%20b?c", "a=%20b?c"), ("/?a#b", "a")])
+def test_the_query_is_as_sent(target: str, query: str) -> None:
+    assert environ(target)["QUERY_STRING"] == query
+
+
+@pytest.mark.promise("S23", "S65")
+@pytest.mark.parametrize(
+    ("setting", "value", "key", "expected"),
+    [
+        ("url_scheme", "https", "wsgi.url_scheme", "https"),
+        ("server_name", "www.example", "SERVER_NAME", "www.example"),
+        ("ident", "x/1", "SERVER_SOFTWARE", "x/1"),
+        ("ident", "", "SERVER_SOFTWARE", ""),
+        ("ident", None, "SERVER_SOFTWARE", ""),
+    ],
+)
+def test_settings_are_seen(setting: str, value: str | None, key: str, expected: str) -> None:
+    assert make(head(), **{setting: value})[key] == expected
+
+
+@pytest.mark.parametrize(("version", "expected"), [("1.0", "HTTP/1.0"), ("1.1", "HTTP/1.1"), ("1.9", "HTTP/1.1")])
+def test_the_protocol_is_one_of_two(version: str, expected: str) -> None:
+    assert make(head(version=version))["SERVER_PROTOCOL"] == expected
+
+
+def test_every_request_has_an_environ_of_its_own() -> None:
+    maker = EnvironMaker(Adjustments(listen="127.0.0.1:0"), "80")
+    first, second = (maker.make(Request(head()), "a", "1", lambda: False) for _ in range(2))
+    first["SERVER_NAME"] = "changed"
+    assert second["SERVER_NAME"] == "waitress.invalid"
+
+
+def test_the_error_stream_is_that_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert environ()["wsgi.errors"] is stream
+
+
+def test_the_cache_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_KEYS", dict(module._KEYS))
+    for name, is_kept in (("x-kept", True), ("y" * 64, True), ("y" * 65, False)):
+        assert new_environ_key(name) == "HTTP_" + name.upper().replace("-", "_")
+        assert (name in module._KEYS) is is_kept
+    for number in range(3000):
+        assert new_environ_key(f"x-{number}") == f"HTTP_X_{number}"
+    assert len(module._KEYS) <= 1024
+
+
+def test_a_key_that_is_offered_stands_in_every_environ_from_then_on() -> None:
+    maker = EnvironMaker(Adjustments(listen="127.0.0.1:0"), "8080")
+    maker.offer("wsgi.file_wrapper", bytes)
+    for _ in range(2):
+        environ = maker.make(Request(head("/")), "192.0.2.1", "54321", lambda: False)
+        assert environ["wsgi.file_wrapper"] is bytes
