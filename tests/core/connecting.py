@@ -9,12 +9,12 @@ from tests.support.manual_clock import ManualClock
 from tests.support.pairs import tcp_pair
 from waitress_core import Adjustments, Task
 from waitress_core.connection.connection import Connection
-from waitress_core.connection.context import ConnectionServices
-from waitress_core.connection.states import MOVES, Ending, Phase
+from waitress_core.connection.context import ServerContext
+from waitress_core.connection.states import TRANSITIONS, Ending, Phase
 from waitress_core.http.request import Request
 from waitress_core.net.transport import SocketTransport
 from waitress_core.reactor.reactor import Reactor
-from waitress_core.wsgi.environ import EnvironMaker
+from waitress_core.wsgi.environ import EnvironBuilder
 
 PATIENCE = 20.0  # seconds of the real clock for what comes at once on an idle machine
 
@@ -39,7 +39,7 @@ class CheckedConnection(Connection):
             self.moves, self.illegal = [], []
             return
         self.moves.append((before, phase))
-        if phase not in MOVES[before]:
+        if phase not in TRANSITIONS[before]:
             self.illegal.append((before, phase))
 
 
@@ -79,10 +79,10 @@ class Harness:
         self.other_tasks: list[Task] = []
         self.yields = 0
         adj = Adjustments(listen="127.0.0.1:0", **settings)
-        self.services = ConnectionServices(adj, self.reactor, HeldTask, self._submit, self._yield_lead)
-        self.services.forget = self._forget
+        self.services = ServerContext(adj, self.reactor, HeldTask, self._submit, self._yield_lead)
+        self.services.remove = self._forget
         self.reactor.deadlines = self.services.deadlines
-        self.environ_maker = EnvironMaker(adj, "80")
+        self.environ_builder = EnvironBuilder(adj, "80")
         self.connections: list[CheckedConnection] = []
         self.clients: list[socket.socket] = []
         self.forgotten: list[Connection] = []
@@ -106,7 +106,7 @@ class Harness:
     ) -> tuple[CheckedConnection, socket.socket]:
         """Accept a connection; return it and its client."""
         accepted, client = tcp_pair(buffer_bytes)
-        connection = kind(SocketTransport(accepted), "127.0.0.1", "5000", self.environ_maker, self.services)
+        connection = kind(SocketTransport(accepted), "127.0.0.1", "5000", self.environ_builder, self.services)
         self.reactor.handlers[connection.descriptor] = connection
         connection.begin()
         self.connections.append(connection)

@@ -21,8 +21,8 @@ from tests.support.servers import running
 from waitress_buffers import ReadOnlyFileBuffer
 from waitress_core import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, UnixWSGIServer, create_server
 from waitress_core.config.addresses import AF_UNIX
-from waitress_core.lifecycle import run as engine_module
-from waitress_core.lifecycle.run import Engine
+from waitress_core.lifecycle import run as run_module
+from waitress_core.lifecycle.run import ServerRun
 from waitress_core.threads.dispatcher import Task
 
 SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once
@@ -315,8 +315,8 @@ def test_close_waits_for_a_running_application() -> None:
 def test_an_application_that_outlasts_close_is_told_of_and_its_thread_ends_with_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(engine_module, "CLOSE_SECONDS", 0.0)
-    monkeypatch.setattr(engine_module, "THREADS_SECONDS", 0.1)
+    monkeypatch.setattr(run_module, "CLOSE_SECONDS", 0.0)
+    monkeypatch.setattr(run_module, "THREADS_SECONDS", 0.1)
     held = Held()
     server = make(held, threads=2)
     thread = start(server)
@@ -346,7 +346,7 @@ class FailingFile(ReadOnlyFileBuffer):
 def test_a_file_whose_close_fails_does_not_hold_up_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(engine_module, "CLOSE_SECONDS", 0.0)
+    monkeypatch.setattr(run_module, "CLOSE_SECONDS", 0.0)
     (tmp_path / "file").write_bytes(bytes(32 << 20))
 
     def app(environ: Environ, start_response: StartResponse) -> Any:
@@ -499,12 +499,12 @@ def test_an_interrupt_raised_by_a_handler_of_somebody_else_ends_the_server(monke
         os.kill(os.getpid(), signal.SIGINT)
         return application(environ, start_response)
 
-    def wait(engine: Engine) -> None:
-        engine._stirred = Waiting()
-        wait_for_end(engine)
+    def wait(run: ServerRun) -> None:
+        run._stirred = Waiting()
+        wait_for_end(run)
 
-    wait_for_end = Engine.wait
-    monkeypatch.setattr(Engine, "wait", wait)
+    wait_for_end = ServerRun.wait
+    monkeypatch.setattr(ServerRun, "wait", wait)
 
     def interrupt(number: int, frame: object) -> None:
         raised.append("raised")
@@ -519,16 +519,16 @@ def test_an_interrupt_raised_by_a_handler_of_somebody_else_ends_the_server(monke
 def test_a_host_that_raises_while_it_waits_ends_the_server_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     server = make()
     tidied: list[bool] = []
-    tidy_up = Engine.tidy_up
+    close_all = ServerRun.close_all
 
-    def look_and_tidy_up(engine: Engine) -> None:
-        tidied.append(engine._lead_ended.is_set())
-        tidy_up(engine)
+    def look_and_tidy_up(run: ServerRun) -> None:
+        tidied.append(run._leadership_ended.is_set())
+        close_all(run)
 
     def fail() -> None:
         raise OSError("no tea")
 
-    monkeypatch.setattr(Engine, "tidy_up", look_and_tidy_up)
+    monkeypatch.setattr(ServerRun, "close_all", look_and_tidy_up)
     monkeypatch.setattr(server, "while_waiting", fail)
     with pytest.raises(OSError, match="no tea"):
         server.run()
@@ -538,16 +538,16 @@ def test_a_host_that_raises_while_it_waits_ends_the_server_in_order(monkeypatch:
 
 def test_close_within_the_making_of_the_engine_is_neither_lost_nor_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     # As a signal handler may come at any instruction of the thread in run().
-    make_engine = engine_module.Engine
+    make_run = run_module.ServerRun
     server = make()
 
     def interrupted(*arguments: Any) -> Any:
         server.close()
-        made = make_engine(*arguments)
+        made = make_run(*arguments)
         server.close()
         return made
 
-    monkeypatch.setattr("waitress_core.server.Engine", interrupted)
+    monkeypatch.setattr("waitress_core.server.ServerRun", interrupted)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     assert ended(thread)
@@ -575,7 +575,7 @@ def test_a_child_that_an_application_forks_serves_nobody(slow: bool) -> None:
 
     server = make(forking, threads=2)
     if slow:
-        server._dispatcher._policy.hand_over_always()
+        server._dispatcher._policy.hand_off_always()
     thread = start(server)
     with Client(address_of(server)) as client, Client(address_of(server)) as other:
         other.get("/")

@@ -60,7 +60,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     monkeypatch.setattr("waitress_core.reactor.reactor.best_poller", counting_poller)
     # A machine under load can hold up any task for a while: let none count as slow.
     monkeypatch.setattr(leadership, "FAST", 60.0)
-    monkeypatch.setattr(Dispatcher, "yield_lead", lambda self: None)
+    monkeypatch.setattr(Dispatcher, "yield_leadership", lambda self: None)
     return counted
 
 

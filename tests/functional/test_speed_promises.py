@@ -49,7 +49,7 @@ def endless():
     while True:
         yield b"x" * 10_000
 """
-LOOK_SECONDS = 2.0
+TICK_SECONDS = 2.0
 IDLE_SECONDS = 0.2  # of CPU in that time; a busy loop takes ten times as much, or half of that beside other busy ones
 
 Situation = Callable[[Program, contextlib.ExitStack], None]
@@ -72,7 +72,7 @@ def comes_to_rest(program: Program) -> bool:
 
     def is_at_rest() -> bool:
         before = cpu_seconds(program.id)
-        time.sleep(LOOK_SECONDS)
+        time.sleep(TICK_SECONDS)
         return cpu_seconds(program.id) - before < IDLE_SECONDS
 
     return any(is_at_rest() for _ in range(5))

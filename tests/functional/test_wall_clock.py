@@ -50,10 +50,10 @@ def test_a_wall_clock_that_jumps_ends_nothing_and_dates_what_comes_after(
             waiter.send(get(target="/wait"))
             assert is_running.wait(SECONDS)
             monkeypatch.setattr(time, "time", lambda: wall_clock() + jump)
-            assert server.server._engine is not None
-            reactor = server.server._engine._reactor
+            assert server.server._run is not None
+            reactor = server.server._run._reactor
             after = reactor.clock() + 1
-            wait_until(lambda: reactor._look_at > after + 1)  # it has looked for what is overdue
+            wait_until(lambda: reactor._next_tick_at > after + 1)  # it has looked for what is overdue
             may_end.set()
             assert abs(dated(waiter.response()) - jump) < 60
             assert abs(dated(idle.get()) - jump) < 60

@@ -19,13 +19,13 @@ import h11
 from tests.parser.helpers import exhaust, parse
 from waitress_core import Adjustments, Task
 from waitress_core.connection.connection import Connection
-from waitress_core.connection.context import ConnectionServices
+from waitress_core.connection.context import ServerContext
 from waitress_core.connection.states import Phase
 from waitress_core.net.transport import SocketTransport
 from waitress_core.reactor.reactor import Reactor
-from waitress_core.wsgi.environ import EnvironMaker
+from waitress_core.wsgi.environ import EnvironBuilder
 from waitress_core.wsgi.proxy_headers import MalformedProxyHeader, ProxyPolicy
-from waitress_core.wsgi.task import Site, WSGITask
+from waitress_core.wsgi.task import TaskContext, WSGITask
 from waitress_parser import Limits, RequestParser
 
 MOST = 20_000  # octets of one input; more shows nothing more
@@ -157,17 +157,17 @@ def _converse(pieces: list[bytes]) -> tuple[list[str], bytes]:
     )
     reactor = Reactor()
     ready: deque[Task] = deque()
-    site = cast(Site, SimpleNamespace(application=_application, adj=adj, proxy_policy=ProxyPolicy(adj)))
+    site = cast(TaskContext, SimpleNamespace(application=_application, adj=adj, proxy_policy=ProxyPolicy(adj)))
     methods: list[str] = []
 
     def make_task(connection: Connection, request: Any) -> Task:
         methods.append(request.head.method)
         return partial(WSGITask, site)(connection, request)
 
-    services = ConnectionServices(adj, reactor, make_task, ready.append, lambda: None)
+    services = ServerContext(adj, reactor, make_task, ready.append, lambda: None)
     accepted, client = socket.socketpair()
     with client, contextlib.closing(reactor):
-        connection = Connection(SocketTransport(accepted), "127.0.0.1", "5000", EnvironMaker(adj, "80"), services)
+        connection = Connection(SocketTransport(accepted), "127.0.0.1", "5000", EnvironBuilder(adj, "80"), services)
         reactor.handlers[connection.descriptor] = connection
         connection.begin()
         received = bytearray()

@@ -33,7 +33,7 @@ from waitress_parser import (
     machine,
 )
 from waitress_parser.head import read_whole_head
-from waitress_parser.machine import MOVES, Step
+from waitress_parser.machine import TRANSITIONS, Step
 
 PLAIN = GET + HOST + b"\r\n"
 FIXED = b"PUT /f HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nabcde"
@@ -68,7 +68,7 @@ def test_every_move_is_in_the_table_and_every_entry_of_the_table_is_made() -> No
     with pytest.raises(IncompleteRequest):
         parser.end_of_input()
     made[Step.FIXED_BODY].add(parser._step)
-    assert made == {step: set(after) for step, after in MOVES.items()}
+    assert made == {step: set(after) for step, after in TRANSITIONS.items()}
 
 
 # Pipelining

@@ -111,9 +111,9 @@ def test_an_error_stands_beside_the_status_of_its_answer() -> None:
 # --- states
 
 MACHINES: dict[str, Moves] = {
-    "waitress_core.connection.states": connection_states.MOVES,
-    "waitress_core.lifecycle.states": server_states.MOVES,
-    "waitress_parser.machine": machine.MOVES,
+    "waitress_core.connection.states": connection_states.TRANSITIONS,
+    "waitress_core.lifecycle.states": server_states.TRANSITIONS,
+    "waitress_parser.machine": machine.TRANSITIONS,
 }
 
 
@@ -127,11 +127,13 @@ def test_a_diagram_has_each_state_and_each_move_of_its_table(module: str) -> Non
     for start, ends in moves.items():
         named = dict(ROW.findall(drawn))[start.name]
         assert set(re.findall(r"`(\w+)`", named)) == {end.name for end in ends}
-    assert f"% states {module}:MOVES" in page("explanation/threads.md")
+    assert f"% states {module}:TRANSITIONS" in page("explanation/threads.md")
 
 
 def test_a_move_down_is_drawn_on_the_right_and_one_back_up_on_the_left() -> None:
-    arcs = re.findall(r'd="M(\d+) (\d+)C(-?\d+) \d+ -?\d+ \d+ \d+ (\d+)"', machine_as_markdown(connection_states.MOVES))
+    arcs = re.findall(
+        r'd="M(\d+) (\d+)C(-?\d+) \d+ -?\d+ \d+ \d+ (\d+)"', machine_as_markdown(connection_states.TRANSITIONS)
+    )
     assert len(arcs) > 10
     for edge, leaves_at, out, arrives_at in arcs:
         assert (int(out) > int(edge)) == (int(arrives_at) > int(leaves_at))

@@ -358,7 +358,7 @@ def test_a_request_after_close_has_the_own_channel_still() -> None:
         client.get()
         channel = only_channel(server)
         task_of = server.task_maker(None)
-        server._strike_channel(channel.connection)  # what `close` does at once; the connection ends a turn later
+        server._unregister_channel(channel.connection)  # what `close` does at once; the connection ends a turn later
         channel.take = lambda request, access_log: channel
         assert task_of(channel.connection, None) is channel  # type: ignore[arg-type]  # no request is looked at
     assert server._channels == {}

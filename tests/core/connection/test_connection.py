@@ -18,7 +18,7 @@ from tests.support.pairs import receive_all, reset, tcp_pair
 from waitress_buffers import ReadOnlyFileBuffer, StorageFullError, StorageUnavailableError
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.sender import ClientDisconnected, FileClosing
-from waitress_core.connection.states import MOVES, Ending, Phase
+from waitress_core.connection.states import TRANSITIONS, Ending, Phase
 from waitress_core.http.request import Request
 from waitress_core.net.transport import Disconnected, SocketTransport
 from waitress_core.reactor.poller import READ, WRITE
@@ -186,7 +186,7 @@ SCENARIOS: dict[tuple[Phase, Phase], Callable[[Harness, CheckedConnection, socke
 
 
 def test_there_is_a_scenario_for_every_legal_move() -> None:
-    assert set(SCENARIOS) == {(before, after) for before, targets in MOVES.items() for after in targets}
+    assert set(SCENARIOS) == {(before, after) for before, targets in TRANSITIONS.items() for after in targets}
 
 
 @pytest.mark.parametrize("move", SCENARIOS, ids=lambda move: f"{move[0].name}-{move[1].name}")
@@ -904,7 +904,7 @@ def test_a_response_whose_end_is_sent_as_a_turn_has_sent_enough_leaves_no_watch_
     connection, client = harness.open()
     client.sendall(GET % b"")
     harness.next_task().answer(b"x" * MUCH)
-    harness.reactor._pay_attention()
+    harness.reactor._call_notified()
     assert connection.interest & WRITE
     assert connection.sender.outbox is not None
     monkeypatch.setattr("waitress_core.connection.sender.FLUSH_BYTES", connection.sender.outbox.pending_bytes)
@@ -1138,14 +1138,14 @@ def test_a_task_that_ends_while_its_earlier_attention_is_paid_is_not_forgotten(h
     begin_task(harness, connection, client)
     harness.tasks.clear()
     connection.is_racing = True
-    harness.reactor.attend(connection.descriptor)
+    harness.reactor.notify(connection.descriptor)
     harness.turn_to(connection, Phase.IDLE)
     assert not connection.is_racing
 
 
 def test_the_end_of_a_response_waits_for_the_next_turn(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     hurried: list[str] = []
-    monkeypatch.setattr(harness.reactor, "hurry", lambda: hurried.append("hurried"))
+    monkeypatch.setattr(harness.reactor, "wake_if_polling", lambda: hurried.append("hurried"))
     connection, client = harness.open()
     begin_task(harness, connection, client)
     harness.next_task().answer(b"answer")
@@ -1216,7 +1216,7 @@ def test_the_end_of_a_response_begins_a_turn_where_there_is_something_to_do(
     harness.turn(2)  # the end of the input is seen
     connection.sender.send(answer)
     hurried: list[str] = []
-    monkeypatch.setattr(harness.reactor, "hurry", lambda: hurried.append("hurried"))
+    monkeypatch.setattr(harness.reactor, "wake_if_polling", lambda: hurried.append("hurried"))
     task.finish(ending)
     assert hurried == ["hurried"]
 
@@ -1252,12 +1252,12 @@ def test_what_comes_before_a_response_is_taken_bounds_itself_though_none_of_it_i
     begin_flush(harness, connection, client, Ending.PERSIST)
     connection.use_parser(Dropping())
     client.setblocking(False)
-    before = harness.services.tally.bytes_in
+    before = harness.services.counters.bytes_in
     for _ in range(100):
         with contextlib.suppress(BlockingIOError):
             client.send(b"x" * 8192)
         harness.turn()
-    assert harness.services.tally.bytes_in - before < 2 * harness.services.adj.recv_bytes
+    assert harness.services.counters.bytes_in - before < 2 * harness.services.adj.recv_bytes
 
 
 def test_closing_twice_is_closing_once(harness: Harness) -> None:
@@ -1286,7 +1286,7 @@ def test_an_idle_connection_costs_little_memory(harness: Harness) -> None:
     try:
         for accepted, client in pairs:
             connection = Connection(
-                SocketTransport(accepted), "127.0.0.1", "5000", harness.environ_maker, harness.services
+                SocketTransport(accepted), "127.0.0.1", "5000", harness.environ_builder, harness.services
             )
             connections.append(connection)
             harness.reactor.handlers[connection.descriptor] = connection
@@ -1299,7 +1299,7 @@ def test_an_idle_connection_costs_little_memory(harness: Harness) -> None:
         size, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    harness.services.forget = lambda connection: None
+    harness.services.remove = lambda connection: None
     for connection, (_, client) in zip(connections, pairs, strict=True):
         connection.close()
         client.close()

@@ -1,4 +1,4 @@
-"""The roster: who may come in, who must go, and what the log is told of it."""
+"""The manager: who may come in, who must go, and what the log is told of it."""
 
 import contextlib
 import errno
@@ -14,7 +14,7 @@ from tests.core.connecting import Harness
 from tests.support.fake_socket import FakeSocket, as_socket
 from waitress_core import Adjustments
 from waitress_core.connection.connection import Connection
-from waitress_core.connection.manager import Roster
+from waitress_core.connection.manager import ConnectionManager
 from waitress_core.connection.states import Phase
 from waitress_core.net.listener import Listener, open_listeners
 
@@ -24,7 +24,7 @@ RELIEVED = "total open connections dropped below the connection limit, listening
 
 
 class Gate(Harness):
-    """A roster in front of the harness, with real listeners and real clients."""
+    """A manager in front of the harness, with real listeners and real clients."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -32,10 +32,10 @@ class Gate(Harness):
         self.listeners = open_listeners(adj, adj.listen)
         self.socket = self.listeners[0].socket
         self.reactor.handlers.update((listener.descriptor, listener) for listener in self.listeners)
-        self.roster = Roster(self.services, self.listeners)
-        self.services.forget = self.roster.forget
-        self.roster.begin()
-        self.reactor.on_look = self.roster.look
+        self.manager = ConnectionManager(self.services, self.listeners)
+        self.services.remove = self.manager.remove
+        self.manager.begin()
+        self.reactor.on_tick = self.manager.tick
         self.turn()  # the first turn has a look; the next comes after a second
 
     @property
@@ -55,7 +55,7 @@ class Gate(Harness):
         found: list[Connection] = []
 
         def is_there() -> list[Connection]:
-            found[:] = [one for one in self.roster.connections.values() if one.remote_port == port]
+            found[:] = [one for one in self.manager.connections.values() if one.remote_port == port]
             return found
 
         self.turn_until(is_there)
@@ -69,16 +69,16 @@ class Gate(Harness):
 
     def close(self) -> None:
         self.listener.socket = self.socket
-        self.roster.stop_listening()
+        self.manager.stop_listening()
         for task in self.tasks:
             task.cancel()
         self.tasks.clear()
-        self.roster.close_all(but_busy=False)
+        self.manager.close_all(but_busy=False)
         self.turn()
         self.reactor.close()
         for client in self.clients:
             client.close()
-        assert self.roster.connections == {}
+        assert self.manager.connections == {}
         assert self.reactor.handlers == {}
 
 
@@ -135,17 +135,17 @@ def test_a_client_of_a_unix_socket_is_called_localhost(make: Make) -> None:
     gate.listener.is_unix = True
     accepted, client = socket.socketpair()
     gate.clients.append(client)
-    gate.roster.admit(accepted, "", gate.listener)
-    (connection,) = gate.roster.connections.values()
+    gate.manager.add(accepted, "", gate.listener)
+    (connection,) = gate.manager.connections.values()
     assert (connection.remote_addr, connection.remote_port) == ("localhost", "")
 
 
 def test_a_client_that_has_left_while_it_is_admitted_leaves_nothing(make: Make) -> None:
     gate = make()
     gone = FakeSocket(setsockopt=[OSError(errno.EINVAL, "text")])
-    gate.roster.admit(as_socket(gone), ("127.0.0.1", 5), gate.listener)
+    gate.manager.add(as_socket(gone), ("127.0.0.1", 5), gate.listener)
     assert gone.is_closed
-    assert gate.roster.connections == {}
+    assert gate.manager.connections == {}
 
 
 def test_a_client_that_the_poller_refuses_leaves_nothing(make: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -159,7 +159,7 @@ def test_a_client_that_the_poller_refuses_leaves_nothing(make: Make, caplog: pyt
     client = gate.connect()
     gate.turn_until(lambda: messages(caplog))
     gate.reactor.poller.register = register  # type: ignore[method-assign]
-    assert gate.roster.connections == {}
+    assert gate.manager.connections == {}
     assert [len(queue) for queue in gate.reactor.deadlines] == [0] * len(gate.reactor.deadlines)
     assert client.recv(1) == b""
     assert len(caplog.records) == 1
@@ -181,11 +181,11 @@ def test_clients_beyond_the_limit_wait_in_the_backlog_while_all_are_busy(
     waiting = gate.connect()
     gate.turn_until(lambda: gate.listener.interest == 0)
     gate.turn(3)
-    assert len(gate.roster.connections) == 2
+    assert len(gate.manager.connections) == 2
     assert is_open(waiting)
     assert messages(caplog) == [FULL]
     gate.tasks.pop().cancel()
-    gate.turn_until(lambda: len(gate.roster.connections) == 2 and gate.listener.interest)
+    gate.turn_until(lambda: len(gate.manager.connections) == 2 and gate.listener.interest)
     waiting.sendall(GET)
     gate.turn_until(lambda: len(gate.tasks) == 2)
     assert messages(caplog) == [FULL]
@@ -212,7 +212,7 @@ def test_a_fresh_connection_is_spared_for_a_second(make: Make) -> None:
     assert is_open(first)
     gate.pass_seconds(1)
     gate.turn_until(lambda: not is_open(first))
-    gate.turn_until(lambda: len(gate.roster.connections) == 1)
+    gate.turn_until(lambda: len(gate.manager.connections) == 1)
 
 
 def test_a_connection_whose_request_has_just_come_is_served_and_another_makes_room(make: Make) -> None:
@@ -240,7 +240,7 @@ def test_responses_are_to_close_their_connections_while_a_client_waits_at_the_li
     client.close()
     gate.turn_to(first, Phase.CLOSED)
     assert not second.wants_close()
-    gate.turn_until(lambda: len(gate.roster.connections) == 2)
+    gate.turn_until(lambda: len(gate.manager.connections) == 2)
 
 
 def test_the_limit_is_told_once_until_there_is_relief(make: Make, caplog: pytest.LogCaptureFixture) -> None:
@@ -252,11 +252,11 @@ def test_the_limit_is_told_once_until_there_is_relief(make: Make, caplog: pytest
         gate.pass_seconds(2)
         gate.accept()
     assert messages(caplog) == [FULL]
-    for connection in list(gate.roster.connections.values())[:1]:
+    for connection in list(gate.manager.connections.values())[:1]:
         connection.close()
     gate.pass_seconds(2)
     assert messages(caplog) == [FULL]  # nine of ten are no relief
-    for connection in list(gate.roster.connections.values())[:1]:
+    for connection in list(gate.manager.connections.values())[:1]:
         connection.close()
     gate.pass_seconds(2)
     assert messages(caplog) == [FULL, RELIEVED]
@@ -276,7 +276,7 @@ def test_a_small_limit_is_told_once_when_reached_and_once_when_there_is_room_aga
         gate.pass_seconds(2)
         gate.accept()
     assert messages(caplog) == [FULL]
-    next(iter(gate.roster.connections.values())).close()
+    next(iter(gate.manager.connections.values())).close()
     for _ in range(3):
         gate.pass_seconds(2)
     assert messages(caplog) == [FULL, RELIEVED]
@@ -285,11 +285,11 @@ def test_a_small_limit_is_told_once_when_reached_and_once_when_there_is_room_aga
 def test_a_poller_with_a_limit_lowers_the_servers(make: Make) -> None:
     gate = make(connection_limit=100)
     gate.reactor.poller.limit = 5
-    roster = Roster(gate.services, gate.listeners)
+    manager = ConnectionManager(gate.services, gate.listeners)
     for number in range(3):  # one is the listener's, one the wake-up's
-        assert roster.has_room()
-        roster.connections[number] = None  # type: ignore[assignment]
-    assert not roster.has_room()
+        assert manager.has_room()
+        manager.connections[number] = None  # type: ignore[assignment]
+    assert not manager.has_room()
 
 
 # --- out of descriptors
@@ -308,7 +308,7 @@ def test_out_of_descriptors_accepting_pauses_and_goes_on_by_itself(
     for seconds in range(1, 4):
         gate.pass_seconds(1)
         gate.turn_until(lambda seconds=seconds: fake.names.count("accept") > seconds)  # type: ignore[misc]
-    gate.turn_until(lambda: len(gate.roster.connections) == 1)
+    gate.turn_until(lambda: len(gate.manager.connections) == 1)
     assert len(caplog.records) == 1
     assert "server accept() threw an exception" in caplog.text
     assert os.strerror(errno.EMFILE) in caplog.text
@@ -322,8 +322,8 @@ def test_out_of_descriptors_is_told_once_whoever_comes_and_goes(make: Make, capl
         gate.connect()
         gate.turn_until(lambda: gate.listener.interest == 0)
         gate.pass_seconds(1)
-        gate.turn_until(lambda: gate.roster.connections)
-        for connection in list(gate.roster.connections.values()):
+        gate.turn_until(lambda: gate.manager.connections)
+        for connection in list(gate.manager.connections.values()):
             connection.close()
 
     for _ in range(5):
@@ -350,7 +350,7 @@ def test_the_end_of_a_connection_lets_accepting_go_on_at_once(make: Make) -> Non
     gate.turn_until(lambda: gate.listener.interest == 0)
     connection.close()
     assert gate.listener.interest
-    gate.turn_until(lambda: gate.roster.connections)
+    gate.turn_until(lambda: gate.manager.connections)
 
 
 # --- the end
@@ -361,10 +361,10 @@ def test_draining_takes_in_the_backlog_and_stops_listening(make: Make) -> None:
     gate.accept()
     waiting = [gate.connect() for _ in range(3)]
     descriptor = gate.listener.descriptor
-    gate.roster.drain()
+    gate.manager.drain()
     assert descriptor not in gate.reactor.handlers
     assert gate.listener.socket.fileno() == -1
-    assert len(gate.roster.connections) == 3  # the idle one has been closed
+    assert len(gate.manager.connections) == 3  # the idle one has been closed
     for client in waiting:
         client.sendall(GET)
     gate.turn_until(lambda: len(gate.tasks) == 3)
@@ -372,7 +372,7 @@ def test_draining_takes_in_the_backlog_and_stops_listening(make: Make) -> None:
         assert task.connection.wants_close()
         task.answer(b"answer")
     gate.tasks.clear()
-    gate.turn_until(lambda: not gate.roster.connections)
+    gate.turn_until(lambda: not gate.manager.connections)
     assert [client.recv(10) for client in waiting] == [b"answer"] * 3
 
 
@@ -386,8 +386,8 @@ def test_draining_ends_idle_connections_and_lets_the_busy_finish(make: Make) -> 
     gate.turn_until(lambda: gate.tasks)
     gate.turn(2)
     emptied: list[str] = []
-    gate.roster.on_emptied = lambda: emptied.append("emptied")
-    gate.roster.drain()
+    gate.manager.on_emptied = lambda: emptied.append("emptied")
+    gate.manager.drain()
     assert not is_open(idle)
     assert is_open(busy)
     gate.tasks.pop().answer(b"answer")
@@ -405,11 +405,11 @@ def test_draining_ends_idle_connections_and_lets_the_busy_finish(make: Make) -> 
 def test_a_client_that_was_in_the_backlog_and_says_nothing_is_let_go_after_a_second(make: Make) -> None:
     gate = make()
     client = gate.connect()
-    gate.roster.drain()
-    assert len(gate.roster.connections) == 1
+    gate.manager.drain()
+    assert len(gate.manager.connections) == 1
     assert is_open(client)
     gate.pass_seconds(2)
-    assert gate.roster.connections == {}
+    assert gate.manager.connections == {}
     assert not is_open(client)
 
 
@@ -419,12 +419,12 @@ def test_closing_all_may_leave_those_that_are_busy(make: Make) -> None:
     connection, busy = gate.accept()
     busy.sendall(GET + GET)
     gate.turn_until(lambda: gate.tasks)
-    gate.roster.stop_listening()
-    gate.roster.close_all(but_busy=True)
+    gate.manager.stop_listening()
+    gate.manager.close_all(but_busy=True)
     assert not is_open(idle)
-    assert list(gate.roster.connections.values()) == [connection]
+    assert list(gate.manager.connections.values()) == [connection]
     gate.tasks.pop().answer(b"answer")
-    gate.turn_until(lambda: not gate.roster.connections)
+    gate.turn_until(lambda: not gate.manager.connections)
     assert gate.tasks == []  # nothing more is begun
     assert busy.recv(10) == b"answer"
 
@@ -432,7 +432,7 @@ def test_closing_all_may_leave_those_that_are_busy(make: Make) -> None:
 def test_given_sockets_are_not_closed(make: Make) -> None:
     gate = make()
     gate.listener.owns_socket = False
-    gate.roster.stop_listening()
+    gate.manager.stop_listening()
     assert gate.socket.fileno() != -1
     gate.socket.close()
 
@@ -441,7 +441,7 @@ def test_a_forked_child_gives_back_its_copies_in_silence(make: Make) -> None:
     gate = make()
     connection, client = gate.accept()
     parents = [gate.listener.socket.dup(), connection._transport._socket.dup()]
-    gate.roster.abandon_after_fork()
+    gate.manager.abandon_after_fork()
     assert gate.listener.socket.fileno() == -1
     assert connection._transport._socket.fileno() == -1
     parents[1].sendall(b"still here")
@@ -452,8 +452,8 @@ def test_a_forked_child_gives_back_its_copies_in_silence(make: Make) -> None:
         sock.close()
     gate.reactor.poller.close()
     gate.reactor.handlers.clear()
-    gate.roster.connections.clear()
-    gate.roster._listeners = []
+    gate.manager.connections.clear()
+    gate.manager._listeners = []
 
 
 # --- who looks on
@@ -463,8 +463,8 @@ def test_a_connection_is_told_of_with_its_socket_when_it_opens_and_when_it_ends(
     gate = make()
     opened: list[Any] = []
     ended: list[Any] = []
-    gate.roster.on_opened = lambda connection, accepted: opened.append((connection, accepted, connection.interest))
-    gate.roster.on_ended = ended.append
+    gate.manager.on_opened = lambda connection, accepted: opened.append((connection, accepted, connection.interest))
+    gate.manager.on_ended = ended.append
     connection, client = gate.accept()
     ((told, accepted, interest),) = opened
     assert told is connection
@@ -481,19 +481,19 @@ def test_a_fault_of_who_looks_on_costs_that_connection_only(make: Make, caplog: 
     def fail(*arguments: Any) -> None:
         raise ValueError("odd")
 
-    gate.roster.on_opened, on_opened = fail, gate.roster.on_opened
+    gate.manager.on_opened, on_opened = fail, gate.manager.on_opened
     client = gate.connect()
     gate.turn_until(lambda: messages(caplog))
     assert client.recv(1) == b""
-    assert gate.roster.connections == {}
-    gate.roster.on_opened = on_opened
+    assert gate.manager.connections == {}
+    gate.manager.on_opened = on_opened
     gate.accept()
 
 
 def test_one_listener_can_be_dropped(make: Make) -> None:
     gate = make()
-    gate.roster.drop(gate.listener)
-    gate.roster.drop(gate.listener)
+    gate.manager.drop(gate.listener)
+    gate.manager.drop(gate.listener)
     assert gate.socket.fileno() == -1
     assert gate.reactor.handlers == {}
-    gate.roster.stop_listening()
+    gate.manager.stop_listening()

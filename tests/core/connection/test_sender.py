@@ -12,7 +12,7 @@ from tests.support.fake_socket import DESCRIPTOR, FakeSocket, as_socket
 from waitress_buffers import BufferStorageError, ReadOnlyFileBuffer
 from waitress_core import Adjustments, Task
 from waitress_core.connection import sender as module
-from waitress_core.connection.sender import ClientDisconnected, FileClosing, Sender, SenderServices
+from waitress_core.connection.sender import ClientDisconnected, FileClosing, Sender, SenderContext
 from waitress_core.net.transport import Disconnected, FileFailed, SocketTransport
 
 BLOCKED = BlockingIOError()
@@ -39,7 +39,7 @@ class Sending:
         self.on_yield: Callable[[], None] = lambda: None
         self.tasks: list[Task] = []
         adj = Adjustments(listen="127.0.0.1:0", **settings)
-        services = SenderServices(adj, self.attended.append, self._yield_lead, self.tasks.append)
+        services = SenderContext(adj, self.attended.append, self._yield_lead, self.tasks.append)
         self.transport = Transport(as_socket(self.socket))
         self.transport.rooms = rooms
         self.sender = Sender(self.transport, services)

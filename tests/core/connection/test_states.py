@@ -3,15 +3,15 @@
 import pytest
 
 from waitress_core.connection import states
-from waitress_core.connection.states import MOVES, Ending, Phase
+from waitress_core.connection.states import TRANSITIONS, Ending, Phase
 
 
 def test_every_phase_has_a_row() -> None:
-    assert set(MOVES) == set(Phase)
+    assert set(TRANSITIONS) == set(Phase)
 
 
 def test_no_phase_moves_to_itself() -> None:
-    assert all(phase not in targets for phase, targets in MOVES.items())
+    assert all(phase not in targets for phase, targets in TRANSITIONS.items())
 
 
 def test_every_phase_is_reached_from_idle_and_leads_to_closed() -> None:
@@ -20,7 +20,7 @@ def test_every_phase_is_reached_from_idle_and_leads_to_closed() -> None:
         new = {start}
         while new:
             reached |= new
-            new = {target for phase in new for target in MOVES[phase]} - reached
+            new = {target for phase in new for target in TRANSITIONS[phase]} - reached
         return reached
 
     assert reachable(Phase.IDLE) == set(Phase)
@@ -28,11 +28,11 @@ def test_every_phase_is_reached_from_idle_and_leads_to_closed() -> None:
 
 
 def test_closed_is_the_only_end() -> None:
-    assert {phase for phase, targets in MOVES.items() if not targets} == {Phase.CLOSED}
+    assert {phase for phase, targets in TRANSITIONS.items() if not targets} == {Phase.CLOSED}
 
 
 def test_only_a_complete_response_leads_back_to_idle() -> None:
-    assert {phase for phase, targets in MOVES.items() if Phase.IDLE in targets} == {Phase.FLUSH}
+    assert {phase for phase, targets in TRANSITIONS.items() if Phase.IDLE in targets} == {Phase.FLUSH}
 
 
 @pytest.mark.parametrize("phase", Phase, ids=lambda phase: phase.name)

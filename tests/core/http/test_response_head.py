@@ -5,13 +5,13 @@ import pytest
 from waitress_core.http import response_fields
 from waitress_core.http import response_head as module
 from waitress_core.http.response import Response
-from waitress_core.http.response_head import Shape
+from waitress_core.http.response_head import HeaderTemplate
 
 
 @pytest.fixture(autouse=True)
 def nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "current_date", lambda: "now")
-    module.SHAPES.clear()
+    module.TEMPLATES.clear()
 
 
 def head(*headers: tuple[str, str], status: str = "200 OK", version: str = "1.1", ident: str | None = "x") -> bytes:
@@ -29,7 +29,7 @@ def test_the_next_head_of_the_same_names_has_its_own_values() -> None:
             b"HTTP/1.1 200 OK\r\nA: %b\r\nA: %b\r\nContent-Length: %b\r\nDate: now\r\nServer: x\r\nZ: %b\r\n\r\n"
             % (v, v, v, v)
         )
-    assert list(module.SHAPES) == [names]
+    assert list(module.TEMPLATES) == [names]
 
 
 def test_what_is_not_of_the_names_is_not_remembered_with_them() -> None:
@@ -43,23 +43,23 @@ def test_what_is_not_of_the_names_is_not_remembered_with_them() -> None:
 
 def test_names_in_another_order_are_other_names() -> None:
     assert head(("A", "1"), ("B", "2")) == head(("B", "2"), ("A", "1"))
-    assert len(module.SHAPES) == 2
+    assert len(module.TEMPLATES) == 2
 
 
 def test_names_that_are_refused_are_refused_each_time() -> None:
     for _ in range(2):
         with pytest.raises(AssertionError, match="hop-by-hop"):
             head(("Connection", "close"))
-    assert not module.SHAPES
+    assert not module.TEMPLATES
 
 
 def test_what_is_remembered_is_bounded_and_full_it_still_serves() -> None:
-    for number in range(module.MAX_SHAPES + 10):
+    for number in range(module.MAX_TEMPLATES + 10):
         assert f"X-{number}: 1\r\n".encode() in head((f"x-{number}", "1"))
-    assert len(module.SHAPES) == module.MAX_SHAPES
-    for number in range(module.MAX_LAYOUTS + 10):
+    assert len(module.TEMPLATES) == module.MAX_TEMPLATES
+    for number in range(module.MAX_PLANS + 10):
         assert f"Server: {number}\r\n".encode() in head(("x-1", "1"), ident=str(number))
-    assert len(module.SHAPES[("x-1",)]._layouts) == module.MAX_LAYOUTS
+    assert len(module.TEMPLATES[("x-1",)]._plans) == module.MAX_PLANS
 
 
 def test_a_str_that_shows_itself_otherwise_is_sent_as_it_was_checked() -> None:
@@ -74,8 +74,8 @@ def test_a_str_that_shows_itself_otherwise_is_sent_as_it_was_checked() -> None:
 
 
 def test_a_shape_knows_where_the_content_length_is() -> None:
-    assert Shape(("A", "content-length")).content_length_index == 1
-    assert Shape(("A",)).content_length_index == -1
+    assert HeaderTemplate(("A", "content-length")).content_length_index == 1
+    assert HeaderTemplate(("A",)).content_length_index == -1
 
 
 def test_what_applications_may_not_send_can_be_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,4 +91,4 @@ def test_what_applications_may_not_send_can_be_replaced(monkeypatch: pytest.Monk
     names.add("x-tea")
     with pytest.raises(AssertionError, match="hop-by-hop"):
         head(("X-Tea", "1"))
-    module.SHAPES.clear()
+    module.TEMPLATES.clear()

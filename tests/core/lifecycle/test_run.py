@@ -17,8 +17,8 @@ from tests.support.manual_clock import ManualClock
 from waitress_core import Adjustments, Dispatcher, Task
 from waitress_core.connection.connection import Connection
 from waitress_core.http.request import Request
-from waitress_core.lifecycle.run import Engine
-from waitress_core.lifecycle.states import CLOSE_SECONDS, MOVES, State, Wish
+from waitress_core.lifecycle.run import ServerRun
+from waitress_core.lifecycle.states import CLOSE_SECONDS, TRANSITIONS, State, StopRequest
 from waitress_core.net.listener import open_listeners
 from waitress_core.observability.access_log import AccessLog
 from waitress_core.wsgi.proxy_headers import ProxyPolicy
@@ -33,17 +33,17 @@ class FakeDispatcher:
 
     def __init__(self) -> None:
         self.ready: deque[Task] = deque()
-        self.has_lead_ended = False
-        self.looks = 0
+        self.has_leadership_ended = False
+        self.ticks = 0
 
-    def look(self) -> None:
-        self.looks += 1
+    def tick(self) -> None:
+        self.ticks += 1
 
-    def yield_lead(self) -> None:
+    def yield_leadership(self) -> None:
         pass
 
-    def end_lead(self) -> None:
-        self.has_lead_ended = True
+    def end_leadership(self) -> None:
+        self.has_leadership_ended = True
 
     def cancel_pending(self) -> int:
         count = len(self.ready)
@@ -64,7 +64,7 @@ class Site:
         self.application: Any = self._answer
         self.opened: list[Connection] = []
         self.ended: list[Connection] = []
-        self.looks = 0
+        self.ticks = 0
 
     def task_maker(self, access_log: AccessLog | None) -> Callable[[Connection, Request], Task]:
         return lambda connection, request: WSGITask(self, connection, request)
@@ -76,14 +76,14 @@ class Site:
         self.ended.append(connection)
 
     def while_waiting(self) -> None:
-        self.looks += 1
+        self.ticks += 1
 
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
         start_response("200 OK", [])
         return [environ["PATH_INFO"].encode()]
 
 
-class CheckedEngine(Engine):
+class CheckedRun(ServerRun):
     """Remembers its moves from state to state."""
 
     moves: list[tuple[State, State]]
@@ -103,18 +103,18 @@ class CheckedEngine(Engine):
 
 
 class Stepping:
-    """An engine without threads, and its clients."""
+    """A run without threads, and its clients."""
 
     def __init__(self, **settings: Any) -> None:
         adj = Adjustments(listen="127.0.0.1:0", **settings)
         self.dispatcher = FakeDispatcher()
         self.adj = adj
-        self.wishes: list[Wish] = []
+        self.stop_requests: list[StopRequest] = []
         self.listeners = open_listeners(adj, adj.listen)
         dispatcher = cast(Dispatcher, self.dispatcher)
         self.site = Site(adj)
-        self.engine = CheckedEngine(self.site, self.listeners, dispatcher, self.wishes)
-        self.reactor = self.engine._reactor
+        self.run = CheckedRun(self.site, self.listeners, dispatcher, self.stop_requests)
+        self.reactor = self.run._reactor
         self.clock = ManualClock(self.reactor.now)
         self.reactor.clock = self.clock
         self.address = self.listeners[0].socket.getsockname()
@@ -122,8 +122,8 @@ class Stepping:
 
     def begin(self) -> None:
         """Serve, as `run` begins to."""
-        self.engine.roster.begin()
-        self.engine.state = State.SERVING
+        self.run.manager.begin()
+        self.run.state = State.SERVING
         self.turn()
 
     def turn(self, times: int = 1) -> None:
@@ -142,23 +142,23 @@ class Stepping:
             self.reactor.turn(0)
 
     def wish(self, state: State, seconds: float | None = None) -> None:
-        """Wish for an end within some seconds, by default as long as the settings give it."""
+        """StopRequest for an end within some seconds, by default as long as the settings give it."""
         if seconds is None:
             seconds = self.adj.shutdown_timeout if state is State.LEAVING else CLOSE_SECONDS
-        self.wishes.append(Wish(state, self.clock() + seconds))
+        self.stop_requests.append(StopRequest(state, self.clock() + seconds))
 
     def want(self, state: State, seconds: float | None = None) -> None:
-        """Wish for an end as another thread does, and let the reactor act on it."""
+        """StopRequest for an end as another thread does, and let the reactor act on it."""
         self.wish(state, seconds)
-        self.engine.wake_lead()
-        self.turn_until(lambda: self.engine.state > State.SERVING)
+        self.run.wake_leader()
+        self.turn_until(lambda: self.run.state > State.SERVING)
 
     def connect(self, octets: bytes = b"") -> socket.socket:
         """Accept a client that sends something."""
-        count = len(self.engine.roster.connections)
+        count = len(self.run.manager.connections)
         client = socket.create_connection(self.address, 20)
         self.clients.append(client)
-        self.turn_until(lambda: len(self.engine.roster.connections) > count)
+        self.turn_until(lambda: len(self.run.manager.connections) > count)
         if octets:
             tasks = len(self.dispatcher.ready)
             client.sendall(octets)
@@ -174,16 +174,16 @@ class Stepping:
 
     @property
     def has_ended(self) -> bool:
-        assert self.dispatcher.has_lead_ended == self.engine._lead_ended.is_set()
-        return self.dispatcher.has_lead_ended
+        assert self.dispatcher.has_leadership_ended == self.run._leadership_ended.is_set()
+        return self.dispatcher.has_leadership_ended
 
     def close(self) -> None:
         for client in self.clients:
             client.close()
-        self.engine.tidy_up()
-        assert [move for move in self.engine.moves if move[1] not in MOVES[move[0]]] == []
+        self.run.close_all()
+        assert [move for move in self.run.moves if move[1] not in TRANSITIONS[move[0]]] == []
         assert self.reactor.handlers == {}
-        assert self.engine.state is State.CLOSED
+        assert self.run.state is State.CLOSED
         assert [listener.socket.fileno() for listener in self.listeners] == [-1] * len(self.listeners)
 
 
@@ -223,19 +223,19 @@ def is_open(client: socket.socket) -> bool:
 
 
 def begin_in_vain(stepping: Stepping) -> None:
-    stepping.engine.tidy_up()
+    stepping.run.close_all()
 
 
 def serve_and_lose_the_reactor(stepping: Stepping) -> None:
     stepping.begin()
-    stepping.engine.tidy_up()
+    stepping.run.close_all()
 
 
 def leave_and_lose_the_reactor(stepping: Stepping) -> None:
     stepping.adj.shutdown_delay = 5
     stepping.begin()
     stepping.want(State.LEAVING)
-    stepping.engine.tidy_up()
+    stepping.run.close_all()
 
 
 def leave_and_close(stepping: Stepping) -> None:
@@ -247,13 +247,13 @@ def leave_and_close(stepping: Stepping) -> None:
     stepping.want(State.CLOSING, 0)
     stepping.turn_until(lambda: stepping.has_ended)
     task.service()
-    stepping.engine.tidy_up()
+    stepping.run.close_all()
 
 
 def drain_in_time(stepping: Stepping) -> None:
     stepping.begin()
     stepping.want(State.LEAVING)
-    stepping.engine.tidy_up()
+    stepping.run.close_all()
 
 
 def drain_too_slowly(stepping: Stepping) -> None:
@@ -263,13 +263,13 @@ def drain_too_slowly(stepping: Stepping) -> None:
     stepping.want(State.LEAVING)
     stepping.pass_seconds(30)
     task.service()
-    stepping.engine.tidy_up()
+    stepping.run.close_all()
 
 
 def close(stepping: Stepping) -> None:
     stepping.begin()
     stepping.want(State.CLOSING)
-    stepping.engine.tidy_up()
+    stepping.run.close_all()
 
 
 def test_the_table_has_the_moves_that_are_made_and_no_others() -> None:
@@ -281,8 +281,8 @@ def test_the_table_has_the_moves_that_are_made_and_no_others() -> None:
     for live in lives:
         with contextlib.closing(Stepping()) as stepping:
             live(stepping)
-            made |= set(stepping.engine.moves)
-    assert made == {(before, after) for before, targets in MOVES.items() for after in targets}
+            made |= set(stepping.run.moves)
+    assert made == {(before, after) for before, targets in TRANSITIONS.items() for after in targets}
 
 
 # --- leaving
@@ -304,7 +304,7 @@ def test_for_the_delay_new_clients_are_answered_and_their_connections_end(make: 
     stepping.turn_until(lambda: stepping.dispatcher.ready)
     stepping.begin_task().service()
     assert b"\r\nConnection: close\r\n" in before.recv(1000)
-    assert stepping.engine.state is State.LEAVING
+    assert stepping.run.state is State.LEAVING
     idle = stepping.connect()
     stepping.pass_seconds(1)
     assert not is_open(idle)
@@ -330,7 +330,7 @@ def test_no_delay_is_longer_than_the_time_to_end_in(make: Make) -> None:
     stepping.connect()
     stepping.want(State.LEAVING, 3)
     stepping.pass_seconds(2)
-    assert stepping.engine.state is State.LEAVING
+    assert stepping.run.state is State.LEAVING
     stepping.pass_seconds(1)
     assert stepping.has_ended
 
@@ -506,7 +506,7 @@ def test_the_second_signal_ends_at_once(make: Make) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "expected", "seconds"),
+    ("stop_requests", "expected", "seconds"),
     [
         ([(State.CLOSING, 5), (State.LEAVING, 1)], State.CLOSING, 5),
         ([(State.LEAVING, 1), (State.CLOSING, 5)], State.CLOSING, 5),
@@ -517,19 +517,19 @@ def test_the_second_signal_ends_at_once(make: Make) -> None:
     ids=str,
 )
 def test_of_several_wishes_the_highest_is_acted_on_in_the_shortest_time(
-    make: Make, wishes: list[tuple[State, int]], expected: State, seconds: int
+    make: Make, stop_requests: list[tuple[State, int]], expected: State, seconds: int
 ) -> None:
     stepping = make()
     stepping.connect(GET % b"")
     task = stepping.begin_task()
-    for state, time_left in wishes:
+    for state, time_left in stop_requests:
         stepping.wish(state, time_left)
-    stepping.engine.wake_lead()
+    stepping.run.wake_leader()
     stepping.turn(3)
-    assert stepping.engine.state is expected
+    assert stepping.run.state is expected
     stepping.pass_seconds(seconds - 1)
     assert not stepping.has_ended
-    assert stepping.engine.state is expected
+    assert stepping.run.state is expected
     stepping.pass_seconds(1)
     assert stepping.has_ended
     task.service()
@@ -571,24 +571,24 @@ def test_a_file_that_the_end_cuts_off_is_closed(make: Make, tmp_path: Path) -> N
     stepping.begin_task().service()
     stepping.turn(3)
     assert not file.closed
-    stepping.engine.tidy_up()
+    stepping.run.close_all()
     assert file.closed
     assert not stepping.dispatcher.ready
 
 
 def test_the_dispatcher_looks_after_its_queue_once_a_second(make: Make) -> None:
     stepping = make()
-    before = stepping.dispatcher.looks
+    before = stepping.dispatcher.ticks
     stepping.pass_seconds(3)
     stepping.turn(5)
-    assert stepping.dispatcher.looks - before == 3
+    assert stepping.dispatcher.ticks - before == 3
 
 
 def test_a_wish_that_nobody_was_woken_for_is_seen_within_a_second(make: Make) -> None:
     stepping = make()
     stepping.wish(State.CLOSING)
     stepping.turn(3)
-    assert stepping.engine.state is State.SERVING
+    assert stepping.run.state is State.SERVING
     stepping.pass_seconds(1)
     assert stepping.has_ended
 
@@ -596,22 +596,22 @@ def test_a_wish_that_nobody_was_woken_for_is_seen_within_a_second(make: Make) ->
 def test_an_errand_of_another_thread_is_run_by_the_holder_of_the_lead(make: Make) -> None:
     stepping = make()
     client = stepping.connect()
-    (connection,) = stepping.engine.roster.connections.values()
-    errand = threading.Thread(target=stepping.engine.run_soon, args=(connection.close,))
+    (connection,) = stepping.run.manager.connections.values()
+    errand = threading.Thread(target=stepping.run.call_soon_threadsafe, args=(connection.close,))
     errand.start()
     errand.join(PATIENCE)
     assert not connection.is_gone
     stepping.turn_until(lambda: connection.is_gone)
     assert client.recv(1) == b""
-    assert stepping.engine.state is State.SERVING
+    assert stepping.run.state is State.SERVING
 
 
 def test_the_server_is_told_of_connections(make: Make) -> None:
     stepping = make()
     stepping.connect()
     site = stepping.site
-    assert site.opened == list(stepping.engine.roster.connections.values())
-    stepping.engine.run_soon(site.opened[0].close)
+    assert site.opened == list(stepping.run.manager.connections.values())
+    stepping.run.call_soon_threadsafe(site.opened[0].close)
     stepping.turn_until(lambda: bool(site.ended))
     assert site.ended == site.opened
 
@@ -619,13 +619,13 @@ def test_the_server_is_told_of_connections(make: Make) -> None:
 def test_the_thread_that_waits_looks_after_what_it_is_stirred_for(make: Make) -> None:
     stepping = make(asyncore_loop_timeout=60)
     stepping.want(State.CLOSING)
-    waiter = threading.Thread(target=stepping.engine.wait)
+    waiter = threading.Thread(target=stepping.run.wait)
     looked = threading.Event()
     stepping.site.while_waiting = looked.set  # type: ignore[method-assign]  # the test looks on
-    stepping.engine.wake_waiter()
-    stepping.engine._lead_ended.clear()
+    stepping.run.wake_waiter()
+    stepping.run._leadership_ended.clear()
     waiter.start()
     assert looked.wait(PATIENCE)
-    stepping.engine._say_ended()
+    stepping.run._report_ended()
     waiter.join(PATIENCE)
     assert not waiter.is_alive()

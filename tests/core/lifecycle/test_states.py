@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from waitress_core.lifecycle.states import MOVES, State, ending_signals, give_signals_back
+from waitress_core.lifecycle.states import TRANSITIONS, State, ending_signals, give_signals_back
 
 NUMBERS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]
 SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once
@@ -31,8 +31,8 @@ def test_a_server_only_ever_moves_to_a_higher_state() -> None:
     names = ["READY", "SERVING", "LEAVING", "DRAINING", "CLOSING", "CLOSED"]
     assert [state.name for state in State] == names
     assert sorted(State) == list(State)
-    assert set(MOVES) == set(State)
-    assert all(after > before for before, targets in MOVES.items() for after in targets)
+    assert set(TRANSITIONS) == set(State)
+    assert all(after > before for before, targets in TRANSITIONS.items() for after in targets)
 
 
 @pytest.mark.parametrize("number", NUMBERS)

@@ -296,7 +296,7 @@ def test_a_listener_knows_how_it_stands_in_a_url(name: Any, authority: tuple[str
 @pytest.mark.parametrize(("scheme", "port"), [("http", "80"), ("https", "443")])
 def test_the_server_port_of_a_unix_socket_is_that_of_the_scheme(folder: Path, scheme: str, port: str) -> None:
     (listener,) = open_listeners(settings(unix_socket=str(folder / "s"), url_scheme=scheme), [])
-    assert listener.environ_maker._base["SERVER_PORT"] == port
+    assert listener.environ_builder._base["SERVER_PORT"] == port
     listener.close()
 
 
@@ -325,7 +325,7 @@ class FakeGate:
     def pause_accepting(self, listener: Listener, cause: OSError) -> None:
         self.paused.append(cause)
 
-    def admit(self, accepted: socket.socket, peer: Any, listener: Listener) -> None:
+    def add(self, accepted: socket.socket, peer: Any, listener: Listener) -> None:
         self.admitted.append(peer)
 
 
@@ -409,5 +409,5 @@ def test_a_listener_has_the_descriptor_of_its_socket() -> None:
     listener = Listener(as_socket(FakeSocket()), settings(), owns_socket=True)
     assert listener.descriptor == DESCRIPTOR
     assert repr(listener) == "<Listener 127.0.0.1:8080>"
-    listener.on_attention()
+    listener.on_notify()
     listener.on_fault()

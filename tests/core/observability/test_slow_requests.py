@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from waitress_core.observability.slow_requests import SlowRequests
-from waitress_core.threads.running import Run
+from waitress_core.threads.running import RunningTask
 
 SECONDS = 20.0
 
@@ -45,12 +45,12 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_a_slow_request_is_told_once_with_its_path_and_its_stack(
     thread_id: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    runs: list[Run] = []
+    runs: list[RunningTask] = []
     slow = SlowRequests(5, lambda: runs)
     task = Task("/report")
     for seconds in (0.5, 4.9, 5.4, 6.4, 7.4):
-        runs[:] = [Run(thread_id, task, seconds)]
-        slow.look()
+        runs[:] = [RunningTask(thread_id, task, seconds)]
+        slow.tick()
     assert told(caplog) == ["<Task GET /report> has been running for 5.4 seconds, in thread waitress-7:"]
     (record,) = caplog.records
     assert (record.name, record.levelno) == ("waitress", logging.WARNING)
@@ -58,25 +58,25 @@ def test_a_slow_request_is_told_once_with_its_path_and_its_stack(
 
 
 def test_each_slow_request_is_told(thread_id: int, caplog: pytest.LogCaptureFixture) -> None:
-    runs = [Run(thread_id, Task(path), 9) for path in ("/a", "/b")]
+    runs = [RunningTask(thread_id, Task(path), 9) for path in ("/a", "/b")]
     slow = SlowRequests(5, lambda: runs)
-    slow.look()
-    runs[0] = Run(thread_id, Task("/a"), 6)  # another, of the same thread
-    slow.look()
+    slow.tick()
+    runs[0] = RunningTask(thread_id, Task("/a"), 6)  # another, of the same thread
+    slow.tick()
     assert [line.split()[2].rstrip(">") for line in told(caplog)] == ["/a", "/b", "/a"]
 
 
 def test_a_request_that_has_ended_is_let_go(thread_id: int) -> None:
-    runs = [Run(thread_id, Task("/a"), 9)]
+    runs = [RunningTask(thread_id, Task("/a"), 9)]
     slow = SlowRequests(5, lambda: runs)
-    slow.look()
+    slow.tick()
     runs.clear()
-    slow.look()
+    slow.tick()
     assert slow._told == []
 
 
 def test_a_thread_that_has_ended_meanwhile_has_no_stack(caplog: pytest.LogCaptureFixture) -> None:
-    SlowRequests(5, lambda: [Run(0, Task("/a"), 9)]).look()
+    SlowRequests(5, lambda: [RunningTask(0, Task("/a"), 9)]).tick()
     assert [record.getMessage() for record in caplog.records] == [
         "<Task GET /a> has been running for 9.0 seconds, in thread 0:\n(it has just ended)"
     ]

@@ -38,7 +38,7 @@ class FakeHandler:
     def on_ready(self, readiness: int) -> None:
         self._called(f"ready {readiness}")
 
-    def on_attention(self) -> None:
+    def on_notify(self) -> None:
         self._called("attention")
 
     def on_fault(self) -> None:
@@ -169,7 +169,7 @@ def test_attention_asked_for_before_a_turn_is_paid_before_the_wait(turning: Turn
         seen.append((list(turning.one.calls), turning.reactor.now))
         return []
 
-    turning.reactor.attend(101)
+    turning.reactor.notify(101)
     turning.clock.advance(0.25)
     turning.poller.script.append(poll)
     turning.reactor.turn(1.0)
@@ -182,7 +182,7 @@ def test_no_wait_begins_when_attention_has_made_a_task_ready(turning: Turning) -
     ready: list[str] = []
     turning.reactor.ready = ready
     turning.one.on = ready.append
-    turning.reactor.attend(101)
+    turning.reactor.notify(101)
     turning.turn(timeout=1.0)
     assert ready == ["attention"]
     assert turning.poller.timeouts == [0]
@@ -203,7 +203,7 @@ def test_attention_asked_for_while_the_poller_waits_ends_the_wait() -> None:
     thread = threading.Thread(target=reactor.turn, args=(SOON,))
     thread.start()
     assert polling.wait(SOON)
-    reactor.attend(10_000)
+    reactor.notify(10_000)
     thread.join(SOON / 2)
     assert not thread.is_alive()
     assert handler.calls == ["attention"]
@@ -218,8 +218,8 @@ def count_wake_ups(turning: Turning) -> list[str]:
 
 def test_attention_asked_for_outside_a_poll_costs_no_wake_up(turning: Turning) -> None:
     woken = count_wake_ups(turning)
-    turning.reactor.attend(101)
-    turning.one.on = lambda call: turning.reactor.attend(102)
+    turning.reactor.notify(101)
+    turning.one.on = lambda call: turning.reactor.notify(102)
     turning.turn()
     turning.turn()
     assert turning.other.calls == ["attention"]
@@ -229,11 +229,11 @@ def test_attention_asked_for_outside_a_poll_costs_no_wake_up(turning: Turning) -
 def test_attention_asked_for_within_a_poll_costs_a_wake_up(turning: Turning) -> None:
     woken = count_wake_ups(turning)
 
-    def attend() -> list[tuple[int, int]]:
-        turning.reactor.attend(101)
+    def notify() -> list[tuple[int, int]]:
+        turning.reactor.notify(101)
         return []
 
-    turning.poller.script.append(attend)
+    turning.poller.script.append(notify)
     turning.reactor.turn(1)
     assert woken == ["woken"]
     assert turning.one.calls == ["attention"]
@@ -242,19 +242,19 @@ def test_attention_asked_for_within_a_poll_costs_a_wake_up(turning: Turning) -> 
 def test_attention_that_can_wait_costs_no_wake_up(turning: Turning) -> None:
     woken = count_wake_ups(turning)
 
-    def attend() -> list[tuple[int, int]]:
-        turning.reactor.attend_in_time(101)
+    def notify() -> list[tuple[int, int]]:
+        turning.reactor.notify_lazily(101)
         return [(102, READ)]
 
-    turning.poller.script.append(attend)
+    turning.poller.script.append(notify)
     turning.reactor.turn(1)
     assert woken == []
     assert turning.one.calls == ["attention"]
 
 
 def test_attention_that_is_asked_for_while_it_is_paid_waits_for_what_is_ready(turning: Turning) -> None:
-    turning.one.on = lambda call: turning.reactor.attend(101)
-    turning.reactor.attend(101)
+    turning.one.on = lambda call: turning.reactor.notify(101)
+    turning.reactor.notify(101)
     turning.turn((102, READ), timeout=1.0)
     assert turning.one.calls == ["attention", "attention"]  # before the poll and after it
     assert turning.poller.timeouts == [0]
@@ -264,8 +264,8 @@ def test_attention_that_is_asked_for_while_it_is_paid_waits_for_what_is_ready(tu
 def test_attention_to_a_handler_that_has_gone_is_passed_over(
     turning: Turning, caplog: pytest.LogCaptureFixture
 ) -> None:
-    turning.reactor.attend(101)
-    turning.reactor.attend(102)
+    turning.reactor.notify(101)
+    turning.reactor.notify(102)
     del turning.reactor.handlers[101]
     turning.turn()
     assert turning.one.calls == []
@@ -275,12 +275,12 @@ def test_attention_to_a_handler_that_has_gone_is_passed_over(
 
 def test_attention_after_close_is_paid_at_once_by_who_asks(turning: Turning) -> None:
     turning.reactor.close()
-    turning.reactor.attend(101)
+    turning.reactor.notify(101)
     assert turning.one.calls == ["attention"]
 
 
 def test_closing_pays_the_attention_that_is_left(turning: Turning) -> None:
-    turning.reactor.attend(101)
+    turning.reactor.notify(101)
     turning.reactor.close()
     assert turning.one.calls == ["attention"]
     assert turning.poller.is_closed
@@ -290,12 +290,12 @@ def test_workers_that_attend_after_close_at_once_are_all_seen(turning: Turning) 
     turning.reactor.close()
     barrier = threading.Barrier(8)
 
-    def attend() -> None:
+    def notify() -> None:
         barrier.wait(SOON)
         for _ in range(200):
-            turning.reactor.attend(101)
+            turning.reactor.notify(101)
 
-    threads = [threading.Thread(target=attend) for _ in range(8)]
+    threads = [threading.Thread(target=notify) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -346,8 +346,8 @@ def test_a_fault_of_one_handler_closes_only_that_one(
     if call == "ready":
         events = [(101, READ), (102, READ)]
     elif call == "attention":
-        turning.reactor.attend(101)
-        turning.reactor.attend(102)
+        turning.reactor.notify(101)
+        turning.reactor.notify(102)
     else:
         queue.arm(turning.one, turning.clock())
         queue.arm(turning.other, turning.clock())
@@ -375,11 +375,11 @@ def test_a_turn_raises_nothing(turning: Turning, caplog: pytest.LogCaptureFixtur
 
 def test_a_poller_that_fails_neither_spins_nor_holds_up_the_rest(turning: Turning, naps: list[float]) -> None:
     looks: list[str] = []
-    turning.reactor.on_look = lambda: looks.append("look")
+    turning.reactor.on_tick = lambda: looks.append("look")
     turning.turn()
     assert naps == []
     turning.clock.advance(1)
-    turning.reactor.attend(101)
+    turning.reactor.notify(101)
     turning.poller.script.append(raise_fault)
     turning.reactor.turn(0)
     assert naps == [module.FAULT_SECONDS]
@@ -412,13 +412,13 @@ def test_after_a_fault_of_the_poller_no_wake_up_is_thought_needed(turning: Turni
     woken = count_wake_ups(turning)
     turning.poller.script.append(raise_fault)
     turning.reactor.turn(1)
-    turning.reactor.attend(101)
+    turning.reactor.notify(101)
     assert woken == []
     turning.turn()
     assert turning.one.calls == ["attention"]
 
 
-@pytest.mark.parametrize("callback", ["on_look", "on_wake"])
+@pytest.mark.parametrize("callback", ["on_tick", "on_wake"])
 def test_a_fault_of_the_server_does_not_end_the_reactor(
     turning: Turning, caplog: pytest.LogCaptureFixture, callback: str
 ) -> None:
@@ -435,7 +435,7 @@ def test_a_fault_of_the_server_does_not_end_the_reactor(
 
 def test_deadlines_are_looked_at_once_a_second(turning: Turning) -> None:
     looks: list[float] = []
-    turning.reactor.on_look = lambda: looks.append(turning.clock())
+    turning.reactor.on_tick = lambda: looks.append(turning.clock())
     turning.turn()
     for _ in range(24):
         turning.clock.advance(0.125)
@@ -463,7 +463,7 @@ def test_what_workers_left_comes_before_what_is_ready_and_deadlines_come_last(tu
     turning.one.on = order.append
     turning.other.on = order.append
     turning.clock.advance(1)
-    turning.reactor.attend(102)
+    turning.reactor.notify(102)
     turning.turn((101, READ))
     assert order == ["attention", "ready 1", "due"]
 
@@ -473,10 +473,10 @@ def test_what_workers_left_comes_before_what_is_ready_and_deadlines_come_last(tu
 
 def test_a_forked_child_lets_go_without_a_word_to_the_parents_handlers(turning: Turning) -> None:
     turning.reactor.watch(turning.one, READ)
-    turning.reactor.attend(101)
+    turning.reactor.notify(101)
     assert turning.reactor._lock.acquire()  # by a thread that the child does not have
     turning.reactor.abandon_after_fork()
-    turning.reactor.attend(102)
+    turning.reactor.notify(102)
     assert turning.one.calls == []
     assert turning.poller.is_closed
     assert turning.poller.interests[101] == READ

@@ -19,7 +19,7 @@ from waitress_core.threads.dispatcher import (
     IDLE_WAIT,
     LONGEST_PAUSE,
     QUANTUM,
-    Chore,
+    InternalTask,
 )
 from waitress_core.threads.leadership import FAST, LONGEST_HOLD, RARE, SHORTEST_HOLD
 from waitress_core.threads.queue_log import QUIET_SECONDS
@@ -27,7 +27,7 @@ from waitress_core.threads.queue_log import QUIET_SECONDS
 SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once
 A_WHILE = 0.05  # seconds in which what must not happen would happen
 
-SPARE = "waitress-spare"
+SPARE = "waitress-standby"
 
 
 class RecordedTask:
@@ -153,7 +153,7 @@ class Running:
 
     def stop(self) -> int:
         """End all threads; return how many still run. There may never have been two leads."""
-        self.dispatcher.end_lead()
+        self.dispatcher.end_leadership()
         self.deliver()
         left = self.dispatcher.stop_threads(SOON)
         assert self.collisions == 0, "two threads turned at once"
@@ -212,7 +212,7 @@ def lead_on_a_worker(running: Running) -> str:
 
 
 def take_the_lead_from(running: Running, still: Time) -> Blocked:
-    """Run a task that blocks until the watchdog has taken the lead; return the task."""
+    """RunningTask a task that blocks until the watchdog has taken the lead; return the task."""
     slow = Blocked()
     running.deliver(slow)
     assert slow.begun.wait(SOON)
@@ -482,7 +482,7 @@ def test_rule_5_there_is_one_lead_whatever_races(threads: int) -> None:
             if number % 3 == 0:
                 time.sleep((number % 7) / 7 * 2.5 * QUANTUM)
             if number % 11 == 0:
-                running.dispatcher.yield_lead()
+                running.dispatcher.yield_leadership()
             ran.put(number)
 
         return RecordedTask(call)
@@ -501,7 +501,7 @@ def test_rule_5_there_is_one_lead_whatever_races(threads: int) -> None:
 def test_rule_5_the_spare_has_no_lead_once_it_has_given_it_away(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     # The thread that was given the lead has run all that was ready, and turns, before the spare looks again.
     running = make(2)
-    give = running.dispatcher._give_lead
+    give = running.dispatcher._give_leadership
     task = RecordedTask()
 
     def give_and_wait() -> bool:
@@ -512,7 +512,7 @@ def test_rule_5_the_spare_has_no_lead_once_it_has_given_it_away(make: Make, monk
         return given
 
     has_given = threading.Event()
-    monkeypatch.setattr(running.dispatcher, "_give_lead", give_and_wait)
+    monkeypatch.setattr(running.dispatcher, "_give_leadership", give_and_wait)
     running.run(task)
     assert has_given.wait(SOON)
     for _ in range(3):
@@ -530,7 +530,7 @@ def test_rule_6_a_task_that_is_about_to_block_gives_the_lead_away(make: Make, th
     gate = threading.Event()
 
     def call() -> None:
-        running.dispatcher.yield_lead()
+        running.dispatcher.yield_leadership()
         assert gate.wait(SOON)
 
     task = RecordedTask(call)
@@ -545,7 +545,7 @@ def test_rule_6_a_task_without_the_lead_gives_nothing_away(make: Make, still: Ti
     running = make(1)
     lead_on_a_worker(running)
     slow = take_the_lead_from(running, still)
-    running.dispatcher.yield_lead()
+    running.dispatcher.yield_leadership()
     for _ in range(3):
         running.wait_for_turn_of(SPARE)
     slow.gate.set()
@@ -637,7 +637,7 @@ def test_an_add_task_that_was_replaced_gets_every_task(make: Make, monkeypatch: 
     assert seen == tasks
 
 
-class RecordedChore(RecordedTask, Chore):
+class RecordedChore(RecordedTask, InternalTask):
     """A task that is no request."""
 
 
@@ -711,12 +711,12 @@ def test_threads_1_is_always_the_same_thread(make: Make, still: Time) -> None:
 
 
 @pytest.mark.parametrize("error", [Exception("x"), SystemExit(3), KeyboardInterrupt()], ids=repr)
-@pytest.mark.parametrize("has_lead", [True, False], ids=["with the lead", "from the queue"])
+@pytest.mark.parametrize("has_leadership", [True, False], ids=["with the lead", "from the queue"])
 def test_a_thread_is_never_lost_to_a_task(
-    make: Make, caplog: pytest.LogCaptureFixture, error: BaseException, has_lead: bool
+    make: Make, caplog: pytest.LogCaptureFixture, error: BaseException, has_leadership: bool
 ) -> None:
     running = make(1)
-    if has_lead:
+    if has_leadership:
         lead_on_a_worker(running)
 
     def call() -> None:
@@ -724,7 +724,7 @@ def test_a_thread_is_never_lost_to_a_task(
 
     for _ in range(3):
         task = RecordedTask(call)
-        if has_lead:
+        if has_leadership:
             running.run(task)
         else:
             running.dispatcher.add_task(task)
@@ -774,7 +774,7 @@ def test_no_turn_begins_once_the_lead_has_ended(make: Make, holder: str) -> None
     running = make(2, None if holder == "worker" else Sink())
     if holder == "worker":
         lead_on_a_worker(running)
-    running.in_turn(running.dispatcher.end_lead)
+    running.in_turn(running.dispatcher.end_leadership)
     running.log.clear()
     never = RecordedTask()
     running.deliver(never)
@@ -789,7 +789,7 @@ def test_stopping_from_within_a_task_does_not_wait_for_itself(make: Make, still:
     still.watchdog.open()
 
     def call() -> None:
-        running.dispatcher.end_lead()
+        running.dispatcher.end_leadership()
         running.deliver()
         counts.append(running.dispatcher.stop_threads(SOON))
 
@@ -805,7 +805,7 @@ def test_threads_that_still_run_are_counted_and_end_with_their_tasks(make: Make,
     for task in tasks:
         assert task.begun.wait(SOON)
     still.watchdog.open()
-    running.dispatcher.end_lead()
+    running.dispatcher.end_leadership()
     running.deliver()
     assert running.dispatcher.cancel_pending() == 0
     assert running.dispatcher.stop_threads(A_WHILE) == 2
@@ -851,7 +851,7 @@ def test_cancelled_tasks_count_as_queued_no_more(still: Time, caplog: pytest.Log
     assert dispatcher.cancel_pending() == 5
     caplog.clear()
     still.clock.advance(QUIET_SECONDS)
-    dispatcher.look()
+    dispatcher.tick()
     assert dispatcher.cancel_pending() == 0
     for _ in range(2):
         dispatcher.add_task(RecordedTask())
@@ -882,7 +882,7 @@ def test_chores_are_cancelled_when_no_thread_is_left(still: Time) -> None:
     dispatcher, chore, late = Dispatcher(1), RecordedChore(), RecordedChore()
     dispatcher.add_task(chore)
     dispatcher.ready.append(late)
-    dispatcher.end_lead()
+    dispatcher.end_leadership()
     assert dispatcher.cancel_pending() == 2
     assert chore.is_cancelled
     assert late.is_cancelled
@@ -947,11 +947,11 @@ def test_a_queue_that_is_empty_again_is_told_with_its_depth_and_its_longest_wait
     still.clock.advance(1)
     slow.gate.set()
     assert last.begun.wait(SOON)  # and has not ended, but what it has waited counts already
-    running.dispatcher.look()
+    running.dispatcher.tick()
     assert told(caplog) == grown(1, 2)  # tasks had to wait a moment ago
     still.clock.advance(QUIET_SECONDS)
     for _ in range(3):
-        running.dispatcher.look()
+        running.dispatcher.tick()
     assert told(caplog) == [*grown(1, 2), emptied(3, 3)]
     last.gate.set()
 
@@ -964,10 +964,10 @@ def test_a_queue_that_comes_and_goes_is_told_once(still: Time, caplog: pytest.Lo
             dispatcher.add_task(RecordedTask())
         still.clock.advance(1)
         dispatcher.cancel_pending()
-        dispatcher.look()
+        dispatcher.tick()
     assert told(caplog) == grown(1)
     still.clock.advance(QUIET_SECONDS)
-    dispatcher.look()
+    dispatcher.tick()
     assert told(caplog) == [*grown(1), emptied(1, 0)]
 
 
@@ -977,7 +977,7 @@ def test_a_queue_that_stands_is_not_told_to_be_empty(still: Time, caplog: pytest
     for _ in range(2):
         dispatcher.add_task(RecordedTask())
     still.clock.advance(10 * QUIET_SECONDS)
-    dispatcher.look()
+    dispatcher.tick()
     assert told(caplog) == grown(1)
 
 
@@ -989,7 +989,7 @@ def test_a_queue_after_one_that_has_ended_is_told_anew(still: Time, caplog: pyte
             dispatcher.add_task(RecordedTask())
         dispatcher.cancel_pending()
         still.clock.advance(QUIET_SECONDS)
-        dispatcher.look()
+        dispatcher.tick()
     assert told(caplog) == [*grown(1, 2, 4), emptied(4, 0), *grown(1), emptied(1, 0)]
 
 
@@ -1022,7 +1022,7 @@ def test_every_task_can_be_handed_to_who_wants_to_see_it() -> None:
         handed.append(task)
         dispatcher.add_task(task)
 
-    dispatcher.hand_all_to(add_task)
+    dispatcher.hand_off_all_to(add_task)
     running = Running(dispatcher)
     dispatcher.start(running.turn)
     tasks = [RecordedTask() for _ in range(20)]

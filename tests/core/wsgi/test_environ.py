@@ -12,7 +12,7 @@ from waitress_buffers import ReadOnlyFileBuffer
 from waitress_core import Adjustments
 from waitress_core.http.request import Request
 from waitress_core.wsgi import environ as module
-from waitress_core.wsgi.environ import EnvironMaker, new_environ_key
+from waitress_core.wsgi.environ import EnvironBuilder, new_environ_key
 from waitress_parser import RequestHead
 
 
@@ -20,8 +20,8 @@ def make(request_head: RequestHead, body: bytes = b"", /, **settings: Any) -> di
     request = Request(request_head)
     if body:
         request.append(body, 1 << 20)
-    maker = EnvironMaker(Adjustments(listen="127.0.0.1:0", **settings), "8080")
-    return maker.make(request, "192.0.2.1", "54321", lambda: False)
+    builder = EnvironBuilder(Adjustments(listen="127.0.0.1:0", **settings), "8080")
+    return builder.build(request, "192.0.2.1", "54321", lambda: False)
 
 
 def environ(target: str = "/", /, *fields: str, **settings: Any) -> dict[str, Any]:
@@ -191,8 +191,8 @@ def test_the_protocol_is_one_of_two(version: str, expected: str) -> None:
 
 
 def test_every_request_has_an_environ_of_its_own() -> None:
-    maker = EnvironMaker(Adjustments(listen="127.0.0.1:0"), "80")
-    first, second = (maker.make(Request(head()), "a", "1", lambda: False) for _ in range(2))
+    builder = EnvironBuilder(Adjustments(listen="127.0.0.1:0"), "80")
+    first, second = (builder.build(Request(head()), "a", "1", lambda: False) for _ in range(2))
     first["SERVER_NAME"] = "changed"
     assert second["SERVER_NAME"] == "waitress.invalid"
 
@@ -214,8 +214,8 @@ def test_the_cache_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_key_that_is_offered_stands_in_every_environ_from_then_on() -> None:
-    maker = EnvironMaker(Adjustments(listen="127.0.0.1:0"), "8080")
-    maker.offer("wsgi.file_wrapper", bytes)
+    builder = EnvironBuilder(Adjustments(listen="127.0.0.1:0"), "8080")
+    builder.offer("wsgi.file_wrapper", bytes)
     for _ in range(2):
-        environ = maker.make(Request(head("/")), "192.0.2.1", "54321", lambda: False)
+        environ = builder.build(Request(head("/")), "192.0.2.1", "54321", lambda: False)
         assert environ["wsgi.file_wrapper"] is bytes

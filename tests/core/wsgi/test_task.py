@@ -18,7 +18,7 @@ from waitress_core.connection.connection import Connection
 from waitress_core.connection.sender import ClientDisconnected
 from waitress_core.connection.states import Ending
 from waitress_core.http.request import Request
-from waitress_core.wsgi.environ import EnvironMaker
+from waitress_core.wsgi.environ import EnvironBuilder
 from waitress_core.wsgi.proxy_headers import ProxyPolicy
 from waitress_core.wsgi.task import JOIN_BYTES, WSGITask
 
@@ -63,7 +63,7 @@ class FakeConnection:
     remote_port = "5000"
 
     def __init__(self, adj: Adjustments) -> None:
-        self.environ_maker = EnvironMaker(adj, "8080")
+        self.environ_builder = EnvironBuilder(adj, "8080")
         self.sender = FakeSender()
         self.is_server_leaving = False
         self.endings: list[Ending] = []

@@ -41,7 +41,7 @@ def storage_error(cause: OSError, directory: str | None) -> BufferStorageError:
 
 def _default_folder() -> str:
     try:
-        import tempfile  # late: see FileBuffer._open
+        import tempfile  # lazy import: see FileBuffer._open
 
         return tempfile.gettempdir()
     except OSError:  # No candidate is writable: the reason, which lists them, is in the message already.

@@ -156,7 +156,7 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 def _hint(unknown: str) -> str:
-    from difflib import get_close_matches  # late: only needed after a typo
+    from difflib import get_close_matches  # lazy import: only needed after a typo
 
     near = get_close_matches(unknown, map(option_name, SETTINGS), 1, cutoff=0.8)
     return f"; did you mean {near[0]}?" if near else ""

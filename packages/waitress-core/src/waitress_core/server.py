@@ -1,7 +1,7 @@
 """The servers: what `create_server` gives, and how they are run and ended.
 
 A server is bound and listens from its construction; it serves while `run` runs, or from `start` to its end. All real
-work is the engine's.
+work is done by the run (`lifecycle.run`).
 """
 
 import logging
@@ -19,11 +19,11 @@ from .config.addresses import AF_UNIX
 from .config.adjustments import Adjustments
 from .connection.connection import Connection
 from .http.request import Request
-from .lifecycle.run import THREADS_SECONDS, Engine
-from .lifecycle.states import CLOSE_SECONDS, State, Wish, ending_signals, give_signals_back
+from .lifecycle.run import THREADS_SECONDS, ServerRun
+from .lifecycle.states import CLOSE_SECONDS, State, StopRequest, ending_signals, give_signals_back
 from .net.listener import Listener, open_listeners
-from .observability.stats import ServerStats, Tally, make_stats
-from .reactor.reactor import LOOK_SECONDS
+from .observability.stats import Counters, ServerStats, make_stats
+from .reactor.reactor import TICK_SECONDS
 from .threads.dispatcher import Dispatcher, Task, TaskSink, start_thread
 from .wsgi.proxy_headers import ProxyPolicy
 from .wsgi.task import WSGITask
@@ -77,11 +77,11 @@ class BaseWSGIServer:
         self._dispatcher = own
         self.task_dispatcher: Any = own if dispatcher is None else dispatcher
         # Any thread or signal handler: what the server is wanted to do; appended to without a lock
-        self._wishes: list[Wish] = []
+        self._stop_requests: list[StopRequest] = []
         self._signal_count = 0
         self._has_run = threading.Lock()  # held from the first `run` or `start` on, for ever
         self._runner: threading.Thread | None = None
-        self._engine: Engine | None = None
+        self._run: ServerRun | None = None
         self._ended = threading.Event()
         self._listeners = self._open(adj)
         self._entries = {listener.descriptor: self._entry(listener) for listener in self._listeners}
@@ -99,14 +99,14 @@ class BaseWSGIServer:
 
         Thread: any; takes no lock, and a moment for each open connection.
         """
-        if self._engine is None:
-            return make_stats(Tally(), 0, (), 0, self._dispatcher.thread_count, ())
-        return self._engine.stats()
+        if self._run is None:
+            return make_stats(Counters(), 0, (), 0, self._dispatcher.thread_count, ())
+        return self._run.stats()
 
     @property
     def active_channels(self) -> dict[int, Any]:
         """The open client connections by descriptor; empty unless the server runs."""
-        return {} if self._engine is None else self._engine.roster.connections
+        return {} if self._run is None else self._run.manager.connections
 
     # --- serving
 
@@ -162,14 +162,14 @@ class BaseWSGIServer:
         _running.add(self)
 
     def _begin(self) -> None:
-        if not any(wish.state is State.CLOSING for wish in self._wishes):
-            # A wish that comes before the engine is in the list already, one that comes later finds the engine.
-            self._engine = Engine(self, self._listeners, self._dispatcher, self._wishes)
-            self._engine.begin()
+        if not any(wish.state is State.CLOSING for wish in self._stop_requests):
+            # A wish that comes before the run is in the list already, one that comes later finds the run.
+            self._run = ServerRun(self, self._listeners, self._dispatcher, self._stop_requests)
+            self._run.begin()
 
     def _wait(self) -> None:
-        if self._engine is not None:
-            self._engine.wait()
+        if self._run is not None:
+            self._run.wait()
 
     def _wait_and_end(self) -> None:
         try:
@@ -179,19 +179,19 @@ class BaseWSGIServer:
 
     def _end(self) -> None:
         """Leave nothing, whether it has served or could not begin."""
-        if self._engine is not None:
-            self._engine.tidy_up()
+        if self._run is not None:
+            self._run.close_all()
         _running.discard(self)
         self._close_listeners()
         self._ended.set()
 
-    # --- what the engine asks for
+    # --- what the run asks for
 
     def task_maker(self, access_log: "AccessLog | None") -> Callable[[Connection, Request], Task]:
         """Return what makes the task of a request."""
         if access_log is None:
             return partial(WSGITask, self)
-        from .wsgi.logged_task import LoggedTask  # late: only servers with an access log need it
+        from .wsgi.logged_task import LoggedTask  # lazy import: only servers with an access log need it
 
         return partial(LoggedTask, self, access_log)
 
@@ -202,7 +202,7 @@ class BaseWSGIServer:
 
     def on_ended(self, connection: Connection) -> None:
         """Strike a connection off the registry."""
-        self._strike(connection.descriptor, connection)
+        self._unregister(connection.descriptor, connection)
 
     def while_waiting(self) -> None:
         """Do nothing: the lead looks after all there is."""
@@ -219,14 +219,14 @@ class BaseWSGIServer:
     def _on_signal(self) -> None:
         self._signal_count += 1
         if self._signal_count == 1:
-            self._wish(State.LEAVING, self.adj.shutdown_timeout, is_signal=True)
+            self._request_stop(State.LEAVING, self.adj.shutdown_timeout, is_signal=True)
         else:
-            self._wish(State.CLOSING, 0, is_signal=True)
+            self._request_stop(State.CLOSING, 0, is_signal=True)
 
-    def _wish(self, state: State, seconds: float, *, is_signal: bool = False) -> None:
-        self._wishes.append(Wish(state, time.monotonic() + seconds, is_signal))
-        if self._engine is not None:
-            self._engine.wake_lead()
+    def _request_stop(self, state: State, seconds: float, *, is_signal: bool = False) -> None:
+        self._stop_requests.append(StopRequest(state, time.monotonic() + seconds, is_signal))
+        if self._run is not None:
+            self._run.wake_leader()
 
     def shutdown(self, timeout: float | None = None) -> None:
         """End the server in order: what has begun is answered, what is idle is closed, and nothing new is accepted.
@@ -238,7 +238,7 @@ class BaseWSGIServer:
         """
         if self._has_run.locked():
             seconds = self.adj.shutdown_timeout if timeout is None else timeout
-            self._wish(State.LEAVING, seconds)
+            self._request_stop(State.LEAVING, seconds)
             self._await_end(seconds)
         else:
             self.close()
@@ -249,7 +249,7 @@ class BaseWSGIServer:
         From any thread, any number of times. Returns when everything has ended; from an application, a signal handler
         or whatever else the thread in `run` does, at once.
         """
-        self._wish(State.CLOSING, CLOSE_SECONDS)
+        self._request_stop(State.CLOSING, CLOSE_SECONDS)
         if self._has_run.locked():
             self._await_end(CLOSE_SECONDS)
         else:
@@ -258,13 +258,13 @@ class BaseWSGIServer:
     def _await_end(self, seconds: float) -> None:
         if threading.current_thread() not in (self._runner, *self._dispatcher.threads):
             # Bounded: a signal handler may call this. The reactor looks at the time once a second.
-            self._ended.wait(seconds + LOOK_SECONDS + THREADS_SECONDS)
+            self._ended.wait(seconds + TICK_SECONDS + THREADS_SECONDS)
 
     def _abandon_after_fork(self) -> None:
         """In a forked child: let go of what is the parent's. The server has ended here, and never waits."""
         self._map_lock = threading.RLock()  # another thread may have held it
-        if self._engine is not None:
-            self._engine.abandon_after_fork()
+        if self._run is not None:
+            self._run.abandon_after_fork()
         self._ended = threading.Event()  # a new one: a thread that the child has not may have held the old one's lock
         self._ended.set()
 
@@ -272,9 +272,9 @@ class BaseWSGIServer:
         for listener in self._listeners:
             listener.close()
         for descriptor, entry in self._entries.items():
-            self._strike(descriptor, entry)
+            self._unregister(descriptor, entry)
 
-    def _strike(self, descriptor: int, entry: object) -> None:
+    def _unregister(self, descriptor: int, entry: object) -> None:
         """Strike this off the registry, unless the descriptor is another's already."""
         with self._map_lock:
             if self._map.get(descriptor) is entry:
@@ -384,11 +384,11 @@ def create_server(
     if application is None:
         raise ValueError(NO_APPLICATION)
     adj = Adjustments(**adjustments)
-    kind = kind_of_server(adj, TcpWSGIServer, UnixWSGIServer, MultiSocketServer)
+    kind = server_class_for(adj, TcpWSGIServer, UnixWSGIServer, MultiSocketServer)
     return kind(application, map, dispatcher, adj)
 
 
-def kind_of_server(adj: Adjustments, tcp: Kind, unix: Kind, several: Kind) -> Kind:
+def server_class_for(adj: Adjustments, tcp: Kind, unix: Kind, several: Kind) -> Kind:
     """Choose among three kinds of server the one that fits what the settings listen on."""
     if adj.unix_socket is not None or (len(adj.sockets) == 1 and adj.sockets[0].family == AF_UNIX):
         return unix

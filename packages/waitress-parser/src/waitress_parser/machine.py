@@ -8,8 +8,8 @@ machine has one step for each of them and one for failure:
     HEAD ---chunked---------> CHUNKED_BODY --last chunk, trailers--> HEAD      (body.py gives out the end itself)
     HEAD, FIXED_BODY, CHUNKED_BODY --fault--> FAILED
 
-`MOVES` is the same as a table; the tests hold the machine to it. What the octets of each part mean is said elsewhere:
-head.py, body.py.
+`TRANSITIONS` is the same as a table; the tests hold the machine to it. What the bytes of each part mean is in head.py
+and body.py.
 
 Guarantees:
 
@@ -45,7 +45,7 @@ class Step(enum.Enum):
     FAILED = "failed"
 
 
-MOVES: Final[dict[Step, frozenset[Step]]] = {
+TRANSITIONS: Final[dict[Step, frozenset[Step]]] = {
     Step.HEAD: frozenset({Step.FIXED_BODY, Step.CHUNKED_BODY, Step.END, Step.FAILED}),
     Step.FIXED_BODY: frozenset({Step.END, Step.FAILED}),
     Step.CHUNKED_BODY: frozenset({Step.HEAD, Step.FAILED}),

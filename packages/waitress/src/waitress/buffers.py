@@ -112,7 +112,7 @@ class TempfileBasedBuffer(FileBasedBuffer):
 
     def newfile(self) -> IO[bytes]:
         """Return another temporary file."""
-        from tempfile import TemporaryFile  # late: it imports much, and few need it
+        from tempfile import TemporaryFile  # lazy import: it imports much, and few need it
 
         return TemporaryFile("w+b")
 

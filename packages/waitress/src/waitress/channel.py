@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from waitress_core import Adjustments
 from waitress_core.connection.connection import Connection
-from waitress_core.connection.context import limits_of
+from waitress_core.connection.context import parser_limits
 from waitress_core.connection.sender import ClientDisconnected
 from waitress_core.connection.states import CLOSED, FLUSH, LINGER, TASK, Ending
 from waitress_core.http.request import Request
 from waitress_parser import RequestParser
 
+from ._lazy import LazyAttribute
 from .entries import Entry
-from .late import Late
 from .task import ErrorTask, Task, WSGITask, logged
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ __all__ = ["ClientDisconnected", "HTTPChannel"]
 
 
 def _parser_class() -> "type[HTTPRequestParser]":
-    from .parser import HTTPRequestParser  # late: a server makes none before a program wants to see one
+    from .parser import HTTPRequestParser  # lazy import: a server makes none before a program wants to see one
 
     return HTTPRequestParser
 
@@ -43,7 +43,7 @@ class HTTPChannel(Entry):
 
     __slots__ = ("__dict__", "__weakref__", "connection", "server", "socket")
 
-    parser_class = Late(_parser_class)  # replacing this one, or the next, has no effect
+    parser_class = LazyAttribute(_parser_class)  # replacing this one, or the next, has no effect
     error_task_class: type[Task] = ErrorTask
     task_class: type[Task] = WSGITask
     _tap: "_TappedParser | None" = None  # where a subclass overrides `received`
@@ -180,7 +180,7 @@ class HTTPChannel(Entry):
         self._give_up(request, exchange)
 
     def _logged_task(self, request: "HTTPRequestParser", exchange: "Exchange") -> Task:
-        from waitress_core.wsgi.logged_task import LoggedTask  # late: only servers with an access log need it
+        from waitress_core.wsgi.logged_task import LoggedTask  # lazy import: only servers with an access log need it
 
         task = logged(self.task_class)(self, request)
         assert isinstance(task, LoggedTask)  # what `logged` is for
@@ -230,7 +230,7 @@ class _TappedParser(RequestParser):
     __slots__ = ("_channel",)
 
     def __init__(self, adj: Adjustments, channel: HTTPChannel) -> None:
-        super().__init__(limits_of(adj))
+        super().__init__(parser_limits(adj))
         self._channel = channel
 
     def receive(self, data: bytes | memoryview) -> None:

@@ -9,7 +9,7 @@ import re
 from typing import BinaryIO
 
 from waitress_core import Adjustments
-from waitress_core.connection.context import limits_of
+from waitress_core.connection.context import parser_limits
 from waitress_core.http.request import Request
 from waitress_core.wsgi.environ import is_hidden, percent_decoded
 from waitress_parser import (
@@ -75,7 +75,7 @@ class HTTPRequestParser:
     def __init__(self, adj: Adjustments) -> None:
         self.adj = adj
         self.headers: dict[str, str] = {}  # by the names of CGI, as in the environ, but without `HTTP_`
-        self._parser = RequestParser(limits_of(adj))
+        self._parser = RequestParser(parser_limits(adj))
         self._request: Request | None = None
 
     @classmethod
@@ -128,7 +128,7 @@ class HTTPRequestParser:
         """
         if b"\r\n" not in header_plus:
             raise ParsingError("HTTP message header invalid")
-        parser = RequestParser(limits_of(self.adj))
+        parser = RequestParser(parser_limits(self.adj))
         parser.receive(header_plus.removesuffix(b"\r\n\r\n").removesuffix(b"\r\n") + b"\r\n\r\n")
         try:
             head = parser.next_event()
@@ -182,7 +182,7 @@ def split_uri(uri: bytes) -> tuple[str, str, str, str, str]:
     Raises:
         ParsingError: it is no ASCII, or no target.
     """
-    from urllib.parse import urlsplit  # late: it imports much, and few servers need it
+    from urllib.parse import urlsplit  # lazy import: it imports much, and few servers need it
 
     try:
         text = uri.decode("ascii")

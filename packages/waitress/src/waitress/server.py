@@ -20,15 +20,15 @@ from waitress_core.connection.connection import Connection
 from waitress_core.http.request import Request
 from waitress_core.lifecycle.states import CLOSE_SECONDS, State
 from waitress_core.net.listener import Listener, naming, open_listeners, reuse_address, separate_families
-from waitress_core.server import kind_of_server
+from waitress_core.server import server_class_for
 from waitress_core.threads.dispatcher import is_replaced
 
+from ._lazy import LazyAttribute
 from .adjustments import Adjustments
 from .buffers import ReadOnlyFileBasedBuffer
 from .channel import HTTPChannel, is_stock
 from .dispatcher import ServerDispatcher
 from .entries import Entry, Listening
-from .late import Late
 from .trigger import trigger
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ __all__ = ["BaseWSGIServer", "MultiSocketServer", "TcpWSGIServer", "WSGIServer",
 
 
 def _wasyncore() -> ModuleType:
-    from . import wasyncore  # late: serving needs none of it
+    from . import wasyncore  # lazy import: serving needs none of it
 
     return wasyncore
 
@@ -53,7 +53,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     TcpWSGIServer that makes its own socket listens only from `accept_connections` or `run` on.
     """
 
-    asyncore = Late(_wasyncore)
+    asyncore = LazyAttribute(_wasyncore)
     socketmod = socket
     channel_class: type[HTTPChannel] = HTTPChannel
     next_channel_cleanup = 0.0  # when `maintenance` is called next
@@ -86,7 +86,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         if dispatcher is None:
             self._own_dispatcher = self.task_dispatcher = ServerDispatcher(self._dispatcher, self._end_within)
         for listener in self._listeners:
-            listener.environ_maker.offer("wsgi.file_wrapper", ReadOnlyFileBasedBuffer)
+            listener.environ_builder.offer("wsgi.file_wrapper", ReadOnlyFileBasedBuffer)
 
     # --- listening
 
@@ -126,13 +126,13 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
             self.accept_connections()
         sink = self._sink()
         if sink is not None:
-            self._dispatcher.hand_all_to(sink)
+            self._dispatcher.hand_off_all_to(sink)
         super()._begin()
 
     def _end(self) -> None:
         super()._end()
         # A program that closes its server may give the dispatcher to another one; a signal ends them both.
-        if self._own_dispatcher is None and any(wish.is_signal for wish in self._wishes):
+        if self._own_dispatcher is None and any(wish.is_signal for wish in self._stop_requests):
             shutdown = getattr(self.task_dispatcher, "shutdown", None)
             if shutdown is not None:
                 shutdown()
@@ -173,15 +173,15 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     def on_ended(self, connection: Connection) -> None:
         """Let go of a connection's channel."""
         channel = self._channels.pop(connection, None)
-        self._strike_channel(connection)
+        self._unregister_channel(connection)
         if isinstance(channel, HTTPChannel):
             channel.on_ended()
 
-    def _strike_channel(self, connection: Connection) -> None:
+    def _unregister_channel(self, connection: Connection) -> None:
         """Strike a connection's channel off the map. Thread: any."""
         entry = self._map.get(connection.descriptor)
         if getattr(entry, "connection", None) is connection:
-            self._strike(connection.descriptor, entry)
+            self._unregister(connection.descriptor, entry)
 
     def while_waiting(self) -> None:
         """Call thunks and `maintenance`; end when the map is empty."""
@@ -199,7 +199,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     def _end_if_emptied(self) -> None:
         if not self._map and not self._is_emptied:
             self._is_emptied = True
-            self._wish(State.CLOSING, CLOSE_SECONDS)
+            self._request_stop(State.CLOSING, CLOSE_SECONDS)
 
     def maintenance(self, now: float) -> None:
         """Called once in `cleanup_interval` by the thread that waits for the server: for a subclass."""
@@ -219,35 +219,35 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     def _call_soon(self, thunk: Callable[[], object]) -> None:
         self._thunks.append(thunk)
-        if self._engine is not None:
-            self._engine.wake_waiter()
+        if self._run is not None:
+            self._run.wake_waiter()
 
     # --- ending, from any thread
 
     def end_channel(self, channel: HTTPChannel) -> None:
         """End the connection of a channel soon; it has left the map at once."""
         connection = channel.connection
-        self._strike_channel(connection)
-        if self._engine is not None:
-            self._engine.run_soon(connection.close)
+        self._unregister_channel(connection)
+        if self._run is not None:
+            self._run.call_soon_threadsafe(connection.close)
         self._end_if_emptied()
 
     def end_listening(self, listener: Listener) -> None:
         """Accept no more from one of the listeners; it has left the map at once."""
-        self._strike(listener.descriptor, self._entries[listener.descriptor])
-        engine = self._engine
-        if engine is None:
+        self._unregister(listener.descriptor, self._entries[listener.descriptor])
+        run = self._run
+        if run is None:
             if listener in self._listeners:
                 self._listeners.remove(listener)
             listener.close()
         else:
-            engine.run_soon(lambda: engine.roster.drop(listener))
+            run.call_soon_threadsafe(lambda: run.manager.drop(listener))
         self._end_if_emptied()
 
     def _end_within(self, seconds: float) -> None:
         """End a server that runs, with so long for running applications."""
         if self._has_run.locked():
-            self._wish(State.CLOSING, seconds)
+            self._request_stop(State.CLOSING, seconds)
             self._await_end(seconds)
 
     # --- as the loop of `wasyncore` sees it
@@ -390,5 +390,5 @@ def create_server(
     adj = Adjustments(**adjustments)
     unix = BaseWSGIServer if AF_UNIX is None else UnixWSGIServer  # the former says what the system lacks
     # By the names of this module: programs put their own classes there, or wrap the constructors.
-    kind: type[BaseWSGIServer] = kind_of_server(adj, TcpWSGIServer, unix, MultiSocketServer)
+    kind: type[BaseWSGIServer] = server_class_for(adj, TcpWSGIServer, unix, MultiSocketServer)
     return kind(application, map, _start, _sock, _dispatcher, adj)

@@ -217,7 +217,7 @@ class WSGITask(Task):
         if self.environ is None:
             connection = self.channel.connection
             assert self.request.whole is not None  # see `__init__`
-            self.environ = connection.environ_maker.make(
+            self.environ = connection.environ_builder.build(
                 self.request.whole, connection.remote_addr, connection.remote_port, connection.is_client_gone
             )
         return self.environ
@@ -246,7 +246,7 @@ _logged: dict[type[Task], type[Task]] = {}  # task class of the program -> its s
 
 def logged(task_class: type[Task]) -> type[Task]:
     """Return the subclass of a task class that tells the access log."""
-    from waitress_core.wsgi.logged_task import LoggedTask  # late: only servers with an access log need it
+    from waitress_core.wsgi.logged_task import LoggedTask  # lazy import: only servers with an access log need it
 
     found = _logged.get(task_class)
     if found is None:

@@ -53,7 +53,7 @@ def _is_scheme(value: str) -> str | None:
 
 
 def _are_addresses(value: str | None) -> str | None:
-    import ipaddress  # late: only servers behind a proxy need it
+    import ipaddress  # lazy import: only servers behind a proxy need it
 
     for word in (value or "").split():
         if word in ("*", "localhost"):
@@ -66,7 +66,7 @@ def _are_addresses(value: str | None) -> str | None:
 
 
 def _format_fault(text: str) -> str | None:
-    from .log_format import format_fault  # late: for servers with an access log of their own form
+    from .log_format import format_fault  # lazy import: for servers with an access log of their own form
 
     return format_fault(text)
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 from waitress_buffers import BufferStorageError
 from waitress_parser import BodyPiece, EndOfMessage, ProtocolError, RequestHead, RequestParser
 
-from ..http.error_responses import ErrorPage, page_of_fault, page_of_late_request, page_of_unstored_body
+from ..http.error_responses import ErrorResponse, error_response_for, late_request_response, unstored_body_response
 from ..http.request import Request
 from ..net.transport import Disconnected, FileFailed, SocketTransport
 from ..reactor.poller import READ, WRITE
-from ..wsgi.environ import EnvironMaker
-from .context import ConnectionServices
+from ..wsgi.environ import EnvironBuilder
+from .context import ServerContext
 from .sender import Sender
 from .states import BODY, CLOSED, FLUSH, HEAD, IDLE, LINGER, PERSIST, TASK, Ending, Phase
 
@@ -45,7 +45,7 @@ class Connection:
         "_status",
         "_transport",
         "descriptor",
-        "environ_maker",
+        "environ_builder",
         "exchange",
         "interest",
         "is_gone",
@@ -60,14 +60,14 @@ class Connection:
         transport: SocketTransport,
         remote_addr: str,
         remote_port: str,
-        environ_maker: EnvironMaker,
-        services: "ConnectionServices[Connection]",
+        environ_builder: EnvironBuilder,
+        services: "ServerContext[Connection]",
     ) -> None:
         # Set once, read anywhere
         self.descriptor = transport.descriptor
         self.remote_addr = remote_addr
         self.remote_port = remote_port
-        self.environ_maker = environ_maker
+        self.environ_builder = environ_builder
         self.sender = Sender(transport, services.sender)
         self._services = services
         self._transport = transport
@@ -100,7 +100,7 @@ class Connection:
 
     @property
     def activity(self) -> Phase:
-        """The phase; after the end of a task what it is going to be, as the reactor may be in no hurry to see it."""
+        """The phase. If a task has just ended, the phase that follows: the reactor may not have seen the end."""
         if self.phase is TASK and self._is_task_done:
             return FLUSH if self.sender.has_pending else IDLE
         return self.phase
@@ -140,12 +140,12 @@ class Connection:
         services = self._services
         self._ended_at = services.reactor.clock()
         self._is_task_done = True
-        services.reactor.attend_in_time(self.descriptor)
+        services.reactor.notify_lazily(self.descriptor)
         # Most often there is nothing to do before the client's next octet, which begins a turn; to end the wait of the
         # poller costs a change of threads. Asked only now: who changes one of these sees to the attention after it.
         is_plain = ending is PERSIST and self.interest == READ and self.sender.outbox is None
         if not is_plain or self._read_ahead_bytes or services.is_leaving or services.is_full:
-            services.reactor.hurry()
+            services.reactor.wake_if_polling()
 
     # --- the holder of the lead: called by the reactor and the deadlines
 
@@ -169,14 +169,14 @@ class Connection:
             logger.error("The response to %s cannot be finished: %s", self.remote_addr, error)
             self.close()
 
-    def on_attention(self) -> None:
+    def on_notify(self) -> None:
         """The task has output for the reactor to send, or has ended, or both."""
         is_task_done, outbox = self._is_task_done, self.sender.outbox
         if is_task_done:
             # Taken back only when it was seen: a worker may set it between an earlier attention of its and this line.
             self._is_task_done = False
             self.phase = FLUSH
-            self._services.tally.by_status[self._status[:1]] += 1
+            self._services.counters.by_status[self._status[:1]] += 1
         if self.is_gone:
             self.sender.abort()
             if is_task_done:
@@ -197,7 +197,7 @@ class Connection:
     def on_overdue(self) -> None:
         """The time for a request to arrive is up."""
         try:
-            self._answer(page_of_late_request(self._parser))
+            self._answer(late_request_response(self._parser))
         except Disconnected:
             self.close()
 
@@ -240,7 +240,7 @@ class Connection:
             data = self._transport.receive(services.adj.recv_bytes)
         if data is None:
             return
-        services.tally.bytes_in += len(data)
+        services.counters.bytes_in += len(data)
         if not data:
             self._end_input()
         elif phase is IDLE or phase is HEAD or phase is BODY:
@@ -274,7 +274,7 @@ class Connection:
                 else:
                     break
         except ProtocolError as error:
-            self._answer(page_of_fault(error))
+            self._answer(error_response_for(error))
         except BufferStorageError as error:
             self._refuse_body(error)
         else:
@@ -330,7 +330,7 @@ class Connection:
             try:
                 self._parser.end_of_input()
             except ProtocolError as error:
-                self._answer(page_of_fault(error))
+                self._answer(error_response_for(error))
             else:
                 self.close()
 
@@ -338,14 +338,14 @@ class Connection:
         assert self._request is not None  # it is its body
         head = self._request.head
         logger.error("The request body for %s cannot be stored: %s", head.path, error)
-        self._answer(page_of_unstored_body(error, head))
+        self._answer(unstored_body_response(error, head))
 
-    def _answer(self, page: ErrorPage) -> None:
+    def _answer(self, page: ErrorResponse) -> None:
         """Answer for the server itself, and end the connection: nothing after this is interpreted."""
         services = self._services
         response, body = page.response(services.adj.ident)
         head = response.begin()
-        services.tally.by_status[response.status[:1]] += 1
+        services.counters.by_status[response.status[:1]] += 1
         if services.access_log is not None:
             self._begin_exchange(services.access_log, page.method).answer(response.status, len(head))
         self._drop_request()
@@ -478,7 +478,7 @@ class Connection:
         services = self._services
         services.reactor.watch(self, 0)
         if self._request is not None:
-            services.tally.by_status[""] += 1
+            services.counters.by_status[""] += 1
             if services.access_log is not None:
                 self._begin_exchange(services.access_log)
         self._drop_request()
@@ -497,8 +497,8 @@ class Connection:
         if self.exchange is not None:
             self._end_exchange(self.exchange)
         self._transport.close()
-        self._services.forget(self)
-        self._services.tally.ended_bytes_out += self._transport.sent_bytes
+        self._services.remove(self)
+        self._services.counters.ended_bytes_out += self._transport.sent_bytes
 
     def abandon_after_fork(self) -> None:
         """Close a forked child's copy of the descriptor: what the child's task sends goes nowhere."""

@@ -10,11 +10,11 @@ from waitress_parser import Limits
 
 from ..config.adjustments import Adjustments
 from ..http.request import Request
-from ..observability.stats import Tally
+from ..observability.stats import Counters
 from ..reactor.deadlines import DeadlineQueue
 from ..reactor.reactor import Reactor
 from ..threads.dispatcher import Task
-from .sender import SenderServices
+from .sender import SenderContext
 
 if TYPE_CHECKING:
     from ..observability.access_log import AccessLog
@@ -23,7 +23,7 @@ BODY_READ_BYTES = 256 * 1024  # of a body in one read, into one buffer that all 
 PACE_SECONDS = 1.0  # slow bodies and slow readers are looked at so often
 
 
-class Timed(Hashable, Protocol):
+class HasDeadlines(Hashable, Protocol):
     """A connection, as its deadlines see it; each call comes from the holder of the lead."""
 
     def on_overdue(self) -> None:
@@ -39,10 +39,10 @@ class Timed(Hashable, Protocol):
         """End the connection now."""
 
 
-Client = TypeVar("Client", bound=Timed)
+Client = TypeVar("Client", bound=HasDeadlines)
 
 
-class ConnectionServices(Generic[Client]):
+class ServerContext(Generic[Client]):
     """What the connections of a server share."""
 
     def __init__(
@@ -51,18 +51,18 @@ class ConnectionServices(Generic[Client]):
         reactor: Reactor,
         make_task: Callable[[Client, Request], Task],
         submit: Callable[[Task], None],  # from the holder of the lead: run this task between two turns
-        yield_lead: Callable[[], None],  # from a task: it is about to block
+        yield_leadership: Callable[[], None],  # from a task: it is about to block
         access_log: "AccessLog | None" = None,
     ) -> None:
         self.adj = adj
         self.reactor = reactor
         self.make_task = make_task
         self.submit = submit
-        self.forget: Callable[[Client], None] = _nothing  # called when a connection has ended
+        self.remove: Callable[[Client], None] = _nothing  # called when a connection has ended
         self.access_log = access_log
-        self.tally = Tally()
-        self.limits = limits_of(adj)
-        self.sender = SenderServices(adj, reactor.attend, yield_lead, submit)
+        self.counters = Counters()
+        self.limits = parser_limits(adj)
+        self.sender = SenderContext(adj, reactor.notify, yield_leadership, submit)
         # Written by the holder of the lead, read by tasks: responses say that their connections end
         self.is_leaving = False  # the server is going to end
         self.is_draining = False  # it is ending, and no connection stays for another request
@@ -78,14 +78,14 @@ class ConnectionServices(Generic[Client]):
         self.deadlines = (self.idle, self.head, self.body, self.output, self.linger)
 
 
-def limits_of(adj: Adjustments) -> Limits:
+def parser_limits(adj: Adjustments) -> Limits:
     """Return the parser's limits, in bytes, that the settings ask for."""
     return Limits(max_head_bytes=adj.max_request_header_size, max_body_bytes=adj.max_request_body_size)
 
 
-def _nothing(client: Timed) -> None:
+def _nothing(client: HasDeadlines) -> None:
     pass
 
 
-def _close(client: Timed) -> None:
+def _close(client: HasDeadlines) -> None:
     client.close()

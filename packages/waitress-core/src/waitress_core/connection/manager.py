@@ -17,7 +17,7 @@ from ..net.listener import Listener
 from ..net.transport import SocketTransport, close
 from ..reactor.poller import READ
 from .connection import Connection
-from .context import ConnectionServices
+from .context import ServerContext
 
 logger = logging.getLogger("waitress")
 
@@ -30,10 +30,10 @@ def _ignore(*arguments: Any) -> None:
     pass
 
 
-class Roster:
+class ConnectionManager:
     """The open connections by descriptor, and the gate to them."""
 
-    def __init__(self, services: ConnectionServices[Connection], listeners: list[Listener]) -> None:
+    def __init__(self, services: ServerContext[Connection], listeners: list[Listener]) -> None:
         self.connections: dict[int, Connection] = {}
         self._services = services
         self._reactor = services.reactor
@@ -77,7 +77,7 @@ class Roster:
         self._is_paused = True
         self._reactor.watch(listener, 0)
 
-    def admit(self, accepted: socket.socket, peer: Any, listener: Listener) -> None:
+    def add(self, accepted: socket.socket, peer: Any, listener: Listener) -> None:
         services = self._services
         try:
             if not listener.is_unix:
@@ -88,9 +88,9 @@ class Roster:
             close(accepted)
             return
         if listener.is_unix:
-            connection = Connection(transport, "localhost", "", listener.environ_maker, services)
+            connection = Connection(transport, "localhost", "", listener.environ_builder, services)
         else:
-            connection = Connection(transport, peer[0], str(peer[1]), listener.environ_maker, services)
+            connection = Connection(transport, peer[0], str(peer[1]), listener.environ_builder, services)
         self.connections[connection.descriptor] = connection
         self._reactor.handlers[connection.descriptor] = connection
         try:
@@ -103,7 +103,7 @@ class Roster:
             connection.close()
             raise
 
-    def forget(self, connection: Connection) -> None:
+    def remove(self, connection: Connection) -> None:
         """A connection has ended; its descriptor may be another's at once."""
         self.connections.pop(connection.descriptor, None)
         self._reactor.handlers.pop(connection.descriptor, None)
@@ -115,7 +115,7 @@ class Roster:
 
     # --- in time
 
-    def look(self) -> None:
+    def tick(self) -> None:
         """Once a second: accept again, if that may help; spare no idle connection while draining."""
         if self._is_paused:
             self._resume_all()

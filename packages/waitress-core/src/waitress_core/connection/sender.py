@@ -12,7 +12,7 @@ from waitress_buffers import ReadOnlyFileBuffer
 
 from ..config.adjustments import Adjustments
 from ..net.transport import Disconnected, SocketTransport
-from ..threads.dispatcher import Chore, Task
+from ..threads.dispatcher import InternalTask, Task
 from .outbox import Outbox, OutboxAborted, Segment
 
 logger = logging.getLogger("waitress")
@@ -26,12 +26,12 @@ class ClientDisconnected(Exception):
     """The client has left: what is sent to it can go nowhere. Raised by `write` of its application."""
 
 
-class SenderServices(NamedTuple):
+class SenderContext(NamedTuple):
     """What a sender asks of its server."""
 
     adj: Adjustments
-    attend: Callable[[int], None]  # from a worker: the holder of the lead must look at the connection
-    yield_lead: Callable[[], None]  # from a worker: it is about to block
+    notify: Callable[[int], None]  # from a worker: the holder of the lead must look at the connection
+    yield_leadership: Callable[[], None]  # from a worker: it is about to block
     submit: Callable[[Task], None]  # from the holder of the lead: run this task between two turns
 
 
@@ -40,12 +40,12 @@ class Sender:
 
     __slots__ = ("_services", "_transport", "outbox")
 
-    def __init__(self, transport: SocketTransport, services: SenderServices) -> None:
+    def __init__(self, transport: SocketTransport, services: SenderContext) -> None:
         # Set once, read anywhere
         self._transport = transport
         self._services = services
         # Made by the worker while a task runs, when there is something that the system does not take, else by the
-        # holder of the lead. A stale None does no harm to that one: the first append ends in `attend`.
+        # holder of the lead. A stale None does no harm to that one: the first append ends in `notify`.
         self.outbox: Outbox | None = None
 
     # --- the worker, while a task runs
@@ -87,7 +87,7 @@ class Sender:
                     if not len(file):
                         return True
             if self._need_outbox().append_file(file):
-                self._services.attend(self._transport.descriptor)
+                self._services.notify(self._transport.descriptor)
         except Disconnected as error:
             self.log(error)
             raise ClientDisconnected from error
@@ -97,7 +97,7 @@ class Sender:
 
     def _send_promptly(self, data: memoryview) -> int:
         """Send on while the client makes room at once: the outbox would cost a copy, and a change of threads."""
-        self._services.yield_lead()
+        self._services.yield_leadership()
         sent = 0
         while sent < len(data) and self._transport.wait_for_room(PROMPT_SECONDS):
             taken = self._transport.send(data[sent:])
@@ -113,11 +113,11 @@ class Sender:
             while data:
                 room = outbox.room_bytes()
                 if room <= 0:
-                    self._services.yield_lead()
+                    self._services.yield_leadership()
                     outbox.wait_for_room()
                     continue
                 if outbox.append(data[:room]):
-                    self._services.attend(self._transport.descriptor)
+                    self._services.notify(self._transport.descriptor)
                 data = data[room:]
         except OutboxAborted as error:
             raise ClientDisconnected from error
@@ -151,7 +151,7 @@ class Sender:
     def flush(self) -> bool:
         """Send what is pending, up to FLUSH_BYTES; false when there is nothing more to send for now.
 
-        After false whoever appends next says so by `attend`.
+        After false whoever appends next says so by `notify`.
 
         Raises:
             Disconnected, FileFailed: the rest cannot be sent.
@@ -204,7 +204,7 @@ class Sender:
             segment.close()
 
 
-class FileClosing(Chore):
+class FileClosing(InternalTask):
     """A task that closes a file of the application, which may have made closing do more than that."""
 
     __slots__ = ("_file",)

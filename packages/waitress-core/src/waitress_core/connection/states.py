@@ -38,7 +38,7 @@ LINGER: Final = Phase.LINGER
 CLOSED: Final = Phase.CLOSED
 
 # A request that arrives whole goes from IDLE to TASK. FLUSH without a TASK before it is the server's own answer.
-MOVES: dict[Phase, frozenset[Phase]] = {
+TRANSITIONS: dict[Phase, frozenset[Phase]] = {
     IDLE: frozenset({HEAD, BODY, TASK, FLUSH, CLOSED}),
     HEAD: frozenset({BODY, TASK, FLUSH, CLOSED}),
     BODY: frozenset({TASK, FLUSH, CLOSED}),

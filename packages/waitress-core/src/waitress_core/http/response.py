@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from .response_fields import STATUSES, HeaderError, checked_status, checked_value, parse_content_length
-from .response_head import NO_FIELDS, SHAPES, new_shape
+from .response_head import NO_FIELDS, TEMPLATES, new_template
 
 # RFC 9110 15.3.5, 15.3.6, 15.4.5: responses without content. 204 and 304 end with their head, 205 has to say so.
 _NULL_BODY = ("204", "205", "304")
@@ -48,7 +48,7 @@ class Response:
         "_ident",
         "_is_head_request",
         "_is_http11",
-        "_shape",
+        "_template",
         "_values",
         "content_length",
         "framing",
@@ -65,8 +65,8 @@ class Response:
         self._is_head_request = method == "HEAD"
         self._ident = ident
         self.status = ""
-        self._shape = NO_FIELDS
-        self._values: list[str] = []  # of the fields that the shape names
+        self._template = NO_FIELDS
+        self._values: list[str] = []  # of the fields that the template names
         self.persists = persists
         self.content_length: int | None = None
         self.framing = NO_BODY  # decided by `begin`
@@ -95,10 +95,10 @@ class Response:
         except (TypeError, ValueError) as error:
             raise HeaderError("headers must be a list of tuples (name, value)") from error
         try:
-            known_shape = SHAPES[tuple(names)]
+            known_template = TEMPLATES[tuple(names)]
         except (KeyError, TypeError):
-            known_shape = None
-        shape = known_shape or new_shape(tuple(names))
+            known_template = None
+        template = known_template or new_template(tuple(names))
         try:
             text = "".join(values)
         except TypeError:  # one is no str
@@ -106,10 +106,10 @@ class Response:
         if not (text.isascii() and text.isprintable()):
             for name, value in zip(names, values, strict=True):
                 checked_value(value, name)
-        index = shape.content_length_index
+        index = template.content_length_index
         self.content_length = None if index < 0 else parse_content_length(values[index])
         self.status = status
-        self._shape = shape
+        self._template = template
         self._values = values
         self.is_started = True
 
@@ -153,7 +153,7 @@ class Response:
             connection = "Keep-Alive"
         self.framing = framing
         self.has_begun = True
-        return self._shape.head(
+        return self._template.head(
             self._is_http11, self.status, self._values, framing_field, self.content_length, connection, self._ident
         )
 

@@ -1,8 +1,8 @@
 """The octets of a response head: which fields stand in it, in which order.
 
 An application gives the same field names in the same order again and again, with other values. What follows from the
-names alone is worked out once and kept as a `Shape`: how they are sent, which field the server has to add, and where
-each of them stands when all are sorted by name (a stable order: repeated fields keep theirs).
+names alone is worked out once and kept as a `HeaderTemplate`: how they are sent, which field the server has to add,
+and where each of them is when all are sorted by name (a stable order: repeated fields keep theirs).
 """
 
 from collections.abc import Callable, Set
@@ -12,25 +12,25 @@ from . import response_fields
 from .dates import current_date
 from .response_fields import HeaderError, checked_name
 
-# Names in the order given -> shape. It and a shape's layouts are bounded, as an application may invent names.
-SHAPES: dict[tuple[str, ...], "Shape"] = {}
-MAX_SHAPES = 512
-MAX_LAYOUTS = 64
+# Names in the order given -> template. It and a template's plans are bounded, as an application may invent names.
+TEMPLATES: dict[tuple[str, ...], "HeaderTemplate"] = {}
+MAX_TEMPLATES = 512
+MAX_PLANS = 64
 
-# What a head is made of in this order, before the values that the application gave and the texts: see `Shape.head`.
+# What a head is made of in this order, before the application's values and the texts: `HeaderTemplate.head`.
 _STATUS, _DATE, _CONTENT_LENGTH, _FIRST_VALUE = range(4)
 
 # What stands between the values; and what gives values and texts in the order in which they are sent.
-Layout = tuple[list[str], Callable[[tuple[str, ...]], tuple[str, ...]]]
+RenderPlan = tuple[list[str], Callable[[tuple[str, ...]], tuple[str, ...]]]
 
 
-class Shape:
+class HeaderTemplate:
     """The field names of a response, in the order given by the application.
 
     `content_length_index` is the place of its Content-Length, -1 when there is none.
     """
 
-    __slots__ = ("_layouts", "_names", "content_length_index")
+    __slots__ = ("_names", "_plans", "content_length_index")
 
     def __init__(self, names: tuple[str, ...]) -> None:
         """Check the names.
@@ -43,7 +43,7 @@ class Shape:
             if self._names.count(name) > 1:
                 raise HeaderError(f"{name} is given twice")
         self.content_length_index = self._names.index("Content-Length") if "Content-Length" in self._names else -1
-        self._layouts: dict[tuple[bool, str, str, str | None], Layout] = {}
+        self._plans: dict[tuple[bool, str, str, str | None], RenderPlan] = {}
 
     def head(
         self,
@@ -58,15 +58,15 @@ class Shape:
         """Return the head, from the status line to the empty line."""
         key = (is_http11, framing_field, connection, ident)
         try:
-            texts, pick = self._layouts[key]
+            texts, select = self._plans[key]
         except KeyError:
-            texts, pick = layout = self._lay_out(*key)
-            if len(self._layouts) < MAX_LAYOUTS:
-                self._layouts[key] = layout
+            texts, select = plan = self._make_plan(*key)
+            if len(self._plans) < MAX_PLANS:
+                self._plans[key] = plan
         # Joined, not formatted: what was checked are the octets of a str, not what a subclass makes of itself.
-        return "".join(pick((status, current_date(), str(content_length), *values, *texts))).encode("latin-1")
+        return "".join(select((status, current_date(), str(content_length), *values, *texts))).encode("latin-1")
 
-    def _lay_out(self, is_http11: bool, framing_field: str, connection: str, ident: str | None) -> Layout:
+    def _make_plan(self, is_http11: bool, framing_field: str, connection: str, ident: str | None) -> RenderPlan:
         """Sort the fields of the application and those of the server; each is a name and a text, or a value's place."""
         fields: list[tuple[str, str | int]] = [
             (name, _FIRST_VALUE + index) for index, name in enumerate(self._names) if index != self.content_length_index
@@ -96,19 +96,19 @@ class Shape:
         return texts, itemgetter(*order)
 
 
-def new_shape(names: tuple[str, ...]) -> Shape:
-    """Make the shape of these names, and remember it while there is room. Raises as `Shape`."""
-    shape = Shape(names)
+def new_template(names: tuple[str, ...]) -> HeaderTemplate:
+    """Make the template of these names, and remember it while there is room. Raises as `HeaderTemplate`."""
+    template = HeaderTemplate(names)
     # What is forbidden may change under a set that is not frozen: then each response is looked at anew.
-    if len(SHAPES) < MAX_SHAPES and isinstance(response_fields.HOP_BY_HOP, frozenset):
-        SHAPES[names] = shape
-    return shape
+    if len(TEMPLATES) < MAX_TEMPLATES and isinstance(response_fields.HOP_BY_HOP, frozenset):
+        TEMPLATES[names] = template
+    return template
 
 
 def forbid(names: Set[str]) -> None:
     """Have applications refused these fields (lower case) instead of `response_fields.HOP_BY_HOP`, from now on."""
     response_fields.HOP_BY_HOP = names
-    SHAPES.clear()
+    TEMPLATES.clear()
 
 
-NO_FIELDS = Shape(())  # of a response that has not started
+NO_FIELDS = HeaderTemplate(())  # of a response that has not started

@@ -13,15 +13,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from ..connection.connection import Connection
-from ..connection.context import ConnectionServices
-from ..connection.manager import Roster
+from ..connection.context import ServerContext
+from ..connection.manager import ConnectionManager
 from ..http.request import Request
 from ..net.listener import Listener
 from ..observability.stats import ServerStats, make_stats
 from ..reactor.reactor import Reactor
 from ..threads.dispatcher import Dispatcher, Task
-from ..wsgi.task import Site
-from .states import CLOSE_SECONDS, State, Wish
+from ..wsgi.task import TaskContext
+from .states import CLOSE_SECONDS, State, StopRequest
 
 if TYPE_CHECKING:
     from ..observability.access_log import AccessLog
@@ -33,7 +33,7 @@ THREADS_SECONDS = 2.0  # for threads that run no application to end, on a machin
 NAMED_AT_MOST = 10  # connections that the record of a cut-off names
 
 
-class Owner(Site, Protocol):
+class Observer(TaskContext, Protocol):
     """What a run asks of its server."""
 
     def task_maker(self, access_log: "AccessLog | None") -> Callable[[Connection, Request], Task]:
@@ -48,19 +48,19 @@ class Owner(Site, Protocol):
     def while_waiting(self) -> None:
         """Look after what is to be done in the thread that waits.
 
-        Called once in `asyncore_loop_timeout`, and after `Engine.wake_waiter`.
+        Called once in `asyncore_loop_timeout`, and after `ServerRun.wake_waiter`.
         """
 
 
-class Engine:
-    """Serves `listeners` with the application of `owner`, once: `begin`, `wait`, `tidy_up`, in this order."""
+class ServerRun:
+    """Serves `listeners` with the application of `owner`, once: `begin`, `wait`, `close_all`, in this order."""
 
     def __init__(
         self,
-        owner: Owner,
+        owner: Observer,
         listeners: list[Listener],
         dispatcher: Dispatcher,
-        wishes: list[Wish],
+        stop_requests: list[StopRequest],
     ) -> None:
         adj = owner.adj
         # Set once, read anywhere
@@ -69,29 +69,29 @@ class Engine:
         self._dispatcher = dispatcher
         self._reactor = Reactor()
         access_log = self._make_access_log()
-        services = self._services = ConnectionServices(
+        services = self._services = ServerContext(
             adj,
             self._reactor,
             owner.task_maker(access_log),
             dispatcher.ready.append,
-            dispatcher.yield_lead,
+            dispatcher.yield_leadership,
             access_log,
         )
-        self.roster = Roster(services, listeners)
+        self.manager = ConnectionManager(services, listeners)
         # Who calls whom
-        services.forget = self.roster.forget
-        self.roster.on_opened = owner.on_opened
-        self.roster.on_ended = owner.on_ended
+        services.remove = self.manager.remove
+        self.manager.on_opened = owner.on_opened
+        self.manager.on_ended = owner.on_ended
         self._reactor.deadlines = services.deadlines
         self._reactor.ready = dispatcher.ready
-        self._reactor.on_look = self._look
+        self._reactor.on_tick = self._tick
         self._reactor.on_wake = self._step
-        self._lead_ended = threading.Event()
+        self._leadership_ended = threading.Event()
         self._stirred = threading.Event()  # the thread that waits has something to look after
         # Appended to by any thread, called by the holder of the lead
-        self._errands: deque[Callable[[], None]] = deque()
+        self._callbacks: deque[Callable[[], None]] = deque()
         # Appended to by any thread or signal handler; the holder of the lead acts on those for the highest state.
-        self._wishes = wishes
+        self._stop_requests = stop_requests
         # Written by whoever asks for stats; a lost update makes a counter stand still once, nothing else
         self._most_bytes_out = 0
         # The holder of the lead only
@@ -117,31 +117,31 @@ class Engine:
 
     # --- any thread
 
-    def wake_lead(self) -> None:
+    def wake_leader(self) -> None:
         """Act on a new wish at once. Takes no lock: a signal handler may call it."""
         self._reactor.wake()
 
-    def run_soon(self, errand: Callable[[], None]) -> None:
+    def call_soon_threadsafe(self, errand: Callable[[], None]) -> None:
         """Have the holder of the lead call this, which must not block, between two turns: the way to close a connection
         from another thread. After the end nothing is called: all is closed then.
         """
-        self._errands.append(errand)
+        self._callbacks.append(errand)
         self._reactor.wake()
 
     def wake_waiter(self) -> None:
-        """Have `Owner.while_waiting` called at once."""
+        """Have `Observer.while_waiting` called at once."""
         self._stirred.set()
 
     def stats(self) -> ServerStats:
         """Tell what the server does at this moment."""
-        tally = self._services.tally
+        counters = self._services.counters
         # In this order a connection that ends meanwhile may be missed, which the maximum hides, but not counted twice.
-        ended_bytes_out = tally.ended_bytes_out
-        connections = list(self.roster.connections.copy().values())
+        ended_bytes_out = counters.ended_bytes_out
+        connections = list(self.manager.connections.copy().values())
         sent = sum(connection.sender.sent_bytes for connection in connections)
         self._most_bytes_out = max(self._most_bytes_out, ended_bytes_out + sent)
         return make_stats(
-            tally,
+            counters,
             self._most_bytes_out,
             [connection.activity for connection in connections],
             len(self._dispatcher.ready) + self._dispatcher.waiting_count,
@@ -157,7 +157,7 @@ class Engine:
         Raises:
             CannotStartThread: the system has none left.
         """
-        self.roster.begin()
+        self.manager.begin()
         self.state = State.SERVING
         self._dispatcher.start(self._reactor.turn)
 
@@ -165,98 +165,99 @@ class Engine:
         """Wait until the lead has ended."""
         try:
             # In slices: on Windows a wait without an end cannot be interrupted.
-            while not self._lead_ended.is_set():
+            while not self._leadership_ended.is_set():
                 self._stirred.wait(self._adj.asyncore_loop_timeout or 1)
                 self._stirred.clear()
                 self._owner.while_waiting()
         except BaseException as error:
             # From a signal handler that is not ours, and then its exception ends with the server; or from the owner.
             is_exit = isinstance(error, (KeyboardInterrupt, SystemExit))
-            self._wishes.append(Wish(State.CLOSING, self._reactor.clock() + CLOSE_SECONDS, is_signal=is_exit))
-            self.wake_lead()
-            self._lead_ended.wait(CLOSE_SECONDS + THREADS_SECONDS)
+            until = self._reactor.clock() + CLOSE_SECONDS
+            self._stop_requests.append(StopRequest(State.CLOSING, until, is_signal=is_exit))
+            self.wake_leader()
+            self._leadership_ended.wait(CLOSE_SECONDS + THREADS_SECONDS)
             if not is_exit:
                 raise
 
-    def tidy_up(self) -> None:
+    def close_all(self) -> None:
         """Leave nothing, also of what could not begin. There is no reactor any more: what is left is this thread's."""
         still_running = self._dispatcher.stop_threads(THREADS_SECONDS)
         if still_running:
             logger.warning("%d thread(s) still running", still_running)
         self._dispatcher.cancel_pending()
-        self.roster.stop_listening()
-        self.roster.close_all(but_busy=False)
+        self.manager.stop_listening()
+        self.manager.close_all(but_busy=False)
         self._reactor.close()
         self._dispatcher.cancel_pending()  # what those ends have left: files to close, lines of the access log
         self.state = State.CLOSED
 
     # --- the holder of the lead
 
-    def _look(self) -> None:
-        self.roster.look()
-        self._dispatcher.look()
+    def _tick(self) -> None:
+        self.manager.tick()
+        self._dispatcher.tick()
         if self._slow_requests is not None:
-            self._slow_requests.look()
+            self._slow_requests.tick()
         self._step()
 
     def _step(self) -> None:
-        """Run errands; move on to the wanted state, and from one whose work or time has ended."""
-        while self._errands:
-            self._errands.popleft()()
-        if not self._wishes:
+        """Run callbacks; move on to the wanted state, and from one whose work or time has ended."""
+        while self._callbacks:
+            self._callbacks.popleft()()
+        if not self._stop_requests:
             return
         now = self._reactor.now
-        wanted = max(self._wishes).state
-        until = min(wish.until for wish in self._wishes if wish.state is wanted)
+        wanted = max(self._stop_requests).state
+        until = min(wish.until for wish in self._stop_requests if wish.state is wanted)
         if wanted is State.LEAVING:
             if self.state is State.SERVING:
                 self._begin_leaving(now)
             if self.state is State.LEAVING and now >= min(self._leaves_at, until):
                 self.state = State.DRAINING
-                self.roster.drain()
-            if now >= until and self.roster.connections:
+                self.manager.drain()
+            if now >= until and self.manager.connections:
                 self._log_cut_off()
                 wanted = State.CLOSING
-                self._wishes.append(Wish(wanted, now))
+                self._stop_requests.append(StopRequest(wanted, now))
         if wanted is State.CLOSING:
             if self.state is not wanted:
                 self._begin_closing()
-            self.roster.close_all(but_busy=now < until)
+            self.manager.close_all(but_busy=now < until)
         if self.state is State.LEAVING:
             return
         is_over = wanted is State.CLOSING and now >= until
         if self._dispatcher.ready and not is_over:
             self._reactor.wake()  # what is ready runs first: closing a file, say
-        elif is_over or not self.roster.connections:
-            self._dispatcher.end_lead()
-            self._say_ended()
+        elif is_over or not self.manager.connections:
+            self._dispatcher.end_leadership()
+            self._report_ended()
 
-    def _say_ended(self) -> None:
-        self._lead_ended.set()
+    def _report_ended(self) -> None:
+        self._leadership_ended.set()
         self._stirred.set()
 
     def _begin_leaving(self, now: float) -> None:
         self.state = State.LEAVING
         self._leaves_at = now + self._adj.shutdown_delay
-        if any(wish.is_signal for wish in self._wishes):
+        if any(wish.is_signal for wish in self._stop_requests):
             logger.info(
                 "Stopping: requests under way are answered; a further SIGTERM or SIGINT ends the server at once"
             )
         else:
             logger.info("Stopping: requests under way are answered")
-        self.roster.on_emptied = self._reactor.wake
-        self.roster.leave()
+        self.manager.on_emptied = self._reactor.wake
+        self.manager.leave()
 
     def _begin_closing(self) -> None:
         self.state = State.CLOSING
-        self.roster.on_emptied = self._reactor.wake
-        self.roster.stop_listening()
+        self.manager.on_emptied = self._reactor.wake
+        self.manager.stop_listening()
         cancelled = self._dispatcher.cancel_pending()
         if cancelled:
             logger.warning("Canceling %d pending task(s)", cancelled)
 
     def _log_cut_off(self) -> None:
-        connections = list(self.roster.connections.values())
+        connections = list(self.manager.connections.values())
         named = ", ".join(map(repr, connections[:NAMED_AT_MOST]))
         more = ", ..." if len(connections) > NAMED_AT_MOST else ""
         logger.warning("%d connection(s) cut off, not done in time: %s%s", len(connections), named, more)
@@ -267,6 +268,6 @@ class Engine:
         """Let go of everything that the child shares with its parent, in silence: the parent goes on serving."""
         self._dispatcher.abandon_after_fork()
         self._reactor.abandon_after_fork()
-        self.roster.abandon_after_fork()
+        self.manager.abandon_after_fork()
         self.state = State.CLOSED
-        self._say_ended()
+        self._report_ended()

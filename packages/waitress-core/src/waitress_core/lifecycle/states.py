@@ -33,7 +33,7 @@ class State(enum.IntEnum):
 
 
 # Straight to CLOSED goes a run that could not begin, one whose last connection has ended, and that of a forked child.
-MOVES: dict[State, frozenset[State]] = {
+TRANSITIONS: dict[State, frozenset[State]] = {
     State.READY: frozenset({State.SERVING, State.CLOSED}),
     State.SERVING: frozenset({State.LEAVING, State.CLOSING, State.CLOSED}),
     State.LEAVING: frozenset({State.DRAINING, State.CLOSING, State.CLOSED}),
@@ -43,7 +43,7 @@ MOVES: dict[State, frozenset[State]] = {
 }
 
 
-class Wish(NamedTuple):
+class StopRequest(NamedTuple):
     """That the server end: by way of LEAVING or at once by CLOSING, before an instant of `time.monotonic`."""
 
     state: State

@@ -1,7 +1,7 @@
 """Listening sockets: bound, inherited or given, and what accepts from them.
 
 `open_sockets` binds all or nothing. A `Listener` is the reactor's handler of one such socket: it accepts what is there
-and gives it to the roster, which decides whether there is room.
+and gives it to the manager, which decides whether there is room.
 
 Thread: opening, any; accepting, the holder of the lead.
 """
@@ -19,7 +19,7 @@ from ..config.addresses import AF_UNIX, IPPROTO_IPV6, IPV6_V6ONLY, ListenAddress
 from ..config.adjustments import Adjustments
 from ..reactor.poller import READ
 from ..reactor.reactor import Reactor
-from ..wsgi.environ import EnvironMaker
+from ..wsgi.environ import EnvironBuilder
 
 ACCEPT_BURST = 64  # connections accepted in one turn, so that accepting does not hold up those that are there
 _CLIENT_LEFT = frozenset({errno.ECONNABORTED, errno.EPROTO})  # between its arrival and now
@@ -109,7 +109,7 @@ class Gate(Protocol):
     def pause_accepting(self, listener: "Listener", cause: OSError) -> None:
         """Accept nothing from this listener for a while: the next attempt would fail too."""
 
-    def admit(self, accepted: socket.socket, peer: Any, listener: "Listener") -> None:
+    def add(self, accepted: socket.socket, peer: Any, listener: "Listener") -> None:
         """Take a connection on."""
 
 
@@ -140,7 +140,7 @@ class Listener:
         else:
             self.host, self.port = str(name[0]), str(name[1])
             server_port = self.port
-        self.environ_maker = EnvironMaker(adj, server_port)
+        self.environ_builder = EnvironBuilder(adj, server_port)
         self._gate: Gate | None = None
 
     def __repr__(self) -> str:
@@ -184,10 +184,10 @@ class Listener:
         if not peer and not self.is_unix:  # macOS: the client has left already
             accepted.close()
             return True
-        gate.admit(accepted, peer, self)
+        gate.add(accepted, peer, self)
         return True
 
-    def on_attention(self) -> None:
+    def on_notify(self) -> None:
         """No worker asks for it."""
 
     def on_fault(self) -> None:

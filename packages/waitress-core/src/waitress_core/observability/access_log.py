@@ -14,7 +14,7 @@ from collections.abc import Callable
 from waitress_parser import RequestHead
 
 from ..config.log_format import Access, make_format
-from ..threads.dispatcher import Chore
+from ..threads.dispatcher import InternalTask
 
 logger = logging.getLogger("waitress.access")
 server_logger = logging.getLogger("waitress")
@@ -80,7 +80,7 @@ class AccessLog:
         return self._wall_clock() - duration
 
 
-class Exchange(Chore):
+class Exchange(InternalTask):
     """One request and its response; as a task it writes its line.
 
     Thread: whoever has the request, the worker while its task runs, else the holder of the lead.

@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 
-from ..threads.running import Run
+from ..threads.running import RunningTask
 
 logger = logging.getLogger("waitress")
 
@@ -19,14 +19,14 @@ logger = logging.getLogger("waitress")
 class SlowRequests:
     """Looks for tasks that run for `seconds` or longer."""
 
-    def __init__(self, seconds: float, running: Callable[[], Sequence[Run]]) -> None:
+    def __init__(self, seconds: float, running: Callable[[], Sequence[RunningTask]]) -> None:
         # Set once
         self._seconds = seconds
         self._running = running
         # The holder of the lead only
         self._told: list[object] = []  # tasks that still ran when it last looked
 
-    def look(self) -> None:
+    def tick(self) -> None:
         """Log those that have become slow. To be called once a second."""
         slow = [run for run in self._running() if run.seconds >= self._seconds]
         for run in slow:
@@ -34,7 +34,7 @@ class SlowRequests:
                 self._tell(run)
         self._told = [run.task for run in slow]
 
-    def _tell(self, run: Run) -> None:
+    def _tell(self, run: RunningTask) -> None:
         frame = sys._current_frames().get(run.thread_id)
         names = {thread.ident: thread.name for thread in threading.enumerate()}
         logger.warning(

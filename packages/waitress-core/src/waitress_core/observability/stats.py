@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..connection.states import CLOSED, Phase
-from ..threads.running import Run
+from ..threads.running import RunningTask
 
 PHASE_NAMES = tuple(phase.name.lower() for phase in Phase if phase is not CLOSED)
 _CLASSES = {"2": "2xx", "3": "3xx", "4": "4xx", "5": "5xx", "": "none"}  # by the first character of a status
@@ -46,7 +46,7 @@ class ServerStats(NamedTuple):
     """Octets sent."""
 
 
-class Tally:
+class Counters:
     """What is counted while a server runs. Thread: written by the holder of the lead, read by any."""
 
     __slots__ = ("by_status", "bytes_in", "ended_bytes_out")
@@ -62,14 +62,19 @@ class Tally:
 
 
 def make_stats(
-    tally: Tally, bytes_out: int, phases: Iterable[Phase], queue_depth: int, threads: int, running: Sequence[Run]
+    counters: Counters,
+    bytes_out: int,
+    phases: Iterable[Phase],
+    queue_depth: int,
+    threads: int,
+    running: Sequence[RunningTask],
 ) -> ServerStats:
     """Make the snapshot: `phases` are those of the open connections, `running` is what application threads run."""
     states = dict.fromkeys(PHASE_NAMES, 0)
     for phase in phases:
         if phase is not CLOSED:
             states[phase.name.lower()] += 1
-    responses = tally.responses()
+    responses = counters.responses()
     return ServerStats(
         connections=sum(states.values()),
         idle_connections=states["idle"],
@@ -80,6 +85,6 @@ def make_stats(
         oldest_request_seconds=max((run.seconds for run in running), default=0.0),
         requests=sum(responses.values()),
         responses=responses,
-        bytes_in=tally.bytes_in,
+        bytes_in=counters.bytes_in,
         bytes_out=bytes_out,
     )

@@ -21,7 +21,7 @@ from .poller import READ, Poller, WakeUp, best_poller
 
 logger = logging.getLogger("waitress")
 
-LOOK_SECONDS = 1.0  # deadlines are looked at so often; a wait for readiness is never longer
+TICK_SECONDS = 1.0  # deadlines are looked at so often; a wait for readiness is never longer
 FAULT_SECONDS = 0.1  # of rest after a poll that failed
 LOG_SECONDS = 1.0  # faults that escape a turn are logged so often at most
 
@@ -35,8 +35,8 @@ class Handler(Protocol):
     def on_ready(self, readiness: int) -> None:
         """The descriptor is ready, or has failed: a bit set of `poller`."""
 
-    def on_attention(self) -> None:
-        """A worker has asked for a look, by `Reactor.attend` or `attend_in_time`."""
+    def on_notify(self) -> None:
+        """A worker has asked for a look, by `Reactor.notify` or `notify_lazily`."""
 
     def on_fault(self) -> None:
         """One of the other calls has raised (it is being handled, and will be logged): close, raise nothing."""
@@ -64,39 +64,39 @@ class Reactor:
         self.handlers: dict[int, Handler] = {}
         self.deadlines: Sequence[DeadlineQueue[Any]] = ()
         self.ready: Sized = ()  # what handlers have handed over to be run; no wait begins before that
-        self.on_look: Callable[[], None] = _nothing  # called once in LOOK_SECONDS
+        self.on_tick: Callable[[], None] = _nothing  # called once in TICK_SECONDS
         self.on_wake: Callable[[], None] = _nothing  # called after `wake`
         self.now = clock()  # the instant at which the present turn's poll ended
-        self._look_at = self.now
+        self._next_tick_at = self.now
         self._logged_at = self.now - LOG_SECONDS
-        self._attention: deque[int] = deque()  # descriptors; one whose handler has gone is passed over
-        # Guarded by self._lock. Without it `hurry` could see `_is_polling` before the reactor has set it, but after the
-        # reactor has looked at `_attention`: a handler would wait for a poll that nothing ends.
+        self._notified: deque[int] = deque()  # descriptors; one whose handler has gone is passed over
+        # Guarded by self._lock. Without it `wake_if_polling` could see `_is_polling` before the reactor has set it, but
+        # after the reactor has looked at `_notified`: a handler would wait for a poll that nothing ends.
         self._is_polling = False
         self._is_closed = False
 
     # --- any thread
 
-    def attend(self, descriptor: int) -> None:
-        """Have `on_attention` of a descriptor's handler called in the next turn, which begins at once.
+    def notify(self, descriptor: int) -> None:
+        """Have `on_notify` of a descriptor's handler called in the next turn, which begins at once.
 
         After `close` there is no lead and no turn: then it is called here.
         """
-        self.attend_in_time(descriptor)
-        self.hurry()
+        self.notify_lazily(descriptor)
+        self.wake_if_polling()
 
-    def attend_in_time(self, descriptor: int) -> None:
-        """Like `attend`, but end no wait for it: it may take LOOK_SECONDS. To be followed by `hurry` after `close`."""
-        self._attention.append(descriptor)
+    def notify_lazily(self, descriptor: int) -> None:
+        """Like `notify`, but end no wait: it may take TICK_SECONDS. After `close`, call `wake_if_polling` next."""
+        self._notified.append(descriptor)
 
-    def hurry(self) -> None:
+    def wake_if_polling(self) -> None:
         """Have the next turn begin at once, for the attention that has been asked for."""
         with self._lock:
             is_polling = self._is_polling
         if is_polling:
             self._wake_up.wake()
         elif self._is_closed:
-            self._pay_attention()
+            self._call_notified()
 
     def wake(self) -> None:
         """End the wait of the turn under way. Takes no lock: a signal handler may call it."""
@@ -132,15 +132,15 @@ class Reactor:
             logger.exception("uncaptured python exception in the reactor")
 
     def _turn(self, timeout: float) -> None:
-        if self._attention:
+        if self._notified:
             # Not left for after the poll, which could not wait then: each request of a client alone would cost two.
             self.now = self.clock()
-            self._pay_attention()
+            self._call_notified()
             if self.ready:
                 timeout = 0
         with self._lock:
-            self._is_polling = not self._attention
-            if self._attention:
+            self._is_polling = not self._notified
+            if self._notified:
                 timeout = 0
         try:
             events = self.poller.poll(timeout)
@@ -151,9 +151,9 @@ class Reactor:
             events = []
         self._is_polling = False  # without the lock: a wake-up too many does no harm
         self.now = self.clock()
-        if self._attention:
+        if self._notified:
             # Before what is ready: most often that is the next request of a client whose response has just ended.
-            self._pay_attention()
+            self._call_notified()
         handlers = self.handlers
         for descriptor, readiness in events:
             handler = handlers.get(descriptor)
@@ -165,10 +165,10 @@ class Reactor:
             elif descriptor == self._wake_up.descriptor:
                 self._wake_up.clear()
                 self.on_wake()
-        if self.now >= self._look_at:
-            self._look_at = self.now + LOOK_SECONDS
+        if self.now >= self._next_tick_at:
+            self._next_tick_at = self.now + TICK_SECONDS
             self._expire()
-            self.on_look()
+            self.on_tick()
 
     def _expire(self) -> None:
         for queue in self.deadlines:
@@ -178,16 +178,16 @@ class Reactor:
                 except Exception:
                     self._fault(handler)
 
-    def _pay_attention(self) -> None:
-        for _ in range(len(self._attention)):  # not to those that come meanwhile
+    def _call_notified(self) -> None:
+        for _ in range(len(self._notified)):  # not to those that come meanwhile
             try:
-                descriptor = self._attention.popleft()
+                descriptor = self._notified.popleft()
             except IndexError:  # after `close` several workers may be here
                 return
             handler = self.handlers.get(descriptor)
             if handler is not None:
                 try:
-                    handler.on_attention()
+                    handler.on_notify()
                 except Exception:
                     self._fault(handler)
 
@@ -201,7 +201,7 @@ class Reactor:
         with self._lock:
             self._is_closed = True
             self._is_polling = False
-        self._pay_attention()
+        self._call_notified()
         self.poller.close()
         self._wake_up.close()
 
@@ -210,6 +210,6 @@ class Reactor:
         self._lock = threading.Lock()  # another thread may have held it
         self._is_closed = True
         self._is_polling = False
-        self._attention.clear()
+        self._notified.clear()
         self.poller.close()
         self._wake_up.close()

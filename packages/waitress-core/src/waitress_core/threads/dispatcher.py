@@ -11,10 +11,10 @@ The rules
 1. Whoever holds the lead is the reactor. While the application is quick an application thread holds it and runs each
    task itself, between two turns: a task never changes threads. That hand-over is most of what a threaded server in
    Python spends on a small request.
-2. While it runs a task the lead lies in `_slot`. From a task that runs from one look of the watchdog to the next it
-   takes the lead and gives it to the spare, who is always free. The thread finds the slot empty afterwards and becomes
-   a plain worker. It may also find a lead that a later reactor laid down: taking that is right too, so no thread
-   remembers across a task whether it was the reactor.
+2. While it runs a task the lead lies in `_lead_slot`. From a task that runs from one look of the watchdog to the next
+   it takes the lead and gives it to the spare, who is always free. The thread finds the slot empty afterwards and
+   becomes a plain worker. It may also find a lead that a later reactor laid down: taking that is right too, so no
+   thread remembers across a task whether it was the reactor.
 3. The spare hands every task to the queue. When the application has been quick (`lead_policy`) it gives the lead to an
    application thread, if one is free: `_outstanding`, exact and guarded, says so. Were it a guess, the lead could lie
    in the queue behind tasks with every thread busy, and the I/O would stand still.
@@ -22,7 +22,7 @@ The rules
    a QUANTUM, the poller is asked again. How long tasks take is weighed after each such burst, as if all of it were
    equally long, and whether they are quick is asked before the next.
 5. `deque.append` and `deque.pop` are atomic with and without a GIL: the one who pops has the lead.
-6. A task that is about to block gives the lead away first (`yield_lead`).
+6. A task that is about to block gives the lead away first (`yield_leadership`).
 7. With another dispatcher (`delegate`) the spare keeps the lead and that one gets every task.
 8. The watchdog pauses for a QUANTUM between two looks, and longer the longer every task has been quick, up to
    LONGEST_PAUSE: a thread that wants the global lock for a look makes the reactor pay for each system call meanwhile.
@@ -43,9 +43,9 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from .leadership import LeadPolicy
+from .leadership import LeadershipPolicy
 from .queue_log import QueueDepth
-from .running import Run, Seat, runs_of
+from .running import RunningTask, ThreadSlot, running_tasks
 
 logger = logging.getLogger("waitress")
 queue_logger = logging.getLogger("waitress.queue")
@@ -82,13 +82,13 @@ class Task(Protocol):
     """One call of an application; exactly one of the two methods is called, once."""
 
     def service(self) -> None:
-        """Run, on an application thread."""
+        """RunningTask, on an application thread."""
 
     def cancel(self) -> None:
         """Give up what waits for the task: it will not run. Called by the holder of the lead, or after its end."""
 
 
-class Chore:
+class InternalTask:
     """A task that is no request: what a connection leaves to an application thread.
 
     It is cancelled only after the end of the lead.
@@ -101,7 +101,7 @@ class TaskSink(Protocol):
     """What takes tasks in place of the application threads here."""
 
     def add_task(self, task: Task, /) -> None:
-        """Run `task.service` soon, in some thread."""
+        """RunningTask `task.service` soon, in some thread."""
 
 
 class _Message(Enum):
@@ -117,19 +117,19 @@ class Dispatcher:
         self.thread_count = threads if delegate is None else 0
         self._turn: Callable[[float], None] = time.sleep  # given by `start`
         self._delegate = delegate
-        self._hand_over: Callable[[Task], None] = self._queue_task if delegate is None else delegate.add_task
-        self._slot: deque[_Message] = deque()  # the lead, while its holder runs a task
+        self._hand_off: Callable[[Task], None] = self._queue_task if delegate is None else delegate.add_task
+        self._lead_slot: deque[_Message] = deque()  # the lead, while its holder runs a task
         # For the application threads: the lead, or a task and when it was queued
         self._queue: SimpleQueue[tuple[Task, float] | _Message] = SimpleQueue()
-        self._spare_queue: SimpleQueue[_Message] = SimpleQueue()
+        self._standby_queue: SimpleQueue[_Message] = SimpleQueue()
         self._is_watchdog_parked = False  # written by the watchdog only
         self._unpark = threading.Event()
-        self._policy = LeadPolicy()  # which says who owns what of it
+        self._policy = LeadershipPolicy()  # which says who owns what of it
         self.threads: list[threading.Thread] = []
-        self._seats: list[Seat] = []  # of the application threads
+        self._thread_slots: list[ThreadSlot] = []  # of the application threads
         # The holder of the lead only
         self.ready: deque[Task] = deque()
-        self.has_lead_ended = False  # read by every thread after a turn or a task
+        self.has_leadership_ended = False  # read by every thread after a turn or a task
         # Guarded by self._lock
         self._lock = threading.Lock()
         self._outstanding = 0  # what the application threads have taken or will take from the queue
@@ -149,31 +149,31 @@ class Dispatcher:
         is_ours = type(self) is Dispatcher and not is_replaced(self.add_task, _STOCK_ADD_TASK)
         if self._delegate is None and not is_ours:
             # A subclass, or a patch: it wants to see every task.
-            self.hand_all_to(self.add_task)
-        self._seats = [Seat() for _ in range(self.thread_count)]
+            self.hand_off_all_to(self.add_task)
+        self._thread_slots = [ThreadSlot() for _ in range(self.thread_count)]
         targets: list[tuple[Callable[[], None], str]] = [
-            (partial(self._work, seat), f"waitress-{number}") for number, seat in enumerate(self._seats)
+            (partial(self._work, slot), f"waitress-{number}") for number, slot in enumerate(self._thread_slots)
         ]
-        for target, name in [*targets, (self._spare, "waitress-spare"), (self._watch, "waitress-watchdog")]:
+        for target, name in [*targets, (self._standby, "waitress-standby"), (self._watch, "waitress-watchdog")]:
             try:
                 self.threads.append(start_thread(target, name))
             except CannotStartThread:
                 self.stop_threads(timeout=1.0)
                 raise
-        self._spare_queue.put(_Message.LEAD)
+        self._standby_queue.put(_Message.LEAD)
 
-    def hand_all_to(self, add_task: Callable[[Task], None]) -> None:
+    def hand_off_all_to(self, add_task: Callable[[Task], None]) -> None:
         """Have every request given to this, and none run without it; before `start`."""
 
-        def hand_over(task: Task) -> None:
+        def hand_off(task: Task) -> None:
             # A program that wants to see each request knows no other tasks.
-            if isinstance(task, Chore) and self._delegate is None:
+            if isinstance(task, InternalTask) and self._delegate is None:
                 self._queue_task(task)
             else:
                 add_task(task)
 
-        self._hand_over = hand_over
-        self._policy.hand_over_always()
+        self._hand_off = hand_off
+        self._policy.hand_off_always()
 
     @property
     def waiting_count(self) -> int:
@@ -185,9 +185,9 @@ class Dispatcher:
         """Application threads that run a task, or are the reactor. Thread: any."""
         return min(self._outstanding, self.thread_count)
 
-    def end_lead(self) -> None:
+    def end_leadership(self) -> None:
         """End the reactor role for good, after the turn that this is called in. The holder of the lead only."""
-        self.has_lead_ended = True
+        self.has_leadership_ended = True
 
     def cancel_pending(self) -> int:
         """Cancel all tasks that have not begun; return how many.
@@ -198,7 +198,7 @@ class Dispatcher:
         """
 
         def stays(task: Task) -> bool:
-            return isinstance(task, Chore) and not self.has_lead_ended
+            return isinstance(task, InternalTask) and not self.has_leadership_ended
 
         tasks = [task for task in self.ready if not stays(task)]
         chores = [task for task in self.ready if stays(task)]
@@ -228,10 +228,10 @@ class Dispatcher:
 
         A thread that calls this from within a task is not waited for, nor counted.
         """
-        self.has_lead_ended = True
+        self.has_leadership_ended = True
         for _ in self.threads:
             self._queue.put(_Message.STOP)
-        self._spare_queue.put(_Message.STOP)
+        self._standby_queue.put(_Message.STOP)
         self._unpark.set()
         until = _now() + timeout
         others = [thread for thread in self.threads if thread is not threading.current_thread()]
@@ -241,9 +241,9 @@ class Dispatcher:
 
     def abandon_after_fork(self) -> None:
         """Void the lead and the queues in a forked child, which has only the thread that forked."""
-        self.has_lead_ended = True
+        self.has_leadership_ended = True
         self._lock = threading.Lock()  # another thread may have held it
-        self._slot.clear()
+        self._lead_slot.clear()
         self._queue = SimpleQueue()
         self._queue.put(_Message.STOP)
 
@@ -263,7 +263,7 @@ class Dispatcher:
         if is_news:
             queue_logger.warning("Task queue depth is %d", depth)
 
-    def look(self) -> None:
+    def tick(self) -> None:
         """Say that a queue is empty again, when it is. To be called once a second. Thread: any."""
         if self._depth.told:
             with self._lock:
@@ -273,37 +273,37 @@ class Dispatcher:
                     "Task queue is empty again: its greatest depth was %d, the longest wait %.3f seconds", *episode
                 )
 
-    def running(self) -> list[Run]:
+    def running(self) -> list[RunningTask]:
         """Return what the application threads run. Thread: any."""
-        return runs_of(self._seats, _now())
+        return running_tasks(self._thread_slots, _now())
 
-    def yield_lead(self) -> None:
+    def yield_leadership(self) -> None:
         """Give the lead, if a task keeps it from the I/O, to the spare; before a wait that blocks.
 
         It may be another thread's task that keeps it: the spare is as good a reactor for that one.
         """
         with suppress(IndexError):
-            self._slot.pop()
+            self._lead_slot.pop()
             self._policy.on_take(_now())
-            self._spare_queue.put(_Message.LEAD)
+            self._standby_queue.put(_Message.LEAD)
 
     # --- the threads
 
-    def _work(self, seat: Seat) -> None:
+    def _work(self, slot: ThreadSlot) -> None:
         """An application thread: tasks, or the lead, from the queue."""
-        seat.thread_id = threading.get_ident()
+        slot.thread_id = threading.get_ident()
         while (item := self._queue.get()) is not _Message.STOP:
             if isinstance(item, _Message):
-                self._lead(seat)
+                self._lead(slot)
             else:
                 task, queued_at = item
                 began = _now()
                 if self._depth.told:
                     with self._lock:
                         self._depth.end_wait(began - queued_at)
-                seat.running = (task, began)
+                slot.running = (task, began)
                 self._service(task)
-                seat.running = None
+                slot.running = None
                 self._policy.weigh(_now() - began)
             with self._lock:
                 self._outstanding -= 1
@@ -314,59 +314,59 @@ class Dispatcher:
         except BaseException:  # a thread is never lost to a task
             logger.exception("Exception when servicing %r", task)
 
-    def _lead(self, seat: Seat) -> None:
+    def _lead(self, slot: ThreadSlot) -> None:
         """An application thread with the lead: turns and tasks, until the lead is taken or the tasks are slow."""
-        ready, slot, policy, lead = self.ready, self._slot, self._policy, _Message.LEAD
-        has_lead = True
-        while has_lead and not self.has_lead_ended:
+        ready, lead_slot, policy, lead = self.ready, self._lead_slot, self._policy, _Message.LEAD
+        has_leadership = True
+        while has_leadership and not self.has_leadership_ended:
             began = now = _now()
-            if ready and policy.hands_over(now):
-                self._spare_queue.put(lead)
+            if ready and policy.hands_off(now):
+                self._standby_queue.put(lead)
                 return
             count = 0
             while ready and count < BURST and now - began <= QUANTUM:
                 count += 1
                 task = ready.popleft()
                 policy.tasks_run += 1
-                slot.append(lead)
+                lead_slot.append(lead)
                 if self._is_watchdog_parked:
                     self._unpark.set()
-                seat.running = (task, now)
+                slot.running = (task, now)
                 self._service(task)
-                seat.running = None
+                slot.running = None
                 now = _now()
                 try:
-                    slot.pop()
+                    lead_slot.pop()
                 except IndexError:  # taken: another thread is the reactor
-                    has_lead = False
+                    has_leadership = False
                     break
             if count:
                 policy.weigh((now - began) / count, count)
-            if has_lead:
+            if has_leadership:
                 policy.led_seconds += now - began
                 self._turn(0 if ready else IDLE_WAIT)
 
-    def _spare(self) -> None:
+    def _standby(self) -> None:
         """The spare: with the lead it turns and hands over, until an application thread should have the lead."""
-        while self._spare_queue.get() is not _Message.STOP:
-            while not self.has_lead_ended and not self._hand_over_ready():
+        while self._standby_queue.get() is not _Message.STOP:
+            while not self.has_leadership_ended and not self._hand_off_ready():
                 self._turn(IDLE_WAIT)
 
-    def _hand_over_ready(self) -> bool:
+    def _hand_off_ready(self) -> bool:
         """Hand over what is ready; true when the lead has been given away, and with it what is still ready."""
         ready = self.ready
         while ready:
-            if not self._policy.hands_over(_now()) and self._give_lead():
+            if not self._policy.hands_off(_now()) and self._give_leadership():
                 return True  # `ready` is another thread's from now on: not even to be looked at
             task = ready.popleft()
             try:
-                self._hand_over(task)
+                self._hand_off(task)
             except Exception:  # of a dispatcher that is not ours; no fault may lose the lead
                 logger.exception("Exception when adding %r", task)
                 task.cancel()
         return False
 
-    def _give_lead(self) -> bool:
+    def _give_leadership(self) -> bool:
         """Give the lead to a free application thread; false when there is none.
 
         Only the holder of the lead gives: nobody else can take the free thread meanwhile.
@@ -381,13 +381,13 @@ class Dispatcher:
     def _watch(self) -> None:
         """The watchdog: takes the lead out of the slot when one task has kept it from one look to the next."""
         policy, seen, quiet, pause = self._policy, -1, 0, QUANTUM
-        while not self.has_lead_ended:
+        while not self.has_leadership_ended:
             time.sleep(pause)
             if policy.tasks_run != seen:
                 seen, quiet = policy.tasks_run, 0
                 pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE)
-            elif self._slot:
-                self.yield_lead()
+            elif self._lead_slot:
+                self.yield_leadership()
                 pause = QUANTUM
             else:
                 quiet += 1
@@ -396,7 +396,7 @@ class Dispatcher:
                     pause = QUANTUM
                     self._is_watchdog_parked = True
                     # Looked at again: who came just before has not seen that, and has woken nobody.
-                    if policy.tasks_run == seen and not self._slot and not self.has_lead_ended:
+                    if policy.tasks_run == seen and not self._lead_slot and not self.has_leadership_ended:
                         # Bounded: a wake-up missed costs a late look, never a lost one.
                         self._unpark.wait(IDLE_WAIT)
                     self._is_watchdog_parked = False

@@ -15,7 +15,7 @@ LONGEST_HOLD = 0.1
 RARE = 0.008  # seconds of tasks run by the lead since the last take: what that gained pays for a stop of the I/O
 
 
-class LeadPolicy:
+class LeadershipPolicy:
     """What is remembered of the tasks of one dispatcher, and what follows from it. Instants and times in seconds."""
 
     __slots__ = ("_hold", "_hold_until", "_mean_seconds", "led_seconds", "tasks_run")
@@ -29,7 +29,7 @@ class LeadPolicy:
         self._hold_until = 0.0
         self._hold = SHORTEST_HOLD
 
-    def hands_over(self, now: float) -> bool:
+    def hands_off(self, now: float) -> bool:
         """Whether tasks are to be handed over, and the lead to be the spare's."""
         return self._mean_seconds >= FAST or now < self._hold_until
 
@@ -45,6 +45,6 @@ class LeadPolicy:
         self._hold = SHORTEST_HOLD if is_rare else min(self._hold * 2, LONGEST_HOLD)
         self._hold_until = max(self._hold_until, now + self._hold)
 
-    def hand_over_always(self) -> None:
+    def hand_off_always(self) -> None:
         """Have every task handed over from now on."""
         self._hold_until = float("inf")

@@ -1,6 +1,6 @@
 """What each application thread does: what it runs, and since when.
 
-A seat has one writer, its thread, and any number of readers: what is written is one object, so that nobody sees the
+A slot has one writer, its thread, and any number of readers: what is written is one object, so that nobody sees the
 task of one call with the time of another, with a global lock or without. It costs each task a tuple and no lock.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 
-class Seat:
+class ThreadSlot:
     """One application thread."""
 
     __slots__ = ("running", "thread_id")
@@ -18,7 +18,7 @@ class Seat:
         self.running: tuple[object, float] | None = None  # a task, and when it began
 
 
-class Run(NamedTuple):
+class RunningTask(NamedTuple):
     """A task that runs: in which thread, and for how many seconds."""
 
     thread_id: int
@@ -26,7 +26,7 @@ class Run(NamedTuple):
     seconds: float
 
 
-def runs_of(seats: Iterable[Seat], now: float) -> list[Run]:
+def running_tasks(slots: Iterable[ThreadSlot], now: float) -> list[RunningTask]:
     """Return what the threads run at this moment."""
-    runs = [(seat.thread_id, seat.running) for seat in seats]
-    return [Run(thread_id, run[0], max(0.0, now - run[1])) for thread_id, run in runs if run is not None]
+    runs = [(slot.thread_id, slot.running) for slot in slots]
+    return [RunningTask(thread_id, run[0], max(0.0, now - run[1])) for thread_id, run in runs if run is not None]

@@ -64,7 +64,7 @@ def new_environ_key(name: str) -> str | None:
     return key
 
 
-class EnvironMaker:
+class EnvironBuilder:
     """Makes the environs of the requests that come in by one listener.
 
     `server_port` is a decimal string, as `url_scheme` and the rest of the settings give it to the application.
@@ -93,7 +93,7 @@ class EnvironMaker:
         """Have every environ hold this, in place of what stands there."""
         self._base[key] = value
 
-    def make(
+    def build(
         self, request: Request, remote_addr: str, remote_port: str, client_disconnected: Callable[[], bool]
     ) -> "WSGIEnvironment":
         """Make the environ of one request from one peer."""

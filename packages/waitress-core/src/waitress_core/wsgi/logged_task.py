@@ -9,7 +9,7 @@ from ..connection.connection import Connection
 from ..connection.states import Ending
 from ..http.request import Request
 from ..observability.access_log import AccessLog, Exchange
-from .task import Site, WSGITask
+from .task import TaskContext, WSGITask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,14 +22,14 @@ class LoggedTask(WSGITask):
 
     __slots__ = ("_exchange", "_observer")
 
-    def __init__(self, site: Site, log: AccessLog, connection: Connection, request: Request) -> None:
-        super().__init__(site, connection, request)
+    def __init__(self, context: TaskContext, log: AccessLog, connection: Connection, request: Request) -> None:
+        super().__init__(context, connection, request)
         self.follow(log.begin(connection.remote_addr, request.head, "", connection.sender.sent_bytes))
 
     def follow(self, exchange: Exchange) -> None:
         """Tell this of what becomes of the request; before it is served."""
         self._exchange = exchange
-        self._site = self._observer = _Observer(self._site)
+        self._context = self._observer = _Observer(self._context)
 
     def service(self) -> None:
         """Run the application and send its response."""
@@ -59,18 +59,18 @@ class LoggedTask(WSGITask):
 
 
 class _Observer:
-    """A site for one task, which sees what the application is called with."""
+    """A context for one task, which sees what the application is called with."""
 
-    __slots__ = ("_site", "adj", "environ", "proxy_policy", "remote_addr")
+    __slots__ = ("_context", "adj", "environ", "proxy_policy", "remote_addr")
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
-        self.adj = site.adj
-        self.proxy_policy = site.proxy_policy
+    def __init__(self, context: TaskContext) -> None:
+        self._context = context
+        self.adj = context.adj
+        self.proxy_policy = context.proxy_policy
         self.environ: WSGIEnvironment | None = None
         self.remote_addr = ""  # as proxies say, and before the application may change it
 
     def application(self, environ: "WSGIEnvironment", start_response: "StartResponse", /) -> "Iterable[bytes]":
         self.environ = environ
         self.remote_addr = environ["REMOTE_ADDR"]
-        return self._site.application(environ, start_response)
+        return self._context.application(environ, start_response)

@@ -219,7 +219,12 @@ def _is_nobody(peer: str) -> bool:
 
 def _peers_in(networks: list[str]) -> Callable[[str], bool]:
     """Make the question whether a peer's address is in one of some networks, or is one of some addresses."""
-    from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network  # late: only servers behind a proxy need it
+    from ipaddress import (  # lazy import: only servers behind a proxy need it
+        IPv4Network,
+        IPv6Network,
+        ip_address,
+        ip_network,
+    )
 
     def unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
         mapped = getattr(network.network_address, "ipv4_mapped", None)

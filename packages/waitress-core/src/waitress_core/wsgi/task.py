@@ -16,7 +16,7 @@ from ..config.adjustments import Adjustments
 from ..connection.connection import Connection
 from ..connection.sender import ClientDisconnected
 from ..connection.states import PERSIST, Ending
-from ..http.error_responses import SERVER_ERROR, SERVER_ERROR_DETAIL, ErrorPage
+from ..http.error_responses import SERVER_ERROR, SERVER_ERROR_DETAIL, ErrorResponse
 from ..http.request import Request
 from ..http.response import Response
 from .proxy_headers import MalformedProxyHeader, ProxyPolicy
@@ -31,7 +31,7 @@ JOIN_BYTES = 64 * 1024  # a larger first piece is sent after the head rather tha
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 
 
-class Site(Protocol):
+class TaskContext(Protocol):
     """What tasks ask of their server."""
 
     adj: Adjustments
@@ -45,14 +45,14 @@ class Site(Protocol):
 class WSGITask:
     """Answers one request of one connection."""
 
-    __slots__ = ("_connection", "_ending", "_request", "_response", "_site")
+    __slots__ = ("_connection", "_context", "_ending", "_request", "_response")
 
-    def __init__(self, site: Site, connection: Connection, request: Request) -> None:
+    def __init__(self, context: TaskContext, connection: Connection, request: Request) -> None:
         head = request.head
         self._connection = connection
         self._request = request
-        self._site = site
-        self._response = Response(head.version, head.method, head.is_persistent, site.adj.ident)
+        self._context = context
+        self._response = Response(head.version, head.method, head.is_persistent, context.adj.ident)
         self._ending: Ending | None = None  # what the response itself does not say
 
     def __repr__(self) -> str:
@@ -97,14 +97,14 @@ class WSGITask:
 
     def _run(self, environ: "WSGIEnvironment | None" = None) -> None:
         """Answer the request: with this environ, if it has been made already."""
-        site, connection, request = self._site, self._connection, self._request
+        context, connection, request = self._context, self._connection, self._request
         if environ is None:
-            environ = connection.environ_maker.make(
+            environ = connection.environ_builder.build(
                 request, connection.remote_addr, connection.remote_port, connection.is_client_gone
             )
-        if site.proxy_policy.is_needed:
-            site.proxy_policy.apply(environ)
-        body = site.application(environ, self.start_response)
+        if context.proxy_policy.is_needed:
+            context.proxy_policy.apply(environ)
+        body = context.application(environ, self.start_response)
         close = getattr(body, "close", None)
         try:
             if isinstance(body, ReadOnlyFileBuffer):
@@ -254,14 +254,14 @@ class WSGITask:
                 self._ending = Ending.RESET
             return
         detail = SERVER_ERROR_DETAIL
-        if self._site.adj.expose_tracebacks:
+        if self._context.adj.expose_tracebacks:
             detail = "".join(traceback.format_exception(error))
         self._answer(SERVER_ERROR, detail)
 
     def _answer(self, status: str, detail: str) -> None:
         head = self._request.head
-        page = ErrorPage(status, detail, head.version, head.method)
-        self._response, body = page.response(self._site.adj.ident)
+        page = ErrorResponse(status, detail, head.version, head.method)
+        self._response, body = page.response(self._context.adj.ident)
         try:
             self.write(body)
         except ClientDisconnected:

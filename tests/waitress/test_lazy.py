@@ -3,7 +3,7 @@
 from types import SimpleNamespace
 
 from waitress import channel, parser, server, wasyncore
-from waitress.late import Late
+from waitress._lazy import LazyAttribute
 
 
 def test_it_is_read_on_the_class_and_on_an_instance() -> None:
@@ -13,7 +13,7 @@ def test_it_is_read_on_the_class_and_on_an_instance() -> None:
 
 def test_a_subclass_or_an_instance_may_set_its_own() -> None:
     class Owner(SimpleNamespace):
-        value = Late(lambda: "late")
+        value = LazyAttribute(lambda: "late")
 
     class Heir(Owner):
         value = "the heir's"

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 Value = TypeVar("Value")
 
 
-class Late(Generic[Value]):
+class LazyAttribute(Generic[Value]):
     """What `load` gives, read on the class or on an instance, which may set one of its own."""
 
     def __init__(self, load: Callable[[], Value]) -> None:
