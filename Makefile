@@ -90,10 +90,10 @@ docs: $(VENV)/tests.stamp ## the documentation, into docs/_build/html; a warning
 	$(BIN)/python -m sphinx -W --keep-going --quiet --fresh-env docs docs/_build/html
 
 dist: $(VENV)/tests.stamp ## wheel and sdist of each package, reproducible, into DIST
-	$(BIN)/python packages/release.py dist $(DIST)
+	$(BIN)/python .ci/release.py dist $(DIST)
 
 bump: $(VENV)/pyvenv.cfg ## set a version: PACKAGE=waitress-core VERSION=1.1.0
-	$(BIN)/python packages/release.py bump $(PACKAGE) $(VERSION)
+	$(BIN)/python .ci/release.py bump $(PACKAGE) $(VERSION)
 	@rm -f $(VENV)/packages.stamp
 
 clean: ## remove whatever the other targets made

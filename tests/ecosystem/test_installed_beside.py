@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from packages.release import build_all
+from release import build_all
 from tests.project.old_waitress import BIN, pip, pip_done
 from tests.project.repository import PACKAGES, ROOT
 

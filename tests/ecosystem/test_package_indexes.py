@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from packages.release import build_all
+from release import build_all
 from tests.ecosystem.programs.commands import command, json_of, requests_session, served
 from tests.project.repository import BY_IMPORT_NAME
 from tests.support.processes import free_port, wait_until_accepted

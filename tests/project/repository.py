@@ -11,7 +11,7 @@ from typing import Any
 
 import tomli
 
-from packages.release import VERSION_LITERAL, package_folders, version_file
+from release import VERSION_LITERAL, package_folders, version_file
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -23,6 +23,13 @@ def test_the_top_level_holds_nothing_else() -> None:
     assert {path.relative_to(ROOT).parts[0] for path in project_files()} == TOP_LEVEL
 
 
+def test_the_folder_packages_holds_the_packages_only() -> None:
+    """`pip install packages/*` installs them all."""
+    packages = ROOT / "packages"
+    entries = {path.relative_to(packages).parts[0] for path in project_files() if packages in path.parents}
+    assert entries == {package.name for package in PACKAGES}
+
+
 def test_every_license_is_the_same() -> None:
     licenses = [ROOT / "LICENSE", *(package.folder / "LICENSE.txt" for package in PACKAGES)]
     assert len({" ".join(path.read_text(encoding="utf-8").split()) for path in licenses}) == 1

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from packages.release import build_all
+from release import build_all
 from tests.project.old_waitress import BIN, old_environment, pip, pip_done
 from tests.project.repository import BY_IMPORT_NAME, PACKAGES
 from tests.support.client import Client

@@ -8,7 +8,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from packages.release import VERSION_HEADING, bump
+from release import VERSION_HEADING, bump
 from tests.project.repository import PACKAGES, Package
 
 every_package = pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from packages.release import build_all
+from release import build_all
 from tests.project.repository import PACKAGES, Package
 
 # One worker runs them all: the build is made once.

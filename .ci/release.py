@@ -1,7 +1,7 @@
 """What a release needs: `dist` builds every package the same to the byte each time, `bump` sets a package's version.
 
-    python packages/release.py dist DIRECTORY
-    python packages/release.py bump PACKAGE VERSION
+    python .ci/release.py dist DIRECTORY
+    python .ci/release.py bump PACKAGE VERSION
 
 Builds from a copy, so that a build leaves nothing in the tree and two of them may run at once. A version lives in two
 places, the literal `__version__` and the newest heading of CHANGES.md; tests/project holds them together.
@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-PACKAGES = Path(__file__).resolve().parent
+PACKAGES = Path(__file__).resolve().parents[1] / "packages"
 EARLIEST_ZIP_TIME = 315532800  # 1980-01-01: for a tree that has no commit to take the time from
 
 VERSION_LITERAL = re.compile(r'^__version__ = "([^"]+)"$', re.MULTILINE)
