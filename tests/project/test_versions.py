@@ -15,11 +15,12 @@ every_package = pytest.mark.parametrize("package", PACKAGES, ids=lambda package:
 
 
 @every_package
-def test_every_range_admits_the_sibling_in_the_tree(package: Package) -> None:
-    versions = {sibling.name: sibling.version for sibling in PACKAGES}
+def test_each_range_is_every_patch_release_of_the_siblings_minor_version(package: Package) -> None:
+    versions = {sibling.name: Version(sibling.version) for sibling in PACKAGES}
     for requirement in map(Requirement, package.metadata.get("dependencies", [])):
-        assert requirement.specifier.contains(versions[requirement.name], prereleases=True), requirement
-        assert {specifier.operator for specifier in requirement.specifier} == {"~="}, requirement
+        version = versions[requirement.name]
+        assert str(requirement.specifier) == f"~={version.major}.{version.minor}.0", requirement
+        assert requirement.specifier.contains(version), requirement
 
 
 @every_package

@@ -23,4 +23,4 @@ __all__ = [
     "StorageUnavailableError",
 ]
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"

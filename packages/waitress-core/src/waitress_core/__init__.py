@@ -6,7 +6,7 @@ from .observability.stats import ServerStats
 from .server import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, UnixWSGIServer, create_server
 from .threads.dispatcher import CannotStartThread, Dispatcher, Task, TaskSink
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"
 
 __all__ = [
     "SETTINGS",

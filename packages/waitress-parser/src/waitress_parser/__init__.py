@@ -37,7 +37,7 @@ from .events import NEED_MORE, BodyPiece, EndOfMessage, NeedMore, RequestHead
 from .limits import Limits
 from .machine import RequestParser
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"
 
 __all__ = [
     "NEED_MORE",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from . import utilities as utilities
     from . import wasyncore as wasyncore
 
-__version__ = "3.5.0"
+__version__ = "3.6.0"
 
 __all__ = ["create_server", "profile", "serve", "serve_paste"]
 
