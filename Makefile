@@ -36,9 +36,10 @@ typecheck: $(VENV)/checks.stamp ## mypy --strict, for each of PLATFORMS
 	    $(BIN)/mypy --strict --platform $$platform --cache-dir .mypy_cache/$$platform || exit 1; \
 	done
 
-lint: $(VENV)/checks.stamp ## ruff: rules, and whether `make format` would change anything
+lint: $(VENV)/checks.stamp ## ruff: rules, and whether `make format` would change anything; import-linter: who imports whom
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/lint-imports --no-cache --no-logo
 
 format: $(VENV)/checks.stamp ## ruff: rewrite the files
 	$(BIN)/ruff check --fix
