@@ -1,7 +1,6 @@
 """Addresses to listen on: from `host:port` words to what `socket.bind` takes.
 
-Stands before everything else: the settings resolve their `listen` words here, once, at construction. Reads no setting,
-opens no socket that stays open.
+The settings resolve their `listen` words here, once, at construction. This file reads no setting and opens no socket.
 """
 
 import re
@@ -10,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
-# Python on Windows has lacked these names although the system has the option (ws2ipdef.h gives the numbers).
+# Some versions of Python on Windows lack these names, although the system has the option (numbers from ws2ipdef.h).
 IPPROTO_IPV6: int = getattr(socket, "IPPROTO_IPV6", 41)
 IPV6_V6ONLY: int = getattr(socket, "IPV6_V6ONLY", 27)
 AF_UNIX: int | None = getattr(socket, "AF_UNIX", None)
@@ -21,7 +20,7 @@ SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 
 class ListenAddress(NamedTuple):
-    """One address to bind: the first four items that `socket.getaddrinfo` gives, without the canonical name."""
+    """One address to bind: an item of `socket.getaddrinfo` without the canonical name."""
 
     family: int
     type: int
@@ -30,7 +29,7 @@ class ListenAddress(NamedTuple):
 
 
 def bracketed(host: str) -> str:
-    """Return the host as it stands before `:port` in a URL: an IPv6 address in brackets (RFC 3986 3.2.2)."""
+    """Return the host as a URL has it before `:port`: an IPv6 address in brackets (RFC 3986 3.2.2)."""
     return f"[{host}]" if ":" in host and not host.startswith("[") else host
 
 
@@ -45,12 +44,12 @@ def split_listen_word(word: str, default_port: str) -> tuple[str, str]:
 
 
 def resolve(words: Iterable[str], default_port: str, *, ipv4: bool, ipv6: bool) -> list[ListenAddress]:
-    """Resolve listen words to addresses, in the order of the words, each address once (port 0 as often as it is named).
+    """Return the addresses of listen words, in the order of the words, each address once (port 0 as often as given).
 
-    With one of `ipv4` and `ipv6` only addresses of that family are given; with none, or both, those of either.
+    If exactly one of `ipv4` and `ipv6` is true, return addresses of that family only, otherwise of both.
 
     Raises:
-        ValueError: no word, one without a host or port, or one that resolves to no address of an enabled family.
+        ValueError: there is no word, a word has no host or port, or it resolves to no address of an enabled family.
     """
     family = socket.AF_UNSPEC
     if ipv4 and not ipv6:

@@ -1,6 +1,6 @@
 """The settings of one server: given as keyword arguments, cast and checked once, at construction.
 
-After construction nothing writes to them. What the settings are stands in `settings`.
+Nothing writes to them after construction. `settings` is the table of all settings.
 """
 
 import socket
@@ -16,7 +16,7 @@ PROXY_HEADERS = X_FORWARDED_HEADERS | {"forwarded"}
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
-# Pairs that contradict each other: (given, with any of, message).
+# Settings that contradict each other: (setting, any of these with it, message).
 _EXCLUSIVE = (
     ("listen", ("host", "port"), "host or port may not be set if listen is set."),
     ("listen", ("sockets",), "socket may not be set if listen is set."),
@@ -28,13 +28,13 @@ _EXCLUSIVE = (
 
 
 class Adjustments:
-    """The settings of one server, each an attribute; keyword arguments as in `SETTINGS`.
+    """The settings of one server, each an attribute; the keyword arguments are the names in `SETTINGS`.
 
-    After construction `listen` is a list of `(family, type, protocol, address)` tuples, resolved, empty with
+    After construction `listen` is a list of resolved `(family, type, protocol, address)` tuples; it is empty with
     `unix_socket` or `sockets`.
 
     Raises:
-        ValueError: an unknown setting, a value that does not fit, or settings that contradict each other.
+        ValueError: a setting is unknown, a value is invalid, or settings contradict each other.
     """
 
     host: str
@@ -114,7 +114,7 @@ class Adjustments:
     def _resolve(self, given: dict[str, Any]) -> list[ListenAddress]:
         if not self.ipv4 and not socket.has_ipv6:
             raise ValueError("IPv4 is disabled but IPv6 is not available. Cowardly refusing to start.")
-        words = aslist(self.listen)  # as read: what was given may be an iterator
+        words = aslist(self.listen)  # not given["listen"], which may be an iterator that has been read
         is_stock = words == _BY_NAME["listen"].default
         if "listen" not in given and (is_stock or "host" in given or "port" in given):
             words = [f"{bracketed(self.host)}:{self.port}"]
@@ -151,7 +151,7 @@ class Adjustments:
 
 
 def _hint(name: str) -> str:
-    # Here, because importing it takes longer than all of the settings do.
+    # lazy import: only needed after a typo, and it takes longer to import than this module
     from difflib import get_close_matches
 
     near = get_close_matches(name.replace("-", "_").lower(), _BY_NAME, 1)
@@ -170,5 +170,5 @@ def check_sockets(sockets: list[socket.socket]) -> None:
 
 
 for _setting in SETTINGS:
-    # The defaults: they can be read, and replaced, on the class, and by a subclass.
+    # The defaults are attributes of the class: programs read and replace them there, or in a subclass.
     setattr(Adjustments, _setting.name, _setting.default)

@@ -1,6 +1,6 @@
-"""Casts of settings: a value as it is given (from Python, an .ini file or the command line), as it is used.
+"""Casts of settings: from the value as given (in Python, in an .ini file or on the command line) to the value as used.
 
-Each raises ValueError or TypeError for what it cannot read; the setting's table (`settings`) says which one is whose.
+Each raises ValueError or TypeError for a value that it cannot read. The table in `settings` names the cast of each.
 """
 
 import socket
@@ -10,16 +10,16 @@ TRUE_WORDS = frozenset({"t", "true", "y", "yes", "on", "1"})
 
 
 def asbool(value: object) -> bool:
-    """Return the truth of a word: true iff it is one of t, true, y, yes, on, 1 in any case; None is false."""
+    """Return whether a word is one of t, true, y, yes, on, 1 in any case; None is false."""
     if value is None:
         return False
     return value if isinstance(value, bool) else str(value).strip().lower() in TRUE_WORDS
 
 
 def asoctal(value: object) -> int:
-    """Return the number that a *string* of octal digits stands for: `"660"` is 0o660."""
+    """Return the number of a *string* of octal digits: `"660"` is 0o660."""
     if not isinstance(value, str):
-        # The int 600 may be meant as octal or have been written as 0o600: guessing would give wrong permissions.
+        # An int is ambiguous: 600 may be meant as octal, or 384 written as 0o600. A guess could give wrong permissions.
         raise ValueError("a string of octal digits is needed")
     return int(value, 8)
 
@@ -34,12 +34,12 @@ def aslist(value: object) -> list[str]:
 
 
 def asset(value: object) -> set[str]:
-    """Split like `aslist`; each word once."""
+    """Return the words of `aslist` as a set."""
     return set(aslist(value))
 
 
 def str_iftruthy(value: object) -> str | None:
-    """Return None for an empty value, else its string."""
+    """Return the value as a string, or None if it is empty."""
     return str(value) if value else None
 
 
@@ -50,7 +50,7 @@ def slash_fixed_str(value: object) -> str:
 
 
 def as_socket_list(value: object) -> list[socket.socket]:
-    """Return the sockets of an iterable; of a string only the empty one is a list of sockets."""
+    """Return the sockets of an iterable as a list; an empty string is an empty list."""
     if isinstance(value, str) and not value.strip():
         return []
     if isinstance(value, str) or not isinstance(value, Iterable):
@@ -62,25 +62,26 @@ def as_socket_list(value: object) -> list[socket.socket]:
 
 
 def as_address_words(value: object) -> str | None:
-    """Return blank-separated addresses and networks out of a string (blanks or commas) or an iterable of strings.
+    """Return addresses and networks as one string, separated by blanks.
 
-    Each may be an object of `ipaddress`.
+    They are given as a string (separated by blanks or commas), as an object of `ipaddress`, or as an iterable of such.
     """
     if not value:
         return None
-    if hasattr(value, "max_prefixlen"):  # one such object; of a network iteration would give each address
+    if hasattr(value, "max_prefixlen"):  # an object of `ipaddress`; to iterate over a network would give each address
         return str(value)
     return " ".join(aslist(value.replace(",", " ") if isinstance(value, str) else value))
 
 
 def as_whole_number(value: object) -> int:
+    """Return an int; a float with a fraction is refused."""
     if isinstance(value, float) and not value.is_integer():
         raise ValueError("not a whole number")
     return int(value)  # type: ignore[call-overload,no-any-return]  # anything int() takes; it raises on the rest
 
 
 def as_port_or_service(value: object) -> int | str:
-    """A number where it is one; else a service name, which resolving will accept or refuse."""
+    """Return a port number, or the name of a service; `addresses.resolve` checks the name."""
     if isinstance(value, str) and not value.strip().lstrip("+-").isdigit():
         if not value.strip():
             raise ValueError("it is empty")

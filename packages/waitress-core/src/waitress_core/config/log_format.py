@@ -1,13 +1,13 @@
-"""One line for one request: what may stand in it, and how each value is escaped.
+"""The format of the access log: the fields of a line, and how each value is escaped.
 
-A format is `combined`, which is what Apache and nginx call so, `json`, or a text of its own with fields in braces:
-`{remote_addr} {method} {target} {status}`. It is read once, when the settings are.
+A format is `combined` (the combined format of Apache and nginx), `json`, or a text with fields in braces:
+`{remote_addr} {method} {target} {status}`. It is read once, together with the settings.
 
 Guarantees
-- A line is printable ASCII without a line break, whatever a client, a proxy or an application has said.
-- No value has a quotation mark or a backslash but as an escape, and only `referer` and `user_agent`, which belong in
-  quotation marks, have blanks: none can end its own field and pose as the next one.
-- A line of `json` gives every value back as it was.
+- A line is printable ASCII without a line break, whatever a client, a proxy or an application sends.
+- A value has a quotation mark or a backslash only as an escape, and only `referer` and `user_agent`, which are meant to
+  be quoted, have blanks. So no value can end its own field and pose as the next one.
+- From a line of `json` every value can be read back unchanged.
 """
 
 import re
@@ -27,18 +27,18 @@ _NOT_IN_WORD = re.compile(r'[^!-~]|["\\]')
 
 
 class Access(NamedTuple):
-    """What is known of one request; None is unknown, as the target of a request that could not be read."""
+    """What is known about one request; None is unknown, for example the target of a request that could not be read."""
 
     remote_addr: str
     remote_user: str | None
-    time: float  # when it was complete, in seconds of the wall clock
+    time: float  # when it was complete: wall clock, seconds since the epoch
     method: str | None
     target: str | None
     version: str | None  # "1.1"
-    status: int | None  # None when no response had begun
-    bytes: int  # of the body, chunks with their framing, given to the system
-    duration: float  # seconds from its end to the last octet of the response
-    queue_time: float  # seconds from its end to the call of the application
+    status: int | None  # None if no response was started
+    bytes: int  # of the body, chunk framing included, given to the system
+    duration: float  # seconds from the end of the request to the last byte of the response
+    queue_time: float  # seconds from the end of the request to the call of the application
     referer: str | None
     user_agent: str | None
 
@@ -47,10 +47,10 @@ Format = Callable[[Access], str]
 
 
 def make_format(text: str) -> Format:
-    """Read a format.
+    """Return the function that writes a line in this format.
 
     Raises:
-        ValueError: says what in it is none of the fields.
+        ValueError: names the part that is not a field.
     """
     if text == "json":
         return _make_json()
@@ -58,7 +58,7 @@ def make_format(text: str) -> Format:
 
 
 def format_fault(text: str) -> str | None:
-    """Say what would be accepted instead of a format that is none: a check of the settings."""
+    """Return what is accepted in place of an invalid format, None for a valid one: a check of the settings."""
     try:
         make_format(text)
     except ValueError as error:
@@ -72,7 +72,7 @@ def format_fault(text: str) -> str | None:
 
 
 def _text(value: str | None) -> str:
-    """Escape a value that stands in quotation marks."""
+    """Escape a value that is quoted."""
     return _NOT_IN_TEXT.sub(_escape, value) if value else UNKNOWN
 
 
@@ -94,7 +94,7 @@ def _request(access: Access) -> str:
     return UNKNOWN
 
 
-@lru_cache(maxsize=8)  # most requests of a second are beside each other
+@lru_cache(maxsize=8)  # consecutive lines mostly have the same second
 def _clf_time(seconds: int) -> str:
     """Return `25/Nov/2026:09:30:00 +0100`."""
     there = time.localtime(seconds)
@@ -147,7 +147,7 @@ def _make_text(text: str) -> Format:
 
 
 def _make_json() -> Format:
-    # Here, because few need them, and they take time to import.
+    # lazy import: few servers need them, and they take time to import
     import json
     from datetime import datetime, timezone
 

@@ -1,6 +1,6 @@
-"""The table of settings: for each its cast, default, unit, check and help.
+"""The table of settings: the cast, default, unit, check and help of each.
 
-The only place that knows them: `Adjustments`, the command line and the reference documentation are made from it.
+It is the only list of settings: `Adjustments`, the command line and the reference documentation are made from it.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ from .casts import (
     str_iftruthy,
 )
 
-# --- checks: None when the value is accepted, else what would be
+# --- checks: each returns None for an accepted value, otherwise what is accepted
 
 
 def _at_least(least: int) -> Callable[[Any], str | None]:
@@ -66,7 +66,7 @@ def _are_addresses(value: str | None) -> str | None:
 
 
 def _format_fault(text: str) -> str | None:
-    from .log_format import format_fault  # lazy import: for servers with an access log of their own form
+    from .log_format import format_fault  # lazy import: only servers with a log format need it
 
     return format_fault(text)
 
@@ -78,9 +78,9 @@ def _accept(value: object) -> str | None:
 class Setting(NamedTuple):
     """One row of the table.
 
-    `kind` names the cast for readers ("integer", "boolean", "text", "octal", "list", "sockets"); `default` is the
-    value after the cast; `accepts` says in words what may be given; `check` gives None for an accepted value, else a
-    phrase that says what would be.
+    `kind` names the cast for readers ("integer", "boolean", "text", "octal", "list", "sockets"). `default` is the value
+    after the cast. `accepts` describes the accepted values for the message of an error. `check` returns None for an
+    accepted value, otherwise such a description.
     """
 
     name: str
@@ -92,10 +92,10 @@ class Setting(NamedTuple):
     unit: str = ""
     check: Callable[[Any], str | None] = _accept
     accepts: str = ""
-    has_effect: bool = True  # false: accepted because programs still give it
+    has_effect: bool = True  # false: accepted because programs still set it
 
     def read(self, given: object) -> Any:
-        """Cast and check one value as given.
+        """Return a given value, cast and checked.
 
         Raises:
             ValueError: names the setting, the value and what is accepted.
@@ -110,7 +110,7 @@ class Setting(NamedTuple):
         return value
 
     def expected(self) -> str:
-        """Say what this setting takes, with an article."""
+        """Return what this setting accepts, with an article."""
         return self.accepts or f"{'an' if self.kind[0] in 'aeio' else 'a'} {self.kind} value"
 
 

@@ -1,6 +1,6 @@
 """Messages, without I/O: a request as far as it has arrived, and the bytes of a response.
 
-`request` holds a head and the body behind it. `response` checks what an application gives (`response_fields`), makes
-the head (`response_head`, `dates`) and frames the body. `error_responses` are the answers that the server gives itself.
-The parser is a package of its own, `waitress_parser`.
+`request` holds the head of a request and its body. `response` checks the status and headers that an application gives
+(`response_fields`), makes the head (`response_head`, `dates`) and frames the body. `error_responses` has the responses
+that the server makes itself. The parser is a separate package, `waitress_parser`.
 """

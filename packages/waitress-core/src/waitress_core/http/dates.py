@@ -12,12 +12,13 @@ def imf_fixdate(seconds: float) -> str:
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")  # in every locale
 
-# The last second that was formatted, and its text, in one tuple: threads may replace it at once, and none sees halves.
+# The last second that was formatted, and its text. One tuple: several threads may replace it, and no thread may see the
+# second of one and the text of another.
 _last_date = (-1.0, "")
 
 
 def current_date() -> str:
-    """Return the value of a Date field sent now; formatted once a second."""
+    """Return the value of a Date field for a response sent now; format it once a second."""
     global _last_date
     now = time.time()
     second, text = _last_date

@@ -1,7 +1,7 @@
-"""One request: its head, and its body as far as it has arrived.
+"""One request: its head, and the part of its body that has arrived.
 
-Made by the connection (the holder of the lead) when the head is complete, filled by it, and given to a task when the
-body is complete too; from then on it is the task's.
+The connection makes it when the head is complete and appends the body (leader thread). When the body is complete too,
+the connection gives it to a task, and only the task uses it from then on.
 """
 
 from io import BytesIO
@@ -14,7 +14,7 @@ from ..connection.data_rate import Patience
 
 
 class Request:
-    """A request head and the buffer of its decoded body, which exists only where there is a body."""
+    """A request head, and a buffer for the decoded body, made with the first piece."""
 
     __slots__ = ("_body", "_patience", "head")
 
@@ -24,10 +24,10 @@ class Request:
         self._patience: Patience | None = None
 
     def append(self, data: bytes | memoryview, overflow: int) -> None:
-        """Add a piece of the body; from `overflow` bytes on it lies in a temporary file.
+        """Add a piece of the body; a body of `overflow` bytes or more moves to a temporary file.
 
         Raises:
-            BufferStorageError: there is no room on disk.
+            BufferStorageError: the temporary file cannot be made or written.
         """
         if self._body is None:
             self._body = OverflowBuffer(overflow)
@@ -35,7 +35,7 @@ class Request:
 
     @property
     def body_bytes(self) -> int:
-        """Length of the body so far."""
+        """The length of the body so far."""
         return 0 if self._body is None else len(self._body)
 
     def begin_pace(self, now: float, seconds: float, rate: int) -> None:

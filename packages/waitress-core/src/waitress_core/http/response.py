@@ -1,12 +1,12 @@
-"""Response head and message framing: what stands before, between and after the pieces of a body.
+"""Response head and message framing: the bytes before, between and after the pieces of a body.
 
-Sans-IO: bytes and decisions, no socket, thread or application. The order of a response is `start` (again after an
-error, while nothing has been framed), `begin`, any number of `frame`, `end`.
+Sans-IO: bytes and decisions, no socket, thread or application. The calls for a response are, in this order: `start`
+(again after an error, until `begin`), `begin`, any number of `frame`, `end`.
 
 Framing (RFC 9112 6.3, seen from the sender)
 1. HEAD, 204, 205 and 304: no body, whatever the application yields.
-2. Content-Length, by the application or because the body is known: so many octets; surplus is cut, and with less the
-   connection closes.
+2. Content-Length, from the application or because the whole body is known: exactly that many bytes. More are cut off;
+   after fewer the connection closes.
 3. HTTP/1.1: chunked.
 4. HTTP/1.0: the end of the connection is the end of the body.
 """
@@ -18,7 +18,7 @@ from typing import Final
 from .response_fields import STATUSES, HeaderError, checked_status, checked_value, parse_content_length
 from .response_head import NO_FIELDS, TEMPLATES, new_template
 
-# RFC 9110 15.3.5, 15.3.6, 15.4.5: responses without content. 204 and 304 end with their head, 205 has to say so.
+# RFC 9110 15.3.5, 15.3.6, 15.4.5: responses without content. 204 and 304 end with their head, 205 needs a length of 0.
 _NULL_BODY = ("204", "205", "304")
 
 
@@ -31,7 +31,7 @@ class Framing(enum.Enum):
     CLOSE = enum.auto()
 
 
-# For the path of every response: see `phases`.
+# Module globals: a member of an enum is slower to look up, and every response needs these.
 NO_BODY: Final = Framing.NO_BODY
 CONTENT_LENGTH: Final = Framing.CONTENT_LENGTH
 CHUNKED: Final = Framing.CHUNKED
@@ -41,7 +41,7 @@ CLOSE: Final = Framing.CLOSE
 class Response:
     """One response to one request.
 
-    `persists`: the connection can carry another request afterwards; final once `end` has been called.
+    `persists`: the connection can carry another request afterwards; final after `end`.
     """
 
     __slots__ = (
@@ -66,25 +66,25 @@ class Response:
         self._ident = ident
         self.status = ""
         self._template = NO_FIELDS
-        self._values: list[str] = []  # of the fields that the template names
+        self._values: list[str] = []  # one for each name of the template
         self.persists = persists
         self.content_length: int | None = None
-        self.framing = NO_BODY  # decided by `begin`
-        self.remaining = 0  # with CONTENT_LENGTH: octets still to come
-        self.surplus = 0  # octets that were cut off
+        self.framing = NO_BODY  # set by `begin`
+        self.remaining = 0  # with CONTENT_LENGTH: bytes still to come
+        self.surplus = 0  # bytes that were cut off
         self.is_started = False  # `start` has been called
         self.has_begun = False  # `begin` has been called: status and headers are final
 
     def start(self, status: str, headers: Iterable[tuple[str, str]]) -> None:
-        """Take status and headers, in place of earlier ones.
+        """Set status and headers, in place of earlier ones.
 
         Raises:
-            AssertionError, HeaderError: they cannot be sent (`checked_*`); what was there before is kept.
+            AssertionError, HeaderError: they cannot be sent (`checked_*`); the earlier ones are kept.
         """
-        # What is not known is checked after the `except`: its own faults are to be told without ours before them.
+        # Unknown ones are checked after the `except`, so that their errors do not have the KeyError as their context.
         try:
             known_status = STATUSES[status]
-        except (KeyError, TypeError):  # TypeError: not hashable, so no str
+        except (KeyError, TypeError):  # TypeError: not hashable, so not a str
             known_status = None
         status = known_status or checked_status(status)
         names, values = [], []
@@ -101,7 +101,7 @@ class Response:
         template = known_template or new_template(tuple(names))
         try:
             text = "".join(values)
-        except TypeError:  # one is no str
+        except TypeError:  # one is not a str
             text = "\0"
         if not (text.isascii() and text.isprintable()):
             for name, value in zip(names, values, strict=True):
@@ -115,16 +115,16 @@ class Response:
 
     @property
     def has_body(self) -> bool:
-        """Whether octets of a body may be sent at all."""
+        """Whether a body may be sent at all."""
         return not (self._is_head_request or self.status.startswith(_NULL_BODY))
 
     @property
     def is_open_ended(self) -> bool:
-        """Whether to close the connection now would look like the proper end of the body."""
+        """Whether the client would take a close of the connection for the end of the body."""
         return self.framing is CLOSE
 
     def begin(self) -> bytes:
-        """Decide the framing and return the response head, from the status line to the empty line."""
+        """Choose the framing; return the response head, from the status line to the empty line."""
         framing_field = ""
         if self.status.startswith(_NULL_BODY):
             framing = NO_BODY
@@ -141,7 +141,7 @@ class Response:
         else:
             framing = CLOSE
         if self._is_head_request:
-            # The fields are those of GET; no octet of a body follows them.
+            # RFC 9110 9.3.2: the same fields as for GET, and no body.
             framing = NO_BODY
             self.remaining = 0
         elif framing is CLOSE:
@@ -158,7 +158,7 @@ class Response:
         )
 
     def frame(self, piece: bytes) -> bytes:
-        """Return a non-empty piece of the body as it is to be sent; empty when none of it may be."""
+        """Return the bytes to send for a non-empty piece of the body; empty if none of it may be sent."""
         framing = self.framing
         if framing is CONTENT_LENGTH:
             size = len(piece)
@@ -176,13 +176,13 @@ class Response:
         return b""
 
     def give_up(self) -> None:
-        """Frame nothing more: what is framed cannot be sent."""
+        """Frame nothing more, because framed bytes can no longer be sent."""
         self.framing = NO_BODY
         self.remaining = 0
 
     def end(self) -> bytes:
-        """Return what ends the body. A body shorter than its Content-Length ends the connection too."""
-        framing, self.framing = self.framing, NO_BODY  # an application may keep `write`, and call it later
+        """Return the bytes that end the body. If it is shorter than its Content-Length, the connection must close."""
+        framing, self.framing = self.framing, NO_BODY  # an application may keep `write` and call it later
         if framing is CHUNKED:
             return b"0\r\n\r\n"
         if framing is CONTENT_LENGTH and self.remaining:

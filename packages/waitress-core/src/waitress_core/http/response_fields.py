@@ -1,7 +1,7 @@
-"""Checks of what an application gives as status and headers, before any of it can be sent.
+"""Checks of the status and headers that an application gives, before they can be sent.
 
-Whatever could end a line, pose as the server's own framing or leave latin-1 is refused here: the application gets the
-error from `start_response`, and its client a 500.
+Refused is what could end a line, interfere with the server's own framing, or is not latin-1. The application gets the
+error from `start_response`, and the client gets a 500.
 """
 
 from collections.abc import Set
@@ -19,9 +19,9 @@ HOP_BY_HOP: Set[str] = frozenset(
         "upgrade",
     }
 )
-_TOKEN_OCTETS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_TOKEN_CHARACTERS = frozenset("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
-# Statuses that can be sent, as they are sent. Bounded, as an application may write what it likes into the reason.
+# Status as given -> as sent, for those that passed the checks. Bounded: an application may make up reason phrases.
 STATUSES: dict[str, str] = {}
 MAX_STATUSES = 256
 
@@ -31,7 +31,7 @@ class HeaderError(ValueError):
 
 
 def checked_name(name: str) -> str:
-    """Return a header name as it is sent: each part capitalised.
+    """Return a header name as it is sent, with each part capitalised.
 
     Raises:
         AssertionError: not a str, or a hop-by-hop field (PEP 3333).
@@ -41,7 +41,7 @@ def checked_name(name: str) -> str:
         raise AssertionError(f"Header name {name!r} is not a str")
     if "\r" in name or "\n" in name:
         raise HeaderError("carriage return/line feed character present in header name")
-    if not name or not _TOKEN_OCTETS.issuperset(name):
+    if not name or not _TOKEN_CHARACTERS.issuperset(name):
         raise HeaderError(f"header name {name!r} is not a token: letters, digits and hyphens, without blanks")
     if name.lower() in HOP_BY_HOP:
         raise AssertionError(f'{name} is a "hop-by-hop" header; it cannot be used by a WSGI application (see PEP 3333)')
@@ -49,11 +49,11 @@ def checked_name(name: str) -> str:
 
 
 def checked_value(value: str, name: str = "") -> str:
-    """Return a header value or a status that can be sent; `name`, the header's, is for the message.
+    """Return a header value or a status unchanged if it can be sent; `name`, the header's, is for the message.
 
     Raises:
         AssertionError: not a str.
-        HeaderError: a control octet other than HTAB, or a character outside latin-1.
+        HeaderError: a control character other than HTAB, or a character outside latin-1.
     """
     of_name = f" of {name}" if name else ""
     if not isinstance(value, str):
@@ -70,11 +70,11 @@ def checked_value(value: str, name: str = "") -> str:
 
 
 def checked_status(status: str) -> str:
-    """Return a status line's code and reason that can be sent.
+    """Return status code and reason phrase as they are sent.
 
     Raises:
         AssertionError: not a str.
-        HeaderError: not three digits with a reason phrase, or a 1xx status, which is not for applications to send.
+        HeaderError: not three digits and a reason phrase, or a 1xx status, which applications must not send.
     """
     if not isinstance(status, str):
         raise AssertionError(f"status {status!r} is not a str")
@@ -85,7 +85,7 @@ def checked_status(status: str) -> str:
         raise HeaderError(f"status {status!r} does not begin with a final status code, 200 to 599")
     if status[3:4] not in ("", " "):
         raise HeaderError(f"status {status!r} has no space after its code")
-    # RFC 9112 4: the space stands there even when no reason follows.
+    # RFC 9112 4: the space is required even if no reason phrase follows.
     sent = checked_value(status if len(status) > 3 else f"{status} ")
     if len(STATUSES) < MAX_STATUSES:
         STATUSES[status] = sent
@@ -93,12 +93,12 @@ def checked_status(status: str) -> str:
 
 
 def parse_content_length(value: str) -> int:
-    """Return the number that an application's Content-Length says (RFC 9110 8.6).
+    """Return the value of an application's Content-Length as a number (RFC 9110 8.6).
 
     Raises:
         HeaderError: not a decimal number.
     """
-    value = value.strip(" \t")  # blanks around it are no part of a value (RFC 9110 5.5)
+    value = value.strip(" \t")  # blanks around a value are not part of it (RFC 9110 5.5)
     if not (value.isascii() and value.isdigit()):
         raise HeaderError(f"Content-Length {value!r} is not a decimal number")
     return int(value)

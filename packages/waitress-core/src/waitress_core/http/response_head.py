@@ -1,8 +1,8 @@
-"""The octets of a response head: which fields stand in it, in which order.
+"""The bytes of a response head: its fields and their order.
 
-An application gives the same field names in the same order again and again, with other values. What follows from the
-names alone is worked out once and kept as a `HeaderTemplate`: how they are sent, which field the server has to add,
-and where each of them is when all are sorted by name (a stable order: repeated fields keep theirs).
+An application gives the same field names in the same order again and again, with other values. A `HeaderTemplate` keeps
+what depends on the names only: how they are sent, which fields the server adds, and the order of all fields, sorted by
+name (the sort is stable: repeated fields keep their order).
 """
 
 from collections.abc import Callable, Set
@@ -12,22 +12,22 @@ from . import response_fields
 from .dates import current_date
 from .response_fields import HeaderError, checked_name
 
-# Names in the order given -> template. It and a template's plans are bounded, as an application may invent names.
+# Names in the order given -> template. It and the plans of a template are bounded: an application may make up names.
 TEMPLATES: dict[tuple[str, ...], "HeaderTemplate"] = {}
 MAX_TEMPLATES = 512
 MAX_PLANS = 64
 
-# What a head is made of in this order, before the application's values and the texts: `HeaderTemplate.head`.
+# Indexes into the parts of a head (`HeaderTemplate.head`): these, then the application's values, then the plan's texts.
 _STATUS, _DATE, _CONTENT_LENGTH, _FIRST_VALUE = range(4)
 
-# What stands between the values; and what gives values and texts in the order in which they are sent.
+# The constant texts between the values; and a function that puts values and texts in the order in which they are sent.
 RenderPlan = tuple[list[str], Callable[[tuple[str, ...]], tuple[str, ...]]]
 
 
 class HeaderTemplate:
     """The field names of a response, in the order given by the application.
 
-    `content_length_index` is the place of its Content-Length, -1 when there is none.
+    `content_length_index` is the index of its Content-Length, or -1.
     """
 
     __slots__ = ("_names", "_plans", "content_length_index")
@@ -36,7 +36,7 @@ class HeaderTemplate:
         """Check the names.
 
         Raises:
-            AssertionError, HeaderError: one cannot be sent (`checked_name`), or is given twice that may stand once.
+            AssertionError, HeaderError: one cannot be sent (`checked_name`), or is given twice and must not be.
         """
         self._names = tuple(checked_name(name) for name in names)
         for name in ("Content-Length", "Date", "Server"):
@@ -49,10 +49,10 @@ class HeaderTemplate:
         self,
         is_http11: bool,
         status: str,
-        values: list[str],  # checked; of the names, in their order
-        framing_field: str,  # "Content-Length", "Transfer-Encoding" or neither, ""
+        values: list[str],  # checked; one for each name, in the same order
+        framing_field: str,  # "Content-Length", "Transfer-Encoding", or "" for neither
         content_length: int | None,
-        connection: str,  # the value of the Connection field, "" without
+        connection: str,  # the value of the Connection field, or "" for none
         ident: str | None,
     ) -> bytes:
         """Return the head, from the status line to the empty line."""
@@ -63,11 +63,12 @@ class HeaderTemplate:
             texts, select = plan = self._make_plan(*key)
             if len(self._plans) < MAX_PLANS:
                 self._plans[key] = plan
-        # Joined, not formatted: what was checked are the octets of a str, not what a subclass makes of itself.
+        # Joined, not formatted: the check saw the characters of the str, not what the __format__ of a subclass returns.
         return "".join(select((status, current_date(), str(content_length), *values, *texts))).encode("latin-1")
 
     def _make_plan(self, is_http11: bool, framing_field: str, connection: str, ident: str | None) -> RenderPlan:
-        """Sort the fields of the application and those of the server; each is a name and a text, or a value's place."""
+        """Sort the fields of the application and those of the server."""
+        # The name, and the text or the index of the value.
         fields: list[tuple[str, str | int]] = [
             (name, _FIRST_VALUE + index) for index, name in enumerate(self._names) if index != self.content_length_index
         ]
@@ -75,7 +76,7 @@ class HeaderTemplate:
             fields.append((framing_field, _CONTENT_LENGTH))
         elif framing_field:
             fields.append((framing_field, "chunked"))
-        if connection and "Connection" not in self._names:  # it is, where `forbid` lets applications send it
+        if connection and "Connection" not in self._names:  # it can be, where `forbid` lets applications send it
             fields.append(("Connection", connection))
         if "Date" not in self._names:
             fields.append(("Date", _DATE))
@@ -97,16 +98,16 @@ class HeaderTemplate:
 
 
 def new_template(names: tuple[str, ...]) -> HeaderTemplate:
-    """Make the template of these names, and remember it while there is room. Raises as `HeaderTemplate`."""
+    """Return a new template for these names; cache it while there is room. Raises as `HeaderTemplate`."""
     template = HeaderTemplate(names)
-    # What is forbidden may change under a set that is not frozen: then each response is looked at anew.
+    # A set that is not frozen may change at any time: then check the names of each response again.
     if len(TEMPLATES) < MAX_TEMPLATES and isinstance(response_fields.HOP_BY_HOP, frozenset):
         TEMPLATES[names] = template
     return template
 
 
 def forbid(names: Set[str]) -> None:
-    """Have applications refused these fields (lower case) instead of `response_fields.HOP_BY_HOP`, from now on."""
+    """Refuse these fields (lower case) from applications from now on, in place of `response_fields.HOP_BY_HOP`."""
     response_fields.HOP_BY_HOP = names
     TEMPLATES.clear()
 

@@ -1,9 +1,9 @@
 """The WSGI environ of a request (PEP 3333, "environ Variables").
 
-A listener's part is made once and copied; a request's part is written over it. Strings everywhere, header values and
-paths as latin-1, as PEP 3333 wants. Decides nothing about proxies: see `proxy_headers`.
+The keys that depend on the listener are made once and copied; those of the request are then set in the copy. Header
+values and paths are strings decoded as latin-1, as PEP 3333 requires. Proxy headers are handled in `proxy_headers`.
 
-Thread: the worker that runs the task.
+Thread: the application thread that runs the task.
 """
 
 import re
@@ -19,12 +19,12 @@ from ..http.request import Request
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-# Field name (lower case) -> environ key. Bounded: names come from clients, and a full cache only costs time.
+# Field name (lower case) -> environ key. Bounded, because names come from clients; if it is full, lookups take longer.
 _KEYS: dict[str, str] = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 _MAX_KEYS = 1024
 _MAX_KEY_LENGTH = 64
 
-# The keys that every request writes.
+# The keys that are set for every request.
 _OF_REQUEST = (
     "REQUEST_METHOD", "PATH_INFO", "QUERY_STRING", "REQUEST_URI", "SERVER_PROTOCOL", "REMOTE_ADDR", "REMOTE_HOST",
     "REMOTE_PORT", "wsgi.errors", "wsgi.input", "waitress.client_disconnected",
@@ -35,26 +35,26 @@ _ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
 
 
 def percent_decoded(path: str) -> str:
-    """Return a path with its escapes as the octets they stand for, latin-1; a % that escapes nothing stays.
+    """Return a path with its escapes decoded as latin-1; a % that is not part of an escape is kept.
 
-    Quicker than urllib.parse for the few escapes that a path has, and without the time that takes to import.
+    Faster than urllib.parse for the few escapes that a path has, and urllib.parse takes time to import.
     """
     return _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), path)
 
 
 def is_hidden(name: str) -> bool:
-    """Whether the application must not see a field, by its lower-case name.
+    """Whether the field of this lower-case name is hidden from the application.
 
-    A name with an underscore would pose as the one with a hyphen; of Transfer-Encoding the application gets the decoded
-    body.
+    A name with an underscore would have the environ key of the name with a hyphen. Transfer-Encoding does not describe
+    the body that the application gets, which is decoded.
     """
     return "_" in name or name == "transfer-encoding"
 
 
 def new_environ_key(name: str) -> str | None:
-    """Return the environ key of a lower-case field name that has none in `_KEYS`, and remember it while there is room.
+    """Return the environ key of a lower-case field name that is not in `_KEYS`; cache it while there is room.
 
-    None for a field that is hidden.
+    Return None for a field that is hidden.
     """
     if is_hidden(name):
         return None
@@ -65,15 +65,15 @@ def new_environ_key(name: str) -> str | None:
 
 
 class EnvironBuilder:
-    """Makes the environs of the requests that come in by one listener.
+    """Builds the environ of each request that arrives at one listener.
 
-    `server_port` is a decimal string, as `url_scheme` and the rest of the settings give it to the application.
+    `server_port` is a decimal string, the value of SERVER_PORT.
     """
 
     def __init__(self, adj: Adjustments, server_port: str) -> None:
         self._prefix = adj.url_prefix
         self._prefix_slash = adj.url_prefix + "/"
-        # What `make` writes stands here too: a copy has room for it then, and need not grow.
+        # The keys that `build` sets are here too: then the copy has room for them and does not grow.
         self._base: dict[str, Any] = {
             **dict.fromkeys(_OF_REQUEST),
             "SCRIPT_NAME": adj.url_prefix,
@@ -90,14 +90,14 @@ class EnvironBuilder:
         }
 
     def offer(self, key: str, value: object) -> None:
-        """Have every environ hold this, in place of what stands there."""
+        """Set a key of every environ from now on."""
         self._base[key] = value
 
     def build(
         self, request: Request, remote_addr: str, remote_port: str, client_disconnected: Callable[[], bool]
     ) -> "WSGIEnvironment":
-        """Make the environ of one request from one peer."""
-        # At once: one by one the fields of a named tuple cost more.
+        """Return the environ of one request from one peer."""
+        # Unpacked at once: to read each field of the named tuple takes longer.
         method, target, version, _, values, authority, path, query, content_length, _, _ = request.head
         environ = self._base.copy()
         for name, value in values.items():
@@ -124,7 +124,7 @@ class EnvironBuilder:
         environ["SERVER_PROTOCOL"] = "HTTP/1.1" if version == "1.1" else "HTTP/1.0"
         environ["REMOTE_ADDR"] = environ["REMOTE_HOST"] = remote_addr
         environ["REMOTE_PORT"] = remote_port
-        environ["wsgi.errors"] = sys.stderr  # of the moment: programs and tests replace it
+        environ["wsgi.errors"] = sys.stderr  # looked up each time: programs and tests replace it
         environ["wsgi.input"] = request.open_body()
         environ["waitress.client_disconnected"] = client_disconnected
         return environ

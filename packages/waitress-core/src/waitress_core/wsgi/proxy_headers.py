@@ -1,10 +1,10 @@
-"""Proxy headers: what Forwarded (RFC 7239) and X-Forwarded-* change in an environ, and which of them to hide.
+"""Proxy headers: what Forwarded (RFC 7239) and X-Forwarded-* change in an environ, and which of them are hidden.
 
-Nothing a client sends changes anything unless its peer is a configured trusted proxy and the field is configured as
-trusted. Of a list only the last `trusted_proxy_count` entries count: each was added by a proxy that is trusted, and the
-first of those names the client that the outermost trusted proxy saw.
+A header changes something only if the peer is a trusted proxy and the header is one of the trusted headers. Only the
+last `trusted_proxy_count` entries of a list count: trusted proxies have added them, and the first of them names the
+client of the outermost trusted proxy.
 
-Thread: the worker that runs the task. Never blocks, never looks a name up.
+Thread: the application thread that runs the task. Never blocks, never resolves a name.
 """
 
 import logging
@@ -33,14 +33,14 @@ _DEFAULT_PORTS = {"http": "80", "https": "443"}
 # RFC 9110 5.6.4: quoted-string = DQUOTE *( qdtext / quoted-pair ) DQUOTE
 _QUOTED_STRING = re.compile(r'"((?:[\t !#-\[\]-~\x80-\xff]|\\[\t !-~\x80-\xff])*)"', re.ASCII)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
-# RFC 3986 3.2.2 with the port of 3.2.3; a reg-name may be empty nowhere here.
+# RFC 3986 3.2.2 with the port of 3.2.3; an empty reg-name is not accepted.
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+;=%]+)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 
 
 class MalformedProxyHeader(Exception):
-    """A trusted proxy header that cannot be read: the request is answered 400.
+    """A trusted proxy header cannot be read: the response is 400.
 
-    `header` is its name, `reason` the rule that it breaks, `value` what it said.
+    `header` is its name, `reason` the rule that it breaks, `value` its value.
     """
 
     def __init__(self, header: str, reason: str, value: str) -> None:
@@ -51,7 +51,7 @@ class MalformedProxyHeader(Exception):
 
 
 class _Hops(NamedTuple):
-    """What trusted headers say; empty where they say nothing."""
+    """The values of the trusted headers; empty if there is none."""
 
     client: str = ""
     host: str = ""
@@ -60,7 +60,7 @@ class _Hops(NamedTuple):
 
 
 class ProxySettings(Protocol):
-    """The settings that a policy is made of: `Adjustments` has them."""
+    """The settings that a policy needs; `Adjustments` has them."""
 
     trusted_proxy: str | None
     trusted_proxy_count: int
@@ -78,7 +78,7 @@ class ProxyPolicy:
         self._trusts_any = "*" in words
         self._trusts_unix = "localhost" in words
         addresses = [word for word in words if word not in ("*", "localhost")]
-        self._is_trusted_address = _peers_in(addresses) if addresses else _is_nobody
+        self._is_trusted_address = _peers_in(addresses) if addresses else _trusts_nobody
         self._hop_count = adj.trusted_proxy_count
         self._trusted = frozenset(name for name in _ENVIRON_KEYS if name.lower() in adj.trusted_proxy_headers)
         self._reads_forwarded = "Forwarded" in self._trusted
@@ -88,10 +88,10 @@ class ProxyPolicy:
         self.is_needed = bool(words) or self._clears
 
     def apply(self, environ: "WSGIEnvironment") -> None:
-        """Change an environ by its trusted proxy headers, and take the untrusted ones out.
+        """Apply the trusted proxy headers of an environ to it, and remove the untrusted ones.
 
         Raises:
-            MalformedProxyHeader: logged; the application must not see the request.
+            MalformedProxyHeader: one cannot be read; it is logged, and the application must not be called.
         """
         if environ.keys().isdisjoint(_ALL_KEYS):
             return
@@ -106,7 +106,7 @@ class ProxyPolicy:
                     error.header,
                     environ["REMOTE_ADDR"],
                     error.reason,
-                    shown(error.value),  # proxies pass on what their clients write
+                    shown(error.value),  # proxies pass on what clients send
                 )
                 raise
         if self._clears:
@@ -119,7 +119,7 @@ class ProxyPolicy:
         return peer != "localhost" and self._is_trusted_address(peer)
 
     def clear(self, environ: "WSGIEnvironment", untrusted: Set[str]) -> None:
-        """Take headers, given by their environ keys, out of an environ; say so in the log if that is wanted."""
+        """Remove headers, given by their environ keys, from an environ; log it if the settings ask for that."""
         removed = [
             name for name, key in _ENVIRON_KEYS.items() if key in untrusted and environ.pop(key, None) is not None
         ]
@@ -129,7 +129,7 @@ class ProxyPolicy:
             )
 
     def apply_trusted(self, environ: "WSGIEnvironment") -> None:
-        """Change an environ by the headers that are trusted, whoever the peer is.
+        """Apply the trusted headers of an environ to it, whoever the peer is.
 
         Raises:
             MalformedProxyHeader: one cannot be read.
@@ -150,7 +150,7 @@ class ProxyPolicy:
             self._apply_client(environ, hops.client)
 
     def _apply_host(self, environ: "WSGIEnvironment", host_and_port: str, port: str) -> str:
-        """Set the host; return the port, which one in the host beats."""
+        """Set the host; return the port. A port in the host takes precedence."""
         match = _HOST.fullmatch(host_and_port)
         if match is None:
             raise self._malformed("Host", "not a host with an optional port", host_and_port)
@@ -208,17 +208,17 @@ class ProxyPolicy:
         elements = [element.strip(" \t") for element in _split_quoted(value, ",")][-self._hop_count :]
         environ["HTTP_FORWARDED"] = ", ".join(elements)
         found: dict[str, str] = {}
-        for element in reversed(elements):  # the oldest trusted hop is the last to have its say
+        for element in reversed(elements):  # so that the outermost trusted proxy takes precedence
             found.update({token: said for token, said in _forwarded_pairs(element, self._logger) if said})
         return _Hops(found.get("for", ""), found.get("host", ""), found.get("proto", ""))
 
 
-def _is_nobody(peer: str) -> bool:
+def _trusts_nobody(peer: str) -> bool:
     return False
 
 
 def _peers_in(networks: list[str]) -> Callable[[str], bool]:
-    """Make the question whether a peer's address is in one of some networks, or is one of some addresses."""
+    """Return a predicate: whether a peer's address is one of these addresses or in one of these networks."""
     from ipaddress import (  # lazy import: only servers behind a proxy need it
         IPv4Network,
         IPv6Network,
@@ -228,16 +228,16 @@ def _peers_in(networks: list[str]) -> Callable[[str], bool]:
 
     def unmapped(network: IPv4Network | IPv6Network) -> IPv4Network | IPv6Network:
         mapped = getattr(network.network_address, "ipv4_mapped", None)
-        # RFC 4291 2.5.5.2: the first 96 bits of an IPv4-mapped address say that it is one.
+        # RFC 4291 2.5.5.2: the first 96 bits mark an IPv4-mapped address.
         return network if mapped is None or network.prefixlen < 96 else IPv4Network((mapped, network.prefixlen - 96))
 
     trusted = [unmapped(ip_network(word, strict=False)) for word in networks]
 
     def is_in_one(peer: str) -> bool:
-        # A zone index (fe80::1%eth0) says by which link the peer came, not who it is.
+        # A zone index (fe80::1%eth0) names the link, not the peer.
         try:
             address = ip_address(peer.partition("%")[0])
-        except ValueError:  # "unknown", say, from a server or a middleware in front
+        except ValueError:  # for example "unknown", from middleware
             return False
         mapped = getattr(address, "ipv4_mapped", None)
         return any(address in network or (mapped is not None and mapped in network) for network in trusted)
@@ -246,7 +246,7 @@ def _peers_in(networks: list[str]) -> Callable[[str], bool]:
 
 
 def _forwarded_pairs(element: str, logger: logging.Logger) -> list[tuple[str, str]]:
-    """Split one element of Forwarded into (token, value) pairs, lower case (RFC 7239 4)."""
+    """Return the (token, value) pairs of one element of Forwarded, in lower case (RFC 7239 4)."""
     pairs, unknown = [], []
     for pair in _split_quoted(element.lower(), ";"):
         if not pair:
@@ -268,7 +268,7 @@ def _forwarded_pairs(element: str, logger: logging.Logger) -> list[tuple[str, st
 
 
 def _split_quoted(text: str, separator: str) -> list[str]:
-    """Split at separators that stand outside quoted strings; in linear time."""
+    """Split at separators outside quoted strings, in linear time."""
     if '"' not in text:
         return text.split(separator)
     parts = []
@@ -289,7 +289,7 @@ def _split_quoted(text: str, separator: str) -> list[str]:
 
 
 def _unquoted(header: str, value: str) -> str:
-    """Return what a quoted-string stands for; a value without quotes as it is."""
+    """Return the text of a quoted-string; a value without quotes unchanged."""
     if not value.startswith('"') and not value.endswith('"'):
         return value
     match = _QUOTED_STRING.fullmatch(value)
