@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from tests.support.ids import short_id
 from waitress_core.config import addresses
 from waitress_core.config.addresses import ListenAddress, bracketed, resolve, split_listen_word
 
 needs_ipv6 = pytest.mark.skipif(not socket.has_ipv6, reason="this Python has no IPv6")
 
 
-def test_brackets_stand_around_ipv6_addresses_only() -> None:
+def test_only_ipv6_addresses_get_brackets() -> None:
     assert bracketed("::1") == "[::1]"
     assert bracketed("[::1]") == "[::1]"
     assert bracketed("127.0.0.1") == "127.0.0.1"
@@ -77,7 +78,7 @@ def test_a_star_is_the_wildcard_of_each_enabled_family(ipv4: bool, ipv6: bool, f
 
 
 @pytest.mark.promise("S77")
-def test_resolving_is_passive_and_does_not_ask_what_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resolving_sets_ai_passive_and_no_other_flag(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def getaddrinfo(*arguments: object) -> list[Any]:
@@ -96,7 +97,7 @@ def found_addresses(monkeypatch: pytest.MonkeyPatch, *found: tuple[int, Any]) ->
     return resolve(["name:80"], "8080", ipv4=True, ipv6=True)
 
 
-def test_a_name_with_several_addresses_gives_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_resolves_to_all_its_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     found = found_addresses(
         monkeypatch, (socket.AF_INET6, ("::1", 80, 0, 0)), (socket.AF_INET, ("10.0.0.1", 80)), (9999, ("?", 80))
     )
@@ -126,8 +127,9 @@ def test_a_zone_index_does_not_make_another_address(monkeypatch: pytest.MonkeyPa
         "a" * 300 + ":80",
         "a\0b:80",
     ],
+    ids=short_id,
 )
-def test_a_word_that_is_no_address_is_named_in_the_error(word: str) -> None:
+def test_a_word_that_is_not_an_address_is_named_in_the_error(word: str) -> None:
     with pytest.raises(ValueError) as caught:
         resolve([word], "8080", ipv4=True, ipv6=False)
     is_service = sys.platform == "win32" and "service" in str(caught.value)
@@ -139,7 +141,7 @@ def test_an_address_of_a_disabled_family_is_refused() -> None:
         resolve(["127.0.0.1:80"], "8080", ipv4=False, ipv6=True)
 
 
-def test_no_word_at_all_is_refused() -> None:
+def test_an_empty_list_of_words_is_refused() -> None:
     with pytest.raises(ValueError, match="no address"):
         resolve([], "8080", ipv4=True, ipv6=True)
 
@@ -152,8 +154,8 @@ def test_windows_has_no_service_names(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.promise("S10", "S79")
-def test_constants_that_a_system_lacks_have_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A module of its own: the one that others have imported stays as it is.
+def test_constants_that_a_system_lacks_are_set_to_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A second module object, so that the one that others have imported does not change.
     import importlib.util
 
     monkeypatch.delattr(socket, "IPPROTO_IPV6", raising=False)

@@ -1,4 +1,4 @@
-"""Adjustments: settings that contradict each other, what is resolved, and what is only said in a warning."""
+"""Adjustments: settings that contradict each other, resolved addresses, warnings."""
 
 import re
 import socket
@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.ids import short_id
 from waitress_core import Adjustments
 from waitress_core.config.addresses import AF_UNIX
 
@@ -26,8 +27,10 @@ UNKNOWN_HEADERS = (
     "x-forwarded-host, x-forwarded-port, x-forwarded-proto"
 )
 
-# In the order in which they are looked for: of two faults the first is told.
-FAULTS: list[tuple[dict[str, Any], str]] = [
+Fault = tuple[dict[str, Any], str]  # settings and the message of the error
+
+# In the order of the checks: the first of two faults is reported.
+FAULTS: list[Fault] = [
     ({"listen": LISTEN, "host": "127.0.0.1"}, "host or port may not be set if listen is set."),
     ({"listen": LISTEN, "port": 0}, "host or port may not be set if listen is set."),
     ({"listen": "", "port": ""}, "host or port may not be set if listen is set."),
@@ -54,15 +57,15 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-def can_coincide(first: tuple[dict[str, Any], str], second: tuple[dict[str, Any], str]) -> bool:
-    """Whether the settings of both can be given at once, and are still both faults."""
+def can_coincide(first: Fault, second: Fault) -> bool:
+    """Whether the settings of both can be given together and are still two faults."""
     needs_no_proxy = "without setting trusted_proxy" in first[1]
     return not first[0].keys() & second[0].keys() and not (needs_no_proxy and "trusted_proxy" in second[0])
 
 
 @pytest.fixture
 def sockets() -> Iterator[dict[str, socket.socket]]:
-    """One socket of each kind that is told apart."""
+    """One socket of each kind that the check distinguishes."""
     made = {"inet": socket.socket(), "datagram": socket.socket(type=socket.SOCK_DGRAM)}
     if AF_UNIX is not None:
         made["unix"] = socket.socket(AF_UNIX)
@@ -71,8 +74,8 @@ def sockets() -> Iterator[dict[str, socket.socket]]:
         sock.close()
 
 
-@pytest.mark.parametrize(("given", "message"), FAULTS, ids=repr)
-def test_a_fault_is_told_in_its_exact_sentence(given: dict[str, Any], message: str) -> None:
+@pytest.mark.parametrize(("given", "message"), FAULTS, ids=short_id)
+def test_each_fault_has_its_exact_message(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError) as caught:
         Adjustments(**given)
     if message == "Invalid host/port specified.":
@@ -84,9 +87,9 @@ def test_a_fault_is_told_in_its_exact_sentence(given: dict[str, Any], message: s
 @pytest.mark.parametrize(
     ("first", "second"),
     [(first, second) for at, first in enumerate(FAULTS) for second in FAULTS[at + 1 :] if can_coincide(first, second)],
-    ids=lambda fault: "+".join(fault[0]),
+    ids=lambda fault: short_id("+".join(fault[0])),
 )
-def test_of_two_faults_the_first_is_told(first: tuple[dict[str, Any], str], second: tuple[dict[str, Any], str]) -> None:
+def test_the_first_of_two_faults_is_reported(first: Fault, second: Fault) -> None:
     given = {**first[0], **second[0]}
     exclusive = [message for fault, message in FAULTS[:10] if fault.keys() <= given.keys()]
     expected = exclusive[0] if exclusive else first[1]
@@ -95,7 +98,7 @@ def test_of_two_faults_the_first_is_told(first: tuple[dict[str, Any], str], seco
     assert str(caught.value).startswith(expected)
 
 
-def test_ipv4_can_not_be_off_where_there_is_no_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ipv4_cannot_be_off_without_ipv6_in_this_python(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "has_ipv6", False)
     message = "IPv4 is disabled but IPv6 is not available. Cowardly refusing to start."
     with pytest.raises(ValueError) as caught:
@@ -103,13 +106,13 @@ def test_ipv4_can_not_be_off_where_there_is_no_ipv6(monkeypatch: pytest.MonkeyPa
     assert str(caught.value) == message
 
 
-def test_ipv6_addresses_are_not_asked_for_where_there_is_no_ipv6(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_ipv6_in_this_python_only_ipv4_is_resolved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "has_ipv6", False)
     assert {address.family for address in Adjustments(listen="*:80").listen} == {socket.AF_INET}
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="this Python has no IPv6")
-def test_with_both_families_off_either_is_taken() -> None:
+def test_with_both_families_off_both_are_resolved() -> None:
     assert len(Adjustments(ipv4=False, ipv6=False, listen="*:80").listen) == 2
 
 
@@ -136,7 +139,7 @@ def test_with_both_families_off_either_is_taken() -> None:
         ),
         ({"unix_socket": "/run/x.sock"}, []),
     ],
-    ids=repr,
+    ids=short_id,
 )
 def test_listen_is_resolved_once(given: dict[str, Any], expected: list[tuple[str, int]]) -> None:
     assert [address.address[:2] for address in Adjustments(**given).listen] == expected
@@ -213,7 +216,7 @@ def test_nothing_warns_by_default() -> None:
         Adjustments(listen=LISTEN)
 
 
-def test_a_default_is_that_of_the_class(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_default_set_on_the_class_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     class Own(Adjustments):
         ident = "kettle"
 
@@ -225,17 +228,17 @@ def test_a_default_is_that_of_the_class(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("given", "port"), [({}, 81), ({"listen": "127.0.0.1:82"}, 82), ({"host": "127.0.0.1", "port": 83}, 83)]
 )
-def test_a_class_may_say_where_to_listen(given: dict[str, Any], port: int) -> None:
+def test_a_class_may_set_a_default_for_listen(given: dict[str, Any], port: int) -> None:
     own = type("Own", (Adjustments,), {"listen": ["127.0.0.1:81"]})
     assert [address.address for address in own(**given).listen] == [("127.0.0.1", port)]
 
 
-def test_addresses_may_be_given_one_by_one() -> None:
+def test_addresses_may_be_given_by_an_iterator() -> None:
     assert len(Adjustments(listen=(word for word in [LISTEN, LISTEN])).listen) == 2
 
 
 @pytest.mark.parametrize("scheme", ["https", "coap+tcp", "a-b", "a.b1"])
-def test_a_scheme_may_have_all_that_a_scheme_may_have(scheme: str) -> None:
+def test_a_scheme_may_have_every_character_of_rfc_3986(scheme: str) -> None:
     assert Adjustments(url_scheme=scheme).url_scheme == scheme
 
 
@@ -247,12 +250,12 @@ def test_a_server_that_changes_its_lists_changes_no_default() -> None:
     assert Adjustments(unix_socket="/x").trusted_proxy_headers == set()
 
 
-def test_accepted_connections_have_no_delay_by_default() -> None:
+def test_accepted_connections_have_tcp_nodelay_by_default() -> None:
     assert Adjustments.socket_options == [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
 
 
 @pytest.mark.parametrize("settings", [{"shutdown_delay": 26}, {"shutdown_delay": 5, "shutdown_timeout": 4}])
-def test_no_delay_is_longer_than_the_time_that_includes_it(settings: dict[str, int]) -> None:
+def test_a_shutdown_delay_above_the_shutdown_timeout_is_refused(settings: dict[str, int]) -> None:
     with pytest.raises(ValueError, match=r"^shutdown_delay=\d+: expected no more than shutdown_timeout"):
         Adjustments(listen=LISTEN, **settings)
     assert Adjustments(listen=LISTEN, shutdown_delay=26, shutdown_timeout=26).shutdown_delay == 26

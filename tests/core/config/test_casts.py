@@ -1,4 +1,4 @@
-"""Casts: what is given, what comes out, what is refused."""
+"""Casts: given and resulting values, and values that are refused."""
 
 import ipaddress
 import socket
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.ids import short_id
 from waitress_core.config import casts
 
 GIVEN: list[tuple[Callable[[Any], object], object, object]] = [
@@ -86,8 +87,8 @@ REFUSED: list[tuple[Callable[[Any], object], object]] = [
 
 def case_id(value: object) -> str:
     if isinstance(value, set):
-        return repr(sorted(value))  # of a set repr differs from process to process
-    return getattr(value, "__name__", None) or repr(value)
+        return repr(sorted(value))  # the repr of a set differs from process to process
+    return getattr(value, "__name__", None) or short_id(value)
 
 
 @pytest.mark.promise("S14", "S26", "S27")
@@ -99,7 +100,7 @@ def test_a_value_is_cast(cast: Callable[[object], object], given: object, expect
 
 
 @pytest.mark.parametrize(("cast", "given"), REFUSED, ids=case_id)
-def test_a_value_that_can_not_be_read_is_refused(cast: Callable[[object], object], given: object) -> None:
+def test_a_value_that_cannot_be_read_is_refused(cast: Callable[[object], object], given: object) -> None:
     with pytest.raises((ValueError, TypeError)):
         cast(given)
 

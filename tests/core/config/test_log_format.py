@@ -1,4 +1,4 @@
-"""Lines of the access log: their form, and that no value can be taken for anything but itself."""
+"""Lines of the access log: their format, and that no value can pose as another."""
 
 import json
 import re
@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.ids import short_id
 from waitress_core.config.log_format import COMBINED, FIELDS, Access, format_fault, make_format
 
 USUAL = Access(
@@ -63,7 +64,7 @@ accesses = st.builds(
 
 @pytest.fixture(autouse=True)
 def zone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A zone whose offset has hours and minutes and is behind, where the system can change it."""
+    """A time zone west of UTC with hours and minutes, where the system can change it."""
     monkeypatch.setenv("TZ", "NST3:30")
     if hasattr(time, "tzset"):
         time.tzset()
@@ -84,7 +85,7 @@ def stamp_of(line: str) -> str:
     return match["time"]
 
 
-def test_combined_is_what_apache_and_nginx_call_so() -> None:
+def test_combined_is_the_format_of_apache_and_nginx() -> None:
     line = make_format("combined")(USUAL)
     stamp = "14/Nov/2023:18:43:20 -0330" if hasattr(time, "tzset") else stamp_of(line)
     assert line == (
@@ -93,7 +94,7 @@ def test_combined_is_what_apache_and_nginx_call_so() -> None:
     assert make_format(COMBINED)(USUAL) == line
 
 
-def test_what_is_unknown_is_a_hyphen_in_a_text() -> None:
+def test_an_unknown_value_is_a_hyphen_in_a_text() -> None:
     line = make_format("combined")(REFUSED)
     assert line.replace(stamp_of(line), "") == '::1 - - [] "-" - 0 "-" "-"'
 
@@ -115,7 +116,7 @@ def test_json_names_every_value() -> None:
     }
 
 
-def test_what_is_unknown_is_null_in_json() -> None:
+def test_an_unknown_value_is_null_in_json() -> None:
     line = json.loads(make_format("json")(REFUSED))
     assert [name for name, value in line.items() if value is None] == [
         "remote_user", "method", "target", "version", "status", "referer", "user_agent",
@@ -151,15 +152,16 @@ def test_a_text_has_its_fields_in_braces(text: str, line: str) -> None:
         ("{status}\n{target}", "it has a line break or another character that is not printable ASCII"),
         ("{status}\u2192{target}", "it has a line break or another character that is not printable ASCII"),
     ],
+    ids=short_id,
 )
-def test_a_format_that_is_none_is_refused_with_the_names_of_the_fields(text: str, fault: str) -> None:
+def test_an_invalid_format_is_refused_with_the_names_of_the_fields(text: str, fault: str) -> None:
     with pytest.raises(ValueError, match=re.escape(fault)):
         make_format(text)
-    said = format_fault(text)
-    assert said is not None
-    assert said.endswith(fault)
-    assert is_one_line(said)
-    assert all(f"{{{name}}}" in said for name in FIELDS)
+    message = format_fault(text)
+    assert message is not None
+    assert message.endswith(fault)
+    assert is_one_line(message)
+    assert all(f"{{{name}}}" in message for name in FIELDS)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +182,7 @@ def test_a_value_is_escaped(value: str, word: str, text: str) -> None:
 
 
 @given(accesses)
-def test_a_combined_line_is_one_line_of_which_every_value_can_be_read(access: Access) -> None:
+def test_a_combined_line_is_one_line_and_every_value_can_be_read_back(access: Access) -> None:
     line = make_format("combined")(access)
     assert is_one_line(line)
     match = COMBINED_LINE.fullmatch(line)
@@ -210,7 +212,7 @@ def test_a_text_of_words_has_as_many_words_as_fields(access: Access) -> None:
 
 
 @given(accesses)
-def test_a_line_of_json_is_one_line_and_gives_every_value_back(access: Access) -> None:
+def test_a_line_of_json_is_one_line_and_every_value_can_be_read_back(access: Access) -> None:
     line = make_format("json")(access)
     assert is_one_line(line)
     read = json.loads(line)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.ids import short_id
 from waitress_core import SETTINGS, Adjustments, Setting
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -179,7 +180,7 @@ def test_a_default_can_be_read_on_the_class_and_on_an_instance(name: str) -> Non
 
 @pytest.mark.promise("S14")
 @pytest.mark.parametrize(("name", "given", "expected"), [(name, *case) for name, case in STRINGS.items()])
-def test_a_string_is_cast_to_what_is_used(name: str, given: str, expected: object) -> None:
+def test_a_string_is_cast_to_the_value_that_is_used(name: str, given: str, expected: object) -> None:
     value = BY_NAME[name].read(given)
     assert value == expected
     assert type(value) is type(expected)
@@ -215,14 +216,14 @@ def test_a_value_at_the_edge_is_accepted(name: str, given: object) -> None:
     BY_NAME[name].read(given)
 
 
-@pytest.mark.parametrize(("name", "given", "accepted"), REFUSED, ids=repr)
+@pytest.mark.parametrize(("name", "given", "accepted"), REFUSED, ids=short_id)
 def test_a_bad_value_names_the_setting_the_value_and_what_is_accepted(name: str, given: Any, accepted: str) -> None:
     with pytest.raises(ValueError) as caught:
         BY_NAME[name].read(given)
     assert str(caught.value).startswith(f"{name}={given!r}: expected {accepted}")
 
 
-def test_adjustments_read_their_values_by_the_table() -> None:
+def test_adjustments_read_values_as_the_table_says() -> None:
     with pytest.raises(ValueError, match=r"^threads=0: expected a whole number of at least 1$"):
         Adjustments(threads=0)
     assert Adjustments(threads="7", listen="127.0.0.1:0").threads == 7

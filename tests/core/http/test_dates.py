@@ -14,7 +14,7 @@ A_SEASON = range(86400 * 300, 86400 * 400, 86399)
 
 
 @pytest.mark.parametrize("seconds", [*SECONDS, *A_SEASON])
-def test_a_date_is_what_the_standard_library_writes(seconds: int) -> None:
+def test_a_date_is_as_the_standard_library_writes_it(seconds: int) -> None:
     assert imf_fixdate(seconds) == formatdate(seconds, usegmt=True)
 
 

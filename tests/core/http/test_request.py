@@ -1,4 +1,4 @@
-"""A request: its body, as it arrives and as the application gets it; and its pace."""
+"""A request: its body, as it arrives and as the application reads it."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def test_the_body_is_a_seekable_file_at_its_start(overflow: int) -> None:
     one.close()
 
 
-def test_a_piece_may_be_written_over_once_it_is_appended() -> None:
+def test_a_piece_may_be_overwritten_after_it_is_appended() -> None:
     one = request()
     buffer = bytearray(b"abc")
     one.append(memoryview(buffer), 1000)
@@ -45,7 +45,7 @@ def test_a_piece_may_be_written_over_once_it_is_appended() -> None:
     one.close()
 
 
-def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_body_that_cannot_be_stored_raises(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     one = request()
     with pytest.raises(BufferStorageError):

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.ids import input_ids, short_id
 from waitress_core.http import response_head as module
 from waitress_core.http.response import Framing, Response
 from waitress_core.http.response_fields import HeaderError
@@ -78,7 +79,7 @@ def lines(head: bytes) -> list[str]:
 
 @pytest.mark.promise("S03", "S56", "S64", "S92")
 @pytest.mark.parametrize(
-    ("version", "method", "status", "length", "asked", "framing", "fields", "persists"), TABLE, ids=repr
+    ("version", "method", "status", "length", "asked", "framing", "fields", "persists"), TABLE, ids=input_ids(TABLE, 5)
 )
 def test_framing(
     version: str,
@@ -112,7 +113,7 @@ def test_framing(
     assert response.remaining == 0
 
 
-def test_the_table_is_whole() -> None:
+def test_the_table_has_every_combination() -> None:
     assert len({row[:5] for row in TABLE}) == len(TABLE) == 2 * 2 * 4 * 2 * 2
 
 
@@ -128,7 +129,7 @@ def test_the_table_is_whole() -> None:
         ([], b"", 0, 5, False),
     ],
 )
-def test_a_body_that_differs_from_its_length(
+def test_a_longer_body_is_cut_and_a_shorter_one_closes_the_connection(
     pieces: list[bytes], sent: bytes, surplus: int, remaining: int, persists: bool
 ) -> None:
     response = started(("Content-Length", "5"))
@@ -139,7 +140,7 @@ def test_a_body_that_differs_from_its_length(
 
 
 @pytest.mark.parametrize("size", [1, 10, 16, 255, 4096, 1_000_000])
-def test_a_chunk_is_its_size_in_hex_and_its_octets(size: int) -> None:
+def test_a_chunk_is_its_size_in_hex_and_its_bytes(size: int) -> None:
     response = started()
     response.begin()
     assert response.frame(b"x" * size) == f"{size:X}\r\n".encode() + b"x" * size + b"\r\n"
@@ -182,7 +183,7 @@ def test_nothing_is_framed_after_the_end(length: int | None) -> None:
         ([("content-LENGTH", "007")], None, ["Content-Length: 7", "DATE"]),
         ([("Content-Length", " 7\t")], None, ["Content-Length: 7", "DATE"]),
     ],
-    ids=repr,
+    ids=short_id,
 )
 def test_headers_are_capitalised_and_sorted(
     given: list[tuple[str, str]], ident: str | None, expected: list[str], date: str
@@ -194,7 +195,7 @@ def test_headers_are_capitalised_and_sorted(
 @pytest.mark.parametrize(
     ("status", "expected"), [("200 OK", "200 OK"), ("404", "404 "), ("200 ", "200 "), ("200 \xc4h", "200 \xc4h")]
 )
-def test_the_status_line(status: str, expected: str) -> None:
+def test_the_status_line_has_a_space_after_the_code(status: str, expected: str) -> None:
     assert lines(started(status=status).begin())[0] == f"HTTP/1.1 {expected}"
 
 
@@ -217,7 +218,7 @@ def test_starting_again_replaces_status_and_headers() -> None:
     assert "Server: waitress" in headers
 
 
-def test_a_refused_start_keeps_what_was_there() -> None:
+def test_a_refused_start_keeps_the_earlier_one() -> None:
     response = started(("X-Old", "1"), ("Content-Length", "5"))
     with pytest.raises(HeaderError):
         response.start("500 Oops", [("X-New", "1"), ("Content-Length", "many")])
@@ -225,7 +226,7 @@ def test_a_refused_start_keeps_what_was_there() -> None:
     assert "X-Old: 1" in lines(response.begin())
 
 
-def test_a_response_tells_how_far_it_is() -> None:
+def test_a_response_is_first_started_and_then_begun() -> None:
     response = Response("1.1", "GET", True, None)
     assert (response.is_started, response.has_begun, response.framing) == (False, False, Framing.NO_BODY)
     response.start("200 OK", [("Content-Length", "5")])
@@ -243,7 +244,7 @@ def test_nothing_is_framed_after_giving_up() -> None:
         assert response.remaining == 0
 
 
-def test_a_refused_first_start_is_no_start() -> None:
+def test_a_refused_first_start_leaves_the_response_not_started() -> None:
     response = Response("1.1", "GET", True, None)
     with pytest.raises(HeaderError):
         response.start("200 OK\r\n", [])
@@ -269,9 +270,9 @@ def test_a_refused_first_start_is_no_start() -> None:
         (200, [], AssertionError),
         ("200 OK", [("X",)], ValueError),
     ],
-    ids=repr,
+    ids=short_id,
 )
-def test_what_can_not_be_sent_is_refused(status: Any, headers: Any, error: type[Exception]) -> None:
+def test_a_status_or_header_that_cannot_be_sent_is_refused(status: Any, headers: Any, error: type[Exception]) -> None:
     for _ in range(2):  # a refused name must not get into the cache
         with pytest.raises(error):
             Response("1.1", "GET", True, None).start(status, headers)

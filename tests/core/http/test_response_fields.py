@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.ids import short_id
 from waitress_core.http.response_fields import (
     HOP_BY_HOP,
     HeaderError,
@@ -28,18 +29,18 @@ CONTROLS = [chr(code) for code in range(0x20) if code != 0x09] + ["\x7f"]
         ("!#$%&'*+.^`|~1", "!#$%&'*+.^`|~1"),
     ],
 )
-def test_a_name_is_capitalised_in_its_parts(name: str, sent: str) -> None:
+def test_each_part_of_a_name_is_capitalised(name: str, sent: str) -> None:
     assert checked_name(name) == sent
 
 
 @pytest.mark.parametrize("name", ["", " ", "a b", "a:", "\xe4", "\u2603", "a\x00", "a\t", "(a)", "a,b", "a;", "a=b"])
-def test_a_name_that_is_no_token_is_refused(name: str) -> None:
+def test_a_name_that_is_not_a_token_is_refused(name: str) -> None:
     with pytest.raises(HeaderError, match="is not a token"):
         checked_name(name)
 
 
 @pytest.mark.parametrize("name", ["a\r", "a\n", "\r\na"])
-def test_a_line_break_in_a_name_has_its_own_sentence(name: str) -> None:
+def test_a_line_break_in_a_name_has_its_own_message(name: str) -> None:
     with pytest.raises(HeaderError, match=r"^carriage return/line feed character present in header name$"):
         checked_name(name)
 
@@ -68,32 +69,32 @@ def test_the_hop_by_hop_fields_are_those_of_pep_3333() -> None:
 
 
 @pytest.mark.parametrize("name", [None, b"a", 5, ["a"]])
-def test_a_name_that_is_no_str_is_refused(name: Any) -> None:
+def test_a_name_that_is_not_a_str_is_refused(name: Any) -> None:
     with pytest.raises(AssertionError, match="is not a str"):
         checked_name(name)
 
 
-@pytest.mark.parametrize("value", ["", " a ", "a\tb", "\xa0\xff\x80", "x" * 100_000])
-def test_a_value_is_sent_as_it_is(value: str) -> None:
+@pytest.mark.parametrize("value", ["", " a ", "a\tb", "\xa0\xff\x80", "x" * 100_000], ids=short_id)
+def test_a_valid_value_is_returned_unchanged(value: str) -> None:
     assert checked_value(value) is value
 
 
 @pytest.mark.promise("S59")
 @pytest.mark.parametrize("character", CONTROLS, ids=lambda character: f"{ord(character):02x}")
-def test_a_control_octet_in_a_value_is_refused(character: str) -> None:
+def test_a_control_character_in_a_value_is_refused(character: str) -> None:
     for value in (character, f"a{character}b"):
         with pytest.raises(HeaderError):
             checked_value(value)
 
 
 @pytest.mark.parametrize("value", ["a\rb", "a\nb", "a\r\nb", "\u2603\n"])
-def test_a_line_break_in_a_value_has_its_own_sentence(value: str) -> None:
+def test_a_line_break_in_a_value_has_its_own_message(value: str) -> None:
     with pytest.raises(HeaderError, match=r"^carriage return/line feed character present in header value$"):
         checked_value(value)
 
 
 @pytest.mark.parametrize("value", ["a\rb", "a\x0bb", "\u2603", 5])
-def test_what_is_wrong_with_a_value_is_told_with_its_name(value: Any) -> None:
+def test_an_error_about_a_value_names_the_header(value: Any) -> None:
     with pytest.raises((HeaderError, AssertionError), match=r" of X-Tea( |$)"):
         checked_value(value, "X-Tea")
 
@@ -105,7 +106,7 @@ def test_a_value_outside_latin_1_is_refused(value: str) -> None:
 
 
 @pytest.mark.parametrize("value", [None, b"a", 5])
-def test_a_value_that_is_no_str_is_refused(value: Any) -> None:
+def test_a_value_that_is_not_a_str_is_refused(value: Any) -> None:
     with pytest.raises(AssertionError, match="is not a str"):
         checked_value(value)
 
@@ -127,20 +128,20 @@ def test_a_status_is_a_final_code_and_a_reason(status: str, sent: str | None) ->
         *["200 \u2603", "200 a\x00", "200 a\x7f"],
     ],
 )
-def test_a_status_that_can_not_be_sent_is_refused(status: str) -> None:
+def test_a_status_that_cannot_be_sent_is_refused(status: str) -> None:
     with pytest.raises(HeaderError):
         checked_status(status)
 
 
 @pytest.mark.promise("S60")
 @pytest.mark.parametrize("status", ["200 OK\r\n", "200 OK\nX: y", "\r200 OK"])
-def test_a_line_break_in_a_status_has_its_own_sentence(status: str) -> None:
+def test_a_line_break_in_a_status_has_its_own_message(status: str) -> None:
     with pytest.raises(HeaderError, match=r"^carriage return/line feed character present in status$"):
         checked_status(status)
 
 
 @pytest.mark.parametrize("status", [None, b"200 OK", 200])
-def test_a_status_that_is_no_str_is_refused(status: Any) -> None:
+def test_a_status_that_is_not_a_str_is_refused(status: Any) -> None:
     with pytest.raises(AssertionError, match="is not a str"):
         checked_status(status)
 
@@ -151,6 +152,6 @@ def test_a_content_length_is_a_decimal_number(value: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("value", ["", "+5", "-5", "5.0", "1_0", "0x5", "5, 5", "\N{SUPERSCRIPT TWO}", "many"])
-def test_a_content_length_that_is_no_number_is_refused(value: str) -> None:
+def test_a_content_length_that_is_not_a_number_is_refused(value: str) -> None:
     with pytest.raises(HeaderError, match="is not a decimal number"):
         parse_content_length(value)

@@ -8,6 +8,7 @@ from wsgiref import validate
 import pytest
 
 from tests.core.heads import head, parsed
+from tests.support.ids import short_id
 from waitress_buffers import ReadOnlyFileBuffer
 from waitress_core import Adjustments
 from waitress_core.http.request import Request
@@ -64,7 +65,7 @@ def test_the_environ_of_a_plain_request() -> None:
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
 @pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "PATCH"])
 @pytest.mark.parametrize("ident", ["waitress", ""])
-def test_the_standard_librarys_checker_is_content(version: str, method: str, ident: str) -> None:
+def test_the_checker_of_the_standard_library_accepts_it(version: str, method: str, ident: str) -> None:
     made = make(head("/a%20b?c", "X-Y: z", "Content-Length: 2", method=method, version=version), b"ab", ident=ident)
     validate.check_environ(made)  # type: ignore[attr-defined]
     assert made["REQUEST_METHOD"] == method
@@ -89,7 +90,7 @@ def test_the_standard_librarys_checker_is_content(version: str, method: str, ide
         (["Wsgi.Input: x"], {"HTTP_WSGI.INPUT": "x"}),
         (["Remote-Addr: x"], {"HTTP_REMOTE_ADDR": "x"}),
     ],
-    ids=repr,
+    ids=short_id,
 )
 @pytest.mark.promise("S45", "S46", "S47")
 def test_fields_become_keys(fields: list[str], expected: dict[str, str]) -> None:
@@ -108,7 +109,7 @@ def test_the_authority_of_the_target_replaces_the_host_field(target: str, expect
     assert environ(target)["HTTP_HOST"] == expected
 
 
-def test_a_request_without_host_has_no_key_for_it() -> None:
+def test_a_request_without_host_has_no_http_host() -> None:
     assert "HTTP_HOST" not in make(parsed(b"GET / HTTP/1.0\r\n\r\n"))
 
 
@@ -161,7 +162,7 @@ def test_the_path_is_decoded_once_and_the_prefix_taken_off(prefix: str, target: 
     assert made["REQUEST_URI"] == target
 
 
-def test_options_of_the_whole_server_has_a_star_for_a_path() -> None:
+def test_options_of_the_whole_server_has_a_star_as_path() -> None:
     assert make(head("*", method="OPTIONS"))["PATH_INFO"] == "*"
 
 
@@ -181,7 +182,7 @@ def test_the_query_is_as_sent(target: str, query: str) -> None:
         ("ident", None, "SERVER_SOFTWARE", ""),
     ],
 )
-def test_settings_are_seen(setting: str, value: str | None, key: str, expected: str) -> None:
+def test_settings_are_in_the_environ(setting: str, value: str | None, key: str, expected: str) -> None:
     assert make(head(), **{setting: value})[key] == expected
 
 
@@ -190,14 +191,14 @@ def test_the_protocol_is_one_of_two(version: str, expected: str) -> None:
     assert make(head(version=version))["SERVER_PROTOCOL"] == expected
 
 
-def test_every_request_has_an_environ_of_its_own() -> None:
+def test_every_request_has_its_own_environ() -> None:
     builder = EnvironBuilder(Adjustments(listen="127.0.0.1:0"), "80")
     first, second = (builder.build(Request(head()), "a", "1", lambda: False) for _ in range(2))
     first["SERVER_NAME"] = "changed"
     assert second["SERVER_NAME"] == "waitress.invalid"
 
 
-def test_the_error_stream_is_that_of_the_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_stream_is_the_current_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     assert environ()["wsgi.errors"] is stream
@@ -213,7 +214,7 @@ def test_the_cache_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(module._KEYS) <= 1024
 
 
-def test_a_key_that_is_offered_stands_in_every_environ_from_then_on() -> None:
+def test_a_key_that_is_set_is_in_every_later_environ() -> None:
     builder = EnvironBuilder(Adjustments(listen="127.0.0.1:0"), "8080")
     builder.offer("wsgi.file_wrapper", bytes)
     for _ in range(2):

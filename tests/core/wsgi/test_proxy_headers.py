@@ -1,4 +1,4 @@
-"""Proxy headers: SPEC tables of what a trusted peer changes, what is hidden, and what is malformed."""
+"""Proxy headers: tables of what a trusted peer changes, of hidden headers and of malformed ones."""
 
 import logging
 import warnings
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.ids import input_ids, short_id
 from waitress_core import Adjustments
 from waitress_core.wsgi.proxy_headers import MalformedProxyHeader, ProxyPolicy
 
@@ -124,7 +125,7 @@ ONE_HOP: list[tuple[dict[str, str], dict[str, Any]]] = [
 
 
 @pytest.mark.promise("S24")
-@pytest.mark.parametrize(("given", "expected"), ONE_HOP, ids=repr)
+@pytest.mark.parametrize(("given", "expected"), ONE_HOP, ids=input_ids(ONE_HOP))
 def test_x_forwarded_of_one_trusted_proxy(given: dict[str, str], expected: dict[str, Any]) -> None:
     assert apply(given) == expected
 
@@ -202,7 +203,7 @@ FORWARDED: list[tuple[str, int, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "count", "expected"), FORWARDED, ids=repr)
+@pytest.mark.parametrize(("value", "count", "expected"), FORWARDED, ids=input_ids(FORWARDED, 2))
 def test_forwarded(value: str, count: int, expected: dict[str, Any]) -> None:
     assert apply({"Forwarded": value}, count, "forwarded") == expected
 
@@ -273,7 +274,7 @@ MALFORMED: list[tuple[str, str, str, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "header", "reason"), MALFORMED, ids=repr)
+@pytest.mark.parametrize(("name", "value", "header", "reason"), MALFORMED, ids=input_ids(MALFORMED, 2))
 def test_a_malformed_header_is_logged_and_refused(
     caplog: pytest.LogCaptureFixture, name: str, value: str, header: str, reason: str
 ) -> None:
@@ -287,12 +288,12 @@ def test_a_malformed_header_is_logged_and_refused(
     assert record.getMessage().isascii()
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, value, _, _ in MALFORMED], ids=repr)
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, value, _, _ in MALFORMED], ids=short_id)
 def test_a_malformed_header_of_an_untrusted_peer_is_only_hidden(name: str, value: str) -> None:
     assert apply({name: value}, trusted_proxy="192.0.2.1") == {KEYS[name]: None}
 
 
-def test_a_malformed_hop_before_the_trusted_ones_does_no_harm() -> None:
+def test_a_malformed_hop_before_the_trusted_ones_is_ignored() -> None:
     assert apply({"For": '"broken, 1.2.3.4'}) == {**client("1.2.3.4"), "HTTP_X_FORWARDED_FOR": "1.2.3.4"}
     assert apply({"Forwarded": "broken, for=1.2.3.4"}, 1, "forwarded") == {
         **client("1.2.3.4"),
@@ -350,7 +351,7 @@ TRUST: list[tuple[str | list[str] | None, str, bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("trusted_proxy", "peer", "expected"), TRUST, ids=repr)
+@pytest.mark.parametrize(("trusted_proxy", "peer", "expected"), TRUST, ids=short_id)
 def test_a_peer_is_trusted_by_address_network_or_word(trusted_proxy: Any, peer: str, expected: bool) -> None:
     settings = {} if trusted_proxy is None else {"trusted_proxy": trusted_proxy}
     assert policy(**settings).trusts(peer) is expected
@@ -391,7 +392,7 @@ def test_untrusted_headers_are_hidden(settings: dict[str, Any], is_needed: bool,
     assert environ["HTTP_X_FORWARDED_SERVER"] == "s"
 
 
-def test_nothing_of_an_untrusted_peer_changes_anything() -> None:
+def test_no_header_of_an_untrusted_peer_changes_anything() -> None:
     environ: dict[str, Any] = {**BASE, **EVERYTHING}
     policy(trusted_proxy="192.0.2.1", trusted_proxy_headers=X_ALL).apply(environ)
     assert environ == BASE
@@ -407,7 +408,7 @@ def test_nothing_of_an_untrusted_peer_changes_anything() -> None:
     ],
     ids=["all", "one", "none", "silent"],
 )
-def test_hiding_is_logged_if_wished(
+def test_hiding_is_logged_if_the_settings_ask_for_it(
     caplog: pytest.LogCaptureFixture, logs: bool, given: dict[str, str], expected: str | None
 ) -> None:
     policy(log_untrusted_proxy_headers=logs).apply({**BASE, **given})
@@ -426,13 +427,13 @@ def test_a_header_that_stays_is_not_logged(caplog: pytest.LogCaptureFixture) -> 
     assert caplog.records == []
 
 
-def test_an_environ_without_proxy_headers_is_left_alone() -> None:
+def test_an_environ_without_proxy_headers_is_unchanged() -> None:
     environ: dict[str, Any] = dict(BASE)
     policy(trusted_proxy="*", trusted_proxy_headers=X_ALL, log_untrusted_proxy_headers=True).apply(environ)
     assert environ == BASE
 
 
-def test_the_records_go_to_the_logger_that_is_given(caplog: pytest.LogCaptureFixture) -> None:
+def test_records_go_to_the_given_logger(caplog: pytest.LogCaptureFixture) -> None:
     own = logging.getLogger("tests.own")
     policy = ProxyPolicy(Adjustments(listen="127.0.0.1:0", log_untrusted_proxy_headers=True), own)
     policy.apply({"REMOTE_ADDR": "192.0.2.1", "HTTP_FORWARDED": "for=a"})
