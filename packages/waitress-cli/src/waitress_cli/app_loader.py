@@ -1,7 +1,7 @@
 """From the name of an application to the object: imports its module, follows attributes, calls a factory.
 
-What can go wrong here is the user's to mend, so every failure is one `CannotLoadError` that says what and why, and
-brings the traceback along where code of the application itself has raised.
+The user has to fix every failure here, so each is a `CannotLoadError` that says what failed and why. If code of the
+application raised, the error has the traceback too.
 """
 
 import importlib
@@ -11,13 +11,13 @@ import traceback
 from types import ModuleType, TracebackType
 from typing import Any
 
-# Frames of these files stand between the command and the application's own code, and tell its author nothing.
+# Frames of these files are between the command and the application's code, and do not help its author.
 _OWN_FILES = (__file__, importlib.__file__)
-_FROZEN_IMPORTLIB = ("<frozen importlib", "<builtin>/frozen importlib")  # as CPython and as PyPy names it
+_FROZEN_IMPORTLIB = ("<frozen importlib", "<builtin>/frozen importlib")  # on CPython, on PyPy
 
 
 class CannotLoadError(Exception):
-    """There is no application of that name; `details` is the traceback of the application's code, or empty."""
+    """The application cannot be loaded; `details` is the traceback of the application's code, or empty."""
 
     def __init__(self, name: str, cause: str, details: str = "") -> None:
         super().__init__(f"Cannot import WSGI application {name!r}: {cause}")
@@ -25,7 +25,7 @@ class CannotLoadError(Exception):
 
 
 def load_application(name: str, *, calls: bool) -> Any:
-    """Return the application of that name, `MODULE:OBJECT` or `MODULE.OBJECT`; with `calls`, what the object returns.
+    """Return the object named `MODULE:OBJECT` or `MODULE.OBJECT`; with `calls`, call it and return its result.
 
     Raises:
         CannotLoadError: no such module or object, code of the application raised, or the result cannot be called.
@@ -65,7 +65,7 @@ def _resolve(name: str) -> Any:
 
 
 def _import_longest(words: list[str]) -> tuple[ModuleType, list[str]]:
-    """Import the longest beginning of the words that names a module; return it, and the words left."""
+    """Import the module that as many of the words as possible name; return it and the other words."""
     module = importlib.import_module(words[0])
     for count in range(2, len(words) + 1):
         longer = ".".join(words[:count])
@@ -73,13 +73,13 @@ def _import_longest(words: list[str]) -> tuple[ModuleType, list[str]]:
             module = importlib.import_module(longer)
         except ModuleNotFoundError as error:
             if error.name != longer:
-                raise  # the module is there; what it imports is not
+                raise  # the module exists; a module that it imports does not
             return module, words[count - 1 :]
     return module, []
 
 
 def _cause(error: Exception, name: str) -> str:
-    # These say by themselves what is missing; the text is that of earlier versions.
+    # The messages of these say what is missing; waitress 3.0 prints them too.
     if isinstance(error, (ImportError, AttributeError, ValueError)) and str(error):
         module_name = name.partition(":")[0]
         hint = ""
@@ -94,7 +94,7 @@ def _cause(error: Exception, name: str) -> str:
 
 
 def _shadow(name: str) -> str:
-    """Tell of another file that a module of the current folder gives way to: that folder is searched last."""
+    """Return a hint if another module hides one of the current folder, which is searched last; otherwise nothing."""
     found, wanted = getattr(sys.modules.get(name), "__file__", None), os.path.abspath(f"{name}.py")
     if found is None or not os.path.exists(wanted) or not os.path.exists(found) or os.path.samefile(found, wanted):
         return ""
@@ -111,11 +111,11 @@ def _one_line(error: Exception) -> str:
 
 
 def _application_traceback(error: Exception) -> str:
-    """Write the traceback from the first line of the application's code on; nothing if none of it has run."""
+    """Return the traceback from the first frame of the application's code on; empty if none of it has run."""
     frames: TracebackType | None = error.__traceback__
     while frames is not None and _is_machinery(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
-    if frames is None and not isinstance(error, SyntaxError):  # which has not run, but names file and line
+    if frames is None and not isinstance(error, SyntaxError):  # its code has not run, but it names file and line
         return ""
     return "".join(traceback.format_exception(type(error), error, frames))
 

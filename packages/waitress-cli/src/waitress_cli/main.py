@@ -1,8 +1,8 @@
 """The command `waitress-serve`: reads the command line, loads the application, serves it.
 
-The exit status is 0 when the server has ended, or help was asked for, and 1 when it could not begin. Then standard
-error has one line that begins with `Error:`, and after it, if the application's own code raised while it was
-imported, the traceback. Where code of the application ends the process by SystemExit, so be it.
+The exit status is 0 after the server has ended or after `--help`, and 1 if the server could not start. Then standard
+error has one line that starts with `Error:`, and after it the traceback, if code of the application raised during its
+import. A SystemExit of the application is not caught.
 """
 
 import logging
@@ -19,11 +19,11 @@ LOG_FORMAT = "%(asctime)s %(levelname)s [%(name)s] %(message)s"
 
 
 def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) -> int:
-    """Run the command with the arguments `argv`, by default the process's own; return the exit status.
+    """Run the command with the arguments `argv`, by default those of the process; return the exit status.
 
-    `serve(application, **settings)` does the serving; it gets the settings as strings, as they were given.
+    `serve(application, **settings)` gets the settings as strings, as they were given.
     """
-    # Here, because `import waitress` imports this module, and needs neither.
+    # lazy import: `import waitress` imports this module and needs neither.
     from .app_loader import CannotLoadError, load_application
     from .options import CommandLineError, check_values, help_text, parse
 
@@ -35,8 +35,8 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
         print(help_text(), end="")
         return 0
     try:
-        # Before the application is imported, which may take long, and before it is missed: it may have been taken for
-        # the value of an option.
+        # Before the application is imported, which may take long. And before a missing one is reported: its name may
+        # have been read as the value of an option.
         check_values(command.settings)
     except ValueError as error:
         return _fail(str(error))
@@ -55,19 +55,19 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
     except (ValueError, CannotStartThread) as error:
         return _fail(str(error))
     except OSError as error:
-        # Without the number of the system's error, which says nothing to a reader; a file's name belongs to the text.
+        # Without the number of the system's error, which helps nobody; but with the name of a file.
         return _fail(error.strerror if error.strerror and error.filename is None else str(error))
     return 0
 
 
 def _set_up_logging(level: str) -> None:
-    """Write the log to standard error, unless the application has set logging up; `level` is a name, or empty.
+    """Send the log to standard error, unless the application has set up logging; `level` is a name, or empty.
 
-    Without a level the server shows that it serves, unless somebody has set its logger's. The lines of the access log,
-    which have a time and a form of their own, go to standard output as they are.
+    Without a level the logger of the server gets the level INFO, unless it has one. The lines of the access log have
+    their own time and format, so they go to standard output unchanged.
     """
     access_logger = logging.getLogger("waitress.access")
-    if not access_logger.hasHandlers():  # nor has one above it
+    if not access_logger.hasHandlers():  # neither it nor a parent has one
         access_logger.addHandler(logging.StreamHandler(sys.stdout))
         access_logger.propagate = False
     logging.basicConfig(format=LOG_FORMAT, level=level or None)
@@ -79,7 +79,7 @@ def _set_up_logging(level: str) -> None:
 def _make_current_folder_importable() -> None:
     folder = os.getcwd()
     if folder not in sys.path:
-        sys.path.append(folder)  # last: no file in it hides an installed module
+        sys.path.append(folder)  # last, so that no file in it hides an installed module
 
 
 def _fail(message: str, details: str = "") -> int:

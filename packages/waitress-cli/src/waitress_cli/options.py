@@ -1,7 +1,6 @@
-"""The words of the command line: what options there are, what they say, and the text of `--help`.
+"""The command line: its options, how they are read, and the text of `--help`.
 
-All of it comes from the table of settings. Values stay the strings that they are: `waitress_core.Adjustments` casts
-them.
+All of it is made from the table of settings. Values stay strings: `waitress_core.Adjustments` casts them.
 """
 
 import argparse
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from waitress_core import SETTINGS, Setting
 
-WIDTH = 80  # columns of the help text: a terminal's
+WIDTH = 80  # columns of the help text, as a terminal has
 HELP_COLUMN = 28
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -21,11 +20,11 @@ _SETTING_BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
 class CommandLineError(ValueError):
-    """An unknown or ambiguous option, or one whose value is missing or too much."""
+    """An option is unknown or ambiguous, its value is missing, or it takes none."""
 
 
 class CommandLine(NamedTuple):
-    """What a command line says: `settings` as strings by setting, `applications` in the order of their naming.
+    """A command line as read: `settings` by name, as strings; `applications` in the order given.
 
     `log_level` is the name of a level of `logging`, or empty.
     """
@@ -43,10 +42,10 @@ def option_name(setting: Setting) -> str:
 
 
 def parse(arguments: Sequence[str], *, options_first: bool = False) -> CommandLine:
-    """Read the arguments, without the name of the program; with `options_first`, no option after the first other word.
+    """Read the arguments (without the name of the program); with `options_first` an option may not follow another word.
 
     Raises:
-        CommandLineError: says which option, and what is wrong with it.
+        CommandLineError: names the option and the fault.
     """
     parser = _make_parser()
     if options_first:
@@ -56,7 +55,7 @@ def parse(arguments: Sequence[str], *, options_first: bool = False) -> CommandLi
         parser.add_argument("applications", nargs="*")
         given = vars(parser.parse_intermixed_args(arguments))
     applications = given.pop("applications", [])
-    if applications[:1] == ["--"]:  # which says that the options end here
+    if applications[:1] == ["--"]:  # marks the end of the options
         del applications[0]
     if "app" in given:
         applications.insert(0, given.pop("app"))
@@ -73,7 +72,7 @@ def _as_string(value: str | bool | list[str]) -> str:
 
 
 def check_values(settings: dict[str, str]) -> None:
-    """Look whether each value fits its setting; settings that contradict each other are seen by Adjustments only.
+    """Check that each value is valid for its setting; only Adjustments checks for settings that contradict each other.
 
     Raises:
         ValueError: names the option, the value and what is accepted.
@@ -87,7 +86,7 @@ def check_values(settings: dict[str, str]) -> None:
 
 
 def help_text() -> str:
-    """Write what `--help` shows."""
+    """Return the text of `--help`."""
     return _make_parser().format_help()
 
 
@@ -132,10 +131,10 @@ _REWORDED = (
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises where argparse would print its usage and end the process."""
+    """Raises an exception where argparse prints its usage and ends the process."""
 
     def error(self, message: str) -> NoReturn:
-        # In the words of this program: to argparse an option is an argument, and a boolean's value "ignored explicit".
+        # argparse calls an option an argument, and the value of a boolean option an "ignored explicit argument".
         for theirs, ours in _REWORDED:
             message = re.sub(theirs, ours, message)
         unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
@@ -143,7 +142,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """In 80 columns, and with options that are whole: not broken at their hyphens."""
+    """Formats in 80 columns, and does not break options at their hyphens."""
 
     def __init__(self, prog: str, **options: Any) -> None:
         super().__init__(prog, max_help_position=HELP_COLUMN, width=WIDTH)
@@ -163,7 +162,7 @@ def _hint(unknown: str) -> str:
 
 
 def _make_parser() -> _Parser:
-    """Make the parser with every option; what is not given is absent from its result."""
+    """Return a parser with every option; options that are not given are absent from its result."""
     parser = _Parser(
         prog="waitress-serve",
         usage="waitress-serve [OPTIONS] MODULE:OBJECT",
@@ -217,7 +216,7 @@ def _metavar(setting: Setting) -> str:
 
 
 def _with_options(text: str) -> str:
-    """Write the settings that a text mentions as options."""
+    """Return a text with the settings in it written as options."""
 
     def as_option(word: re.Match[str]) -> str:
         setting = _SETTING_BY_NAME.get(word[0])
@@ -227,7 +226,7 @@ def _with_options(text: str) -> str:
 
 
 def _default(setting: Setting) -> str:
-    """Write the default as a sentence, its value as the command line would have it; nothing where there is none."""
+    """Return the default as a sentence, its value as on the command line; empty if there is none."""
     default = setting.default
     if setting.kind == "boolean":
         value = "on" if default else "off"

@@ -10,9 +10,9 @@ if TYPE_CHECKING:
 
 
 def serve_paste(app: "WSGIApplication", global_conf: Mapping[str, str] | None, **settings: Any) -> int:
-    """Serve the application with the section's settings, which are strings; return 0 at the end.
+    """Serve the application with the settings of the section, which are strings; return 0 at the end.
 
-    Nothing is taken from `global_conf`, the section `[DEFAULT]`.
+    `global_conf`, the section `[DEFAULT]`, is not used.
 
     Raises: see `serve`.
     """

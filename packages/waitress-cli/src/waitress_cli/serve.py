@@ -1,4 +1,4 @@
-"""`serve`: from an application and its settings to a server that has ended.
+"""`serve`: makes a server for an application and runs it until its end.
 
 Thread: the caller's; it runs no application code (see `waitress_core`).
 """
@@ -30,14 +30,13 @@ def serve(
 ) -> None:
     """Serve the application until SIGTERM, SIGINT or Ctrl-C; the settings are those of `waitress_core.Adjustments`.
 
-    Gives the root logger a handler for standard error if it has none, and logs each address that is served, and what
-    serves it.
+    Gives the root logger a handler for standard error if it has none. Logs each address and the version of the server.
 
     Private: `_server` makes the server, `_quiet` leaves logging alone, `_profile` prints a profile at the end.
 
     Raises:
-        ValueError: the settings, or an application that is None.
-        OSError: an address that cannot be had.
+        ValueError: a setting is invalid, or the application is None.
+        OSError: an address cannot be bound.
     """
     if not _quiet:
         logging.basicConfig()
@@ -64,10 +63,10 @@ def _what_serves(server: BaseWSGIServer) -> str:
 def profile(
     cmd: str, globals: dict[str, Any], locals: dict[str, Any], sort_order: tuple[str, ...], callers: bool
 ) -> None:
-    """Run a statement under the profiler and print the most expensive calls, or with `callers` who made them.
+    """Run a statement under the profiler and print the most expensive calls, or with `callers` their callers.
 
-    Sorted by `sort_order`, keys of `pstats`; if it is empty, by cumulative time. Before Python 3.12 the profile is that
-    of the calling thread, and calls of the application are in others; later ones count those too.
+    Sort by `sort_order`, keys of `pstats`; if it is empty, by cumulative time. Before Python 3.12 the profile has the
+    calls of the calling thread only, without those of the application; later it has the calls of all threads.
     """
     # Here, because nobody else needs them and they take longer to import than the command line does.
     import pstats
