@@ -66,7 +66,7 @@ SILENCE_SECONDS = 1.0
 
 
 class Change(NamedTuple):
-    """A request, and what the two servers make of it; of one that is served, `shows` are the keys to tell."""
+    """A request, and what the two servers do with it; if it is served, `shows` are the environ keys to report."""
 
     name: str
     wire: bytes
@@ -230,14 +230,14 @@ TABLES = {
 
 
 def ask(address: tuple[str, int], change: Change, expected: str) -> str:
-    """Send the request, and one behind it; describe the answer in the words of the table."""
+    """Send the request and another one after it; describe the response in the words of the table."""
     with socket.create_connection(address) as client:
         client.settimeout(SILENCE_SECONDS if "no answer" in expected else ANSWER_SECONDS)
         client.sendall(change.wire + NEXT)
         received = bytearray()
         try:
-            while octets := client.recv(65536):
-                received += octets
+            while data := client.recv(65536):
+                received += data
         except (TimeoutError, ConnectionError):
             pass
     described = _response if change in RESPONSES else _request
@@ -259,9 +259,9 @@ def _request(received: bytes, change: Change) -> str:
     if body == NEXT_BODY:  # the first request was answered as if it were the second
         return "; ".join([*words, "served, as the next request"])
     environ, _ = json.JSONDecoder().raw_decode(body.decode("latin-1"))
-    told = {key: f"`{key}` is {f'`{value}`' if value else 'empty'}" for key, value in environ.items()}
-    told["connection"] = "goes on" if goes_on else "ends"
-    return "; ".join([*words, "served", *(told[key] for key in change.shows)])
+    words_of = {key: f"`{key}` is {f'`{value}`' if value else 'empty'}" for key, value in environ.items()}
+    words_of["connection"] = "goes on" if goes_on else "ends"
+    return "; ".join([*words, "served", *(words_of[key] for key in change.shows)])
 
 
 def _response(received: bytes, change: Change) -> str:
@@ -292,7 +292,7 @@ def as_markdown(table: str) -> str:
 
 
 def split(table: str, text: str) -> tuple[str, str, str]:
-    """Split the page's text into what stands before a table, the table, and what stands behind it."""
+    """Return the text of the page before a table, the table, and the text after it."""
     before, begin, rest = text.partition(f"<!-- {table} -->\n\n")
     content, end, behind = rest.partition(f"\n<!-- end of {table} -->\n")
     assert end, f"{PAGE} has no place for the table of {table}"

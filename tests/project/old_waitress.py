@@ -1,4 +1,4 @@
-"""waitress 3.0.2 as the package index gives it, in an environment of its own."""
+"""waitress 3.0.2 from the package index, in its own environment."""
 
 import re
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 OLD = "waitress==3.0.2"
-INDEX_SECONDS = 60  # an index that cannot be reached may not say so for minutes
+INDEX_SECONDS = 60  # without it an index that cannot be reached may take minutes to fail
 BIN = "Scripts" if sys.platform == "win32" else "bin"
 
 
@@ -19,17 +19,17 @@ def pip(environment: Path, *arguments: str | Path, seconds: float | None = None)
 
 
 def pip_done(environment: Path, *arguments: str | Path) -> str:
-    """Run pip blind for any setting of the machine; it must succeed."""
+    """Run pip without the settings of the machine; it must succeed."""
     done = pip(environment, "--isolated", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def old_environment(path: Path) -> Path:
-    """Make a virtual environment that holds waitress 3.0.2 and nothing else; skip the test where there is no index."""
+    """Make a virtual environment with waitress 3.0.2 only; skip the test if there is no index."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", path], check=True)
     try:
-        # With the settings of the machine, which say where its index is.
+        # With the settings of the machine, which name its index.
         install = ("install", "--retries", "1", "--timeout", "15", "--only-binary", ":all:", OLD)
         done = pip(path, *install, seconds=INDEX_SECONDS)
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""The repository as its own tests see it: its packages, their metadata, its files."""
+"""The repository for its tests: its packages, their metadata, its files."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ BY_IMPORT_NAME = {package.import_name: package for package in PACKAGES}
 
 
 def absolute_imports(module: Path) -> list[tuple[int, str]]:
-    """Return (line, dotted name) of each absolute import, wherever in the module it stands."""
+    """Return (line, dotted name) of each absolute import anywhere in the module."""
     found: list[tuple[int, str]] = []
     for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -67,8 +67,8 @@ def absolute_imports(module: Path) -> list[tuple[int, str]]:
 
 
 def project_files() -> list[Path]:
-    """Return the files that belong to the project: all but what git keeps for itself and what .gitignore names."""
-    # The patterns are paths from the root, folder names and `*.ending`: all that this needs to understand.
+    """Return the files of the project: all but those of git and those that .gitignore names."""
+    # The patterns in it are paths from the root, folder names and `*.ending`.
     ignored = {pattern.strip("/") for pattern in (ROOT / ".gitignore").read_text(encoding="utf-8").split()} | {".git"}
     found: list[Path] = []
     for folder, subfolders, names in os.walk(ROOT):

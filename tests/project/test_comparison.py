@@ -1,4 +1,4 @@
-"""The README's table of what the server has beside others: its column of this server is asked for here."""
+"""The README's comparison with other servers: these tests check the column of this server."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.skipif("sys.platform == 'win32'", reason="Windows has no SIGTERM to send"),
 ]
 
-# 30 seconds by default; that a head is given up in time is tested with a clock of its own, in tests/core.
+# 30 seconds by default; tests/core has a test with a manual clock.
 TOO_SLOW = (gives_up_a_head_that_does_not_end,)
 ASKED = {text: question for text, question in QUESTIONS.items() if question not in TOO_SLOW}
 

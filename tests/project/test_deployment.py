@@ -44,7 +44,7 @@ def blocks(page: str, language: str) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder with the application, whose path is short: that of a unix socket may have a hundred characters or so."""
+    """A folder with the application. Its path is short: that of a unix socket may have about a hundred characters."""
     with tempfile.TemporaryDirectory() as name:
         (Path(name) / "shop.py").write_text(SHOP, encoding="utf-8")
         yield Path(name)
@@ -62,7 +62,7 @@ def setting(unit: str, name: str) -> str:
     return str(value).replace("\\\n", " ")
 
 
-def test_the_page_has_the_units_it_speaks_of() -> None:
+def test_the_page_has_the_units_that_it_describes() -> None:
     assert [name for name, _ in UNITS] == ["shop.service", "shop@.service", "shop.socket", "shop.service"]
 
 
@@ -76,7 +76,7 @@ def test_systemd_finds_nothing_wrong_with_a_unit(units: list[tuple[str, str]], f
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("service", SERVICES)
+@pytest.mark.parametrize("service", SERVICES, ids=["one", "several", "socket"])
 def test_systemd_waits_longer_than_the_server_drains(service: str) -> None:
     assert int(setting(service, "TimeoutStopSec")) > Adjustments.shutdown_timeout
 
@@ -110,7 +110,7 @@ ACTIVATE = (
 )
 
 
-def test_who_connects_while_the_service_restarts_is_answered(folder: Path) -> None:
+def test_clients_that_connect_during_a_restart_are_answered(folder: Path) -> None:
     (program,) = [text for name, text in blocks("systemd.md", "python") if name == "serve.py"]
     (folder / "serve.py").write_text(program, encoding="utf-8")
     own = setting(SERVICES[2], "ExecStart").replace("/srv/shop/.venv/bin/python", sys.executable)
@@ -176,7 +176,7 @@ def test_the_ports_agree() -> None:
     assert ports == [port] * 5
 
 
-def test_nothing_kills_before_the_server_has_drained() -> None:
+def test_nothing_kills_the_server_before_it_has_drained() -> None:
     _, adj = settings_of(CONTAINER["args"])
     text = (ROOT / "docs" / "how-to" / PAGE).read_text(encoding="utf-8")
     hook = WITH_HOOK["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]

@@ -1,4 +1,4 @@
-"""The documents say what is so: they build without a warning, name every setting, and their Python runs."""
+"""The documents are correct: they build without a warning, name every setting, and their Python runs."""
 
 import doctest
 import html.parser
@@ -19,7 +19,7 @@ from waitress_core import SETTINGS, Adjustments
 
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DOCUMENTS = [path for path in project_files() if path.suffix == ".md"]
-ELSEWHERE = "logging.md"  # its programs set logging up for the whole process: test_logging_page runs them
+ELSEWHERE = "logging.md"  # its programs set up logging for the whole process: test_logging_page runs them
 WITH_PYTHON = [
     path for path in DOCUMENTS if PYTHON_BLOCK.search(path.read_text(encoding="utf-8")) and path.name != ELSEWHERE
 ]

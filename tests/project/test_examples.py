@@ -17,7 +17,7 @@ from tests.support.servers import spawned
 Ask = Callable[..., requests.Response]
 
 EXAMPLES = ROOT / "docs" / "examples"
-# One worker runs them all: the server is started once.
+# One process runs them all: the server is started once.
 pytestmark = pytest.mark.xdist_group("examples")
 
 
@@ -29,9 +29,9 @@ def ask() -> Iterator[Ask]:
     server = subprocess.Popen([command, *arguments], cwd=EXAMPLES, stderr=subprocess.PIPE, text=True)
     assert server.stderr is not None
     try:
-        said = server.stderr.readline()
-        address = re.search(r"Serving on (http://127\.0\.0\.1:\d+)", said)
-        assert address is not None, said
+        line = server.stderr.readline()
+        address = re.search(r"Serving on (http://127\.0\.0\.1:\d+)", line)
+        assert address is not None, line
         with requests.Session() as session:
             session.trust_env = False  # no proxy, whatever the machine has set
             yield lambda method, path, **options: session.request(method, address[1] + path, **options)
@@ -65,7 +65,7 @@ def test_the_file_is_the_source_of_the_example(ask: Ask) -> None:
     assert answer.headers["Content-Length"] == str(len(answer.content))
 
 
-def test_other_paths_and_methods_are_told_so(ask: Ask) -> None:
+def test_other_paths_and_methods_get_404_and_405(ask: Ask) -> None:
     assert ask("GET", "/nowhere").status_code == 404
     refused = ask("DELETE", "/upload")
     assert (refused.status_code, refused.headers["Allow"]) == (405, "POST, PUT")

@@ -1,6 +1,7 @@
 """What `import waitress`, and serving a request, import: no more than the server needs.
 
-What a feature that is off needs, or a program that reaches past the public API, is imported where it is used.
+Modules for features that are off by default, and for programs that use names outside the public API, are imported where
+they are used.
 """
 
 import subprocess
@@ -10,14 +11,14 @@ import pytest
 
 from tests.project.repository import PACKAGES
 
-# Each is used by the server, and so are those that they import themselves.
+# The server uses each of these, and the modules that they import.
 NEEDED = """
 __future__ array atexit collections.abc contextlib enum errno io logging os queue re select signal socket stat sys
 threading time typing
 """
 
-# Modules of our own that wait for who wants them.
-LATE = """
+# Modules of the packages that are imported when they are needed.
+LAZY = """
 waitress.__main__ waitress.parser waitress.proxy_headers waitress.receiver waitress.rfc7230 waitress.runner
 waitress.utilities waitress.wasyncore waitress_cli.app_loader waitress_cli.options waitress_core.config.log_format
 waitress_core.observability.access_log waitress_core.wsgi.logged_task waitress_core.observability.slow_requests
@@ -60,11 +61,11 @@ def imported(request: pytest.FixtureRequest) -> set[str]:
     return set(done.stdout.split())
 
 
-def test_nothing_of_the_standard_library_is_imported_that_serving_does_not_need(imported: set[str]) -> None:
+def test_only_needed_modules_of_the_standard_library_are_imported(imported: set[str]) -> None:
     assert {name for name in imported if not name.startswith("waitress")} == set()
 
 
-def test_each_module_of_our_own_is_needed_or_late(imported: set[str]) -> None:
+def test_each_module_of_the_packages_is_imported_or_listed_as_lazy(imported: set[str]) -> None:
     own = {
         ".".join((package.import_name, *module.relative_to(package.source).with_suffix("").parts))
         for package in PACKAGES
@@ -72,4 +73,4 @@ def test_each_module_of_our_own_is_needed_or_late(imported: set[str]) -> None:
     }
     assert {name for name in imported if name.startswith("waitress")} == {
         name.removesuffix(".__init__") for name in own
-    } - set(LATE.split())
+    } - set(LAZY.split())

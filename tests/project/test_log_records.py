@@ -11,12 +11,12 @@ PAGE = (ROOT / "docs" / "reference" / "log-records.md").read_text(encoding="utf-
 LEVELS = {name: name.upper() for name in ("debug", "info", "warning", "error", "critical", "log")}
 LEVELS["exception"] = "ERROR"
 
-# Calls whose text is made elsewhere: how it reads on the page.
+# Calls whose text is made elsewhere: the text on the page.
 MADE_ELSEWHERE = {
     ("waitress_core/server.py", "format_str.format(*listener.url_authority)"): "Serving on http://{}:{}",
     ("waitress_cli/serve.py", "'%s'"): "waitress-core %s on %s with %s serves %s",
 }
-# What a program that uses the old methods says in its own words.
+# Calls whose text comes from the program.
 OF_THE_CALLER = {
     ("waitress/entries.py", "message"),
     ("waitress/entries.py", "getattr(logging, type.upper(), logging.INFO)"),
@@ -84,14 +84,14 @@ def test_the_page_names_every_record_that_the_packages_write() -> None:
     assert sorted(records_of_the_packages() - set(records_of_the_page())) == []
 
 
-def test_the_page_names_no_record_that_nobody_writes_and_none_twice() -> None:
+def test_the_page_names_each_record_once_and_no_other() -> None:
     page = records_of_the_page()
     assert sorted(set(page) - records_of_the_packages()) == []
     assert len(set(page)) == len(page)
     assert len(page) > 30
 
 
-def test_a_record_that_is_not_on_the_page_would_be_seen(tmp_path: Path) -> None:
+def test_a_record_that_is_not_on_the_page_would_be_found(tmp_path: Path) -> None:
     module = tmp_path / "new.py"
     module.write_text(
         'import logging\nlogger = logging.getLogger("waitress")\n\n'

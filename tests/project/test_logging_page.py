@@ -47,7 +47,7 @@ def test_the_command_writes_what_the_page_shows(folder: Path) -> None:
     assert all(re.fullmatch(like(line), written) for line, written in zip(lines, server.log, strict=False))
 
 
-def test_the_program_writes_by_its_own_format_and_to_its_own_file(folder: Path) -> None:
+def test_the_program_writes_in_its_own_format_to_its_own_file(folder: Path) -> None:
     first, *_, second = PROGRAMS
     program = first.replace(":8080", ":0").replace("serve(", f"{second}\nserve(")
     (folder / "program.py").write_text(program, encoding="utf-8")
@@ -71,7 +71,7 @@ def test_the_command_writes_the_lines_of_requests_to_standard_output(folder: Pat
     assert not any("GET" in line for line in server.log)
 
 
-def test_the_page_tells_every_field_of_the_access_log_and_of_its_json(folder: Path) -> None:
+def test_the_page_has_every_field_of_the_access_log_and_of_its_json(folder: Path) -> None:
     rows = re.findall(r"^\| (`.*?`) \|", PAGE.partition("| field |")[2], re.MULTILINE)
     named = [name for row in rows for name in re.findall(r"`(\w+)`", row)]
     assert sorted(named) == sorted(FIELDS)
@@ -89,7 +89,7 @@ def test_the_program_writes_the_lines_of_requests_to_a_file(folder: Path) -> Non
     assert sorted({*json.loads(line), "request"}) == sorted(FIELDS)
 
 
-def test_the_program_that_asks_the_server_answers_with_its_stats(folder: Path) -> None:
+def test_the_example_for_stats_answers_with_them(folder: Path) -> None:
     (program,) = (program for program in PROGRAMS if "server.stats()" in program)
     (folder / "program.py").write_text(program.replace(":8080", ":0"), encoding="utf-8")
     with spawned([sys.executable, "program.py"], folder, {"PYTHONPATH": ""}) as server:
@@ -103,6 +103,6 @@ def test_the_program_that_asks_the_server_answers_with_its_stats(folder: Path) -
     assert answer.body.decode().startswith(shown)
 
 
-def test_the_format_of_gunicorn_is_one(folder: Path) -> None:
+def test_the_format_for_gunicorn_is_valid(folder: Path) -> None:
     (text,) = re.findall(r"--access-log-format='(\{remote_addr\} - .*)' shop", PAGE)
     make_format(text)

@@ -1,4 +1,4 @@
-"""The page for who comes from waitress 3.0.2 tells what both servers do: it is asked of them."""
+"""The page on moving from waitress 3.0.2 says what both servers do: both are asked."""
 
 import os
 import re
@@ -32,7 +32,7 @@ from tests.support.servers import running, spawned
 MODULE = "site_of_a_user"
 CHANGES = [*REQUESTS, *RESPONSES, *PROXIED]
 every_change = pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
-pytestmark = pytest.mark.xdist_group("migration")  # one worker runs them all: each server is started once
+pytestmark = pytest.mark.xdist_group("migration")  # one process runs them all: each server is started once
 
 Address = tuple[str, int]
 
@@ -69,7 +69,7 @@ def test_waitress_3_0_2_does_what_the_page_says(change: Change, before: Address)
 @pytest.mark.parametrize("table", TABLES)
 def test_the_page_shows_the_table(table: str) -> None:
     _, shown, _ = split(table, PAGE.read_text(encoding="utf-8"))
-    assert shown == as_markdown(table), "to write it anew: python -m tests.project.migration"
+    assert shown == as_markdown(table), "to rewrite it: python -m tests.project.migration"
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="needs unix sockets")
@@ -86,13 +86,13 @@ def test_the_environ_on_a_unix_socket_is_what_the_page_says() -> None:
         with running(application, unix_socket=path, ident="", url_prefix="/"), Client(path) as client:
             client.get()
     rows = re.findall(r"^\| `(\w+)` .*\| (.*) \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
-    says = {key: now for key, now in rows if key in environs[0]}
-    assert len(says) == 4
-    for key, now in says.items():
+    described = {key: now for key, now in rows if key in environs[0]}
+    assert len(described) == 4
+    for key, now in described.items():
         assert now.startswith(f'`"{environs[0][key]}"`')
 
 
-def test_a_line_of_the_log_on_the_page_is_one_that_the_server_writes() -> None:
+def test_the_server_writes_the_lines_of_the_log_on_the_page() -> None:
     section = PAGE.read_text(encoding="utf-8").partition("## The log")[2].partition("\n## ")[0]
     lines = re.findall(r"\| `([^`]+)` \|$", section, re.MULTILINE)
     assert len(lines) == 3

@@ -1,4 +1,4 @@
-"""Pages that name what is in the code name all of it: files, environ keys, errors, moves."""
+"""Pages that list files, environ keys, errors or transitions of the code list all of them."""
 
 import re
 from collections.abc import Iterable
@@ -103,7 +103,7 @@ def test_the_table_of_errors_has_a_row_for_each_that_is_raised(root: type[Except
     assert f"% errors {package.__name__}:{root.__name__}" in page("reference/errors.md")
 
 
-def test_an_error_stands_beside_the_status_of_its_answer() -> None:
+def test_the_row_of_an_error_has_the_status_of_its_response() -> None:
     row = "| `RequestLineTooLong` | 414 | The request line is longer than its limit |"
     assert row in tree_as_markdown(ProtocolError)
 
@@ -118,7 +118,7 @@ MACHINES: dict[str, Moves] = {
 
 
 @pytest.mark.parametrize("module", MACHINES)
-def test_a_diagram_has_each_state_and_each_move_of_its_table(module: str) -> None:
+def test_a_diagram_has_each_state_and_each_transition_of_its_table(module: str) -> None:
     moves = MACHINES[module]
     drawn = machine_as_markdown(moves)
     assert re.findall(r">(\w+)</text>", drawn) == [state.name for state in moves]
@@ -130,7 +130,7 @@ def test_a_diagram_has_each_state_and_each_move_of_its_table(module: str) -> Non
     assert f"% states {module}:TRANSITIONS" in page("explanation/threads.md")
 
 
-def test_a_move_down_is_drawn_on_the_right_and_one_back_up_on_the_left() -> None:
+def test_transitions_down_are_drawn_on_the_right_and_up_on_the_left() -> None:
     arcs = re.findall(
         r'd="M(\d+) (\d+)C(-?\d+) \d+ -?\d+ \d+ \d+ (\d+)"', machine_as_markdown(connection_states.TRANSITIONS)
     )
@@ -140,7 +140,7 @@ def test_a_move_down_is_drawn_on_the_right_and_one_back_up_on_the_left() -> None
 
 
 def test_a_link_in_a_readme_leads_to_a_file() -> None:
-    """Sphinx sees those in docs/; the READMEs are read where they lie."""
+    """Sphinx checks the links in docs/, but not those of the READMEs."""
     broken = []
     for readme in [ROOT / "README.md", *(package.folder / "README.md" for package in BY_IMPORT_NAME.values())]:
         for target in re.findall(r"\]\(([^)\s]+)\)", readme.read_text(encoding="utf-8")):

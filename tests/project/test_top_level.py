@@ -1,4 +1,4 @@
-"""The repository's top level stays small, and its text is plain text."""
+"""The top level of the repository stays small, and its text files are plain text."""
 
 import unicodedata
 from pathlib import Path
@@ -16,7 +16,7 @@ TOP_LEVEL = {
     "pyproject.toml",
     "tests",
 }
-CORPUS = ROOT / "tests" / "fuzz" / "corpus"  # octets, not text
+CORPUS = ROOT / "tests" / "fuzz" / "corpus"  # bytes, not text
 
 
 def test_the_top_level_holds_nothing_else() -> None:
@@ -42,12 +42,12 @@ def test_every_file_is_utf_8_with_unix_line_ends_and_without_invisible_character
 
 
 def _fault(path: Path) -> str:
-    """Say what is wrong with the text of a file; nothing where it is right."""
+    """Return what is wrong with the text of a file, or nothing."""
     try:
         text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         return str(error)
-    # Cc are the controls; Cf holds the bidirectional overrides that make code lie to its reader.
+    # Cc are the control characters; Cf includes the bidirectional overrides, which can make code look like other code.
     allowed = "\n\t" if path.name == "Makefile" else "\n"
     if invisible := {letter for letter in text if unicodedata.category(letter) in ("Cc", "Cf")} - set(allowed):
         return f"holds {invisible}"

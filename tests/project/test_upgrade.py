@@ -1,4 +1,4 @@
-"""An upgrade from waitress 3.0.2, as the index gives it, to what this tree builds keeps the command and its users."""
+"""After an upgrade from waitress 3.0.2 of the index to the wheels of this tree, commands serve as before."""
 
 import os
 from pathlib import Path
@@ -24,13 +24,13 @@ def make():
 
 
 def versions(environment: Path) -> dict[str, str]:
-    """Return what is installed of this project or its predecessor: name to version."""
+    """Return the installed packages of this project or its predecessor, by name, with their versions."""
     lines = pip_done(environment, "list", "--format=freeze").splitlines()
     return dict(line.split("==") for line in lines if line.startswith("waitress"))
 
 
 def answer_of(command: list[str | Path], folder: Path) -> str:
-    """Start a command that serves, and ask it; it runs away from the tree."""
+    """Start a command that serves and return its response; it runs outside the tree."""
     clean = {"PYTHONPATH": "", "PYTHONWARNINGS": ""}
     with spawned([os.fspath(word) for word in command], folder, clean) as server:
         with Client(server.wait_for_address()) as client:
@@ -64,10 +64,10 @@ def test_an_upgrade_from_waitress_3_0_2_keeps_what_serves(environment: Path, tmp
     pip_done(environment, "install", "--no-index", "--find-links", dist, "--upgrade", "waitress")
 
     assert versions(environment) == {package.name: package.version for package in PACKAGES}
-    assert "waitress" not in pip(environment, "--isolated", "check").stdout  # of what PyPy brings it tells of more
+    assert "waitress" not in pip(environment, "--isolated", "check").stdout  # PyPy comes with others that it reports
     assert [answer_of(way, folder) for way in ways] == before
 
-    # Nothing of the old version lies about, to be imported beside the new one.
+    # No module of the old version is left, which could be imported next to the new ones.
     installed = Path(before[0].split(" of ")[1]).parent
     modules = {path.name for path in BY_IMPORT_NAME["waitress"].modules}
     assert {path.name for path in installed.glob("*.py")} == modules

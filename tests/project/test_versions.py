@@ -1,4 +1,4 @@
-"""Versions, ranges and what the metadata says agree with the tree."""
+"""Versions, ranges and metadata agree with the tree."""
 
 import shutil
 from pathlib import Path
@@ -24,7 +24,7 @@ def test_each_range_is_every_patch_release_of_the_siblings_minor_version(package
 
 
 @every_package
-def test_the_version_is_the_newest_of_the_changes(package: Package) -> None:
+def test_the_version_is_the_newest_in_the_changes(package: Package) -> None:
     changes = (package.folder / "CHANGES.md").read_text(encoding="utf-8")
     headings = [Version(heading) for heading in VERSION_HEADING.findall(changes)]
     assert headings[0] == Version(package.version)
@@ -44,7 +44,7 @@ def test_the_metadata_states_the_supported_pythons(package: Package) -> None:
         assert f"Programming Language :: Python :: Implementation :: {implementation}" in classifiers
 
 
-def test_the_meta_package_is_above_every_waitress_there_was_and_below_four() -> None:
+def test_the_version_of_waitress_is_above_3_0_2_and_below_4() -> None:
     meta = next(package for package in PACKAGES if package.name == "waitress")
     assert Version(meta.version) in SpecifierSet(">=3.0.2,<4")
 
@@ -66,7 +66,7 @@ def test_bump_sets_the_literal_and_opens_the_changes(copied: Package) -> None:
 
 
 @pytest.mark.parametrize("version", ["0.9.0", "1.1", "1.1.0rc1", "v1.1.0", ""])
-def test_bump_refuses_what_is_no_higher_version(copied: Package, version: str) -> None:
+def test_bump_refuses_a_version_that_is_not_higher(copied: Package, version: str) -> None:
     before = copied.version
     with pytest.raises(ValueError, match="version"):
         bump(copied.folder, version)

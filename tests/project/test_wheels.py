@@ -1,4 +1,4 @@
-"""What `make dist` builds: the same bytes each time, whole, and installable without an index."""
+"""`make dist` builds the same bytes each time; they are complete, and can be installed without an index."""
 
 import os
 import shutil
@@ -13,7 +13,7 @@ import pytest
 from release import build_all
 from tests.project.repository import PACKAGES, Package
 
-# One worker runs them all: the build is made once.
+# One process runs them all: the packages are built once.
 pytestmark = pytest.mark.xdist_group("wheels")
 
 BIN = "Scripts" if sys.platform == "win32" else "bin"
@@ -43,13 +43,13 @@ def output_of(*command: str | Path, cwd: Path | None = None) -> str:
 
 
 def pip(environment: Path, *arguments: str | Path) -> str:
-    """Run this interpreter's pip on another environment, blind for any setting or index of the machine."""
+    """Run this interpreter's pip on another environment, without the settings and the index of the machine."""
     options = ("--isolated", "--disable-pip-version-check", "--python", environment)
     return output_of(sys.executable, "-m", "pip", *options, *arguments)
 
 
 def run(environment: Path, command: str, *arguments: str) -> str:
-    """Run an environment's command, away from the tree."""
+    """Run a command of an environment, outside the tree."""
     return output_of(environment / BIN / command, *arguments, cwd=environment)
 
 
@@ -86,7 +86,7 @@ def test_a_wheel_holds_the_modules_and_py_typed_and_the_license(package: Package
         names = set(wheel.namelist())
     metadata = {name for name in names if name.startswith(f"{package.import_name}-{package.version}.dist-info/")}
     modules = {path.relative_to(package.source.parent).as_posix() for path in package.modules}
-    # Nothing else: a tool's cache that lay beside the modules would be shipped too.
+    # Nothing else: the cache of a tool next to the modules would be shipped too.
     assert names - metadata == modules | {f"{package.import_name}/py.typed"}
     assert any(name.endswith("/licenses/LICENSE.txt") for name in metadata)
 
@@ -107,7 +107,7 @@ def test_the_wheels_install_into_an_empty_environment_without_an_index(dist: Pat
     before = installed()  # PyPy brings more than pip and setuptools
     pip(environment, "install", "--no-index", "--find-links", dist, "waitress")
     assert installed() - before == {package.name for package in PACKAGES}
-    # -I: neither the current folder nor the user's packages; -W error: nothing deprecated on the way.
+    # -I: without the current folder and the user's packages; -W error: nothing deprecated is used.
     for package in PACKAGES:
         run(environment, "python", "-I", "-W", "error", "-c", f"import {package.import_name}")
     assert "--listen" in run(environment, "waitress-serve", "--help")
