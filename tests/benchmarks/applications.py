@@ -21,7 +21,7 @@ SLEEPY = {"/1-in-20": 20, "/1-in-300": 300}
 
 PIECE_BYTES = 64 * 1024
 LARGE_BYTES = 200_000_000
-LARGE_FILE = Path(__file__).resolve().parents[2] / ".venvs" / "large"  # of LARGE_BYTES, made by who asks for it
+LARGE_FILE = Path(__file__).resolve().parents[2] / ".venvs" / "large"  # of LARGE_BYTES; `measures.download` makes it
 
 _requests = itertools.count(1)
 
@@ -29,9 +29,9 @@ _requests = itertools.count(1)
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Answer by the path.
 
-    `/` 13 octets, `/json` about 10 KB, `/octets/N` so many; `/work` keeps a processor busy before it answers, and one
-    in so many of the paths of SLEEPY sleeps. `/generator` and `/file` are large downloads. A POST is read to its end,
-    and how long it was is answered.
+    `/` has 13 bytes, `/json` about 10 KB, `/bytes/N` N bytes. `/work` keeps a processor busy before the response. One
+    of N requests to a path of SLEEPY sleeps. `/generator` and `/file` are large downloads. The response to a POST is
+    the length of its body.
     """
     path = environ["PATH_INFO"]
     kind, body = "text/plain", HELLO
@@ -44,8 +44,8 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
     elif path in SLEEPY:
         if next(_requests) % SLEEPY[path] == 0:
             time.sleep(SLEEP_SECONDS)
-    elif path.startswith("/octets/"):
-        body = octets(int(path.rpartition("/")[2]))
+    elif path.startswith("/bytes/"):
+        body = data_of(int(path.rpartition("/")[2]))
     elif path in ("/generator", "/file"):
         start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(LARGE_BYTES))])
         return large_body() if path == "/generator" else wrapped_file(environ)
@@ -54,14 +54,14 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
 
 
 def work(seconds: float) -> None:
-    """Keep a processor busy for so long, in Python."""
+    """Keep a processor busy for this time, in Python."""
     until = time.thread_time() + seconds
     while time.thread_time() < until:
         pass
 
 
 @lru_cache(maxsize=2)
-def octets(count: int) -> bytes:
+def data_of(count: int) -> bytes:
     return b"x" * count
 
 
@@ -72,11 +72,11 @@ def pieces_of(file: BinaryIO) -> Iterator[bytes]:
 
 def large_body() -> Iterator[bytes]:
     for start in range(0, LARGE_BYTES, PIECE_BYTES):
-        yield octets(min(PIECE_BYTES, LARGE_BYTES - start))
+        yield data_of(min(PIECE_BYTES, LARGE_BYTES - start))
 
 
 def wrapped_file(environ: WSGIEnvironment) -> Iterable[bytes]:
-    """Leave the file to the server, or give its pieces where that wraps none."""
+    """Return the file in the file wrapper of the server, or in pieces if it has none."""
     file = LARGE_FILE.open("rb")
     if "wsgi.file_wrapper" in environ:
         wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](file, PIECE_BYTES)

@@ -1,11 +1,11 @@
-"""Measure this server beside its peers, in one run: `make bench CASES="hello16" ROUNDS=5`.
+"""Measure this server and its peers in one run: `make bench CASES="hello16" ROUNDS=5`.
 
 Every server runs the same application with 4 threads in one process. Each contender of a case is measured once in every
-round, in turn, so that a machine that drifts hurts all alike; read the ratios, not the figures. Most of the load comes
-from wrk with one thread.
+round, in turn, so that a change in the speed of the machine affects all of them. Read the ratios, not the figures. Most
+of the load comes from wrk with one thread.
 
-What comes of each case is printed. `--output` writes all figures as JSON with versions and machine; `report.py` makes
-tables of that, and `chart.py` draws it.
+The result of each case is printed. `--output` writes all figures as JSON, with the versions and the machine. From it
+`report.py` makes tables, and `chart.py` a chart.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ def main() -> None:
             table = measure_case(case, options.rounds, options.seconds)
             print(as_text(case, table), flush=True)
             result["cases"][case.name] = table
-            if options.output is not None:  # after each case: what was measured is kept if a later one fails
+            if options.output is not None:  # after each case, so that its figures are kept if a later one fails
                 options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 
 
 def read_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Read the arguments, with those that each measurement has; the program ends here if there is no wrk."""
+    """Read the arguments and add those of every measurement; end the program if wrk is not installed."""
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=3, help="length of one load")
     options = parser.parse_args()
@@ -56,7 +56,7 @@ def read_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def measure_case(case: Case, rounds: int, seconds: float) -> Table:
-    """Measure each contender once a round; one that cannot be measured is named, and left out."""
+    """Measure each contender once a round; print the name of one that cannot be measured, and leave it out."""
     there = [contender for contender in case.contenders if is_installed(contender)]
     table: Table = {contender.name: [] for contender in there}
     for _ in range(rounds):
@@ -84,9 +84,9 @@ def leave_out(contender: Contender, error: Exception) -> None:
 
 
 def machine(rounds: int) -> dict[str, Any]:
-    """Return what was measured, and on what."""
+    """Return the version that is measured, and the machine."""
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True)
-    wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True)  # which it does not count as a success
+    wrk = subprocess.run(["wrk", "-v"], capture_output=True, text=True)  # its exit status is not 0
     processor = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8"))
     return {
         "date": date.today().isoformat(),

@@ -1,4 +1,4 @@
-"""What is measured, of whom, and what is aimed at: each target is a ratio to others in the same run."""
+"""The cases of the benchmarks: servers, measurements and targets. Each target is a ratio to others in the same run."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ from tests.benchmarks.measures import (
 from tests.benchmarks.servers import HANDED_OVER, LIMIT, OTHERS, ZOPE, Server, executable, waitress_servers
 
 OURS, OLD = waitress_servers("--connection-limit=20000")
-# select, which waitress 3.0.2 uses by default, takes no descriptor beyond 1023.
+# select, which waitress 3.0.2 uses by default, takes no descriptor above 1023.
 _, OLD_POLL = waitress_servers("--connection-limit=20000", "--asyncore-use-poll")
 PEERS = (OLD, *OTHERS, ZOPE)
-# It holds 1,024 connections at once, by default; and a turn of waitress 3.0.2 takes too long with more than 1,000.
+# granian holds 1,024 connections at once by default; waitress 3.0.2 takes too long for a turn with more than 1,000.
 GRANIAN = next(server for server in OTHERS if server.name.startswith("granian"))
 PURE_PYTHON = tuple(server.name for server in PEERS if server is not GRANIAN)
-# zope.server is measured and told of, but targets are beside those that new projects choose from.
+# zope.server is measured and shown, but the targets are compared with the servers that new projects choose from.
 POPULAR = tuple(name for name in PURE_PYTHON if name != ZOPE.name)
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 
@@ -61,7 +61,7 @@ BROWSER_FIELDS = (
 
 @dataclass(frozen=True)
 class Contender:
-    """One line of a table: whom a measurement is of."""
+    """One line of a table: a server or parser, and how it is measured."""
 
     name: str
     requirement: str
@@ -71,14 +71,14 @@ class Contender:
 
 @dataclass(frozen=True)
 class Target:
-    """How many times better one contender is to be than the best of some: more of it, or less where that is better."""
+    """How many times better than the best of its peers one contender should be: more, or less where less is better."""
 
     quantity: Quantity
     peers: tuple[str, ...]
     whom: str
     """The peers in words."""
     at_least: float | None = None
-    """None: the ratio is told, nothing is aimed at."""
+    """None: the ratio is shown, without a target."""
     of: str = OURS.name
 
 
@@ -94,7 +94,7 @@ class Case:
 
 
 def contenders(servers: Sequence[Server], measure: Callable[..., Figures], **options: object) -> tuple[Contender, ...]:
-    """Have the same done to each server."""
+    """Return a contender for each server, all with the same measurement."""
     return tuple(Contender(server.name, server.requirement, partial(measure, server, **options)) for server in servers)
 
 
@@ -103,7 +103,7 @@ def than_pure(quantity: Quantity, at_least: float | None = None) -> Target:
 
 
 def than_popular(at_least: float) -> tuple[Target, ...]:
-    """What is aimed at, and what is reached when zope.server is counted too."""
+    """Return the target, and the ratio if zope.server is counted too."""
     popular = Target(REQUESTS, POPULAR, "the best of waitress 3.0.2, gunicorn and cheroot", at_least)
     return (popular, than_pure(REQUESTS))
 
@@ -117,13 +117,13 @@ def than_old(quantity: Quantity, at_least: float) -> Target:
 
 
 def than_itself(*quantities: Quantity, at_least: float | None = None) -> tuple[Target, ...]:
-    """What it gains, or loses, that a quick request is run by the thread that has read it."""
+    """Return the ratios to this server without running quick requests on the thread that has read them."""
     whom = "itself with every request handed over"
     return tuple(Target(quantity, (HANDED_OVER.name,), whom, at_least) for quantity in quantities)
 
 
 def small(name: str, title: str, *targets: Target, **options: object) -> Case:
-    """Many small requests to all servers, and to the limit of the interpreter."""
+    """Return a case of many small requests to all servers, and to the limit of the interpreter."""
     limit = Target(REQUESTS, (LIMIT.name,), "one loop")
     servers = (OURS, HANDED_OVER, *PEERS, LIMIT)
     quantities = (REQUESTS, P50, P99, CPU, PEAK, FAILED)
@@ -136,8 +136,8 @@ def sleeping(name: str, title: str, path: str) -> Case:
     return Case(name, title, every, (REQUESTS, P50, P99, CPU, PEAK, FAILED), (than_granian(0.95), *own))
 
 
-def beside_idle() -> Case:
-    """The same load beside more and more idle connections."""
+def next_to_idle() -> Case:
+    """Return a case of the same load next to more and more idle connections."""
     numbers = {OURS: (0, 100, 1000, 2000, 5000, 10_000), OLD_POLL: (0, 100, 1000), GRANIAN: (0, 1000)}
     lines = tuple(
         Contender(f"{server.name}, {idle:,} idle", server.requirement, partial(measures.requests, server, idle=idle))
@@ -149,7 +149,7 @@ def beside_idle() -> Case:
         Target(REQUESTS, (none,), "itself with none", at_least, f"{OURS.name}, {idle:,} idle")
         for idle, at_least in ((2000, 0.9), (10_000, 0.85))
     )
-    title = "13 octets, 16 connections, beside idle ones"
+    title = "13 bytes, 16 connections, next to idle ones"
     return Case("idle", title, lines, (REQUESTS, P50, P99, CPU, PEAK, FAILED), targets)
 
 
@@ -160,7 +160,7 @@ def scaling(
     numbers: dict[Server, Sequence[int]],
     *quantities: Quantity,
 ) -> Case:
-    """A case that does the same in growing numbers."""
+    """Return a case of the same measurement with growing numbers."""
     lines = tuple(
         Contender(f"{server.name}, {count:,}", server.requirement, partial(measure, server, count=count))
         for server, counts in numbers.items()
@@ -170,7 +170,7 @@ def scaling(
 
 
 def uploads() -> Case:
-    """A large upload; and a smaller one, which must not take less memory."""
+    """Return a case of a large upload; and of a smaller one, which must not take less memory."""
     smaller = f"{OURS.name}, 20 MB"
     lines = (
         *contenders((OURS, *PEERS), measures.upload, size=LARGE_BYTES),
@@ -186,7 +186,7 @@ def downloads(name: str, title: str, path: str, at_least: float) -> Case:
 
 
 def parsing(data: str, title: str, *aims: float) -> Case:
-    """One request to four parsers; `aims` are of the times of h11 and of httptools."""
+    """Return a case of one request to four parsers; `aims` are the targets compared with h11 and httptools."""
     h11, httptools = "h11==0.16.0", "httptools==0.7.1"
     lines = tuple(
         Contender(name, requirement, partial(measures.parse, python, parser=parser, data=data))
@@ -208,13 +208,13 @@ def parsing(data: str, title: str, *aims: float) -> Case:
 
 
 CASES = (
-    small("hello1", "13 octets, 1 connection", *than_popular(2.0), than_granian(1.0), connections=1),
+    small("hello1", "13 bytes, 1 connection", *than_popular(2.0), than_granian(1.0), connections=1),
     small(
-        *("hello16", "13 octets, 16 connections"),
+        *("hello16", "13 bytes, 16 connections"),
         *(*than_popular(6.0), than_granian(0.8), than_pure(P99, 3.0), *than_itself(REQUESTS, P99)),
         connections=16,
     ),
-    small("hello100", "13 octets, 100 connections", *than_popular(6.0), than_granian(0.8), connections=100),
+    small("hello100", "13 bytes, 100 connections", *than_popular(6.0), than_granian(0.8), connections=100),
     small(
         *("browser16", "a browser's fields, 10 KB, 16 connections", than_pure(REQUESTS, 5.0), than_granian()),
         path="/json",
@@ -229,7 +229,7 @@ CASES = (
     downloads("generator", "200 MB download from a generator of 64 KiB pieces", "/generator", 3.0),
     downloads("file", "200 MB download by the file wrapper", "/file", 4.0),
     uploads(),
-    beside_idle(),
+    next_to_idle(),
     Case(
         *("memory", "2,000 idle connections: the memory they take"),
         contenders((OURS, OLD_POLL, GRANIAN), measures.memory_of_idle, count=2000),
@@ -253,12 +253,12 @@ CASES = (
         *(ACCEPTED,),
     ),
     scaling(
-        *("requests", "octets in the body of a request, 4 connections", measures.request_bodies),
+        *("requests", "bytes in the body of a request, 4 connections", measures.request_bodies),
         dict.fromkeys((OURS, OLD, GRANIAN), SIZES),
         *(SPEED, REQUESTS, CPU, PEAK, FAILED),
     ),
     scaling(
-        *("responses", "octets in the body of a response, 4 connections", measures.response_bodies),
+        *("responses", "bytes in the body of a response, 4 connections", measures.response_bodies),
         dict.fromkeys((OURS, OLD, GRANIAN), SIZES),
         *(SPEED, REQUESTS, CPU, PEAK, FAILED),
     ),

@@ -1,4 +1,4 @@
-"""Draw what `bench.py --output` has written: `python -m tests.benchmarks.chart RESULT.json CHART.svg`."""
+"""Draw the result of `bench.py --output`: `python -m tests.benchmarks.chart RESULT.json CHART.svg`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.benchmarks.measures import REQUESTS
 from tests.benchmarks.servers import HANDED_OVER, LIMIT
 
 SHOWN = ("hello16", "hello100", "browser16")
-LEFT_OUT = {LIMIT.name, HANDED_OVER.name}  # no server, and this one once more
+LEFT_OUT = {LIMIT.name, HANDED_OVER.name}  # the first is not a server, the second is this one again
 WIDTH, LABEL, VALUE, BAR, GAP, TITLE = 720, 130, 70, 18, 6, 34
 STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #222 }

@@ -2,9 +2,9 @@
 
     .venv/bin/python -m tests.benchmarks.features
 
-A question is a program that speaks to a server through sockets; each server runs `features_application.py` with four
-threads in one process. The peers are installed, in the versions that stand here, into `.venvs/peers`.
-`tests/project/test_comparison.py` asks this server alone.
+A question is a function that talks to a server through sockets; each server runs `features_application.py` with four
+threads in one process. The peers are installed into `.venvs/peers`, in the versions that `servers.py` names.
+`tests/project/test_comparison.py` asks this server only.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from contextlib import contextmanager
 from tests.benchmarks.servers import OTHERS, THREADS, Server, install, started, waitress_servers
 
 APPLICATION = "features_application:application"
-ANSWER_SECONDS = 10.0  # a server that does not answer an idle client in this time has no thread for it
-HEAD_SECONDS = 70  # of waiting for a server to give up a head; the longest default that was found is 30
+ANSWER_SECONDS = 10.0  # a server that does not answer a client in this time has no thread for it
+HEAD_SECONDS = 70  # wait for a server to give up a head; the longest default found is 30
 
 OURS, *_ = SERVERS = (
     *waitress_servers("--trusted-proxy=127.0.0.1", "--trusted-proxy-headers=x-forwarded-for"),
@@ -30,25 +30,25 @@ OURS, *_ = SERVERS = (
 
 
 class Asked:
-    """A server that runs, and ways to ask it."""
+    """A running server, and ways to ask it."""
 
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.process = process
         self.port = port
 
-    def connect(self, octets: bytes = b"", receive_bytes: int = 0) -> socket.socket:
-        """Connect and send; with `receive_bytes`, take no more than about so much of what comes."""
+    def connect(self, data: bytes = b"", receive_bytes: int = 0) -> socket.socket:
+        """Connect and send; `receive_bytes` limits the receive buffer of the system."""
         client = socket.socket()
         if receive_bytes:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         client.settimeout(ANSWER_SECONDS)
         client.connect(("127.0.0.1", self.port))
-        client.sendall(octets)
+        client.sendall(data)
         return client
 
-    def ask(self, octets: bytes) -> bytes:
-        """Return all of the answer; what there is of it when it takes too long."""
-        with self.connect(octets) as client:
+    def ask(self, data: bytes) -> bytes:
+        """Return the whole response, or the part that has arrived if it takes too long."""
+        with self.connect(data) as client:
             return read_all(client)
 
     def get(self, path: str, *fields: str) -> bytes:
@@ -56,7 +56,7 @@ class Asked:
         return self.ask("\r\n".join([*lines, "", ""]).encode())
 
     def answers_others(self) -> bool:
-        """Whether a client that wants nothing special is answered now."""
+        """Whether an ordinary request is answered now."""
         return status(self.get("/")) == 200
 
 
@@ -69,14 +69,14 @@ def read_all(client: socket.socket) -> bytes:
 
 
 def status(answer: bytes) -> int:
-    """Return the status of an answer; 0 for none."""
+    """Return the status of a response; 0 for none."""
     words = answer.split(b" ", 2)
     return int(words[1]) if len(words) > 2 else 0
 
 
 @contextmanager
 def asked(server: Server) -> Iterator[Asked]:
-    """Run a server, until the end of the context."""
+    """Run a server until the end of the context."""
     with started(server, APPLICATION) as (process, port):
         yield Asked(process, port)
 
@@ -108,7 +108,7 @@ def takes_no_thread_for_slow_readers(server: Asked) -> bool:
 
 
 def _answers_after_all(server: Asked) -> bool:
-    time.sleep(1)  # for the server to give its threads away, if it does: no event tells
+    time.sleep(1)  # no event shows that the server has given its threads away
     return server.answers_others()
 
 
@@ -151,7 +151,7 @@ def reads_the_clients_address(server: Asked) -> bool:
 def answers_what_runs_at_sigterm(server: Asked) -> bool:
     with server.connect(b"GET /slow HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n") as client:
         received = bytearray()
-        while b"begun" not in received and (data := client.recv(1000)):
+        while b"started" not in received and (data := client.recv(1000)):
             received += data
         server.process.terminate()
         return b"done" in read_all(client)
@@ -159,14 +159,14 @@ def answers_what_runs_at_sigterm(server: Asked) -> bool:
 
 Question = Callable[[Asked], bool]
 
-# The last ends the server.
+# The last question ends the server.
 QUESTIONS: dict[str, Question] = {
     "`wsgi.file_wrapper`": has_file_wrapper,
     "the `write` callable of PEP 3333": has_write,
     "slow senders of a body occupy no thread": takes_no_thread_for_slow_senders,
     "slow readers of 8 MB occupy no thread": takes_no_thread_for_slow_readers,
     "a head that does not end is given up": gives_up_a_head_that_does_not_end,
-    "Content-Length beside Transfer-Encoding is refused": refuses_two_lengths,
+    "Content-Length with Transfer-Encoding is refused": refuses_two_lengths,
     "a second Host is refused": refuses_two_hosts,
     "HTTP/1.1 without Host is refused": refuses_no_host,
     "`X_Forwarded_For` cannot pose as `X-Forwarded-For`": drops_names_with_underscores,

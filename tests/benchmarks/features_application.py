@@ -34,6 +34,6 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
 
 
 def slow() -> Iterator[bytes]:
-    yield b"begun"
+    yield b"started"
     time.sleep(SLOW_SECONDS)
     yield b"done"

@@ -1,7 +1,7 @@
 """This server with every request handed over to another thread: python -m tests.benchmarks.handed_over PORT.
 
-So every server with a pool of threads works. That this one runs a quick request on the thread that has read it must not
-cost the slow ones anything: they are measured beside it.
+Every other server with a pool of threads works like this. This one runs a quick request on the thread that has read it.
+That must not make slow requests slower, so both are measured.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from waitress_core import Dispatcher, create_server
 
 
 class HandsOver(Dispatcher):
-    """A subclass is given every request."""
+    """As a subclass of Dispatcher it is given every request."""
 
 
 if __name__ == "__main__":

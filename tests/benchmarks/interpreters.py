@@ -1,7 +1,7 @@
 """This server on several interpreters, in turn: python -m tests.benchmarks.interpreters [--rounds 3] PYTHON PYTHON...
 
-Each PYTHON is a command, as `pypy3` or "env PYTHON_GIL=0 python3.13t", and needs nothing installed. The first is what
-the others are compared with. They run the code of this repository with four threads in one process.
+Each PYTHON is a command such as `pypy3` or "env PYTHON_GIL=0 python3.13t", and needs no packages. The others are
+compared with the first. They run the code of this repository with four threads in one process.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from tests.benchmarks.servers import HERE, ROOT, Server, waitress_options
 
 SOURCES = ":".join(map(str, [*sorted(ROOT.glob("packages/*/src")), HERE]))
 QUANTITIES = (REQUESTS, P50, P99, CPU, PEAK, FAILED)
-WARM_UP_SECONDS = 8  # a compiler at run time is not done sooner
+WARM_UP_SECONDS = 8  # a just-in-time compiler needs this long
 
 MEASURED: tuple[tuple[str, str, Callable[..., Figures]], ...] = (
-    ("hello16", "13 octets, 16 connections", requests),
+    ("hello16", "13 bytes, 16 connections", requests),
     (
         *("browser16", "a browser's fields, 10 KB, 16 connections"),
         partial(requests, path="/json", fields=BROWSER_FIELDS),
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def cases_of(pythons: Sequence[str]) -> Iterator[Case]:
-    """Compare each interpreter with the first."""
+    """Return the cases, in which each interpreter is compared with the first."""
     servers = [server_on(python) for python in pythons]
     first, *others = pythons
     targets = tuple(Target(REQUESTS, (first,), first, of=python) for python in others)
@@ -49,8 +49,8 @@ def cases_of(pythons: Sequence[str]) -> Iterator[Case]:
 
 
 def server_on(python: str) -> Server:
-    """Return this server, run by an interpreter, which needs nothing installed."""
-    # By `env`, because every other server is started with a path that holds the application only.
+    """Return this server on an interpreter, which needs no packages."""
+    # With `env`, because `servers.environment` sets a path with the application only.
     command = ("env", f"PYTHONPATH={SOURCES}", *shlex.split(python), "-m", "waitress", *waitress_options())
     return Server(python, "", command)
 

@@ -1,4 +1,4 @@
-"""The interpreter's own limit: one thread, one loop, as little HTTP as can be measured. No server: it trusts its input.
+"""The limit of the interpreter: one thread, one loop, the least HTTP that can be measured. It trusts its input.
 
 python -m tests.benchmarks.limit PORT
 """
@@ -44,7 +44,7 @@ def serve(port: int) -> None:
 
 
 def answer(head: bytes) -> bytes:
-    """Return the response to a request that is nothing but a head, which is all there."""
+    """Return the response to a request without a body, whose head is complete."""
     request_line, *lines = head.decode("latin-1")[:-4].split("\r\n")
     method, target, _ = request_line.split(" ")
     path, _, query = target.partition("?")

@@ -1,4 +1,4 @@
-"""What loads a server: wrk for many requests, and plain sockets for what wrk does not do."""
+"""Load for a server: wrk for many requests, and plain sockets for what wrk cannot do."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 HOST = "127.0.0.1"
 SCRIPT = Path(__file__).with_name("upload.lua")
-SPARE_DESCRIPTORS = 200  # what a server and this program have open beside the connections
+OTHER_DESCRIPTORS = 200  # what a server and this program have open besides the connections
 WAIT_SECONDS = 60.0
 UPLOAD_PIECE = bytes(1 << 20)
 GET = b"GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n"
@@ -28,7 +28,7 @@ class CannotLoad(RuntimeError):
 
 
 class Answers(NamedTuple):
-    """What wrk tells."""
+    """The figures of wrk."""
 
     requests_per_second: float
     p50_ms: float
@@ -37,10 +37,10 @@ class Answers(NamedTuple):
 
 
 def find_wrk() -> None:
-    """See that there is wrk: install it where that is Debian's apt and root, else say how.
+    """Check that wrk is installed; root installs it with Debian's apt.
 
     Raises:
-        CannotLoad: there is none.
+        CannotLoad: it is not installed; the message says how to install it.
     """
     if sys.platform == "linux" and shutil.which("wrk") is None and shutil.which("apt-get") and os.geteuid() == 0:
         subprocess.run(["apt-get", "install", "--yes", "--quiet", "wrk"], check=False)
@@ -56,7 +56,7 @@ def run_wrk(
     fields: Iterable[tuple[str, str]] = (),
     body_bytes: int | None = None,
 ) -> Answers:
-    """Ask a server again and again: GET, or with `body_bytes` POST."""
+    """Send requests to a server again and again: GET, or POST with `body_bytes`."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout=10s", "--latency"]
     command += [item for name, value in fields for item in ("-H", f"{name}: {value}")]
     environment = dict(os.environ)
@@ -68,7 +68,7 @@ def run_wrk(
 
 
 def read_wrk(output: str) -> Answers:
-    """Read what wrk prints."""
+    """Read the output of wrk."""
     rate = re.search(r"Requests/sec:\s+([\d.]+)", output)
     if rate is None:
         raise RuntimeError(f"wrk said: {output}")
@@ -77,7 +77,7 @@ def read_wrk(output: str) -> Answers:
 
 
 def _latency_ms(output: str, percentile: int) -> float:
-    """Read one line of wrk's latency distribution."""
+    """Read one line of the latency distribution of wrk."""
     match = re.search(rf"\b{percentile}%\s+([\d.]+)(us|ms|s)\b", output)
     if match is None:
         raise RuntimeError(f"wrk said: {output}")
@@ -85,7 +85,7 @@ def _latency_ms(output: str, percentile: int) -> float:
 
 
 def allow_descriptors(count: int) -> None:
-    """Raise the limit of open files, for this process and the servers that it starts, so far that it admits `count`.
+    """Raise the limit of open files of this process and the servers that it starts, so that `count` connections fit.
 
     Raises:
         CannotLoad: the system allows less.
@@ -94,7 +94,7 @@ def allow_descriptors(count: int) -> None:
         raise CannotLoad("Windows has no limit of open files to raise; the benchmarks are for Linux")
     import resource
 
-    needed = count + SPARE_DESCRIPTORS
+    needed = count + OTHER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < needed:
         if hard != resource.RLIM_INFINITY and hard < needed:
@@ -104,7 +104,7 @@ def allow_descriptors(count: int) -> None:
 
 @contextmanager
 def idle_connections(port: int, count: int) -> Iterator[None]:
-    """Hold so many connections open until the end of the context, each of which has had an answer to a request."""
+    """Hold `count` connections open until the end of the context, each after a response to one request."""
     with ExitStack() as stack:
         clients = []
         for _ in range(count):
@@ -117,7 +117,7 @@ def idle_connections(port: int, count: int) -> Iterator[None]:
 
 
 def read_response(client: socket.socket) -> int:
-    """Read one response with a Content-Length, which must be a success; gives how long its body is."""
+    """Read one response with a Content-Length, which must be a success; return the length of its body."""
     head = b""
     while b"\r\n\r\n" not in head:
         data = client.recv(65536)
@@ -133,25 +133,25 @@ def read_response(client: socket.socket) -> int:
     while missing > 0 and (size := client.recv_into(room)):
         missing -= size
     if missing:
-        raise RuntimeError(f"{missing} octets of the body did not come")
+        raise RuntimeError(f"{missing} bytes of the body did not come")
     return int(length[1])
 
 
 def download_seconds(port: int, path: str) -> tuple[float, int]:
-    """Return how long a response takes to arrive, and how large its body is."""
+    """Return how long a response takes to arrive, and the length of its body."""
     with socket.create_connection((HOST, port), WAIT_SECONDS) as client:
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         client.sendall(GET % path.encode())
         size = read_response(client)
-        return time.perf_counter() - began, size
+        return time.perf_counter() - started_at, size
 
 
 def upload_seconds(port: int, size: int) -> float:
-    """Return how long it takes until a request with a body of so many octets is answered."""
+    """Return how long a request with a body of `size` bytes takes until its response."""
     with socket.create_connection((HOST, port), WAIT_SECONDS) as client:
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         client.sendall(POST % size)
         for start in range(0, size, len(UPLOAD_PIECE)):
             client.sendall(memoryview(UPLOAD_PIECE)[: size - start])
         read_response(client)
-        return time.perf_counter() - began
+        return time.perf_counter() - started_at

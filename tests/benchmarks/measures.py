@@ -1,4 +1,4 @@
-"""One measurement of one contender: what is done to it, and which figures come of it."""
+"""One measurement of one contender: the load and the resulting figures."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ Measure = Callable[[float], Figures]  # takes the seconds that a load lasts
 
 WARM_UP_SECONDS = 1
 BODIES_AT_ONCE = 4
-STARTS = 7  # of a process, for one figure
-IMPORT = "import time; began = time.perf_counter(); import waitress; print((time.perf_counter() - began) * 1000)"
+STARTS = 7  # starts of a process for one figure
+IMPORT = "import time; start = time.perf_counter(); import waitress; print((time.perf_counter() - start) * 1000)"
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """What a figure is of."""
+    """What a figure measures."""
 
     name: str
-    """With its unit, as it heads a column."""
+    """With its unit, as the head of a column."""
     decimals: int
     is_less_better: bool = False
 
@@ -47,7 +47,7 @@ PEAK = Quantity("peak MiB", 1, is_less_better=True)
 FAILED = Quantity("failed", 0, is_less_better=True)
 SPEED = Quantity("MB/s", 0)
 RESIDENT = Quantity("MiB", 1, is_less_better=True)
-IDLE_BYTES = Quantity("octets for each", 0, is_less_better=True)
+IDLE_BYTES = Quantity("bytes for each", 0, is_less_better=True)
 ACCEPTED = Quantity("ms until all are answered", 0, is_less_better=True)
 IMPORTED = Quantity("import ms", 1, is_less_better=True)
 MICROSECONDS = Quantity("us for each", 1, is_less_better=True)
@@ -65,11 +65,11 @@ def requests(
     idle: int = 0,
     warm_up_seconds: float = WARM_UP_SECONDS,
 ) -> Figures:
-    """Many requests on some connections, beside others that are idle."""
+    """Measure many requests on some connections, next to idle ones."""
     allow_descriptors(connections + idle)
     ask = partial(run_wrk, path=path, connections=connections, fields=fields, body_bytes=body_bytes)
     with started(server) as (process, port), idle_connections(port, idle):
-        ask(port, seconds=warm_up_seconds)  # caches, and what a server makes at its first request
+        ask(port, seconds=warm_up_seconds)  # fills caches, and whatever a server makes at its first request
         before = cpu_seconds(process.pid)
         answers = ask(port, seconds=seconds)
         return {
@@ -83,13 +83,13 @@ def requests(
 
 
 def request_bodies(server: Server, seconds: float, *, count: int) -> Figures:
-    """Many requests with a body of `count` octets."""
+    """Measure many requests with a body of `count` bytes."""
     return _with_speed(requests(server, seconds, connections=BODIES_AT_ONCE, body_bytes=count), count)
 
 
 def response_bodies(server: Server, seconds: float, *, count: int) -> Figures:
-    """Many responses with a body of `count` octets."""
-    return _with_speed(requests(server, seconds, connections=BODIES_AT_ONCE, path=f"/octets/{count}"), count)
+    """Measure many responses with a body of `count` bytes."""
+    return _with_speed(requests(server, seconds, connections=BODIES_AT_ONCE, path=f"/bytes/{count}"), count)
 
 
 def _with_speed(figures: Figures, size: int) -> Figures:
@@ -97,7 +97,7 @@ def _with_speed(figures: Figures, size: int) -> Figures:
 
 
 def download(server: Server, seconds: float, *, path: str) -> Figures:
-    """One large response at a time, for about so long."""
+    """Measure one large response at a time, for about `seconds`."""
     if not LARGE_FILE.exists():
         with LARGE_FILE.open("wb") as file:
             file.truncate(LARGE_BYTES)
@@ -105,7 +105,7 @@ def download(server: Server, seconds: float, *, path: str) -> Figures:
 
 
 def upload(server: Server, seconds: float, *, size: int) -> Figures:
-    """One large request at a time, for about so long."""
+    """Measure one large request at a time, for about `seconds`."""
     return _transfers(server, seconds, partial(upload_seconds, size=size), size)
 
 
@@ -125,11 +125,11 @@ def _transfers(server: Server, seconds: float, transfer: Callable[[int], float],
 
 
 def memory_of_idle(server: Server, seconds: float, *, count: int) -> Figures:
-    """Connections that are kept open after a request: what the server's processes grow by for each."""
+    """Measure how much the processes of a server grow for each connection that stays open after a request."""
     allow_descriptors(count)
     with started(server) as (process, port):
         with idle_connections(port, 50):
-            pass  # what a server makes at its first requests
+            pass  # the server makes whatever it makes at its first requests
         before = resident_memory_mib(process.pid)
         with idle_connections(port, count):
             after = resident_memory_mib(process.pid)
@@ -137,18 +137,18 @@ def memory_of_idle(server: Server, seconds: float, *, count: int) -> Figures:
 
 
 def accept(server: Server, seconds: float, *, count: int) -> Figures:
-    """Clients that come at once, each with a request."""
+    """Measure clients that connect at the same time, each with a request."""
     allow_descriptors(count)
     with started(server) as (_, port):
         with idle_connections(port, 50):
             pass
-        began = time.perf_counter()
+        started_at = time.perf_counter()
         with idle_connections(port, count):
-            return {ACCEPTED.name: (time.perf_counter() - began) * 1000}
+            return {ACCEPTED.name: (time.perf_counter() - started_at) * 1000}
 
 
 def parse(python: str, seconds: float, *, parser: str, data: str) -> Figures:
-    """One parser alone, see `parsers.py`."""
+    """Measure one parser alone: see `parsers.py`."""
     command = [python, "-m", "tests.benchmarks.parsers", parser, data, str(seconds / 3)]
     run = subprocess.run(command, cwd=ROOT, env=environment(), check=True, capture_output=True, text=True)
     rate = float(run.stdout)
@@ -156,7 +156,7 @@ def parse(python: str, seconds: float, *, parser: str, data: str) -> Figures:
 
 
 def start(server: Server, seconds: float) -> Figures:
-    """A process that imports waitress, and one that serves: until it has answered."""
+    """Measure the import of waitress, and the time from the start of a server to its first response."""
     return {
         IMPORTED.name: statistics.median(import_ms(server) for _ in range(STARTS)),
         RESPONDED.name: statistics.median(first_response_ms(server) for _ in range(STARTS)),
@@ -170,11 +170,11 @@ def import_ms(server: Server) -> float:
 
 def first_response_ms(server: Server) -> float:
     port = free_port()
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     process = launch(server, port)
     try:
         wait_until_it_listens(process, port, interval=0.001)
         download_seconds(port, "/")
-        return (time.perf_counter() - began) * 1000
+        return (time.perf_counter() - started_at) * 1000
     finally:
         stop(process)

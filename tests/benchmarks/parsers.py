@@ -1,8 +1,8 @@
 """One parser on one request, again and again: python -m tests.benchmarks.parsers PARSER INPUT SECONDS.
 
-Prints how many requests it has read in a second. Each runs in the environment that it is installed in. All of them are
-given the whole of a request at once, as a server mostly gets it, and asked for what a server needs: method, target, the
-field lines as pairs, and the content.
+Prints how many requests it reads in a second. Each parser runs in the environment in which it is installed. Each gets
+the whole request at once, as a server mostly does, and is asked for what a server needs: method, target, the field
+lines as pairs, and the content.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-Reader = Callable[[bytes], tuple[Any, int]]  # gives the field lines, and how much content there was
+Reader = Callable[[bytes], tuple[Any, int]]  # returns the field lines and the length of the content
 
 BROWSER = b"""\
 GET /search?q=parser&page=2 HTTP/1.1
@@ -73,7 +73,7 @@ def h11() -> Reader:
     import h11
 
     def read(data: bytes) -> tuple[Any, int]:
-        # One for each request: to be used again it wants to be told of a response.
+        # One for each request: it can be used again only after a response.
         connection = h11.Connection(h11.SERVER)
         connection.receive_data(data)
         fields: Any = None
@@ -120,7 +120,7 @@ def httptools() -> Reader:
 
 
 def old() -> Reader:
-    make = import_module("waitress.parser").HTTPRequestParser  # of 3.0.2, in whose environment this runs
+    make = import_module("waitress.parser").HTTPRequestParser  # that of 3.0.2: this runs in its environment
     adj = import_module("waitress.adjustments").Adjustments()
 
     def read(data: bytes) -> tuple[Any, int]:
@@ -139,11 +139,11 @@ PARSERS: dict[str, Callable[[], Reader]] = {"ours": ours, "h11": h11, "httptools
 
 
 def reads_per_second(read: Reader, data: bytes, seconds: float) -> float:
-    """Read for about so long, in bundles of a hundredth of it: the best, for nothing makes one quicker than it is."""
+    """Read for about `seconds`, in bundles of a hundredth of that; return the best rate, the least disturbed one."""
     fields, size = read(data)
     content = 0 if data.startswith(b"GET") else len(CONTENT)
     if len(fields) < 1 or size != content:
-        raise RuntimeError(f"it has read {len(fields)} fields and {size} octets of content")
+        raise RuntimeError(f"it has read {len(fields)} fields and {size} bytes of content")
     bundle = 1
     while (best := _seconds_of(read, data, bundle)) < seconds / 100:
         bundle *= 2
@@ -154,10 +154,10 @@ def reads_per_second(read: Reader, data: bytes, seconds: float) -> float:
 
 
 def _seconds_of(read: Reader, data: bytes, times: int) -> float:
-    began = time.perf_counter()
+    started_at = time.perf_counter()
     for _ in range(times):
         read(data)
-    return time.perf_counter() - began
+    return time.perf_counter() - started_at
 
 
 if __name__ == "__main__":

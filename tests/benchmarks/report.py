@@ -1,4 +1,4 @@
-"""What the figures say: medians, ratios, and whether a target is met, as text or as the Markdown of a page.
+"""The report of a result: medians, ratios, and whether a target is met, as text or as the Markdown of a page.
 
 python -m tests.benchmarks.report RESULT.json TABLES.md
 """
@@ -43,7 +43,7 @@ def lines_of(case: Case, table: Table) -> Iterator[tuple[str, ...]]:
 
 
 def judgements(case: Case, table: Table) -> Iterator[tuple[str, ...]]:
-    """Return for each target of a case: who, what, than whom, how many times better, aimed at, whether that is met."""
+    """Return a row for each target of a case: quantity, peers, ratio, target, whether it is met."""
     for target in case.targets:
         reached = ratio(table, target)
         if reached is not None:
@@ -56,7 +56,7 @@ def judgements(case: Case, table: Table) -> Iterator[tuple[str, ...]]:
 
 
 def as_text(case: Case, table: Table) -> str:
-    """Write one case for a terminal."""
+    """Return one case as text for a terminal."""
     rows = list(lines_of(case, table))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     text = [f"\n{case.name}: {case.title}"]
@@ -67,23 +67,23 @@ def as_text(case: Case, table: Table) -> str:
 
 
 def as_markdown(result: dict[str, Any]) -> str:
-    """Write all cases for a page: what was aimed at, then the figures."""
+    """Return all cases as Markdown for a page: the targets, then the figures."""
     tables: dict[str, Table] = result["cases"]
     cases = [(BY_NAME[name], table) for name, table in tables.items() if name in BY_NAME]
     aims = [(case.title, *line) for case, table in cases for line in judgements(case, table) if line[3]]
-    parts = [machine_of(result), markdown_table(("case", "figure", "beside", "times", "aimed at", "met"), aims, 3)]
+    parts = [machine_of(result), markdown_table(("case", "figure", "compared with", "times", "target", "met"), aims, 3)]
     for case, table in cases:
         head, *rows = lines_of(case, table)
         parts.append(f"### {case.title[0].upper()}{case.title[1:]}")
         parts.append(markdown_table(head, rows, 1))
-        told = [f"{what}: {reached} times {whom}" for what, whom, reached, aim, _ in judgements(case, table)]
-        if told:
-            parts.append("\n".join(f"- {line}" for line in told))
+        lines = [f"{what}: {reached} times {whom}" for what, whom, reached, aim, _ in judgements(case, table)]
+        if lines:
+            parts.append("\n".join(f"- {line}" for line in lines))
     return "\n\n".join(parts) + "\n"
 
 
 def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
-    """Return a table whose first so many columns are words, and the others figures."""
+    """Return a table; the first `words` columns are words, the others figures."""
     rule = ["---"] * words + ["--:"] * (len(head) - words)
     return "\n".join(f"| {' | '.join(row)} |" for row in (head, rule, *rows))
 

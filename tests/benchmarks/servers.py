@@ -1,4 +1,4 @@
-"""This server and its peers: how each is installed and started, with the same application, threads and one process."""
+"""This server and its peers: how each is installed and started, with the same application and threads, one process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-PEERS = ROOT / ".venvs" / "peers"  # a virtual environment for each, in the version that stands here
+PEERS = ROOT / ".venvs" / "peers"  # a virtual environment for each, with the version named below
 APPLICATION = "applications:application"
 THREADS = 4
 START_SECONDS = 20.0
@@ -23,21 +23,21 @@ STOP_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Server:
-    """One server: `command` takes a port at `{port}`, and `module:object` at `{application}`."""
+    """One server: in `command` `{port}` is replaced by a port and `{application}` by `module:object`."""
 
     name: str
     requirement: str
-    """What pip installs for it; empty for what is of this repository."""
+    """What pip installs for it; empty for the servers of this repository."""
     command: tuple[str, ...]
 
     @property
     def python(self) -> str:
-        """The interpreter of the environment that the server is installed in."""
+        """The interpreter of the environment in which the server is installed."""
         return str(executable(self.requirement, "python")) if self.requirement else sys.executable
 
 
 def executable(requirement: str, command: str) -> Path:
-    """Return where a command is that `install` installs."""
+    """Return the path of a command that `install` installs."""
     return PEERS / requirement.replace("==", "-") / "bin" / command
 
 
@@ -80,10 +80,10 @@ HANDED_OVER = Server("all handed over", "", (sys.executable, "-m", "tests.benchm
 
 
 def install(requirement: str) -> None:
-    """Make the virtual environment that holds a requirement, if it is not there; none for an empty one.
+    """Make the virtual environment for a requirement, unless it exists or the requirement is empty.
 
     Raises:
-        subprocess.CalledProcessError: pip cannot have it.
+        subprocess.CalledProcessError: pip cannot install it.
     """
     if not requirement:
         return
@@ -98,9 +98,9 @@ def install(requirement: str) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Return the environment in which everything that is measured runs."""
-    # No more than the application on the path: a package that is set up for one must not be found by another. And the
-    # packages of this repository are compiled once, as those that pip has installed are.
+    """Return the environment variables for everything that is measured."""
+    # Only the application is on the path, so that no server finds the packages of another. The packages of this
+    # repository are compiled once, as those that pip has installed are.
     return {**os.environ, "PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": ""}
 
 
@@ -119,7 +119,7 @@ def wait_until_it_listens(process: subprocess.Popen[bytes], port: int, interval:
     """Connect until a server accepts.
 
     Raises:
-        RuntimeError: it has ended, or has not listened in START_SECONDS.
+        RuntimeError: it has ended, or does not listen within START_SECONDS.
     """
     until = time.monotonic() + START_SECONDS
     while True:
@@ -143,7 +143,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def started(server: Server, application: str = APPLICATION) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
-    """Run a server on a free port until the end of the context; gives its process and port.
+    """Run a server on a free port until the end of the context; yield its process and port.
 
     Raises:
         RuntimeError: it does not start.

@@ -1,4 +1,4 @@
-"""What Linux tells of the processes of a server: some have a manager and one worker, so each figure is a sum."""
+"""Processor time and memory of the processes of a server, from Linux. Each figure is a sum over them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Serve the application by zope.server, which has no command: python -m tests.benchmarks.zope_server PORT THREADS."""
+"""Serve the application with zope.server, which has no command: python -m tests.benchmarks.zope_server PORT THREADS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The programs that measure: what they read, do and write. What they measure is no test."""
+"""The programs of the benchmarks: what they read, do and write. No test depends on what they measure."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def rounds(*rates: float) -> list[Figures]:
 
 
 def test_what_wrk_prints_is_read() -> None:
-    # A read that fails is how a connection ends that the server was to close.
+    # A failed read is how wrk counts a connection that the server closes as it should.
     assert read_wrk(WRK) == (57406.31, 0.241, 1500.0, 10)
 
 
@@ -65,14 +65,14 @@ def test_what_wrk_does_not_print_is_an_error() -> None:
         read_wrk("unable to connect")
 
 
-def test_how_to_get_wrk_is_said_where_it_cannot_be_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_says_how_to_install_wrk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda command: None)
     with pytest.raises(CannotLoad, match="apt-get install wrk"):
         find_wrk()
 
 
 @on_linux
-def test_root_has_wrk_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_root_installs_wrk(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {"apt-get"}
     monkeypatch.setattr(shutil, "which", lambda command: command if command in found else None)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
@@ -110,10 +110,10 @@ def running(request: pytest.FixtureRequest) -> Iterator[tuple[int, int]]:
 
 
 @on_linux
-def test_each_server_of_this_repository_answers_beside_idle_connections(running: tuple[int, int]) -> None:
+def test_each_server_of_this_repository_answers_next_to_idle_connections(running: tuple[int, int]) -> None:
     _, port = running
     with idle_connections(port, 20):
-        assert download_seconds(port, "/octets/100000")[1] == 100_000
+        assert download_seconds(port, "/bytes/100000")[1] == 100_000
         assert download_seconds(port, "/json")[1] > 9000
 
 
@@ -126,9 +126,9 @@ def test_bodies_go_both_ways(running: tuple[int, int], tmp_path: Path) -> None:
 
 
 @on_linux
-def test_an_answer_that_is_no_success_is_no_measurement(running: tuple[int, int]) -> None:
+def test_a_response_that_is_not_a_success_is_an_error(running: tuple[int, int]) -> None:
     with pytest.raises(RuntimeError):
-        download_seconds(running[1], "/octets/x")
+        download_seconds(running[1], "/bytes/x")
 
 
 @on_linux
@@ -141,29 +141,29 @@ def test_what_a_process_uses_is_read(running: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("parser", ["ours", "h11", "httptools"])
 @pytest.mark.parametrize("data", INPUTS)
-def test_parsers_are_asked_for_the_fields_and_the_content(parser: str, data: str) -> None:
+def test_each_parser_reads_the_fields_and_the_content(parser: str, data: str) -> None:
     pytest.importorskip("waitress_parser" if parser == "ours" else parser, reason=f"needs {parser}")
     fields, size = PARSERS[parser]()(INPUTS[data])
     assert len(fields) == {"small": 1, "browser": 16, "60-fields": 60}.get(data, 2)
     assert size == (65536 if data in ("fixed", "chunked") else 0)
 
 
-def test_a_parser_that_reads_something_else_is_no_measurement() -> None:
-    with pytest.raises(RuntimeError, match="it has read 1 fields and 3 octets of content"):
+def test_a_parser_that_reads_something_else_is_an_error() -> None:
+    with pytest.raises(RuntimeError, match="it has read 1 fields and 3 bytes of content"):
         reads_per_second(lambda data: (["Host"], 3), INPUTS["small"], 0.01)
 
 
 # --- what comes of it
 
 
-def test_a_ratio_is_the_median_of_those_of_the_rounds_to_the_best_peer() -> None:
+def test_a_ratio_is_the_median_of_the_rounds_compared_with_the_best_peer() -> None:
     first, second, *_ = PURE_PYTHON
     table = {OURS.name: rounds(100, 300, 200), first: rounds(1, 1, 1), second: rounds(10, 10, 40)}
     assert ratio(table, Target(REQUESTS, (first, second), "peers", 1)) == 10
     assert ratio(table, Target(REQUESTS, ("nobody",), "peers", 1)) is None
 
 
-def test_a_ratio_of_what_is_better_when_less_says_how_many_times_less() -> None:
+def test_a_ratio_of_a_quantity_that_should_be_small_is_inverted() -> None:
     table = {OURS.name: rounds(10), "slow": rounds(50), "slower": rounds(90)}
     assert ratio(table, Target(P99, ("slow", "slower"), "peers", 1)) == 5
 
@@ -177,7 +177,7 @@ def test_a_contender_that_cannot_be_measured_is_named_and_left_out(capsys: pytes
     assert capsys.readouterr().err == "two is left out: no descriptors\n"
 
 
-def test_every_target_is_of_contenders_that_are_measured() -> None:
+def test_every_target_names_contenders_that_are_measured() -> None:
     assert len({case.name for case in CASES}) == len(CASES)
     for case in CASES:
         names = {contender.name for contender in case.contenders}
@@ -224,22 +224,22 @@ def result() -> dict[str, Any]:
 
 @on_linux
 @pytest.mark.skipif(not shutil.which("wrk") or not shutil.which("git"), reason="needs the commands wrk and git")
-def test_a_result_tells_what_was_measured_and_on_what() -> None:
-    told = machine(3)
-    assert {name: type(value) for name, value in told.items()} == {name: type(value) for name, value in MACHINE.items()}
-    assert told["wrk"].startswith("wrk ")
+def test_a_result_has_the_version_and_the_machine() -> None:
+    read = machine(3)
+    assert {name: type(value) for name, value in read.items()} == {name: type(value) for name, value in MACHINE.items()}
+    assert read["wrk"].startswith("wrk ")
 
 
-def test_a_page_tells_the_machine_the_targets_and_the_figures(result: dict[str, Any]) -> None:
+def test_a_page_has_the_machine_the_targets_and_the_figures(result: dict[str, Any]) -> None:
     page = as_markdown(result)
     assert re.search(r"medians of 3 rounds: .* 3\.\d+\.\d+, .* processors", page)
-    assert "| 13 octets, 16 connections | requests/s | granian | 8.00 | 0.8 | yes |" in page
-    assert "| 13 octets, 16 connections | p99 ms | the best pure-Python peer | 1.00 | 3 | no |" in page
+    assert "| 13 bytes, 16 connections | requests/s | granian | 8.00 | 0.8 | yes |" in page
+    assert "| 13 bytes, 16 connections | p99 ms | the best pure-Python peer | 1.00 | 3 | no |" in page
     assert f"| {OURS.name} | 800 | 100.00 |" in page
     assert "- requests/s: 8.00 times one loop" in page
 
 
-def test_a_terminal_is_told_the_same(result: dict[str, Any]) -> None:
+def test_the_terminal_shows_the_same(result: dict[str, Any]) -> None:
     case = next(case for case in CASES if case.name == "hello16")
     text = as_text(case, result["cases"]["hello16"])
     assert "requests/s: 8.00 x granian, aimed at 0.8: yes" in text

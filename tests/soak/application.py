@@ -1,4 +1,4 @@
-"""The application under load: short and long answers, bodies that lie in files, calls that take a while."""
+"""The application for the soak: short and long responses, bodies from files, calls that take a while."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ WHOLE = PIECE * PIECES
 
 
 class Application:
-    """Answers by the path: with WHOLE in three ways (`file` has its octets too), or with the checksum of the body.
+    """Answers by the path: with WHOLE in three ways (`file` has the same bytes), or with the checksum of the body.
 
-    `/blocks` tells how much memory the interpreter holds for objects, in blocks; 0 where it does not know.
+    The response to `/blocks` is the number of memory blocks that the interpreter holds for objects; 0 if unknown.
     """
 
     def __init__(self, file: str) -> None:

@@ -1,4 +1,4 @@
-"""SIGTERM at random moments under load: every request is answered wholly, or its connection ends before its answer."""
+"""SIGTERM at random moments under load: each response is complete, or the connection ends before it starts."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ LONGEST_LOAD = 0.5  # seconds before the signal comes
 
 @contextlib.contextmanager
 def serving_in_turn(times: int, folder: Path) -> Iterator[Spawned]:
-    """Serve so many times, one after the other; temporary files lie in `folder`."""
+    """Serve `times` times, one after the other; temporary files are in `folder`."""
     command = [sys.executable, "-m", "tests.soak.serve", str(times)]
     with spawned(command, cwd=ROOT, env={"TMPDIR": str(folder)}) as server:
         yield server
 
 
-def begun(server: Spawned) -> tuple[int, tuple[str, int]]:
+def next_server(server: Spawned) -> tuple[int, tuple[str, int]]:
     """Wait for the next server; return its process and address."""
     match = server.wait_for_line(r"(\d+) serves on (\d+)")
     return int(match[1]), ("127.0.0.1", int(match[2]))
 
 
 class Load:
-    """Clients that come again and again, until `stop` or until nobody listens.
+    """Clients that connect again and again, until `stop` or until no server listens.
 
-    `answered` counts the visits that went well, `cut` those that the server has ended; `wrong` tells of all others.
+    `answered` counts the visits without a fault, `cut` those that the server has ended; `wrong` describes the others.
     """
 
     def __init__(self, address: tuple[str, int], seed: int, clients: int = CLIENTS) -> None:
@@ -77,19 +77,19 @@ class Load:
                 self.answered += 1
 
     def stop(self) -> None:
-        """Let each client end its visit, and wait for that."""
+        """Let each client end its visit; wait for all of them."""
         self._is_over.set()
         self.join()
 
     def join(self) -> None:
-        """Wait until there is nobody to visit."""
+        """Wait until no client is left."""
         for thread in self._threads:
             thread.join()
 
 
 def drain(server: Spawned, seed: int) -> Load:
-    """End the next server under load, at a moment that the seed says; return what the clients have seen."""
-    process, address = begun(server)
+    """End the next server under load, at a moment given by the seed; return the load with its counts."""
+    process, address = next_server(server)
     load = Load(address, seed)
     time.sleep(random.Random(seed).uniform(0, LONGEST_LOAD))
     os.kill(process, signal.SIGTERM)
@@ -103,8 +103,8 @@ def drain(server: Spawned, seed: int) -> Load:
     return load
 
 
-def drain_often(times: int, folder: Path, say: Callable[[str], None]) -> bool:
-    """Do so that many times; true when nothing was wrong."""
+def drain_often(times: int, folder: Path, report: Callable[[str], None]) -> bool:
+    """Drain `times` servers; return whether nothing was wrong."""
     answered = cut = 0
     wrong = []
     with serving_in_turn(times, folder) as server:
@@ -115,7 +115,7 @@ def drain_often(times: int, folder: Path, say: Callable[[str], None]) -> bool:
             wrong += [f"seed {seed}: {text}" for text in load.wrong]
         server.wait()
     wrong += [line for line in server.log if "Traceback" in line or "cut off" in line]
-    say(f"{times} drains under load: {answered} visits answered, {cut} ended before an answer, {len(wrong)} wrong")
+    report(f"{times} drains under load: {answered} visits answered, {cut} ended before an answer, {len(wrong)} wrong")
     for text in wrong:
-        say(f"  {text}")
+        report(f"  {text}")
     return not wrong

@@ -1,6 +1,6 @@
 """Serves the application until SIGTERM, again and again, each time in a new child: `serve.py TIMES`.
 
-A child says in the log where it serves, and at its end what it has left: threads and descriptors.
+A child logs its address, and at its end how many threads and descriptors are left.
 """
 
 import logging
@@ -30,7 +30,7 @@ def serve(application: Application) -> None:
     """Serve once."""
     descriptors = os.listdir("/proc/self/fd")
     server = TcpWSGIServer(application, **SETTINGS)
-    # Little fits the system's own buffers, so that responses are on their way for some time.
+    # A small buffer of the system, so that sending a response takes some time.
     server.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 32_768)
     with server.ending_signals():
         logger.info("%d serves on %s", os.getpid(), server.effective_port)
@@ -40,7 +40,7 @@ def serve(application: Application) -> None:
 
 
 def main(times: int) -> None:
-    """Serve so many times."""
+    """Serve `times` times."""
     if sys.platform == "win32":
         raise NotImplementedError("needs os.fork")
     logging.basicConfig(level=logging.INFO)

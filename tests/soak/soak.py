@@ -1,9 +1,8 @@
-"""Load for minutes, and what it leaves: `python -m tests.soak.soak MINUTES`, or `make soak MINUTES=10`.
+"""Load for minutes, and a check for leaks: `python -m tests.soak.soak MINUTES`, or `make soak MINUTES=10`.
 
-Clients come in rounds. In between, when all have left, what the server holds is taken down: memory, descriptors and
-threads. A line is laid through that, but for the first rounds, in which an allocator takes what it will keep. At the
-end the server is told to end a hundred times under load. The exit status is 1 if anything has grown, or any client has
-seen what it must not.
+Clients come in rounds. After each round, when all have left, the memory, descriptors and threads of the server are
+recorded. A line is fitted to each, without the first rounds, in which an allocator takes memory that it keeps. At the
+end a server is ended a hundred times under load. The exit status is 1 if a line rises or a client has seen a fault.
 """
 
 from __future__ import annotations
@@ -17,22 +16,22 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.soak.drains import Load, begun, drain_often, serving_in_turn
+from tests.soak.drains import Load, drain_often, next_server, serving_in_turn
 from tests.support.client import Client
 from tests.support.processes import becomes_true, open_descriptors, resident_bytes, thread_count
 
 ROUND_SECONDS = 5.0
-REST_SECONDS = 5.0  # in which all that clients have left behind must be gone
-WARM_UP = 0.25  # of the time
+REST_SECONDS = 5.0  # in this time everything that belongs to past clients must be gone
+WARM_UP = 0.25  # fraction of the time
 CLIENTS = 24
 DRAINS = 100
-# How much a line may rise from its begin to its end. What memory is asked for in all sizes leaves gaps, ever fewer with
-# the time; blocks, which tell of lost objects, do not: one lost in twenty visits shows in a few minutes.
+# How much a line may rise from its start to its end. Memory rises a little without a leak, because allocations of all
+# sizes leave gaps; blocks do not. One object lost in twenty visits shows in the blocks within a few minutes.
 MOST_GROWTH = {"memory": 8 << 20, "blocks": 1000, "descriptors": 1, "threads": 1}
 
 
 class Sample(NamedTuple):
-    """What the server holds at rest; `at` in minutes."""
+    """The resources of the server without clients; `at` in minutes."""
 
     at: float
     memory: int
@@ -42,30 +41,30 @@ class Sample(NamedTuple):
 
 
 def sample(at: float, process: int, address: tuple[str, int]) -> Sample:
-    """Take down what the server holds."""
+    """Return the resources of the server now."""
     with Client(address) as client:
         blocks = int(client.get("/blocks").body)
         return Sample(at, resident_bytes(process), blocks, open_descriptors(process), thread_count(process))
 
 
 def soak(minutes: float, folder: Path) -> bool:
-    """Serve under load for so long; true when nothing was wrong."""
+    """Serve under load for `minutes`; return whether nothing was wrong."""
     samples: list[Sample] = []
     answered = 0
     wrong: list[str] = []
     with serving_in_turn(1, folder) as server:
-        process, address = begun(server)
+        process, address = next_server(server)
         with Client(address) as client:
             assert client.get().status == 200
-        at_rest = open_descriptors(process)  # with that client's, perhaps
-        began = time.monotonic()
-        while (at := (time.monotonic() - began) / 60) < minutes:
+        at_rest = open_descriptors(process)  # that of this client may be among them
+        started_at = time.monotonic()
+        while (at := (time.monotonic() - started_at) / 60) < minutes:
             load = Load(address, len(samples), CLIENTS)
             time.sleep(ROUND_SECONDS)
             load.stop()
             answered += load.answered
             wrong += load.wrong
-            # One that leaks does not come down to what it was before its first client, and is sampled all the same.
+            # A server that leaks does not get back to the number before its first client; it is sampled all the same.
             becomes_true(lambda: open_descriptors(process) <= at_rest, REST_SECONDS)
             samples.append(sample(at, process, address))
             line = "at {:6.2f} min: {:>11,} bytes, {:,} blocks, {} descriptors, {} threads"
@@ -81,10 +80,10 @@ def soak(minutes: float, folder: Path) -> bool:
 
 
 def is_level(samples: list[Sample]) -> bool:
-    """Print the slope of each line; false when one rises."""
+    """Print the slope of each line; return whether none rises."""
     kept = samples[int(len(samples) * WARM_UP) :]
     if len(kept) < 3:
-        print("too short to tell a slope")
+        print("too short for a slope")
         return False
     times = [sample.at for sample in kept]
     level = True
@@ -98,7 +97,7 @@ def is_level(samples: list[Sample]) -> bool:
 
 
 def main(minutes: float) -> int:
-    """Do all of it; return the exit status."""
+    """Run the soak and the drains; return the exit status."""
     with tempfile.TemporaryDirectory(prefix="soak-") as folder:
         is_well = soak(minutes, Path(folder))
         is_well = drain_often(DRAINS, Path(folder), print) and is_well

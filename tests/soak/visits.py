@@ -1,6 +1,6 @@
-"""What clients do, each kind a function; every answer is held to its last octet.
+"""Visits of clients, each kind a function; every response is compared to its last byte.
 
-A visit to a server that ends is cut short: that is no fault as long as no response is.
+A server that ends may end a visit, but must not cut a response.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ NOTHING = b"0"  # the checksum of no body
 
 
 class Ended(Exception):
-    """The server has ended the connection before it has begun to answer."""
+    """The server has closed the connection before the first byte of a response."""
 
 
 def send(client: Client, data: bytes) -> None:
-    """Send; that the connection has ended shows when the answer is read."""
+    """Send; a closed connection is noticed when the response is read."""
     with contextlib.suppress(ConnectionError):
         client.send(data)
 
@@ -34,8 +34,8 @@ def answered(client: Client, expected: bytes) -> Response:
     """Read a response.
 
     Raises:
-        Ended: not an octet of it has come.
-        AssertionError: it is not complete, or another.
+        Ended: no byte of it has arrived.
+        AssertionError: it is incomplete or different.
     """
     try:
         if not client._received and not client.socket.recv(1, socket.MSG_PEEK):
@@ -47,18 +47,18 @@ def answered(client: Client, expected: bytes) -> Response:
     except ConnectionError as error:
         raise AssertionError("reset within a response") from error
     assert response.status == 200, response.raw[:1000]
-    assert response.body == expected, f"{len(response.body)} octets in place of {len(expected)}"
+    assert response.body == expected, f"{len(response.body)} bytes in place of {len(expected)}"
     return response
 
 
 def asked(client: Client, path: str, expected: bytes, version: str = "1.1") -> None:
-    """Send a GET and read its answer; the connection may have to end after it."""
+    """Send a GET and read its response, after which the server may close the connection."""
     send(client, get(target=path, version=version))
     if answered(client, expected).header("Connection") == "close":
         raise Ended
 
 
-# --- those that take what they have asked for
+# --- clients that read their responses
 
 
 def quick(client: Client, choice: random.Random) -> None:
@@ -116,7 +116,7 @@ def slow_upload(client: Client, choice: random.Random) -> None:
     answered(client, b"%d" % zlib.crc32(body))
 
 
-# --- those that do not
+# --- clients that do not
 
 
 def says_nothing(client: Client, choice: random.Random) -> None:
