@@ -16,7 +16,7 @@ PLATFORMS = linux darwin win32
 INTERPRETERS = python3.10 python3.11 python3.12 python3.13 python3.14 python3.15 pypy3 python3.13t
 
 BIN = $(VENV)/bin
-# A package with native code may have no wheel of its newest version for every interpreter: take the newest wheel.
+# The newest version of a package with native code may have no wheel for every interpreter: take the newest wheel.
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary
 
 .DELETE_ON_ERROR:
@@ -28,7 +28,7 @@ help: ## list the targets
 run: $(VENV)/packages.stamp ## serve the example application on HOST:PORT
 	@cd docs/examples && exec $(abspath $(BIN))/waitress-serve --listen=$(HOST):$(PORT) tour:application
 
-test: typecheck lint pytest ## everything that must hold: typecheck, lint, pytest
+test: typecheck lint pytest ## all checks: typecheck, lint, pytest
 
 typecheck: $(VENV)/checks.stamp ## mypy --strict, for each of PLATFORMS
 	@for platform in $(PLATFORMS); do \
@@ -36,7 +36,7 @@ typecheck: $(VENV)/checks.stamp ## mypy --strict, for each of PLATFORMS
 	    $(BIN)/mypy --strict --platform $$platform --cache-dir .mypy_cache/$$platform || exit 1; \
 	done
 
-lint: $(VENV)/checks.stamp ## ruff: rules, and whether `make format` would change anything; import-linter: who imports whom
+lint: $(VENV)/checks.stamp ## ruff: rules and format; import-linter: which package or folder may import which
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-cache --no-logo
@@ -48,9 +48,9 @@ format: $(VENV)/checks.stamp ## ruff: rewrite the files
 pytest: $(VENV)/tests.stamp ## the test suite alone: PYTEST_ARGS="tests/parser -x", WORKERS=0 for one process
 	$(BIN)/python -m pytest --numprocesses=$(WORKERS) $(PYTEST_ARGS)
 
-# Where pyenv is, its commands run the interpreter of each version only if all versions are selected. PYTHON_GIL=0 keeps
-# a free-threaded interpreter so when a framework's native code would ask for the lock.
-test-all: ## the test suite under each of INTERPRETERS that is found
+# The commands of pyenv run the interpreter of each version only if all versions are selected. PYTHON_GIL=0 keeps a
+# free-threaded interpreter without the lock even if native code of a framework asks for it.
+test-all: ## the test suite on each of INTERPRETERS that is installed
 	@PYENV_VERSION=$$(pyenv versions --bare 2>/dev/null | paste -sd:); [ -z "$$PYENV_VERSION" ] || export PYENV_VERSION; \
 	missing=; failed=; \
 	for python in $(INTERPRETERS); do \
@@ -64,29 +64,29 @@ test-all: ## the test suite under each of INTERPRETERS that is found
 	[ -z "$$missing" ] || echo "Not found, so not tested:$$missing"; \
 	[ -z "$$failed" ] || { echo "Failed:$$failed"; exit 1; }
 
-# In an environment of its own: what Zope needs is not to decide what the other tests run with.
-test-ecosystem: ## the programs, clients and proxies that people run the server with
+# In a separate environment, because the requirements of Zope would restrict the versions for the other tests.
+test-ecosystem: ## the server with frameworks, clients and proxies that people use
 	@$(MAKE) --no-print-directory VENV=.venvs/ecosystem .venvs/ecosystem/ecosystem.stamp
 	@$(MAKE) --no-print-directory VENV=.venvs/ecosystem pytest PYTEST_ARGS="tests/ecosystem -m '' $(PYTEST_ARGS)"
 
-fuzz: $(VENV)/tests.stamp ## look for input that breaks what must hold: SECONDS=60
+fuzz: $(VENV)/tests.stamp ## search for input that breaks a guarantee: SECONDS=60
 	$(PIP_INSTALL) "atheris >=2.3"
 	$(BIN)/python tests/fuzz/fuzz.py $(SECONDS)
 
-soak: $(VENV)/tests.stamp ## load with resets, uploads and slow readers, and what it leaves: MINUTES=10
+soak: $(VENV)/tests.stamp ## load with resets, uploads and slow readers, then a check for leaks: MINUTES=10
 	$(BIN)/python -m tests.soak.soak $(MINUTES)
 
-# As bare as those of its peers: what the tests need has hooks that Python runs at each start.
+# In an environment without the test requirements, some of which have hooks that Python runs at each start.
 bench: ## the benchmarks, about half an hour: CASES="hello16" ROUNDS=5 OUTPUT=result.json
 	@$(MAKE) --no-print-directory VENV=.venvs/bench .venvs/bench/packages.stamp
 	.venvs/bench/bin/python -m tests.benchmarks.bench $(if $(CASES),--cases $(CASES)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	    $(if $(OUTPUT),--output $(OUTPUT))
 
-figures: $(VENV)/packages.stamp ## what FIGURES/result.json says, as the tables and the chart of the documentation
+figures: $(VENV)/packages.stamp ## make the tables and the chart of the documentation from FIGURES/result.json
 	$(BIN)/python -m tests.benchmarks.report $(FIGURES)/result.json $(FIGURES)/tables.md
 	$(BIN)/python -m tests.benchmarks.chart $(FIGURES)/result.json $(FIGURES)/chart.svg
 
-# Afresh: a build of what has changed would not repeat the warnings of the rest, nor see a change of the settings.
+# --fresh-env: another build would not repeat the warnings of unchanged pages, nor notice a change of the settings.
 docs: $(VENV)/tests.stamp ## the documentation, into docs/_build/html; a warning is an error
 	$(BIN)/python -m sphinx -W --keep-going --quiet --fresh-env docs docs/_build/html
 
@@ -97,7 +97,7 @@ bump: $(VENV)/pyvenv.cfg ## set a version: PACKAGE=waitress-core VERSION=1.1.0
 	$(BIN)/python .ci/release.py bump $(PACKAGE) $(VERSION)
 	@rm -f $(VENV)/packages.stamp
 
-clean: ## remove whatever the other targets made
+clean: ## remove everything that the other targets make
 	rm -rf .venv .venvs dist docs/_build .mypy_cache .pytest_cache .ruff_cache .hypothesis .fuzz
 	find packages tests docs -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,10 +1,10 @@
-"""What a release needs: `dist` builds every package the same to the byte each time, `bump` sets a package's version.
+"""Tools for a release: `dist` builds every package, the same bytes each time; `bump` sets the version of a package.
 
     python .ci/release.py dist DIRECTORY
     python .ci/release.py bump PACKAGE VERSION
 
-Builds from a copy, so that a build leaves nothing in the tree and two of them may run at once. A version lives in two
-places, the literal `__version__` and the newest heading of CHANGES.md; tests/project holds them together.
+It builds from a copy, so that a build leaves nothing in the tree and two builds may run at the same time. A version is
+in two places, the literal `__version__` and the newest heading of CHANGES.md; tests/project compares them.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 PACKAGES = Path(__file__).resolve().parents[1] / "packages"
-EARLIEST_ZIP_TIME = 315532800  # 1980-01-01: for a tree that has no commit to take the time from
+EARLIEST_ZIP_TIME = 315532800  # 1980-01-01: for a tree without a commit time
 
 VERSION_LITERAL = re.compile(r'^__version__ = "([^"]+)"$', re.MULTILINE)
 VERSION_HEADING = re.compile(r"^## \[(\d+\.\d+\.\d+)\]", re.MULTILINE)
@@ -30,7 +30,7 @@ def package_folders(packages: Path = PACKAGES) -> list[Path]:
 
 
 def version_file(package: Path) -> Path:
-    """Return the file that holds the package's `__version__`."""
+    """Return the file with the `__version__` of a package."""
     return package / "src" / package.name.replace("-", "_") / "__init__.py"
 
 
@@ -38,7 +38,7 @@ def version_file(package: Path) -> Path:
 
 
 def build_all(directory: Path, packages: Path = PACKAGES) -> list[Path]:
-    """Build wheel and sdist of every package into `directory`, in the place of those it holds; return the files."""
+    """Build wheel and sdist of every package into `directory`, replacing older ones; return the files."""
     environment = {
         **os.environ,
         "FLIT_NO_NETWORK": "1",  # do not fetch the list of classifiers
@@ -78,10 +78,10 @@ def _last_commit_time(packages: Path) -> int:
 
 
 def bump(package: Path, version: str) -> None:
-    """Set `__version__` to `version`, and open CHANGES.md with a heading for it.
+    """Set `__version__` to `version`, and add a heading for it to CHANGES.md.
 
     Raises:
-        ValueError: not a package, not `X.Y.Z`, or not above what the package has; nothing is changed then.
+        ValueError: not a package, not `X.Y.Z`, or not above the current version; nothing is changed then.
     """
     if package not in package_folders(package.parent):
         known = ", ".join(folder.name for folder in package_folders(package.parent))
@@ -106,7 +106,7 @@ def _numbers(version: str) -> list[int]:
 
 
 def main(arguments: list[str]) -> None:
-    """Run one command of the module's docstring."""
+    """Run the command line: see the docstring of the module."""
     parser = argparse.ArgumentParser(prog="release.py", description="Build the packages, or set the version of one.")
     commands = parser.add_subparsers(dest="command", required=True)
     dist_parser = commands.add_parser("dist", help="build every package, reproducibly")
