@@ -10,12 +10,11 @@ The order of checks is part of the behaviour, as it decides which fault of sever
     2. the request line itself, as soon as its CRLF has come (request_line.py)
     3. structure and limits of the field section, octet by octet (lines.py)
     4. when the head is complete: the field lines (fields.py), the target and Host (target.py), message framing
-       (framing.py), expectation (connection.py)
+       (framing.py), expectation (persistence.py)
 """
 
 from __future__ import annotations
 
-from .connection import expects_continue, is_persistent
 from .errors import HeadTooLarge, ProtocolError, RequestLineTooLong
 from .events import RequestHead
 from .fields import parse_fields, read_known_fields
@@ -23,6 +22,7 @@ from .framing import body_length
 from .grammar import LINE_OCTETS
 from .limits import Limits
 from .lines import NOT_YET, TOO_LONG, LineScanner, Part, SectionScanner
+from .persistence import expects_continue, is_persistent
 from .request_line import parse_request_line
 from .target import choose_authority, parse_target
 
