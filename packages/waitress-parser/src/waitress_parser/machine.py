@@ -33,6 +33,7 @@ from .grammar import CR, CRLF, HEAD_END
 from .head import HeadScanner, read_scanned_head, read_whole_head
 from .limits import Limits
 from .lines import NOT_YET
+from .receive_buffer import ReceiveBuffer
 
 
 class Step(enum.Enum):
@@ -61,6 +62,7 @@ _END: Final = Step.END
 _FAILED: Final = Step.FAILED
 
 _DEFAULT_LIMITS: Final = Limits()
+_WITHOUT_HEAD_END: Final = slice(-len(HEAD_END))
 
 GUESSED_BYTES = 4096  # of a head, more than of nearly any; a wrong guess costs as much as to read so many octets
 
@@ -74,8 +76,8 @@ class RequestParser:
     """
 
     __slots__ = (
+        "_buffer",
         "_chunked",
-        "_data",
         "_failure",
         "_guessed_bytes",
         "_has_input_ended",
@@ -83,12 +85,10 @@ class RequestParser:
         "_is_starved",
         "_limits",
         "_method",
-        "_position",
         "_remaining",
         "_scanner",
         "_step",
         "_version",
-        "_view",
     )
 
     def __init__(self, limits: Limits = _DEFAULT_LIMITS) -> None:
@@ -99,11 +99,7 @@ class RequestParser:
         self._failure: ProtocolError | None = None  # never raised itself: see ProtocolError.again
         self._has_input_ended = False
         self._is_starved = True  # the last event was NEED_MORE and nothing was received since
-        # Octets received and not given out: _data from _position on, or _view; _data is empty once all of it was given
-        # out, and _position 0. A bytearray from when octets have to be appended until then.
-        self._data: bytes | bytearray = b""
-        self._position = 0
-        self._view: memoryview | None = None
+        self._buffer = ReceiveBuffer()
         # While a head is incomplete
         self._scanner: HeadScanner | None = None
         self._has_skipped_line = False
@@ -116,12 +112,14 @@ class RequestParser:
     @property
     def is_between_messages(self) -> bool:
         """Whether no octet of a next message has been received. The one empty line that is skipped is of none."""
-        return self._step is _HEAD and not self._data
+        return self._step is _HEAD and not self._buffer.data
 
     @property
     def held_bytes(self) -> int:
         """Octets received and not yet given out as events."""
-        return len(self._data) - self._position + (0 if self._view is None else self._view.nbytes)
+        buffer = self._buffer
+        # A server reads this once for each request: an empty buffer costs no call.
+        return len(buffer) if buffer.data or buffer.view is not None else 0
 
     def receive(self, data: bytes | memoryview) -> None:
         """Take octets that have arrived; never raises ProtocolError.
@@ -135,14 +133,15 @@ class RequestParser:
         if not data or self._step is _FAILED:
             return
         self._is_starved = False
-        if self._data or self._view is not None:
-            self._append(data)
-        elif isinstance(data, bytes):
-            self._data = data
+        buffer = self._buffer
+        if buffer.data or buffer.view is not None:
+            buffer.append(data)
+        elif type(data) is bytes:
+            buffer.data = data
         elif self._step is _FIXED_BODY and isinstance(data, memoryview) and data.nbytes <= self._remaining:
-            self._view = data
+            buffer.view = data
         else:
-            self._data = bytes(data)
+            buffer.append(data)
 
     def end_of_input(self) -> None:
         """Note that no octets will follow; raises IncompleteRequest (400) when a message has begun and is not complete.
@@ -178,19 +177,20 @@ class RequestParser:
         raise self._failure.again()
 
     def _next_head(self) -> RequestHead | NeedMore:
-        data = self._data
+        buffer = self._buffer
+        data = buffer.data
         head = None
         # A guess that is nearly always right and spares the search: what is held is one head, nothing else. (A chunked
         # body ends in the same octets.)
         if (
             data.endswith(HEAD_END)
             and len(data) <= self._guessed_bytes
-            and not self._position
+            and not buffer.position
             and self._scanner is None
         ):
-            head = read_whole_head(data[: -len(HEAD_END)], self._limits)
+            head = read_whole_head(data[_WITHOUT_HEAD_END], self._limits)
         if head is not None:
-            self._data = b""
+            buffer.data = b""
         else:
             head = self._find_head()
             if head is None:
@@ -204,7 +204,8 @@ class RequestParser:
 
     def _find_head(self) -> RequestHead | None:
         """Take a head that does not stand alone, comes in pieces or looks odd; None while it is not complete."""
-        data, start = self._data, self._position
+        buffer = self._buffer
+        data, start = buffer.data, buffer.position
         if self._scanner is None:
             if not data:
                 return None
@@ -213,7 +214,7 @@ class RequestParser:
             end = data.find(HEAD_END, start, start + self._limits.max_head_bytes)
             head = None if end < 0 else read_whole_head(data[start:end], self._limits)
             if head is not None:
-                self._consume(end + len(HEAD_END))
+                buffer.consume(end + len(HEAD_END))
                 return head
             self._scanner = HeadScanner(self._limits)
         end = self._scanner.advance(data, start)
@@ -221,7 +222,7 @@ class RequestParser:
             return None
         head = read_scanned_head(data[start:end], self._limits)
         self._scanner = None
-        self._consume(end + len(HEAD_END))
+        buffer.consume(end + len(HEAD_END))
         return head
 
     def _skip_line(self, data: bytes | bytearray, start: int) -> RequestHead | None:
@@ -234,7 +235,7 @@ class RequestParser:
             return None
         self._has_skipped_line = True  # or it is a bare CR, which is looked at next as what it is
         if data.startswith(CRLF, start):
-            self._consume(start + len(CRLF))
+            self._buffer.consume(start + len(CRLF))
         return self._find_head()
 
     def _begin_body(self, head: RequestHead) -> None:
@@ -248,19 +249,9 @@ class RequestParser:
             self._step = _FIXED_BODY
 
     def _next_fixed(self) -> BodyPiece | NeedMore:
-        view = self._view
-        if view is not None:
-            self._view = None
-            return self._fixed_piece(view)
-        data, start = self._data, self._position
+        data = self._buffer.take_at_most(self._remaining)
         if not data:
             return self._need_more()
-        stop = min(len(data), start + self._remaining)
-        piece = bytes(data[start:stop])  # all of a bytes object is that object: no copy
-        self._consume(stop)
-        return self._fixed_piece(piece)
-
-    def _fixed_piece(self, data: bytes | memoryview) -> BodyPiece:
         self._remaining -= len(data)
         if not self._remaining:
             self._step = _END
@@ -268,8 +259,9 @@ class RequestParser:
 
     def _next_chunked(self) -> BodyPiece | EndOfMessage | NeedMore:
         assert self._chunked is not None
-        event, position = self._chunked.next_event(self._data, self._position)
-        self._consume(position)
+        buffer = self._buffer
+        event, position = self._chunked.next_event(buffer.data, buffer.position)
+        buffer.consume(position)
         if event is NEED_MORE:
             return self._need_more()
         if isinstance(event, EndOfMessage):
@@ -293,30 +285,6 @@ class RequestParser:
             error.method = self._scanner.method
         self._failure = error.again()
         self._step = _FAILED
-        self._data = b""
-        self._position = 0
-        self._view = None
+        self._buffer.clear()
         self._scanner = None
         self._chunked = None
-
-    def _append(self, data: bytes | memoryview) -> None:
-        """Keep `data` behind what is held. A bytearray grows at its end and shrinks at its front in amortised time."""
-        held = self._data
-        if self._view is not None:
-            held = bytearray(self._view)
-            self._view = None
-        elif isinstance(held, bytearray):
-            del held[: self._position]
-        else:
-            held = bytearray(held[self._position :])
-        held += data
-        self._data = held
-        self._position = 0
-
-    def _consume(self, position: int) -> None:
-        """Give up the octets before `position`."""
-        if position == len(self._data):
-            self._data = b""
-            self._position = 0
-        else:
-            self._position = position
