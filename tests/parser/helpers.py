@@ -1,4 +1,4 @@
-"""Feeds a parser with the same octets in every cut, and holds that the cut makes no difference."""
+"""Feeds a parser with the same bytes in every cut, and checks that the cut makes no difference."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HOST = b"Host: a.example\r\n"
 GET = b"GET / HTTP/1.1\r\n"
 CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
-MAX_OCTETS_FOR_PAIRS = 52  # 1300 pairs of places are parsed in some 20 ms
+MAX_BYTES_FOR_PAIRS = 52  # 1300 pairs of places are parsed in about 20 ms
 
 
 class Message(NamedTuple):
@@ -56,7 +56,7 @@ def describe(error: ProtocolError) -> Refusal:
 
 
 def drain(parser: RequestParser, messages: list[Message]) -> Refusal | None:
-    """Take all events there are and add them to `messages`."""
+    """Take all events and add them to `messages`; return the refusal if there is one."""
     while True:
         try:
             event = parser.next_event()
@@ -77,7 +77,7 @@ def drain(parser: RequestParser, messages: list[Message]) -> Refusal | None:
 
 
 def exhaust(parser: RequestParser) -> None:
-    """Take all events there are and forget them."""
+    """Take all events and drop them."""
     try:
         while parser.next_event() is not NEED_MORE:
             pass
@@ -106,7 +106,7 @@ def parse(pieces: Iterable[bytes | memoryview], limits: Limits, *, has_end: bool
 
 
 def reused(wire: bytes, size: int) -> Iterator[memoryview]:
-    """Return the octets in views of one buffer, which is spoilt as soon as the next view is asked for."""
+    """Yield the bytes as views of one buffer, which is overwritten before the next view."""
     buffer = bytearray(size)
     for start in range(0, len(wire), size):
         piece = wire[start : start + size]
@@ -117,7 +117,7 @@ def reused(wire: bytes, size: int) -> Iterator[memoryview]:
 
 
 def parse_undrained(wire: bytes, size: int, limits: Limits) -> Outcome:
-    """Receive everything in pieces before the first event is asked for."""
+    """Receive everything in pieces before the first call of `next_event()`."""
     parser = RequestParser(limits)
     for start in range(0, len(wire), size):
         parser.receive(wire[start : start + size])
@@ -126,14 +126,14 @@ def parse_undrained(wire: bytes, size: int, limits: Limits) -> Outcome:
 
 
 def parse_every_cut(wire: bytes, limits: Limits | None = None, *, has_end: bool = False) -> Outcome:
-    """Parse whole, octet by octet, cut at every place, and at every pair of places of a short input."""
+    """Parse whole, byte by byte, cut at every place, and at every pair of places of a short input."""
     limits = limits or Limits()
     outcome = parse([wire], limits, has_end=has_end)
-    octets = [wire[i : i + 1] for i in range(len(wire))]
-    assert parse(octets, limits, has_end=has_end) == outcome, "octet by octet"
+    single_bytes = [wire[i : i + 1] for i in range(len(wire))]
+    assert parse(single_bytes, limits, has_end=has_end) == outcome, "byte by byte"
     for cut in range(1, len(wire)):
         assert parse([wire[:cut], wire[cut:]], limits, has_end=has_end) == outcome, cut
-    if len(wire) <= MAX_OCTETS_FOR_PAIRS:
+    if len(wire) <= MAX_BYTES_FOR_PAIRS:
         for a, b in combinations(range(1, len(wire)), 2):
             assert parse([wire[:a], wire[a:b], wire[b:]], limits, has_end=has_end) == outcome, (a, b)
     for size in (1, 7, max(len(wire), 1)):
@@ -144,18 +144,18 @@ def parse_every_cut(wire: bytes, limits: Limits | None = None, *, has_end: bool 
 
 
 def refusal_of(wire: bytes, limits: Limits | None = None, *, has_end: bool = False) -> Refusal:
-    """Return how the last request in `wire` is refused, in every cut."""
+    """Return the refusal of the last request in `wire`, the same in every cut."""
     outcome = parse_every_cut(wire, limits, has_end=has_end)
     assert outcome.refusal is not None, outcome.messages
     return outcome.refusal
 
 
 def head_of(wire: bytes, limits: Limits | None = None) -> RequestHead:
-    """Return the head of the only request in `wire`, which is complete, in every cut."""
+    """Return the head of the only request in `wire`, which is complete, the same in every cut."""
     return parse_every_cut(wire, limits).head
 
 
-def is_shown_by_last_octet(wire: bytes, limits: Limits | None = None) -> bool:
-    """Whether the fault in `wire` is found at its last octet, and not before."""
+def is_shown_by_last_byte(wire: bytes, limits: Limits | None = None) -> bool:
+    """Return whether the fault in `wire` is found at its last byte, and not before."""
     limits = limits or Limits()
     return parse([wire[:-1]], limits).refusal is None and parse([wire], limits).refusal is not None

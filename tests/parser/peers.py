@@ -1,4 +1,4 @@
-"""Other parsers of requests, read by the same questions: what would they have understood?"""
+"""Other parsers of requests, with one interface: which requests does each read out of the same bytes?"""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from waitress_parser import EndOfMessage, NeedMore, ProtocolError, RequestHead, 
 
 
 class Read(NamedTuple):
-    """A complete request as a parser has read it; what differs between two of these may be a smuggled request."""
+    """A complete request as a parser has read it; a difference between two of these may be a smuggled request."""
 
     method: str
     target: str
@@ -21,7 +21,7 @@ class Read(NamedTuple):
 
 
 def alike(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Level what parsers may write differently: blanks within and behind a value, and the case of a transfer coding."""
+    """Remove what parsers may write differently: blanks within and after a value, and the case of a transfer coding."""
     levelled = []
     for name, value in fields:
         value = re.sub(r"[ \t]+", " ", value).rstrip(" ")
@@ -30,15 +30,15 @@ def alike(fields: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 class Reading(NamedTuple):
-    """What a parser makes of a stream: the requests that are complete, and why it reads no more."""
+    """What a parser reads out of a stream: the complete requests, and why it stops."""
 
     requests: list[Read]
     end: str
-    """"more" for the next request or more of this one, "close" after a last one, else the name of an error."""
+    """"more" if it waits for bytes, "close" after a last request, else the name of an error."""
 
 
 def read_here(wire: bytes) -> Reading:
-    """Read with the parser of this project, as a server does: no further than a request that ends the connection."""
+    """Read with the parser of this project, as a server does: not beyond a request that ends the connection."""
     parser = RequestParser()
     parser.receive(wire)
     requests: list[Read] = []
@@ -64,7 +64,7 @@ def read_here(wire: bytes) -> Reading:
 
 
 def read_with_h11(wire: bytes) -> Reading:
-    """Read with h11, whose server side is told of a response to each request, so that it goes on to the next."""
+    """Read with h11 as a server; its state machine gets a response to each request, so that it reads the next."""
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=1 << 20)
     connection.receive_data(wire)
     requests: list[Read] = []

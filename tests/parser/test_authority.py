@@ -77,7 +77,7 @@ def test_a_host_with_or_without_port_is_valid(value: str) -> None:
         pytest.param(b"[::1", id="bracket-not-closed"),
         pytest.param(b"::1]", id="bracket-not-opened"),
         pytest.param(b"[]", id="empty-brackets"),
-        pytest.param(b"[::1]a", id="text-behind-bracket"),
+        pytest.param(b"[::1]a", id="text-after-bracket"),
         pytest.param(b"[[::1]]", id="two-brackets"),
         pytest.param(b"[::1%25eth0]", id="zone-identifier"),
         pytest.param(b"[::1%eth0]", id="bare-zone-identifier"),
@@ -117,7 +117,7 @@ def test_ipv6_addresses_are_those_of_the_standard_library(groups: list[str], tai
         assert is_ipv6_address(text)
 
 
-def test_the_memory_of_hosts_is_bounded() -> None:
+def test_the_host_cache_is_bounded() -> None:
     for number in range(2 * authority_module.MAX_REMEMBERED):
         assert is_authority(f"host-{number}")
     assert is_authority("a" * 300)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.parser.helpers import CHUNKED, is_shown_by_last_octet, parse, parse_every_cut, refusal_of
+from tests.parser.helpers import CHUNKED, is_shown_by_last_byte, parse, parse_every_cut, refusal_of
 from waitress_parser import (
     BareLineBreak,
     BodyPiece,
@@ -42,7 +42,7 @@ def content_of(body: bytes, limits: Limits | None = None) -> bytes:
         pytest.param(b"0000000000000003\r\nabc\r\n" + END, b"abc", id="sixteen-digits"),
         pytest.param(b"4\r\n\r\n\r\n\r\n" + END, b"\r\n\r\n", id="line-ends-as-data"),
         pytest.param(b"5\r\n0\r\n\r\n\r\n" + END, b"0\r\n\r\n", id="end-of-body-as-data"),
-        pytest.param(b"3\r\n\x00\n\r\r\n" + END, b"\x00\n\r", id="any-octet-as-data"),
+        pytest.param(b"3\r\n\x00\n\r\r\n" + END, b"\x00\n\r", id="any-byte-as-data"),
         pytest.param(b"3;a\r\nabc\r\n" + END, b"abc", id="extension"),
         pytest.param(b"3;a=b\r\nabc\r\n0;c\r\n\r\n", b"abc", id="extension-on-last-chunk"),
         pytest.param(b'3;a=b;c="d e;\t\\"\\\\\xe4";f\r\nabc\r\n' + END, b"abc", id="extensions-of-all-forms"),
@@ -66,11 +66,11 @@ BAD_CHUNKS = [
     pytest.param(b"3\t\r\nabc\r\n", InvalidChunkSize, id="trailing-tab"),
     pytest.param(b"3 ;a\r\nabc\r\n", InvalidChunkSize, id="space-before-extension"),
     pytest.param(b"3.0\r\nabc\r\n", InvalidChunkSize, id="fraction"),
-    pytest.param(b"3h\r\nabc\r\n", InvalidChunkSize, id="letter-behind-size"),
+    pytest.param(b"3h\r\nabc\r\n", InvalidChunkSize, id="letter-after-size"),
     pytest.param(b";a\r\nabc\r\n", InvalidChunkSize, id="extension-only"),
     pytest.param(b"\xb2\r\n", InvalidChunkSize, id="superscript"),
     pytest.param(b"\x003\r\nabc\r\n", InvalidChunkSize, id="nul-before-size"),
-    pytest.param(b"3\x00\r\nabc\r\n", InvalidChunkSize, id="nul-behind-size"),
+    pytest.param(b"3\x00\r\nabc\r\n", InvalidChunkSize, id="nul-after-size"),
     pytest.param(b"3\nabc\r\n", InvalidChunkSize, id="size-ended-by-lf"),
     pytest.param(b"3\n\r\nabc\r\n", InvalidChunkSize, id="lf-before-crlf"),
     pytest.param(b"\n3\r\nabc\r\n", InvalidChunkSize, id="lf-before-size"),
@@ -81,15 +81,15 @@ BAD_CHUNKS = [
     pytest.param(b"3;\r\nabc\r\n", InvalidChunkExtension, id="semicolon-only"),
     pytest.param(b"3;a;\r\nabc\r\n", InvalidChunkExtension, id="empty-extension-last"),
     pytest.param(b"3;;a\r\nabc\r\n", InvalidChunkExtension, id="empty-extension-first"),
-    pytest.param(b"3; a\r\nabc\r\n", InvalidChunkExtension, id="space-behind-semicolon"),
-    pytest.param(b"3;a \r\nabc\r\n", InvalidChunkExtension, id="space-behind-name"),
+    pytest.param(b"3; a\r\nabc\r\n", InvalidChunkExtension, id="space-after-semicolon"),
+    pytest.param(b"3;a \r\nabc\r\n", InvalidChunkExtension, id="space-after-name"),
     pytest.param(b"3;a =b\r\nabc\r\n", InvalidChunkExtension, id="space-before-equals"),
-    pytest.param(b"3;a= b\r\nabc\r\n", InvalidChunkExtension, id="space-behind-equals"),
+    pytest.param(b"3;a= b\r\nabc\r\n", InvalidChunkExtension, id="space-after-equals"),
     pytest.param(b"3;a=\r\nabc\r\n", InvalidChunkExtension, id="empty-value"),
     pytest.param(b"3;=b\r\nabc\r\n", InvalidChunkExtension, id="empty-name"),
     pytest.param(b"3;a=b=c\r\nabc\r\n", InvalidChunkExtension, id="two-equals"),
     pytest.param(b'3;a="b\r\nabc\r\n', InvalidChunkExtension, id="quote-not-closed"),
-    pytest.param(b'3;a="b"c\r\nabc\r\n', InvalidChunkExtension, id="text-behind-quote"),
+    pytest.param(b'3;a="b"c\r\nabc\r\n', InvalidChunkExtension, id="text-after-quote"),
     pytest.param(b'3;"a"=b\r\nabc\r\n', InvalidChunkExtension, id="quoted-name"),
     pytest.param(b'3;a="\\"\r\nabc\r\n', InvalidChunkExtension, id="backslash-before-closing-quote"),
     pytest.param(b"3;a=\xe4\r\nabc\r\n", InvalidChunkExtension, id="obs-text-in-token"),
@@ -105,13 +105,13 @@ BAD_CHUNKS = [
     pytest.param(b"3\r\nabc\r0", ChunkNotTerminated, id="data-ended-by-cr"),
     pytest.param(b"3\r\nabc\r\r\n", ChunkNotTerminated, id="data-ended-by-cr-crlf"),
     pytest.param(b"3\r\nabc\n\r\n", ChunkNotTerminated, id="data-ended-by-lf-crlf"),
-    pytest.param(b"3\r\nabc\r\n\r\n", InvalidChunkSize, id="empty-line-behind-data"),
+    pytest.param(b"3\r\nabc\r\n\r\n", InvalidChunkSize, id="empty-line-after-data"),
     pytest.param(b"3\r\nabc\r\nq", InvalidChunkSize, id="second-chunk-without-size"),
 ]
 
 
 @pytest.mark.parametrize(("body", "kind"), BAD_CHUNKS)
-def test_anything_else_is_refused_behind_the_content_that_was_right(body: bytes, kind: type[ProtocolError]) -> None:
+def test_anything_else_is_refused_after_the_valid_content_before_it(body: bytes, kind: type[ProtocolError]) -> None:
     outcome = parse_every_cut(CHUNKED + body)
     assert outcome.refusal is not None
     assert (outcome.refusal.kind, outcome.refusal.status) == (kind, 400)
@@ -124,9 +124,9 @@ def test_anything_else_is_refused_behind_the_content_that_was_right(body: bytes,
 @pytest.mark.parametrize(
     ("body", "detail"),
     [
-        (b"z\r\n", "Invalid chunk size"),
-        (b"1; \r\n", "Invalid chunk extension"),
-        (b"1\r\naa", "Chunk not properly terminated"),
+        pytest.param(b"z\r\n", "Invalid chunk size", id="size"),
+        pytest.param(b"1; \r\n", "Invalid chunk extension", id="extension"),
+        pytest.param(b"1\r\naa", "Chunk not properly terminated", id="end"),
     ],
 )
 def test_details_are_those_that_users_of_waitress_know(body: bytes, detail: str) -> None:
@@ -136,25 +136,25 @@ def test_details_are_those_that_users_of_waitress_know(body: bytes, detail: str)
 @pytest.mark.parametrize(
     "body",
     [
-        b"x",
-        b"3x",
-        b"\r",
-        b"\n",
-        b"0" * 17,
-        b"3\rx",
-        b"3;a\n",
-        b"3;a\x00",
-        b"3;a\rx",
-        b"3;a \r\n",
-        b"3\r\nabcd",
-        b"3\r\nabc\rd",
+        pytest.param(b"x", id="letter"),
+        pytest.param(b"3x", id="letter-after-size"),
+        pytest.param(b"\r", id="cr"),
+        pytest.param(b"\n", id="lf"),
+        pytest.param(b"0" * 17, id="seventeen-digits"),
+        pytest.param(b"3\rx", id="size-ended-by-cr"),
+        pytest.param(b"3;a\n", id="extension-ended-by-lf"),
+        pytest.param(b"3;a\x00", id="nul-in-extension"),
+        pytest.param(b"3;a\rx", id="extension-ended-by-cr"),
+        pytest.param(b"3;a \r\n", id="space-in-extension"),
+        pytest.param(b"3\r\nabcd", id="more-data"),
+        pytest.param(b"3\r\nabc\rd", id="data-ended-by-cr"),
     ],
 )
-def test_a_fault_is_found_at_the_octet_that_shows_it(body: bytes) -> None:
-    assert is_shown_by_last_octet(CHUNKED + body)
+def test_a_fault_is_found_at_the_byte_that_shows_it(body: bytes) -> None:
+    assert is_shown_by_last_byte(CHUNKED + body)
 
 
-def test_small_chunks_that_are_there_together_are_one_piece() -> None:
+def test_small_chunks_that_are_held_together_are_one_piece() -> None:
     parser = RequestParser()
     parser.receive(CHUNKED + b"1\r\na\r\n2\r\nbc\r\n3\r\nde")
     parser.next_event()
@@ -210,31 +210,31 @@ def test_a_trailer_section_has_the_limits_of_a_head() -> None:
     assert parse_every_cut(CHUNKED + b"0\r\n" + line + b"\r\n", limits).messages[0].trailers
     longer = CHUNKED + b"0\r\n" + b"B" + line + b"\r\n"
     assert refusal_of(longer, limits).kind is HeadTooLarge
-    assert is_shown_by_last_octet(longer, limits)
+    assert is_shown_by_last_byte(longer, limits)
     assert refusal_of(longer, limits).detail == f"exceeds max_header of {size}"
     assert refusal_of(CHUNKED + b"0\r\nA:\r\nA:\r\nA", limits).kind is TooManyFields
-    assert is_shown_by_last_octet(CHUNKED + b"0\r\nA:\r\nA:\r\nA", limits)
+    assert is_shown_by_last_byte(CHUNKED + b"0\r\nA:\r\nA:\r\nA", limits)
 
 
 # Limits
 
 
-def test_content_of_exactly_the_limit_is_accepted_and_one_octet_more_is_not() -> None:
+def test_content_of_exactly_the_limit_is_accepted_and_one_byte_more_is_not() -> None:
     limits = Limits(max_body_bytes=5)
     assert content_of(b"3\r\nabc\r\n2\r\nde\r\n" + END, limits) == b"abcde"
     refusal = refusal_of(CHUNKED + b"3\r\nabc\r\n3\r\n", limits)
     assert (refusal.kind, refusal.status, refusal.detail) == (BodyTooLarge, 413, "exceeds max_body of 5")
-    assert is_shown_by_last_octet(CHUNKED + b"3\r\nabc\r\n3\r\n", limits)
+    assert is_shown_by_last_byte(CHUNKED + b"3\r\nabc\r\n3\r\n", limits)
     assert refusal_of(CHUNKED + b"f" * 16 + b"\r\n").status == 413
 
 
-def test_a_chunk_line_of_exactly_the_limit_is_accepted_and_one_octet_more_is_not() -> None:
+def test_a_chunk_line_of_exactly_the_limit_is_accepted_and_one_byte_more_is_not() -> None:
     limits = Limits(max_chunk_line_bytes=20)
     assert content_of(b"1;" + b"a" * 18 + b"\r\nx\r\n0;" + b"b" * 18 + b"\r\n\r\n", limits) == b"x"
     wire = CHUNKED + b"1;" + b"a" * 19
     refusal = refusal_of(wire, limits)
     assert (refusal.kind, refusal.status) == (ChunkLineTooLong, 400)
-    assert is_shown_by_last_octet(wire, limits)
+    assert is_shown_by_last_byte(wire, limits)
     assert refusal_of(wire + b"\r\nx\r\n" + END, limits).kind is ChunkLineTooLong
 
 
@@ -244,7 +244,7 @@ def test_extensions_of_a_message_are_limited_together() -> None:
     wire = CHUNKED + b"1;aa\r\nx\r\n0;bbb"
     refusal = refusal_of(wire, limits)
     assert (refusal.kind, refusal.status) == (ChunkExtensionsTooLong, 400)
-    assert is_shown_by_last_octet(wire, limits)
+    assert is_shown_by_last_byte(wire, limits)
     message = CHUNKED + b"1;aa\r\nx\r\n0;bb\r\n\r\n"
     assert parse([message * 2], limits).refusal is None
     assert refusal_of(CHUNKED + b"1;", Limits(max_chunk_extension_bytes=0)).kind is ChunkExtensionsTooLong
@@ -253,9 +253,9 @@ def test_extensions_of_a_message_are_limited_together() -> None:
 @pytest.mark.parametrize(
     ("tail", "kind"),
     [
-        pytest.param(b"a\x00", InvalidChunkExtension, id="octet-within"),
-        pytest.param(b"aa\x00", InvalidChunkExtension, id="octet-at-the-limit"),
-        pytest.param(b"aaa\x00", ChunkLineTooLong, id="octet-behind"),
+        pytest.param(b"a\x00", InvalidChunkExtension, id="byte-within"),
+        pytest.param(b"aa\x00", InvalidChunkExtension, id="byte-at-the-limit"),
+        pytest.param(b"aaa\x00", ChunkLineTooLong, id="byte-after"),
         pytest.param(b"aa\n", BareLineBreak, id="lf-at-the-limit"),
         pytest.param(b"aa\rx", BareLineBreak, id="cr-at-the-limit"),
         pytest.param(b"a \r\n", InvalidChunkExtension, id="grammar-when-the-line-is-complete"),

@@ -1,7 +1,7 @@
-"""Two parsers that read different requests out of the same octets are how requests are smuggled.
+"""A request is smuggled where two parsers read different requests out of the same bytes.
 
-h11, httptools and ours: as far as two of them read on they must have read the same. Where one of them stops, it is for
-a reason that is listed here: a disagreement that is not is a bug, of somebody.
+h11, httptools and the parser of this project must read the same as long as none of them stops. If one of them stops,
+its reason is in a list below: a disagreement for any other reason is a bug in one of the three.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from tests.parser.peers import Reading, read_here, read_with_h11, read_with_httptools
 
-# What we refuse (or the request after which we end the connection, "close") and the peer reads. The reasons stand with
-# the errors in waitress_parser.errors and in docs/reference/http.md.
+# What this parser refuses (or "close", where it ends the connection) and the peer reads. waitress_parser.errors and
+# docs/reference/http.md have the reasons.
 WE_ALONE_REFUSE = {
     "h11": {
         "BadTarget",
@@ -49,12 +49,12 @@ WE_ALONE_REFUSE = {
         "close",  # both options in one request: the end is the safe one
     },
 }
-# What the peer refuses (by the beginning of its message) and we read.
+# What the peer refuses (the start of its message) and this parser reads.
 PEER_ALONE_REFUSES = {
     "h11": {
         "close",  # it knows no keep-alive of HTTP/1.0
         "h11: no request line received",  # an empty line before a request: RFC 9112 2.2
-        # Within a trailer section, where they mean nothing and are dropped: RFC 9110 6.5.1
+        # In a trailer section, where they have no meaning and are dropped: RFC 9110 6.5.1
         "h11: Only Transfer-Encoding: chunked is supported",
         "h11: multiple Transfer-Encoding headers",
     },
@@ -65,7 +65,7 @@ PEER_ALONE_REFUSES = {
         # A continuation line with nothing in it: RFC 9112 5.2
         "httptools: Unexpected whitespace after header value",
         "httptools: Invalid header value char",
-        # Within a trailer section, as above
+        # In a trailer section, as above
         "httptools: Content-Length can't be present with Transfer-Encoding",
         "httptools: Invalid `Transfer-Encoding` header value",
         "httptools: Request has invalid `Transfer-Encoding`",
@@ -103,16 +103,16 @@ BODIES = st.sampled_from(
     ]
 )
 BITS = st.sampled_from(
-    [bytes([octet]) for octet in b'\r\n \t:;,\x000 1aZ\xff_-+x\x0b\x7f"/#?']
+    [bytes([byte]) for byte in b'\r\n \t:;,\x000 1aZ\xff_-+x\x0b\x7f"/#?']
     + [b"\r\n", b"\r\n\r\n", b" fold\r\n", b"Host: b\r\n", b"Content-Length: 3\r\n"]
     + [b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip, chunked\r\n"]
 )
-NEXT = b"GET /next HTTP/1.1\r\nHost: n\r\n\r\n"  # read as it is only by who agrees where the first request ends
+NEXT = b"GET /next HTTP/1.1\r\nHost: n\r\n\r\n"  # read unchanged only if the first request ends where it should
 
 
 @st.composite
 def requests(draw: st.DrawFn) -> bytes:
-    """A request that every parser reads, but for what of it h11 or httptools do not know."""
+    """A request that every parser reads, except for features that h11 or httptools lack."""
     framing, body = draw(BODIES)
     lines = draw(st.permutations([b"Host: a", *framing, *draw(st.lists(FIELDS, max_size=3))]))
     version = draw(st.sampled_from([b"1.1", b"1.1", b"1.0"]))
@@ -121,7 +121,7 @@ def requests(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def mutants(draw: st.DrawFn) -> bytes:
-    """A request with a few octets put in, taken out or replaced."""
+    """A request with a few bytes inserted, removed or replaced."""
     wire = draw(requests())
     for _ in range(draw(st.integers(1, 2))):
         at = draw(st.integers(0, len(wire)))
@@ -131,7 +131,7 @@ def mutants(draw: st.DrawFn) -> bytes:
 
 
 def compare(wire: bytes, peer: str) -> None:
-    """Hold that two parsers agree on `wire` as far as both read it, and that what parts them is listed."""
+    """Check that two parsers agree on `wire` as far as both read it, and that a reason to stop is listed."""
     ours, theirs = read_here(wire), READERS[peer](wire)
     common = min(len(ours.requests), len(theirs.requests))
     assert ours.requests[:common] == theirs.requests[:common]
@@ -149,9 +149,11 @@ def test_valid_requests_are_read_alike(wire: bytes, peer: str) -> None:
 
 
 @pytest.mark.parametrize("peer", READERS)
-@settings(max_examples=1500, derandomize=True)  # always the same ones: a new disagreement is to be listed, not met
+@settings(
+    max_examples=1500, derandomize=True
+)  # always the same ones: list a new disagreement, do not meet it by chance
 @given(wire=mutants())
-def test_mutated_requests_are_read_alike_or_part_for_a_listed_reason(wire: bytes, peer: str) -> None:
+def test_mutated_requests_are_read_alike_except_for_listed_reasons(wire: bytes, peer: str) -> None:
     compare(wire + NEXT, peer)
 
 

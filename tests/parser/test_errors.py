@@ -1,4 +1,4 @@
-"""Errors: one tree, a status and a reason on each, details that are safe to print."""
+"""Errors: one tree, a status and a reason for each, details that are safe to print."""
 
 import http
 import inspect
@@ -27,7 +27,9 @@ def test_every_public_name_is_there_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", [kind for kind in ALL if issubclass(kind, LimitExceeded) and kind is not LimitExceeded]
+    "kind",
+    [kind for kind in ALL if issubclass(kind, LimitExceeded) and kind is not LimitExceeded],
+    ids=lambda kind: kind.__name__,
 )
 def test_a_limit_error_names_the_limit(kind: type[LimitExceeded]) -> None:
     error = kind(7)
@@ -46,7 +48,7 @@ def test_what_is_shown_is_printable_and_bounded() -> None:
     assert shown("x" * MAX_SHOWN_CHARACTERS) == "x" * MAX_SHOWN_CHARACTERS
 
 
-def test_an_error_raised_again_is_equal_in_all_that_is_said() -> None:
+def test_an_error_raised_again_has_equal_attributes() -> None:
     error = InvalidHost("/")
     error.method, error.version = "GET", "1.1"
     twin = error.again()

@@ -1,4 +1,4 @@
-"""Field lines: names, values, folds, repetitions; and the quick way beside the careful one."""
+"""Field lines: names, values, folds, repetitions; and the quick way compared with the careful one."""
 
 import pytest
 from hypothesis import given, settings
@@ -25,14 +25,14 @@ from waitress_parser.fields import parse_fields, parse_trailers, read_known_fiel
         pytest.param(b"A: b\r\n", [("a", "b")], id="plain"),
         pytest.param(b"A:b\r\n", [("a", "b")], id="no-space"),
         pytest.param(b"A: \t b c \t \r\n", [("a", "b c")], id="whitespace-at-both-ends"),
-        pytest.param(b"A:\tb\r\n", [("a", "b")], id="tab-behind-colon"),
+        pytest.param(b"A:\tb\r\n", [("a", "b")], id="tab-after-colon"),
         pytest.param(b"A:\r\n", [("a", "")], id="empty-value"),
         pytest.param(b"A: \t\r\n", [("a", "")], id="blank-value"),
         pytest.param(b"A: b:c\r\n", [("a", "b:c")], id="colon-in-value"),
-        pytest.param(b"A:: b\r\n", [("a", ": b")], id="value-begins-with-colon"),
+        pytest.param(b"A:: b\r\n", [("a", ": b")], id="value-starts-with-colon"),
         pytest.param(b"A: b\tc\r\n", [("a", "b\tc")], id="tab-in-value"),
         pytest.param(b"A: \xe4\xff\r\n", [("a", "\xe4\xff")], id="obs-text"),
-        pytest.param(b"A: \x85b\xa0\r\n", [("a", "\x85b\xa0")], id="space-like-octets-stay"),
+        pytest.param(b"A: \x85b\xa0\r\n", [("a", "\x85b\xa0")], id="space-like-bytes-stay"),
         pytest.param(b"!#$%&'*+-.^_`|~: x\r\n", [("!#$%&'*+-.^_`|~", "x")], id="every-odd-tchar"),
         pytest.param(b"X-A: 1\r\nX_A: 2\r\n", [("x-a", "1"), ("x_a", "2")], id="underscore-is-another-name"),
         pytest.param(b"A: 1\r\nB: 2\r\na: 3\r\n", [("a", "1"), ("b", "2"), ("a", "3")], id="wire-order"),
@@ -64,7 +64,7 @@ BAD_LINES = [
     pytest.param(b": b\r\n", InvalidFieldLine, id="empty-name"),
     pytest.param(b":\r\n", InvalidFieldLine, id="colon-only"),
     pytest.param(b"A\r\n", InvalidFieldLine, id="no-colon"),
-    pytest.param(b"Accept\r\n", InvalidFieldLine, id="no-colon-behind-known-name"),
+    pytest.param(b"Accept\r\n", InvalidFieldLine, id="no-colon-after-known-name"),
     pytest.param(b"Accept b\r\n", InvalidFieldLine, id="space-for-colon"),
     pytest.param(b"A B: c\r\n", InvalidFieldLine, id="space-in-name"),
     pytest.param(b"A(B): c\r\n", InvalidFieldLine, id="brackets-in-name"),
@@ -80,14 +80,14 @@ BAD_LINES = [
     pytest.param(b"A: b\nc: d\r\n", BareLineBreak, id="bare-lf"),
     pytest.param(b"A: b\r\r\n", BareLineBreak, id="cr-before-crlf"),
     pytest.param(b"A: b\n\r\n", BareLineBreak, id="lf-before-crlf"),
-    pytest.param(b"A: b\r\n\n", BareLineBreak, id="lf-behind-crlf"),
-    pytest.param(b"\nA: b\r\n", BareLineBreak, id="line-begins-with-lf"),
-    pytest.param(b"\rA: b\r\n", BareLineBreak, id="line-begins-with-cr"),
+    pytest.param(b"A: b\r\n\n", BareLineBreak, id="lf-after-crlf"),
+    pytest.param(b"\nA: b\r\n", BareLineBreak, id="line-starts-with-lf"),
+    pytest.param(b"\rA: b\r\n", BareLineBreak, id="line-starts-with-cr"),
 ]
 
 
 @pytest.mark.parametrize(("lines", "kind"), BAD_LINES)
-@pytest.mark.parametrize("is_first", [True, False])
+@pytest.mark.parametrize("is_first", [True, False], ids=["first", "last"])
 def test_a_line_that_is_no_field_is_refused(lines: bytes, kind: type[ProtocolError], is_first: bool) -> None:
     section = lines + HOST if is_first else HOST + lines
     refusal = refusal_of(GET + section + b"\r\n")
@@ -95,7 +95,7 @@ def test_a_line_that_is_no_field_is_refused(lines: bytes, kind: type[ProtocolErr
     assert (refusal.method, refusal.version) == ("GET", "1.0")
 
 
-@pytest.mark.parametrize("blank", [b" ", b"\t", b"  "])
+@pytest.mark.parametrize("blank", [b" ", b"\t", b"  "], ids=["space", "tab", "two-spaces"])
 def test_whitespace_before_the_first_field_is_refused(blank: bytes) -> None:
     refusal = refusal_of(GET + blank + HOST + b"\r\n")
     assert refusal.kind is FoldWithoutField
@@ -123,7 +123,7 @@ def test_a_fold_in_a_field_that_frames_or_routes_is_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["Host", "Content-Length", "Content-Type"])
-@pytest.mark.parametrize("second", [b"0", b"1"])
+@pytest.mark.parametrize("second", [b"0", b"1"], ids=["equal", "other"])
 def test_a_single_field_that_is_repeated_is_refused_even_when_equal(name: str, second: bytes) -> None:
     line = name.encode() + b": 0\r\n"
     refusal = refusal_of(GET + line + b"A: b\r\n" + name.lower().encode() + b": " + second + b"\r\n\r\n")
@@ -171,7 +171,7 @@ def test_common_fields_go_the_quick_way_and_new_ones_from_the_second_time_on() -
     assert read_known_fields(lines) == learned
 
 
-def test_the_memory_of_names_is_bounded_and_full_changes_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_name_cache_is_bounded_and_a_full_one_changes_no_result(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fields_module, "_known_names", dict(fields_module._known_names))
     for number in range(2 * fields_module.MAX_REMEMBERED_NAMES):
         head_of_one = parse([GET + HOST + b"X-%d: y\r\n\r\n" % number], Limits()).head
@@ -182,7 +182,7 @@ def test_the_memory_of_names_is_bounded_and_full_changes_no_result(monkeypatch: 
     assert refusal_of(GET + HOST + b"X Late: y\r\n\r\n").kind is InvalidFieldLine
 
 
-def test_a_long_name_is_read_and_not_remembered() -> None:
+def test_a_long_name_is_read_and_not_cached() -> None:
     name = "x" * (fields_module.MAX_REMEMBERED_NAME_CHARACTERS + 1)
     assert parse_fields([f"{name}: y"]) == ([(name, "y")], {name: "y"})
     assert f"{name}:" not in fields_module._known_names

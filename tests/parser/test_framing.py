@@ -45,22 +45,22 @@ def test_content_length_is_decimal_digits(value: bytes, length: int) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        b"",
-        b"+3",
-        b"-1",
-        b"1_0",
-        b"3,3",
-        b"3, 3",
-        b"3 3",
-        b"0x3",
-        b"3.0",
-        b"3e1",
-        b"a",
-        b"\xb2",
-        b"\xb23",
-        b"3;",
-        b'"3"',
-        b"\xa03",
+        pytest.param(b"", id="empty"),
+        pytest.param(b"+3", id="plus"),
+        pytest.param(b"-1", id="minus"),
+        pytest.param(b"1_0", id="underscore"),
+        pytest.param(b"3,3", id="list"),
+        pytest.param(b"3, 3", id="list-with-space"),
+        pytest.param(b"3 3", id="two-numbers"),
+        pytest.param(b"0x3", id="prefix"),
+        pytest.param(b"3.0", id="fraction"),
+        pytest.param(b"3e1", id="exponent"),
+        pytest.param(b"a", id="letter"),
+        pytest.param(b"\xb2", id="superscript"),
+        pytest.param(b"\xb23", id="superscript-and-digit"),
+        pytest.param(b"3;", id="semicolon"),
+        pytest.param(b'"3"', id="quotes"),
+        pytest.param(b"\xa03", id="no-break-space"),
     ],
 )
 def test_any_other_content_length_is_refused(value: bytes) -> None:
@@ -69,7 +69,7 @@ def test_any_other_content_length_is_refused(value: bytes) -> None:
     assert (refusal.method, refusal.version, refusal.detail) == ("POST", "1.1", "Content-Length is invalid")
 
 
-def test_a_body_of_exactly_the_limit_is_accepted_and_one_octet_more_is_not() -> None:
+def test_a_body_of_exactly_the_limit_is_accepted_and_one_byte_more_is_not() -> None:
     limits = Limits(max_body_bytes=5)
     assert head_of(POST + b"Content-Length: 5\r\n\r\nabcde", limits).content_length == 5
     refusal = refusal_of(POST + b"Content-Length: 6\r\n\r\n", limits)
@@ -77,7 +77,11 @@ def test_a_body_of_exactly_the_limit_is_accepted_and_one_octet_more_is_not() -> 
     assert refusal.detail == "exceeds max_body of 5"
 
 
-@pytest.mark.parametrize("digits", [b"9" * 19, b"9" * 20, b"1" + b"0" * 400, b"9" * 5000])
+@pytest.mark.parametrize(
+    "digits",
+    [b"9" * 19, b"9" * 20, b"1" + b"0" * 400, b"9" * 5000],
+    ids=["19-digits", "20-digits", "401-digits", "5000-digits"],
+)
 def test_an_absurd_content_length_is_too_large(digits: bytes) -> None:
     assert refusal_of(POST + b"Content-Length: " + digits + b"\r\n\r\n").kind is BodyTooLarge
 
@@ -88,7 +92,9 @@ def test_no_body_at_all_may_be_the_limit() -> None:
     assert refusal_of(POST + b"Content-Length: 1\r\n\r\n", limits).status == 413
 
 
-@pytest.mark.parametrize("value", [b"chunked", b"CHUNKED", b"ChUnKeD", b" \tchunked\t "])
+@pytest.mark.parametrize(
+    "value", [b"chunked", b"CHUNKED", b"ChUnKeD", b" \tchunked\t "], ids=["lower", "upper", "mixed", "blanks"]
+)
 def test_one_chunked_is_chunked(value: bytes) -> None:
     head = head_of(POST + b"Transfer-Encoding: " + value + b"\r\n\r\n0\r\n\r\n")
     assert head.content_length is None
@@ -110,7 +116,7 @@ def test_one_chunked_is_chunked(value: bytes) -> None:
         pytest.param(b"chunked a", InvalidTransferCoding, id="two-words"),
         pytest.param(b'"chunked"', InvalidTransferCoding, id="quoted"),
         pytest.param(b"chunked\xa0", InvalidTransferCoding, id="no-break-space"),
-        pytest.param(b"\x85chunked", InvalidTransferCoding, id="next-line-octet"),
+        pytest.param(b"\x85chunked", InvalidTransferCoding, id="next-line-byte"),
         pytest.param(b"\x0bchunked", ForbiddenOctet, id="vertical-tab"),
         pytest.param(b"gzip", UnknownTransferCoding, id="gzip"),
         pytest.param(b"gzip, chunked", UnknownTransferCoding, id="gzip-and-chunked"),
@@ -131,14 +137,17 @@ def test_any_other_transfer_encoding_is_refused(value: bytes, kind: type[Protoco
 @pytest.mark.parametrize(
     ("first", "second", "status"),
     [(b"chunked", b"chunked", 400), (b"gzip", b"chunked", 501), (b"chunked", b"gzip", 400), (b"chunked", b"", 400)],
+    ids=["chunked-twice", "gzip-chunked", "chunked-gzip", "chunked-empty"],
 )
 def test_repeated_transfer_encodings_are_one_list(first: bytes, second: bytes, status: int) -> None:
     lines = b"Transfer-Encoding: " + first + b"\r\ntransfer-encoding: " + second + b"\r\n"
     assert refusal_of(POST + lines + b"\r\n").status == status
 
 
-@pytest.mark.parametrize("length", [b"0", b"3", b"x", b"", b"999999999999999999999"])
-@pytest.mark.parametrize("coding", [b"chunked", b"gzip", b"", b"x y"])
+@pytest.mark.parametrize(
+    "length", [b"0", b"3", b"x", b"", b"999999999999999999999"], ids=["zero", "three", "letter", "empty", "absurd"]
+)
+@pytest.mark.parametrize("coding", [b"chunked", b"gzip", b"", b"x y"], ids=["chunked", "gzip", "empty", "two-words"])
 def test_length_and_coding_together_are_refused_whatever_they_say(length: bytes, coding: bytes) -> None:
     a, b = b"Content-Length: " + length + b"\r\n", b"Transfer-Encoding: " + coding + b"\r\n"
     for lines in (a + b, b + a):
@@ -146,13 +155,15 @@ def test_length_and_coding_together_are_refused_whatever_they_say(length: bytes,
         assert (refusal.kind, refusal.status) == (LengthAndTransferCoding, 400)
 
 
-@pytest.mark.parametrize("connection", [b"", b"Connection: close\r\n", b"Connection: keep-alive\r\n"])
+@pytest.mark.parametrize(
+    "connection", [b"", b"Connection: close\r\n", b"Connection: keep-alive\r\n"], ids=["none", "close", "keep-alive"]
+)
 def test_transfer_encoding_in_http_1_0_is_refused(connection: bytes) -> None:
     refusal = refusal_of(CHUNKED.replace(b"1.1", b"1.0")[:-2] + connection + b"\r\n0\r\n\r\n")
     assert (refusal.kind, refusal.status, refusal.version) == (TransferCodingInHttp10, 400, "1.0")
 
 
-def test_the_function_alone_knows_a_request_without_body() -> None:
+def test_body_length_is_zero_without_a_length_and_a_coding() -> None:
     assert body_length("1.1", None, None, 5) == body_length("1.0", None, None, 5) == 0
 
 

@@ -1,8 +1,8 @@
-"""The head as a whole: its limits, and which of several faults is the one that is answered."""
+"""The head as a whole: its limits, and which of several faults is answered."""
 
 import pytest
 
-from tests.parser.helpers import GET, HOST, head_of, is_shown_by_last_octet, parse, parse_every_cut, refusal_of
+from tests.parser.helpers import GET, HOST, head_of, is_shown_by_last_byte, parse, parse_every_cut, refusal_of
 from waitress_parser import (
     BadTarget,
     BareLineBreak,
@@ -24,7 +24,7 @@ from waitress_parser import (
 )
 
 
-def test_a_head_says_all_there_is_to_know() -> None:
+def test_a_head_has_every_attribute_of_the_request() -> None:
     wire = b"PUT http://B/p?q HTTP/1.1\r\nHost: a\r\nX: y\r\nContent-Length: 1\r\nx: z\r\n\r\n."
     assert head_of(wire) == RequestHead(
         method="PUT",
@@ -48,24 +48,24 @@ def test_a_head_says_all_there_is_to_know() -> None:
         pytest.param(b"\n", BareLineBreak, id="lf-first"),
         pytest.param(b"\rG", BareLineBreak, id="cr-first"),
         pytest.param(b"\r\n\r\n", StartLineInvalid, id="second-empty-line"),
-        pytest.param(b"\r\n\n", BareLineBreak, id="lf-behind-empty-line"),
+        pytest.param(b"\r\n\n", BareLineBreak, id="lf-after-empty-line"),
         pytest.param(b"GET / HTTP/1.1\n", BareLineBreak, id="request-line-ended-by-lf"),
         pytest.param(b"GET / HTTP/1.1\r\r", BareLineBreak, id="cr-cr-in-request-line"),
         pytest.param(b"GET / HTTP/1.1 \r\n", StartLineInvalid, id="request-line-complete"),
-        pytest.param(GET + b"\n", BareLineBreak, id="lf-behind-request-line"),
+        pytest.param(GET + b"\n", BareLineBreak, id="lf-after-request-line"),
         pytest.param(GET + b"Host: x\n", BareLineBreak, id="field-line-ended-by-lf"),
         pytest.param(GET + b"Host: x\rA", BareLineBreak, id="cr-in-field"),
         pytest.param(GET + b"Host: x\r\r", BareLineBreak, id="cr-cr-in-field"),
         pytest.param(GET + b"Host: x\r\n\n", BareLineBreak, id="lf-for-empty-line"),
         pytest.param(GET + b"Host: x\r\n\rA", BareLineBreak, id="cr-for-empty-line"),
-        pytest.param(GET + b"A: \x01", ForbiddenOctet, id="control-octet-in-field"),
-        pytest.param(GET + b"\x08", ForbiddenOctet, id="control-octet-begins-field"),
+        pytest.param(GET + b"A: \x01", ForbiddenOctet, id="control-character-in-field"),
+        pytest.param(GET + b"\x08", ForbiddenOctet, id="control-character-starts-field"),
         pytest.param(GET + b"A B\r\n\r\n", InvalidFieldLine, id="fields-when-the-head-is-complete"),
     ],
 )
-def test_a_fault_is_found_at_the_octet_that_shows_it(wire: bytes, kind: type[ProtocolError]) -> None:
+def test_a_fault_is_found_at_the_byte_that_shows_it(wire: bytes, kind: type[ProtocolError]) -> None:
     assert refusal_of(wire).kind is kind
-    assert is_shown_by_last_octet(wire)
+    assert is_shown_by_last_byte(wire)
     assert refusal_of(wire + b"\r\n\r\nmore\r\n\r\n").kind is kind
 
 
@@ -97,15 +97,15 @@ def line_of(size: int) -> bytes:
     return b"GET /" + b"x" * (size - len(b"GET / HTTP/1.1")) + b" HTTP/1.1"
 
 
-def test_a_request_line_of_exactly_the_limit_is_accepted_and_one_octet_more_is_not() -> None:
+def test_a_request_line_of_exactly_the_limit_is_accepted_and_one_byte_more_is_not() -> None:
     limits = Limits(max_request_line_bytes=40)
     assert head_of(line_of(40) + b"\r\n" + HOST + b"\r\n", limits).method == "GET"
     refusal = refusal_of(line_of(41) + b"\r\n" + HOST + b"\r\n", limits)
     assert (refusal.kind, refusal.status, refusal.kind.reason) == (RequestLineTooLong, 414, "URI Too Long")
-    assert is_shown_by_last_octet(line_of(41), limits)
+    assert is_shown_by_last_byte(line_of(41), limits)
 
 
-def test_a_head_of_exactly_the_limit_is_accepted_and_one_octet_more_is_not() -> None:
+def test_a_head_of_exactly_the_limit_is_accepted_and_one_byte_more_is_not() -> None:
     head = GET + HOST + b"A: bcdef\r\n\r\n"
     assert head_of(head, Limits(max_head_bytes=len(head))).values["a"] == "bcdef"
     refusal = refusal_of(head, Limits(max_head_bytes=len(head) - 1))
@@ -115,13 +115,13 @@ def test_a_head_of_exactly_the_limit_is_accepted_and_one_octet_more_is_not() -> 
 
 
 @pytest.mark.parametrize("missing", range(1, 12))
-def test_an_endless_head_is_refused_at_the_first_octet_too_many(missing: int) -> None:
-    """Also when the limit falls between the octets of a line end."""
+def test_an_endless_head_is_refused_at_the_first_byte_too_many(missing: int) -> None:
+    """Also if the limit falls between the two bytes of a line end."""
     head = GET + HOST + b"A: bcdef\r\n\r\n"
     limits = Limits(max_head_bytes=len(head) - missing)
     endless = head[: limits.max_head_bytes + 1]
     assert refusal_of(endless, limits).kind is HeadTooLarge
-    assert is_shown_by_last_octet(endless, limits)
+    assert is_shown_by_last_byte(endless, limits)
     assert refusal_of(head, limits).kind is HeadTooLarge
 
 
@@ -141,14 +141,14 @@ def test_the_smaller_of_two_limits_decides_and_the_request_line_when_they_are_eq
 @pytest.mark.parametrize(
     ("tail", "kind"),
     [
-        pytest.param(b"xx\x00", ForbiddenOctet, id="octet-within"),
-        pytest.param(b"xxx\x00", ForbiddenOctet, id="octet-at-the-limit"),
-        pytest.param(b"xxxx\x00", RequestLineTooLong, id="octet-behind"),
+        pytest.param(b"xx\x00", ForbiddenOctet, id="byte-within"),
+        pytest.param(b"xxx\x00", ForbiddenOctet, id="byte-at-the-limit"),
+        pytest.param(b"xxxx\x00", RequestLineTooLong, id="byte-after"),
         pytest.param(b"xxx\n", BareLineBreak, id="lf-at-the-limit"),
         pytest.param(b"xx\rx", BareLineBreak, id="cr-shown-at-the-limit"),
         pytest.param(b"xxx\rx", BareLineBreak, id="cr-at-the-limit"),
         pytest.param(b"xxx\r\r\n", BareLineBreak, id="two-cr-at-the-limit"),
-        pytest.param(b"xxxx\rx", RequestLineTooLong, id="cr-behind"),
+        pytest.param(b"xxxx\rx", RequestLineTooLong, id="cr-after"),
         pytest.param(b"xxx\r\n", StartLineInvalid, id="line-end-at-the-limit"),
     ],
 )
@@ -161,13 +161,13 @@ def test_structure_goes_before_the_limit_of_the_request_line_where_they_meet(
 @pytest.mark.parametrize(
     ("tail", "kind"),
     [
-        pytest.param(b"xxx\x00", ForbiddenOctet, id="octet-within"),
-        pytest.param(b"xxxx\x00", ForbiddenOctet, id="octet-at-the-limit"),
-        pytest.param(b"xxxxx\x00", HeadTooLarge, id="octet-behind"),
+        pytest.param(b"xxx\x00", ForbiddenOctet, id="byte-within"),
+        pytest.param(b"xxxx\x00", ForbiddenOctet, id="byte-at-the-limit"),
+        pytest.param(b"xxxxx\x00", HeadTooLarge, id="byte-after"),
         pytest.param(b"xxxx\n", BareLineBreak, id="lf-at-the-limit"),
         pytest.param(b"xxx\rx", BareLineBreak, id="cr-shown-at-the-limit"),
         pytest.param(b"xxxx\rx", HeadTooLarge, id="cr-at-the-limit"),
-        pytest.param(b"x\r\n\r\n", HeadTooLarge, id="complete-with-one-octet-too-many"),
+        pytest.param(b"x\r\n\r\n", HeadTooLarge, id="complete-with-one-byte-too-many"),
         pytest.param(b"\r\n\r\n", MissingHost, id="complete-at-the-limit"),
     ],
 )
@@ -183,7 +183,7 @@ def test_as_many_fields_as_the_limit_are_accepted_and_one_more_is_not() -> None:
     refusal = refusal_of(three + b"G: h\r\n\r\n", limits)
     assert (refusal.kind, refusal.status) == (TooManyFields, 431)
     assert refusal.detail == "exceeds max_fields of 3"
-    assert is_shown_by_last_octet(three + b"G", limits)
+    assert is_shown_by_last_byte(three + b"G", limits)
 
 
 def test_no_fields_at_all_may_be_the_limit() -> None:
@@ -194,11 +194,11 @@ def test_no_fields_at_all_may_be_the_limit() -> None:
 @pytest.mark.parametrize(
     ("tail", "kind"),
     [
-        pytest.param(b"\x00", ForbiddenOctet, id="octet-begins-the-field"),
-        pytest.param(b"\n", BareLineBreak, id="lf-begins-the-field"),
-        pytest.param(b"\rx", BareLineBreak, id="cr-begins-the-field"),
-        pytest.param(b"x\x00", TooManyFields, id="octet-behind"),
-        pytest.param(b" \x00", ForbiddenOctet, id="octet-in-a-fold"),
+        pytest.param(b"\x00", ForbiddenOctet, id="byte-starts-the-field"),
+        pytest.param(b"\n", BareLineBreak, id="lf-starts-the-field"),
+        pytest.param(b"\rx", BareLineBreak, id="cr-starts-the-field"),
+        pytest.param(b"x\x00", TooManyFields, id="byte-after"),
+        pytest.param(b" \x00", ForbiddenOctet, id="byte-in-a-fold"),
         pytest.param(b"\r\nx\r\n", MissingHost, id="empty-line"),
     ],
 )
@@ -206,7 +206,7 @@ def test_structure_goes_before_the_number_of_fields_where_they_meet(tail: bytes,
     assert refusal_of(GET + b"A: b\r\n" + tail, Limits(max_fields=1)).kind is kind
 
 
-def test_at_the_same_octet_the_number_of_fields_goes_before_the_octets_of_the_head() -> None:
+def test_at_the_same_byte_the_number_of_fields_goes_before_the_size_of_the_head() -> None:
     wire = GET + b"A: b\r\nC"
     limits = Limits(max_fields=1, max_head_bytes=len(wire) - 1)
     assert refusal_of(wire, limits).kind is TooManyFields

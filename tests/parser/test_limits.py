@@ -1,4 +1,4 @@
-"""Limits are validated and name what is wrong with them."""
+"""Limits are validated; an error names the field."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Four times the octets take about four times the time, whatever they are and however they are cut."""
+"""Eight times the bytes take about eight times the time, for any bytes in any cut."""
 
 import gc
 import platform
@@ -20,7 +20,7 @@ GENEROUS = Limits(
 
 
 def seconds(wire: bytes, step: int) -> float:
-    """Return the least of three runs: what else the machine does only ever adds to it."""
+    """Return the least of three runs: other work of the machine only adds to it."""
     best = float("inf")
     gc.disable()  # the garbage of all tests before may take longer than what is measured
     try:
@@ -63,26 +63,26 @@ SHAPES: list[tuple[str, Callable[[int], bytes]]] = [
 
 
 @pytest.mark.parametrize("shape", [pytest.param(shape, id=name) for name, shape in SHAPES])
-@pytest.mark.parametrize(("step", "octets"), [(1, 3_000), (1 << 30, 25_000)], ids=["octet-by-octet", "whole"])
-def test_time_is_linear_in_the_octets(shape: Callable[[int], bytes], step: int, octets: int) -> None:
-    """Quadratic would be 64 times for eight times the octets; a little of the time is the same for all.
+@pytest.mark.parametrize(("step", "size"), [(1, 3_000), (1 << 30, 25_000)], ids=["byte-by-byte", "whole"])
+def test_time_is_linear_in_the_bytes(shape: Callable[[int], bytes], step: int, size: int) -> None:
+    """Quadratic would be 64 times for eight times the bytes; a little of the time is the same for any size.
 
-    No more octets than here: beyond 200,000 the memory that a regex takes for repetitions is mapped anew each time.
+    Keep the sizes: beyond 200,000 bytes the memory that a regex takes for repetitions is mapped again each time.
     """
-    small, large = shape(octets), shape(8 * octets)
+    small, large = shape(size), shape(8 * size)
     for _ in range(5):
         ratio = (seconds(large, step) + 1e-4) / (seconds(small, step) + 1e-4)
         if ratio < 24:
             return
-    pytest.fail(f"eight times the octets took {ratio:.0f} times the time")
+    pytest.fail(f"eight times the bytes took {ratio:.0f} times the time")
 
 
 @pytest.mark.skipif(
     platform.python_implementation() != "CPython",
-    reason="elsewhere cutting the beginning off a bytearray moves the rest; a server holds no more than it has read",
+    reason="elsewhere `del data[:n]` moves the rest of a bytearray; a server holds no more than it has read",
 )
 def test_undrained_pieces_are_kept_in_linear_time() -> None:
-    """A caller that receives octet by octet while many requests wait."""
+    """The caller receives byte by byte while many requests are held."""
 
     def run(count: int) -> float:
         parser = RequestParser(GENEROUS)

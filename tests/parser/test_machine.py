@@ -1,4 +1,4 @@
-"""The machine: its moves, pipelining, what it holds, errors, the end of input."""
+"""The machine: its transitions, pipelining, what it holds, errors, the end of input."""
 
 import gc
 import sys
@@ -38,6 +38,12 @@ from waitress_parser.machine import TRANSITIONS, Step
 PLAIN = GET + HOST + b"\r\n"
 FIXED = b"PUT /f HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nabcde"
 WHOLE_CHUNKED = CHUNKED + b"3\r\nabc\r\n0\r\n\r\n"
+REQUESTS = [
+    pytest.param(PLAIN, id="no-body"),
+    pytest.param(FIXED, id="fixed-body"),
+    pytest.param(WHOLE_CHUNKED, id="chunked-body"),
+]
+NOTHING = pytest.param(b"", id="nothing")
 IS_CPYTHON = sys.implementation.name == "cpython"
 
 
@@ -48,13 +54,13 @@ def parser_at_body(length: int) -> RequestParser:
     return parser
 
 
-def test_every_move_is_in_the_table_and_every_entry_of_the_table_is_made() -> None:
+def test_the_transitions_that_happen_are_those_of_the_table() -> None:
     wires = [PLAIN, FIXED, WHOLE_CHUNKED, b"x\r\n", CHUNKED + b"x", PLAIN + b"\n"]
     made: dict[Step, set[Step]] = {step: set() for step in Step}
     for wire in wires:
         parser = RequestParser()
-        for octet in range(len(wire)):
-            parser.receive(wire[octet : octet + 1])
+        for position in range(len(wire)):
+            parser.receive(wire[position : position + 1])
             event: object = None
             while event is not NEED_MORE:
                 before = parser._step
@@ -74,7 +80,7 @@ def test_every_move_is_in_the_table_and_every_entry_of_the_table_is_made() -> No
 # Pipelining
 
 
-def test_requests_come_out_one_behind_the_other() -> None:
+def test_pipelined_requests_are_returned_one_after_the_other() -> None:
     outcome = parse_every_cut(PLAIN + FIXED + WHOLE_CHUNKED + PLAIN)
     assert outcome.refusal is None
     assert [(message.head.method, message.content) for message in outcome.messages] == [
@@ -85,8 +91,8 @@ def test_requests_come_out_one_behind_the_other() -> None:
     ]
 
 
-@pytest.mark.parametrize("first", [PLAIN, FIXED, WHOLE_CHUNKED])
-def test_what_follows_a_request_is_not_looked_at_before_it_is_asked_for(first: bytes) -> None:
+@pytest.mark.parametrize("first", REQUESTS)
+def test_what_follows_a_request_is_not_parsed_before_the_next_call(first: bytes) -> None:
     parser = RequestParser()
     parser.receive(first + b"\x00" + PLAIN)
     while not isinstance(parser.next_event(), EndOfMessage):
@@ -96,7 +102,9 @@ def test_what_follows_a_request_is_not_looked_at_before_it_is_asked_for(first: b
         parser.next_event()
 
 
-@pytest.mark.parametrize("second", [b"x\r\n\r\n", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"])
+@pytest.mark.parametrize(
+    "second", [b"x\r\n\r\n", b"\x16\x03\x01", b"GET / HTTP/1.1\r\n\r\n"], ids=["request-line", "tls", "no-host"]
+)
 def test_a_fault_in_the_second_request_leaves_the_first_as_it_is(second: bytes) -> None:
     outcome = parse_every_cut(FIXED + second)
     assert outcome.refusal is not None
@@ -110,14 +118,14 @@ def test_the_version_of_an_error_is_not_that_of_the_request_before() -> None:
     assert (refusal.method, refusal.version) == ("", "1.0")
 
 
-@pytest.mark.parametrize("before", [b"", PLAIN, FIXED, WHOLE_CHUNKED])
+@pytest.mark.parametrize("before", [NOTHING, *REQUESTS])
 def test_one_empty_line_before_a_request_line_is_skipped_and_a_second_is_not(before: bytes) -> None:
     assert len(parse_every_cut(before + b"\r\n" + PLAIN).messages) == bool(before) + 1
     assert refusal_of(before + b"\r\n\r\n" + PLAIN).kind is StartLineInvalid
     assert parse_every_cut(before + b"\r\n" + PLAIN + b"\r\n" + PLAIN).refusal is None
 
 
-def test_a_request_that_ends_the_buffer_behind_another_is_not_taken_for_one_head() -> None:
+def test_two_heads_in_one_bytes_object_are_not_taken_for_one() -> None:
     wire = PLAIN + PLAIN
     assert len(parse([wire], Limits(max_head_bytes=len(PLAIN))).messages) == 2
     assert len(parse([wire], Limits()).messages) == 2
@@ -126,14 +134,14 @@ def test_a_request_that_ends_the_buffer_behind_another_is_not_taken_for_one_head
 # Receiving
 
 
-def test_octets_of_a_fixed_body_are_given_out_as_they_were_received() -> None:
+def test_pieces_of_a_fixed_body_are_the_objects_that_were_received() -> None:
     parser = parser_at_body(10)
     data = b"01234"
     parser.receive(data)
     event = parser.next_event()
     assert isinstance(event, BodyPiece)
     assert event.data == data
-    if IS_CPYTHON:  # elsewhere a slice may be a copy though it is all of the octets
+    if IS_CPYTHON:  # elsewhere a slice may be a copy though it is all of the bytes
         assert event.data is data
     view = memoryview(bytearray(b"56789"))
     parser.receive(view)
@@ -157,7 +165,7 @@ def test_a_view_is_copied_unless_all_of_it_is_content() -> None:
         assert messages[0].content == (b"xa" if received == b"a" else b"abc")
 
 
-def test_the_parser_lets_go_of_a_view_with_its_event() -> None:
+def test_the_parser_releases_a_view_with_its_event() -> None:
     buffer = bytearray(b"abc")
     parser = parser_at_body(10)
     parser.receive(memoryview(buffer))
@@ -194,7 +202,7 @@ def test_receiving_nothing_changes_nothing() -> None:
     assert parser.is_between_messages
 
 
-def test_held_bytes_and_between_messages_follow_what_is_there() -> None:
+def test_held_bytes_and_is_between_messages_follow_what_is_held() -> None:
     parser = RequestParser()
 
     def state() -> tuple[bool, int]:
@@ -263,7 +271,11 @@ def test_an_idle_parser_is_small() -> None:
 # Errors
 
 
-@pytest.mark.parametrize("wire", [b"x\r\n", GET + b"\n", PLAIN + b"\x00", CHUNKED + b"x", CHUNKED + b"1\r\na\r\n+"])
+@pytest.mark.parametrize(
+    "wire",
+    [b"x\r\n", GET + b"\n", PLAIN + b"\x00", CHUNKED + b"x", CHUNKED + b"1\r\na\r\n+"],
+    ids=["request-line", "field", "second-request", "chunk-size", "second-chunk-size"],
+)
 def test_an_error_is_raised_again_and_nothing_is_held(wire: bytes) -> None:
     parser = RequestParser()
     parser.receive(wire + PLAIN)
@@ -280,7 +292,7 @@ def test_an_error_is_raised_again_and_nothing_is_held(wire: bytes) -> None:
         assert not parser.is_between_messages
 
 
-def test_a_failed_parser_is_no_part_of_a_reference_cycle() -> None:
+def test_a_failed_parser_is_in_no_reference_cycle() -> None:
     class Watched(RequestParser):
         __slots__ = ("__weakref__",)
 
@@ -304,7 +316,15 @@ def test_a_failed_parser_is_no_part_of_a_reference_cycle() -> None:
 # End of input
 
 
-@pytest.mark.parametrize("before", [b"", PLAIN, FIXED, WHOLE_CHUNKED, PLAIN + b"\r\n", b"\r\n"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        NOTHING,
+        *REQUESTS,
+        pytest.param(PLAIN + b"\r\n", id="empty-line-after-a-request"),
+        pytest.param(b"\r\n", id="empty-line"),
+    ],
+)
 def test_the_input_may_end_between_messages(before: bytes) -> None:
     assert parse_every_cut(before, has_end=True).refusal is None
 
@@ -316,8 +336,8 @@ def test_the_input_may_end_between_messages(before: bytes) -> None:
         pytest.param(b"\r", "", "1.0", id="half-an-empty-line"),
         pytest.param(b"\r\n\r", "", "1.0", id="one-and-a-half-empty-lines"),
         pytest.param(GET, "GET", "1.0", id="fields"),
-        pytest.param(PLAIN[:-1], "GET", "1.0", id="last-octet-of-the-head"),
-        pytest.param(FIXED[:-1], "PUT", "1.1", id="last-octet-of-the-body"),
+        pytest.param(PLAIN[:-1], "GET", "1.0", id="last-byte-of-the-head"),
+        pytest.param(FIXED[:-1], "PUT", "1.1", id="last-byte-of-the-body"),
         pytest.param(FIXED[:-5], "PUT", "1.1", id="whole-body"),
         pytest.param(CHUNKED, "POST", "1.1", id="chunk-size"),
         pytest.param(CHUNKED + b"3\r\nab", "POST", "1.1", id="chunk-data"),
@@ -332,8 +352,8 @@ def test_an_end_inside_a_message_is_an_error(wire: bytes, method: str, version: 
     assert (refusal.method, refusal.version) == (method, version)
 
 
-@pytest.mark.parametrize("rest", [b"", b"G", FIXED[:-1]])
-def test_complete_requests_that_are_held_can_be_taken_after_the_end(rest: bytes) -> None:
+@pytest.mark.parametrize("rest", [b"", b"G", FIXED[:-1]], ids=["complete", "part-of-a-head", "part-of-a-body"])
+def test_complete_requests_that_are_held_are_returned_after_the_end(rest: bytes) -> None:
     parser = RequestParser()
     parser.receive(PLAIN + FIXED + rest)
     parser.end_of_input()
@@ -346,7 +366,7 @@ def test_complete_requests_that_are_held_can_be_taken_after_the_end(rest: bytes)
         assert drain(parser, messages) == refusal
 
 
-def test_an_end_after_the_last_piece_of_a_body_is_none_inside_a_message() -> None:
+def test_an_end_after_the_last_piece_of_a_body_is_no_error() -> None:
     parser = parser_at_body(1)
     parser.receive(b"x")
     assert isinstance(parser.next_event(), BodyPiece)
@@ -356,7 +376,7 @@ def test_an_end_after_the_last_piece_of_a_body_is_none_inside_a_message() -> Non
     assert parser.is_between_messages
 
 
-def test_an_end_inside_a_body_is_seen_though_nobody_asked_for_more() -> None:
+def test_an_end_inside_a_body_is_an_error_before_any_need_more() -> None:
     parser = parser_at_body(1)
     with pytest.raises(IncompleteRequest):
         parser.end_of_input()
@@ -364,7 +384,7 @@ def test_an_end_inside_a_body_is_seen_though_nobody_asked_for_more() -> None:
         parser.next_event()
 
 
-def test_the_end_may_be_noted_twice_and_after_an_error() -> None:
+def test_end_of_input_may_be_called_twice_and_after_an_error() -> None:
     parser = RequestParser()
     parser.receive(CHUNKED + b"x")
     refusal = drain(parser, [])
@@ -375,7 +395,7 @@ def test_the_end_may_be_noted_twice_and_after_an_error() -> None:
     assert drain(parser, []) == refusal
 
 
-def test_receiving_after_the_end_is_a_mistake_of_the_caller() -> None:
+def test_receiving_after_the_end_is_a_runtime_error() -> None:
     parser = RequestParser()
     parser.end_of_input()
     with pytest.raises(RuntimeError):
@@ -383,7 +403,7 @@ def test_receiving_after_the_end_is_a_mistake_of_the_caller() -> None:
 
 
 def test_a_large_chunked_body_is_not_read_as_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It ends in the octets that a head ends in; to read 64 KiB as one took longer than all of the rest."""
+    """It ends in the same bytes as a head; parsing 64 KiB as one took longer than all the rest."""
     read: list[int] = []
 
     def noting(block: bytes | bytearray, limits: Limits) -> RequestHead | None:

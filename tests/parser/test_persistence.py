@@ -1,4 +1,4 @@
-"""What a request asks of its connection: persistence and 100-continue."""
+"""What a client wants of its connection: persistence and 100 (Continue)."""
 
 import pytest
 
@@ -27,7 +27,9 @@ from waitress_parser import UnknownExpectation
         pytest.param(b"1.0", b"Connection: foo\r\n", False, id="1.0-other-option"),
     ],
 )
-def test_a_connection_persists_as_the_version_and_the_list_say(version: bytes, lines: bytes, expected: bool) -> None:
+def test_the_version_and_the_list_decide_whether_a_connection_persists(
+    version: bytes, lines: bytes, expected: bool
+) -> None:
     assert head_of(b"GET / HTTP/" + version + b"\r\nHost: a\r\n" + lines + b"\r\n").is_persistent is expected
 
 
@@ -56,8 +58,12 @@ def test_a_client_waits_with_a_chunked_body() -> None:
     assert head_of(b"PUT / HTTP/1.1\r\nHost: a\r\n" + lines + b"\r\n0\r\n\r\n").expects_continue
 
 
-@pytest.mark.parametrize("value", [b"tea", b"100-continue, tea", b"100-continue;q=1", b"200-ok", b'100-continue="x,y"'])
-@pytest.mark.parametrize("body", [b"Content-Length: 1\r\n", b""])
+@pytest.mark.parametrize(
+    "value",
+    [b"tea", b"100-continue, tea", b"100-continue;q=1", b"200-ok", b'100-continue="x,y"'],
+    ids=["other", "list", "parameter", "other-status", "value"],
+)
+@pytest.mark.parametrize("body", [b"Content-Length: 1\r\n", b""], ids=["body", "no-body"])
 def test_any_other_expectation_fails(value: bytes, body: bytes) -> None:
     refusal = refusal_of(b"PUT / HTTP/1.1\r\nHost: a\r\n" + body + b"Expect: " + value + b"\r\n\r\n")
     assert (refusal.kind, refusal.status, refusal.version) == (UnknownExpectation, 417, "1.1")

@@ -1,4 +1,4 @@
-"""Whatever octets come in whatever cut: an event, NEED_MORE or a ProtocolError, the same for every cut, and bounded."""
+"""Any bytes in any cut give an event, NEED_MORE or a ProtocolError, the same for every cut, and bounded."""
 
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ LIMITS = Limits(
     max_chunk_extension_bytes=40,
 )
 
-# Fragments of requests, right and wrong: random octets alone would never get past the request line.
+# Fragments of requests, right and wrong: random bytes alone would never get past the request line.
 FRAGMENTS = st.sampled_from(
     [
         b"GET / HTTP/1.1\r\n",
@@ -85,15 +85,15 @@ def test_the_outcome_is_the_same_for_every_cut(wire: bytes, places: list[int]) -
 
 @settings(max_examples=300, derandomize=True, deadline=None)
 @given(st.binary(max_size=60), st.lists(st.integers(1, 60), max_size=4))
-def test_random_octets_are_events_or_an_error(wire: bytes, places: list[int]) -> None:
+def test_random_bytes_are_events_or_an_error(wire: bytes, places: list[int]) -> None:
     assert parse(cut(wire, places), LIMITS) == parse([wire] if wire else [], LIMITS)
 
 
 class Calls(RuleBasedStateMachine):
-    """Calls a parser in any order, and compares it with one that got everything at once."""
+    """Calls a parser in any order, and compares it with one that received everything at once."""
 
     @initialize(start=START)
-    def begin(self, start: bytes) -> None:
+    def start(self, start: bytes) -> None:
         self.parser = RequestParser(LIMITS)
         self.wire = b""
         self.messages: list[Message] = []

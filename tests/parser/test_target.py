@@ -1,4 +1,4 @@
-"""The request target: its four forms, its parts, and the authority beside Host."""
+"""The request target: its four forms, its parts, and its authority compared with Host."""
 
 import pytest
 
@@ -66,7 +66,7 @@ def test_an_asterisk_is_a_target_of_options() -> None:
         pytest.param(b"GET", b"http://a:65536/", BadTarget, id="port-out-of-range"),
         pytest.param(b"GET", b"http://[::1/x", BadTarget, id="bracket-not-closed"),
         pytest.param(b"GET", b"http://::1]/x", BadTarget, id="bracket-not-opened"),
-        pytest.param(b"GET", b"http://[::1]x/", BadTarget, id="text-behind-bracket"),
+        pytest.param(b"GET", b"http://[::1]x/", BadTarget, id="text-after-bracket"),
         pytest.param(b"GET", b"http://a,b/", BadTarget, id="two-authorities"),
         pytest.param(b"GET", b"http?://a/", BadTarget, id="query-in-scheme"),
         pytest.param(b"CONNECT", b"a.example:443", ConnectNotSupported, id="connect"),
@@ -86,20 +86,24 @@ def test_any_other_target_is_refused(method: bytes, target: bytes, kind: type[Pr
     assert (refusal.method, refusal.version) == (method.decode(), "1.1")
 
 
-@pytest.mark.parametrize("target", [b"/", b"http://b.example/"])
+@pytest.mark.parametrize("target", [b"/", b"http://b.example/"], ids=["origin-form", "absolute-form"])
 def test_http_1_1_needs_a_host(target: bytes) -> None:
     refusal = refusal_of(b"GET " + target + b" HTTP/1.1\r\nA: b\r\n\r\n")
     assert (refusal.kind, refusal.status, refusal.version) == (MissingHost, 400, "1.1")
 
 
-@pytest.mark.parametrize(("target", "authority"), [(b"/", None), (b"http://b.example/", "b.example")])
-def test_http_1_0_may_go_without_host(target: bytes, authority: str | None) -> None:
+@pytest.mark.parametrize(
+    ("target", "authority"),
+    [(b"/", None), (b"http://b.example/", "b.example")],
+    ids=["origin-form", "absolute-form"],
+)
+def test_http_1_0_needs_no_host(target: bytes, authority: str | None) -> None:
     assert head_of(b"GET " + target + b" HTTP/1.0\r\n\r\n").authority == authority
 
 
 @pytest.mark.parametrize("version", [b"1.0", b"1.1"])
-@pytest.mark.parametrize("target", [b"/", b"http://b.example/"])
-def test_a_host_that_is_there_must_be_valid(target: bytes, version: bytes) -> None:
+@pytest.mark.parametrize("target", [b"/", b"http://b.example/"], ids=["origin-form", "absolute-form"])
+def test_a_host_must_be_valid_in_either_version(target: bytes, version: bytes) -> None:
     refusal = refusal_of(b"GET " + target + b" HTTP/" + version + b"\r\nHost: a/b\r\n\r\n")
     assert (refusal.kind, refusal.status, refusal.version) == (InvalidHost, 400, version.decode())
     assert refusal.detail == 'Host "a/b" is invalid'

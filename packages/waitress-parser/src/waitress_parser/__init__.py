@@ -1,4 +1,4 @@
-"""A strict HTTP/1.1 request parser without I/O: octets in, events out."""
+"""A strict HTTP/1.1 request parser without I/O: bytes in, events out."""
 
 from .errors import (
     BadTarget,

@@ -7,12 +7,12 @@
 Choices where the RFCs leave one:
 
 - An empty host is refused: a URI of scheme http or https without a host is invalid (RFC 9110 section 4.2.1).
-- A comma is refused, though sub-delims has it: it is what two Host fields look like after somebody joined them.
-- `host:` with an empty port is accepted, as the grammar has it; a port has at most five digits and is at most 65535.
+- A comma is refused, though sub-delims has it: two Host fields that a proxy has joined look like this.
+- `host:` with an empty port is accepted, as in the grammar; a port has at most five digits and is at most 65535.
 - Userinfo is refused (RFC 9110 section 4.2.4), and so are IPvFuture and IPv6 zone identifiers, which name nothing here.
 
-Pure but for one bounded memory of values that were found valid, because a server sees the same few all the time. Full
-it is full, and never cleared: who fills it with inventions makes others pay one match of a regex, and no more.
+Pure, except for a bounded cache of valid values, because a server sees the same few all the time. The cache never
+evicts: a client that fills it with made-up names costs the others one match of a regex, and no more.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import re
 
 _PORT = r"(?::(?P<port>[0-9]{0,5}))?"
 
-# unreserved / pct-encoded / sub-delims without ",", at least one. Unrolled: no octet can be matched in two ways.
+# unreserved / pct-encoded / sub-delims without ",", at least one. Unrolled: no character can be matched in two ways.
 _PLAIN = r"[A-Za-z0-9\-._~!$&'()*+;=]*"
 _NAME = re.compile(rf"(?=[^:]){_PLAIN}(?:%[0-9A-Fa-f]{{2}}{_PLAIN})*{_PORT}")
 
@@ -29,7 +29,7 @@ _NAME = re.compile(rf"(?=[^:]){_PLAIN}(?:%[0-9A-Fa-f]{{2}}{_PLAIN})*{_PORT}")
 _LITERAL = re.compile(rf"\[(?P<address>[0-9A-Fa-f:.]{{2,45}})\]{_PORT}")
 
 _DIGITS_16_BITS = re.compile(r"[0-9A-Fa-f]{1,4}")
-_OCTET = re.compile(r"25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9]")
+_DECIMAL_8_BITS = re.compile(r"25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9]")
 
 MAX_REMEMBERED = 256
 MAX_REMEMBERED_CHARACTERS = 255
@@ -37,7 +37,7 @@ _known_valid: set[str] = set()
 
 
 def is_authority(text: str) -> bool:
-    """Whether `text` is a non-empty uri-host with an optional port."""
+    """Return whether `text` is a non-empty uri-host with an optional port."""
     if text in _known_valid:
         return True
     match = _LITERAL.fullmatch(text) if text.startswith("[") else _NAME.fullmatch(text)
@@ -45,17 +45,17 @@ def is_authority(text: str) -> bool:
         return False
     if text.startswith("[") and not is_ipv6_address(match["address"]):
         return False
-    # Threads that add at the same time may pass the bound by their number: harmless.
+    # Threads that add at the same time may exceed the bound by their number, which is harmless.
     if len(_known_valid) < MAX_REMEMBERED and len(text) <= MAX_REMEMBERED_CHARACTERS:
         _known_valid.add(text)
     return True
 
 
 def is_ipv6_address(text: str) -> bool:
-    """Whether `text` is an IPv6address (RFC 3986 section 3.2.2): eight groups of 16 bits, one run of zeros as `::`.
+    """Return whether `text` is an IPv6address: eight groups of 16 bits, one run of zeros as `::`.
 
-    The last two groups may be written as an IPv4 address. The ipaddress module would do, at 2 ms of import time, and
-    it accepts zone identifiers.
+    The last two groups may be written as an IPv4 address. Source: RFC 3986 section 3.2.2. The ipaddress module takes
+    2 ms to import, and accepts zone identifiers.
     """
     head, gap, tail = text.partition("::")
     groups = head.split(":") if head else []
@@ -67,10 +67,10 @@ def is_ipv6_address(text: str) -> bool:
         groups += ["0", "0"]
     if not all(_DIGITS_16_BITS.fullmatch(group) for group in groups):
         return False
-    # RFC 3986 lets "::" stand for one group too (RFC 5952 only advises against writing it so).
+    # In RFC 3986 "::" may replace a single group too; RFC 5952 only advises against it.
     return len(groups) <= 7 if gap else len(groups) == 8
 
 
 def _is_ipv4_address(text: str) -> bool:
-    octets = text.split(".")
-    return len(octets) == 4 and all(_OCTET.fullmatch(octet) for octet in octets)
+    numbers = text.split(".")
+    return len(numbers) == 4 and all(_DECIMAL_8_BITS.fullmatch(number) for number in numbers)

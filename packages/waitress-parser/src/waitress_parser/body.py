@@ -6,15 +6,15 @@
     last-chunk     = 1*"0" [ chunk-ext ] CRLF
     chunk-ext      = *( ";" token [ "=" ( token / quoted-string ) ] )   no whitespace; checked and ignored
 
-    SIZE_LINE --size > 0--> DATA --size octets--> DATA_END --CRLF--> SIZE_LINE
+    SIZE_LINE --size > 0--> DATA --size bytes--> DATA_END --CRLF--> SIZE_LINE
     SIZE_LINE --size 0--> TRAILERS --CRLFCRLF--> (end of message)
 
-Rules: nothing is lenient here, because whoever reads a size, a sign or a line end otherwise than we do sees another
-request behind the body (CVE-2019-16785, CVE-2022-24761). A step either succeeds and moves on or raises and changes
-nothing, so that data before a fault is given out first, for any cut. Sizes are compared with the limit before their
-data is read. Small chunks that are there together come out as one piece.
+Rules: nothing is lenient here, because a recipient that reads a size, a sign or a line end differently sees another
+request after the body (CVE-2019-16785, CVE-2022-24761). A step either succeeds and moves on or raises and changes
+nothing, so data before a fault is returned first, for any cut. A size is compared with the limit before its data is
+read. Small chunks that are held together are returned as one piece.
 
-`ChunkedBody` holds no octets: the machine owns them and passes them with a position.
+`ChunkedBody` holds no bytes: the caller holds them and passes them with a position.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ _SIZE = rb"[0-9A-Fa-f]{1,%d}" % MAX_CHUNK_SIZE_DIGITS
 _PLAIN_LINE = re.compile(rb"(%s)\r\n" % _SIZE)
 _LINE_START = re.compile(rb"(%s)(?:[;\r]|\Z)" % _SIZE)
 
-# Every alternative begins with another octet than what may stand before it: no backtracking into what was matched.
+# Every alternative starts with a character that cannot come before it: no backtracking into what was matched.
 _EXTENSIONS = re.compile(rf"(?:;{TCHAR}+(?:=(?:{TCHAR}+|{QUOTED_STRING}))?)*".encode("latin-1"))
 
 
 class Step(enum.Enum):
-    """What the next octets of a chunked body are."""
+    """Which part of a chunked body comes next."""
 
     SIZE_LINE = "chunk size"
     DATA = "chunk data"
@@ -70,16 +70,16 @@ class ChunkedBody:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._step = _SIZE_LINE
-        self._remaining = 0  # octets of the current chunk's data to come
+        self._remaining = 0  # bytes of the current chunk's data still to come
         self._total = 0  # announced sizes of all chunks so far
         self._extension_bytes = 0  # of all chunk lines so far
-        self._line: LineScanner | None = None  # while a chunk line is incomplete
-        self._trailers: SectionScanner | None = None  # while the trailer section is incomplete
+        self._line: LineScanner | None = None  # only while a chunk line is incomplete
+        self._trailers: SectionScanner | None = None  # only while the trailer section is incomplete
 
     def next_event(self, data: bytes | bytearray, position: int) -> tuple[BodyPiece | EndOfMessage | NeedMore, int]:
-        """Return the next event in `data` from `position` on, and the position behind it.
+        """Return the next event in `data` from `position` on, and the position after it.
 
-        Raises ProtocolError, at the position where the last event ended, and the same again when called again.
+        Raises ProtocolError, at the position where the last event ended; another call raises the same again.
         """
         pieces: list[bytes] = []
         try:
@@ -106,7 +106,7 @@ class ChunkedBody:
                         position = line_end + len(CRLF)
                         self._step = _DATA
                     else:
-                        position = line_end  # a trailer section begins with the CRLF before it (lines.py)
+                        position = line_end  # a trailer section starts with the CRLF before it (lines.py)
                         self._step = _TRAILERS
                 elif pieces:
                     break
@@ -151,7 +151,7 @@ class ChunkedBody:
         return line_end
 
     def _scan_size_line(self, data: bytes | bytearray, position: int, digits: int) -> int:
-        """Look for the end of a chunk line with extensions, or of an incomplete one."""
+        """Return the index of the CRLF of a chunk line that has extensions or is incomplete, or NOT_YET."""
         max_line = self._limits.max_chunk_line_bytes
         max_extension = self._limits.max_chunk_extension_bytes
         max_with_extension = digits + max_extension - self._extension_bytes
@@ -165,11 +165,11 @@ class ChunkedBody:
         return line_end
 
     def _has_data_end(self, data: bytes | bytearray, position: int) -> bool:
-        """Whether the CRLF after chunk data is there; raises ChunkNotTerminated as soon as it is something else."""
-        octets = data[position : position + len(CRLF)]
-        if not CRLF.startswith(octets):
+        """Return whether the CRLF after chunk data has come; raise ChunkNotTerminated for anything else."""
+        end = data[position : position + len(CRLF)]
+        if not CRLF.startswith(end):
             raise ChunkNotTerminated
-        return len(octets) == len(CRLF)
+        return len(end) == len(CRLF)
 
     def _find_end(self, data: bytes | bytearray, position: int) -> int:
         """Return the index of the CRLFCRLF that ends the trailer section, or NOT_YET."""

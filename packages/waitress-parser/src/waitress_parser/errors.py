@@ -1,8 +1,8 @@
 """What can be wrong with a request: one class for every rule that a request can violate.
 
-Every leaf is a `ProtocolError` and says by its class attributes which status and reason phrase the answer has; `detail`
-is one line for the body of that answer. After an error the octets that follow have no meaning: they must not be
-interpreted, and the connection has to be closed once the answer is sent (RFC 9112 section 9.6).
+Every leaf is a `ProtocolError`; its class attributes are the status and reason phrase of the response, and `detail` is
+one line for the body of that response. After an error the bytes that follow have no meaning: they must not be
+interpreted, and the connection must be closed once the response is sent (RFC 9112 section 9.6).
 
 Rules of this file: a detail is printable ASCII of bounded length whatever the client sent, because it ends up in
 responses and in logs. Status codes are those of RFC 9110 section 15; the reason phrase of 413 is the one that waitress
@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from typing import ClassVar, TypeVar
 
-MAX_SHOWN_CHARACTERS = 80  # of the client's octets in a detail: enough to recognise the line, short enough for a log
+MAX_SHOWN_CHARACTERS = 80  # of the client's text in a detail: enough to recognise the line, short enough for a log
 
 _E = TypeVar("_E", bound="ProtocolError")
 
 
 def shown(text: str) -> str:
-    """Return `text` as it may stand in a detail: shortened, and every octet that is not printable ASCII escaped."""
+    """Return `text` as a detail may quote it: shortened, and every character that is not printable ASCII escaped."""
     is_long = len(text) > MAX_SHOWN_CHARACTERS
     printable = text[:MAX_SHOWN_CHARACTERS].encode("unicode_escape").decode("ascii")
     return printable + "..." if is_long else printable
@@ -28,8 +28,8 @@ def shown(text: str) -> str:
 class ProtocolError(Exception):
     """A request that is refused.
 
-    `detail` says what was wrong. `method` is the request's method, or "" when the request line was not read yet.
-    `version` is the version to answer with: "1.0" until the field section was read, then the request's own.
+    `detail` is what was wrong. `method` is the request's method, or "" if its request line was not read.
+    `version` is the version for the response: "1.0" until the field section was read, then the request's own.
     """
 
     status: ClassVar[int] = 400
@@ -42,7 +42,7 @@ class ProtocolError(Exception):
         self.version = "1.0"
 
     def again(self: _E) -> _E:
-        """Return an equal error that was never raised, so that keeping it keeps no traceback and no frames alive."""
+        """Return an equal error that was never raised: keeping it keeps no traceback and no frames alive."""
         twin = type(self).__new__(type(self))
         twin.args = self.args
         twin.__dict__.update(self.__dict__)
@@ -71,7 +71,7 @@ class BareLineBreak(ProtocolError):
 
 
 class ForbiddenOctet(ProtocolError):
-    """NUL or another control octet in a line; only HTAB is allowed, and only where the line's grammar allows it."""
+    """NUL or another control character in a line; only HTAB is allowed, and only where the line's grammar allows it."""
 
 
 # Request line (RFC 9112 section 3)
@@ -85,7 +85,7 @@ class StartLineInvalid(ProtocolError):
 
 
 class MethodNotUpperCase(ProtocolError):
-    """A method with a lower-case letter: applications compare with upper-case names."""
+    """A method with a lower-case letter: applications compare it with upper-case names."""
 
     def __init__(self, method: str) -> None:
         super().__init__(f'Malformed HTTP method "{shown(method)}"')
@@ -113,7 +113,7 @@ class VersionNotSupported(ProtocolError):
 
 
 class HeadTooLarge(LimitExceeded):
-    """The head of a request, or its trailer section, has more octets than the limit."""
+    """The head of a request, or its trailer section, has more bytes than the limit."""
 
     status = 431
     reason = "Request Header Fields Too Large"
@@ -129,14 +129,14 @@ class TooManyFields(LimitExceeded):
 
 
 class InvalidFieldLine(ProtocolError):
-    """Not `token ":" OWS value OWS`: no colon, no name, whitespace before the colon, a foreign octet in the name."""
+    """Not `token ":" OWS value OWS`: no colon, no name, whitespace before the colon, or a name that is not a token."""
 
     def __init__(self) -> None:
         super().__init__("Invalid header")
 
 
 class FoldWithoutField(ProtocolError):
-    """The first line of a field section begins with whitespace: it continues nothing."""
+    """The first line of a field section starts with whitespace: it continues nothing."""
 
     def __init__(self, line: str) -> None:
         super().__init__(f'Malformed header line "{shown(line)}"')
@@ -160,7 +160,7 @@ class DuplicateField(ProtocolError):
 
 
 class BadTarget(ProtocolError):
-    """A request target of none of the four forms, in the wrong form for its method, or with an octet it cannot have."""
+    """A request target in none of the four forms, in the wrong form for its method, or not of visible ASCII."""
 
     def __init__(self) -> None:
         super().__init__("Bad URI")
@@ -201,14 +201,14 @@ class InvalidContentLength(ProtocolError):
 
 
 class LengthAndTransferCoding(ProtocolError):
-    """Content-Length beside Transfer-Encoding: two readings of where the request ends."""
+    """Content-Length together with Transfer-Encoding: two recipients could see two ends of the request."""
 
     def __init__(self) -> None:
         super().__init__("Content-Length and Transfer-Encoding exclude each other")
 
 
 class TransferCodingInHttp10(ProtocolError):
-    """Transfer-Encoding in HTTP/1.0, which has none: a recipient before us may have framed the message otherwise."""
+    """Transfer-Encoding in HTTP/1.0, which has none: a proxy in front may have framed the message differently."""
 
     def __init__(self) -> None:
         super().__init__("Transfer-Encoding is not part of HTTP/1.0")

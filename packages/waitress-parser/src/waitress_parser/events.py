@@ -1,7 +1,7 @@
-"""What a parser gives out: the head of a request, pieces of its content, its end, or that it needs more octets.
+"""What a parser returns: the head of a request, pieces of its content, its end, or that it needs more bytes.
 
 Plain records without behaviour. A request is one `RequestHead`, any number of `BodyPiece`, one `EndOfMessage`, in this
-order; `NEED_MORE` may come between any two of them and means that everything received so far was given out or is held.
+order; `NEED_MORE` may come between any two of them and means that everything received so far was returned or is held.
 """
 
 import enum
@@ -11,9 +11,9 @@ from typing import Final, NamedTuple
 class RequestHead(NamedTuple):
     """The request line and the field section of a request, checked, and what follows from them.
 
-    Nothing here is percent-decoded. Strings are latin-1: one character for each octet. Field names that contain an
-    underscore are kept, apart from the name with a hyphen; who maps names to CGI variables must drop them, or
-    `X_Forwarded_For` would pose as `X-Forwarded-For`.
+    Nothing is percent-decoded. Strings are latin-1: one character for each byte. A field name with an underscore is
+    kept, and is not the name with a hyphen: drop it before you map names to CGI variables, or `X_Forwarded_For` would
+    pose as `X-Forwarded-For`.
     """
 
     method: str
@@ -23,19 +23,19 @@ class RequestHead(NamedTuple):
     version: str
     """"1.1" or "1.0"; a higher 1.x is read as 1.1 (RFC 9110 section 2.5)."""
     fields: list[tuple[str, str]]
-    """(lower-cased name, value) of every field line, wire order."""
+    """(lower-case name, value) of every field line, in wire order."""
     values: dict[str, str]
-    """lower-cased name -> value; the values of a repeated field are joined with ", " in wire order."""
+    """lower-case name -> value; the values of a repeated field are joined with ", " in wire order."""
     authority: str | None
     """Host and port of an absolute-form target, else the Host field, else None (HTTP/1.0 only)."""
     path: str
     """Raw path of the target, without fragment; "*" for asterisk-form, "/" for an absolute-form without a path."""
     query: str
-    """What stands after the first "?" of the target, without fragment; "" when there is none."""
+    """The target after its first "?", without fragment; "" when there is none."""
     content_length: int | None
-    """Octets of content to come; 0 without a body; None when the body is chunked."""
+    """Bytes of content to come; 0 without a body; None when the body is chunked."""
     is_persistent: bool
-    """Whether the client leaves the connection open for a next request. When it does not, read no further."""
+    """Whether the client keeps the connection open for a next request. If not, read no further."""
     expects_continue: bool
     """Whether the client waits for a 100 (Continue) before it sends the announced body."""
 
@@ -50,7 +50,7 @@ class BodyPiece(NamedTuple):
 
 
 class EndOfMessage(NamedTuple):
-    """The request is complete; `trailers` are the (lower-cased name, value) of its trailer section, wire order.
+    """The request is complete; `trailers` is its trailer section: (lower-case name, value), in wire order.
 
     Trailers are never merged into the fields of the head, and those that would frame, route or authorise are dropped.
     The list of a message without trailers is shared: do not change it.
@@ -60,7 +60,7 @@ class EndOfMessage(NamedTuple):
 
 
 class NeedMore(enum.Enum):
-    """Nothing to give out until more octets are received."""
+    """There is no event until more bytes are received."""
 
     NEED_MORE = "need more"
 

@@ -3,14 +3,14 @@
     field-line = field-name ":" OWS field-value OWS      the name is a token, directly followed by the colon
     obs-fold   = OWS CRLF 1*( SP / HTAB )                a continuation line; each becomes one SP
 
-Two ways with one result. The quick one, `read_known_fields`, takes a section whose names are all known, by a
-short loop that calls only C. A continuation line, a bad name or a missing colon is no known name; a repeated name
-makes the dict shorter than the list. Any of these sends the section to the careful one, `parse_fields`, which goes line
-by line and knows what to refuse.
+Two ways with one result. The quick one, `read_known_fields`, takes a section whose names are all known, in a short loop
+that calls only C. A continuation line, a bad name or a missing colon is no known name; a repeated name makes the dict
+shorter than the list. Any of these sends the section to the careful one, `parse_fields`, which goes line by line and
+knows what to refuse.
 
-Rules: the octets of the lines were checked before, so values need no look but for whitespace at their ends. The memory
-of names is bounded, and full it is full: never cleared, so that no client can make the others pay for his inventions.
-Names with an underscore are names like any other; they are never merged with the name that has a hyphen instead.
+Rules: lines.py or head.py has checked the bytes of the lines, so only the whitespace at the ends of a value is left to
+strip. The name cache is bounded and never evicts; otherwise one client could flush it with made-up names. A name with
+an underscore is a name like any other; it is never merged with the name that has a hyphen instead.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ _COMMON_NAMES = (
 MAX_REMEMBERED_NAMES = 1024
 MAX_REMEMBERED_NAME_CHARACTERS = 64
 
-# Name as sent, with its colon -> lower-cased name. Only valid names get in, so a hit needs no check.
+# Name as sent, with its colon -> lower-case name. Only valid names get in, so a hit needs no check.
 _known_names = {f"{name}:": name.lower() for known in _COMMON_NAMES for name in (known, known.lower())}
 
-# A second one is refused even when it is equal: somebody before us may have used the other (RFC 9112 section 6.3
-# step 5, RFC 9110 section 7.2). Transfer-Encoding is a list; framing.py refuses all lists but one.
+# A second one is refused even if it is equal: a proxy in front may have used the other (RFC 9112 section 6.3 step 5,
+# RFC 9110 section 7.2). Transfer-Encoding is a list; framing.py refuses all lists but one.
 _SINGLE = frozenset({"host", "content-length", "content-type"})
 
-# RFC 9112 section 5.2 lets a server refuse any fold. Others are read, as waitress always has; here a recipient that
-# reads the lines as two fields would frame, route or authorise another request than we do (CVE-2019-16786).
+# RFC 9112 section 5.2 lets a server refuse any fold. In other fields waitress has always read it. In these fields a
+# proxy that reads the lines as two fields would frame, route or authorise another request (CVE-2019-16786).
 _NEVER_FOLDED = frozenset(
     {
         "host",
@@ -59,7 +59,7 @@ _NEVER_FOLDED = frozenset(
 )
 
 # RFC 9110 section 6.5.1: fields that are needed before the content, for framing, routing, authentication, request
-# modifiers or content processing, mean nothing in a trailer section.
+# modifiers or content processing, have no meaning in a trailer section.
 # fmt: off
 _NEVER_TRAILERS = frozenset((
     "authorization", "cache-control", "connection", "content-encoding", "content-length", "content-range",
@@ -72,7 +72,7 @@ _NEVER_TRAILERS = frozenset((
 
 
 def read_known_fields(lines: list[str]) -> tuple[list[tuple[str, str]], dict[str, str]] | None:
-    """Return what `parse_fields` returns, or None when there is anything unusual in the section."""
+    """Return the same as `parse_fields`, or None if anything in the section is unusual."""
     fields: list[tuple[str, str]] = []
     values: dict[str, str] = {}
     try:
@@ -88,9 +88,10 @@ def read_known_fields(lines: list[str]) -> tuple[list[tuple[str, str]], dict[str
 
 
 def parse_fields(lines: list[str]) -> tuple[list[tuple[str, str]], dict[str, str]]:
-    """Return the fields of a header section in wire order, and the same as a dict with repeated ones joined by ", ".
+    """Return the fields of a header section: `[(lower-case name, value)]` in wire order, and `{name: value}`.
 
-    Raises InvalidFieldLine, FoldWithoutField, FoldedField or DuplicateField (400), for the first line that is wrong.
+    The dict has the values of a repeated field joined by ", ". Source: RFC 9112 section 5. Raises InvalidFieldLine,
+    FoldWithoutField, FoldedField or DuplicateField (400), for the first line that is wrong.
     """
     fields: list[tuple[str, str]] = []
     grouped: dict[str, list[str]] = {}
@@ -100,25 +101,25 @@ def parse_fields(lines: list[str]) -> tuple[list[tuple[str, str]], dict[str, str
         if group and name in _SINGLE:
             raise DuplicateField(name_as_sent)
         group.append(value)
-    # RFC 9110 section 5.3. Joined at once: one by one would copy the value again for each of its parts.
+    # RFC 9110 section 5.3. One join: adding part by part would copy the value again for each of them.
     return fields, {name: ", ".join(group) for name, group in grouped.items()}
 
 
 def parse_trailers(lines: list[str]) -> list[tuple[str, str]]:
-    """Return the fields of a trailer section in wire order, without those that have no meaning there.
+    """Return `[(lower-case name, value)]` of a trailer section in wire order, without those that have no meaning there.
 
-    Raises as `parse_fields`, but for DuplicateField.
+    Source: RFC 9112 section 7.1.2. Raises the errors of `parse_fields`, except DuplicateField.
     """
     return [
         (name, value)
         for _, name, value in _read_lines(lines)
-        # X-Forwarded-* and its spellings route too; with an underscore a name could pose as another one later.
+        # X-Forwarded-* routes too. With an underscore a name could pose as the one with a hyphen later.
         if (plain := name.replace("_", "-")) not in _NEVER_TRAILERS and not plain.startswith("x-forwarded-")
     ]
 
 
 def _read_lines(lines: list[str]) -> list[tuple[str, str, str]]:
-    """Return (name as sent, lower-cased name, value) of every field, continuation lines joined."""
+    """Return (name as sent, lower-case name, value) of every field, continuation lines joined."""
     read: list[tuple[str, str, str]] = []
     position = 0
     while position < len(lines):
@@ -137,18 +138,18 @@ def _read_lines(lines: list[str]) -> list[tuple[str, str, str]]:
         while position < len(lines) and lines[position].startswith((" ", "\t")):
             if name in _NEVER_FOLDED or name.startswith("x-forwarded-"):
                 raise FoldedField(name_as_sent)
-            parts.append(lines[position].strip(OWS))  # the blanks before a fold belong to it
+            parts.append(lines[position].strip(OWS))  # OWS before a fold belongs to it
             position += 1
         read.append((name_as_sent, name, " ".join(parts).strip(OWS)))
     return read
 
 
 def _learn(name_as_sent: str) -> str:
-    """Return the lower-cased name, or "" when it is not a token; remember it while there is room."""
+    """Return the lower-case name, or "" if it is not a token; add it to the cache while there is room."""
     if not is_token(name_as_sent):
         return ""
     name = name_as_sent.lower()
-    # Threads that add at the same time may pass the bound by their number: harmless.
+    # Threads that add at the same time may exceed the bound by their number, which is harmless.
     if len(_known_names) < MAX_REMEMBERED_NAMES and len(name) <= MAX_REMEMBERED_NAME_CHARACTERS:
         _known_names[name_as_sent + ":"] = name
     return name

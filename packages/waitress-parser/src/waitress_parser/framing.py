@@ -1,18 +1,18 @@
 """Message framing: how long the body of a request is (RFC 9112 section 6.3).
 
-The steps of the RFC, for requests; the numbers are its own. Where it leaves a choice the stricter one is taken, because
-a request that two recipients could end at different octets carries a second request for one of them.
+The steps of the RFC, for requests, with its numbers. Where it leaves a choice, this server takes the stricter one: a
+request that two recipients end at different bytes carries a second request for one of them.
 
     1, 2.  Responses only.
     3.     Transfer-Encoding and Content-Length, whatever their values: refused (400).
     4.     Transfer-Encoding in HTTP/1.0: refused (400).
-           Exactly one `chunked`: the body is chunked. `chunked` elsewhere than last, twice, with parameters or beside a
-           malformed or empty member: refused (400). Any other coding: refused (501).
+           Exactly one `chunked`: the body is chunked. `chunked` elsewhere than last, twice, with parameters or next to
+           a malformed or empty member: refused (400). Any other coding: refused (501).
     5.     A Content-Length that is not 1*DIGIT: refused (400). Repeated ones never get here (fields.py).
     6.     A valid Content-Length is the length; above the limit: refused (413) before anything is read.
     7.     Neither: no body.
 
-The method plays no part: a GET with a body has a body. Pure: strings in, a length out.
+The method does not matter: a GET with a body has a body. Pure: strings in, a length out.
 """
 
 from __future__ import annotations
@@ -27,17 +27,18 @@ from .errors import (
 )
 from .grammar import OWS, is_digits, is_token
 
-# No body is longer, whatever the limit; and int() is quadratic, and refuses more than 4300 digits by another exception.
+# No body is longer. int() is quadratic in the digits, and raises ValueError for more than 4300 of them.
 _MAX_LENGTH_DIGITS = 19
 
 
 def body_length(
     version: str, transfer_encoding: str | None, content_length: str | None, max_body_bytes: int
 ) -> int | None:
-    """Return the octets of the body: 0 when there is none, None when it is chunked.
+    """Return the length of the body in bytes: 0 without a body, None if it is chunked.
 
-    The two fields are given by their value, None when absent. Raises LengthAndTransferCoding, TransferCodingInHttp10,
-    InvalidTransferCoding, InvalidContentLength (400), UnknownTransferCoding (501) or BodyTooLarge (413).
+    `transfer_encoding` and `content_length` are the values of these fields, None if absent. Source: RFC 9112 section
+    6.3. Raises LengthAndTransferCoding, TransferCodingInHttp10, InvalidTransferCoding, InvalidContentLength (400),
+    UnknownTransferCoding (501) or BodyTooLarge (413).
     """
     if transfer_encoding is not None:
         if content_length is not None:

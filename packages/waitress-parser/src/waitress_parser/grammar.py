@@ -1,8 +1,8 @@
-"""The octets and tokens that every part of a request is made of. Constants and predicates only.
+"""The bytes and tokens that every part of a request is made of. Constants and predicates only.
 
-RFC 9110 section 5.6 defines token, quoted-string and the whitespace around them; RFC 9112 section 2.2 says which octets
-end a line. Each pattern stands under the ABNF rule that it spells. None of them can backtrack over more than it has
-just read: the time of a match grows linearly with the input (CVE-2020-5236 was one that did not).
+RFC 9110 section 5.6 defines token, quoted-string and the whitespace around them; RFC 9112 section 2.2 defines the end
+of a line. Each pattern is under its ABNF rule. None can backtrack over more than it has just read, so the time of a
+match is linear in the input (in CVE-2020-5236 it was not).
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ CRLF: Final = b"\r\n"
 HEAD_END: Final = b"\r\n\r\n"
 CR: Final = 0x0D
 
-# OWS = *( SP / HTAB ). Only these two are ever stripped: str.strip() without an argument would also take VT, FF, NEL
-# and NBSP, and so turn `Transfer-Encoding:\x0bchunked` into a field that others have not seen (CVE-2019-16789).
+# OWS = *( SP / HTAB ). Only these two are ever stripped: str.strip() without an argument would also strip VT, FF, NEL
+# and NBSP, and so turn `Transfer-Encoding:\x0bchunked` into a field that a proxy has not seen (CVE-2019-16789).
 OWS: Final = " \t"
 
-# What a line may have: HTAB, SP, VCHAR and obs-text. Deleting these octets from a block of lines must leave its CRLFs.
-LINE_OCTETS: Final = bytes(octet for octet in range(256) if octet == 0x09 or 0x20 <= octet <= 0x7E or octet >= 0x80)
+# A line may have HTAB, SP, VCHAR and obs-text. A block of lines without these bytes is only its CRLFs.
+ALLOWED_IN_LINES: Final = bytes(byte for byte in range(256) if byte == 0x09 or 0x20 <= byte <= 0x7E or byte >= 0x80)
 
-# Sixteen digits are 64 bits. More would be padding, or meant to overflow a recipient that we stand behind.
+# Sixteen digits are 64 bits. More would be padding, or an attempt to overflow a proxy in front of the server.
 MAX_CHUNK_SIZE_DIGITS: Final = 16
 
 # tchar = "!" / "#" / "$" / "%" / "&" / "'" / "*" / "+" / "-" / "." / "^" / "_" / "`" / "|" / "~" / DIGIT / ALPHA
@@ -37,10 +37,10 @@ QUOTED_STRING: Final = rf'"{_QDTEXT}(?:\\[\t \x21-\x7E\x80-\xFF]{_QDTEXT})*"'
 
 
 def is_token(text: str) -> bool:
-    """Whether `text` is a token (RFC 9110 section 5.6.2)."""
+    """Return whether `text` is a token (RFC 9110 section 5.6.2)."""
     return _TOKEN.fullmatch(text) is not None
 
 
 def is_digits(text: str) -> bool:
-    """Whether `text` is 1*DIGIT in ASCII; str.isdigit alone would accept superscripts such as `\\xb2`."""
+    """Return whether `text` is 1*DIGIT in ASCII; str.isdigit alone would accept superscripts such as `\\xb2`."""
     return text.isascii() and text.isdigit()

@@ -1,14 +1,14 @@
-"""The head of a request: from the octets of its lines to a `RequestHead`.
+"""The head of a request: from the bytes of its lines to a `RequestHead`.
 
-Two ways with one result. `read_whole_head` takes a head that is complete when it is first looked at, as nearly all are:
-a few calls in C over the whole block show that its structure is clean and its limits are kept. `HeadScanner` takes what
-comes in pieces or looks odd, and finds the fault that shows first. Both end in `_read_lines`.
+Two ways with one result. `read_whole_head` takes a head that arrives complete, as nearly all do: a few calls in C over
+the whole block show that its structure is clean and that it is within the limits. `HeadScanner` takes what comes in
+pieces or looks odd, and finds the fault that shows first. Both end in `_read_lines`.
 
-The order of checks is part of the behaviour, as it decides which fault of several is answered:
+The order of checks is part of the behaviour, because it decides which fault of several is answered:
 
-    1. structure and limit of the request line, octet by octet (lines.py)
+    1. structure and limit of the request line, byte by byte (lines.py)
     2. the request line itself, as soon as its CRLF has come (request_line.py)
-    3. structure and limits of the field section, octet by octet (lines.py)
+    3. structure and limits of the field section, byte by byte (lines.py)
     4. when the head is complete: the field lines (fields.py), the target and Host (target.py), message framing
        (framing.py), expectation (persistence.py)
 """
@@ -19,7 +19,7 @@ from .errors import HeadTooLarge, ProtocolError, RequestLineTooLong
 from .events import RequestHead
 from .fields import parse_fields, read_known_fields
 from .framing import body_length
-from .grammar import LINE_OCTETS
+from .grammar import ALLOWED_IN_LINES
 from .limits import Limits
 from .lines import NOT_YET, TOO_LONG, LineScanner, Part, SectionScanner
 from .persistence import expects_continue, is_persistent
@@ -30,16 +30,16 @@ _new_tuple = tuple.__new__
 
 
 def read_whole_head(block: bytes | bytearray, limits: Limits) -> RequestHead | None:
-    """Return the head in `block`, or None when that is not exactly one head of clean lines within the limits.
+    """Return the head in `block`, or None if that is not exactly one head of clean lines within the limits.
 
-    The CRLFCRLF behind it is left out, and is within `max_head_bytes`. Raises ProtocolError for what is wrong in clean
-    lines.
+    `block` is without the CRLFCRLF that ends the head, which is known to be within `max_head_bytes`. Raises
+    ProtocolError for a fault in clean lines.
     """
     lines = block.decode("latin-1").split("\r\n")
     count = len(lines) - 1
-    # Deleting what lines may have leaves CR, LF and forbidden octets: as many as the CRLFs split at, or it is a fault.
+    # Without the bytes that lines may have, CR, LF and forbidden bytes are left: two for each split, or it is a fault.
     if (
-        len(block.translate(None, LINE_OCTETS)) != 2 * count
+        len(block.translate(None, ALLOWED_IN_LINES)) != 2 * count
         or not lines[0]  # an empty line before the head
         or len(lines[0]) > limits.max_request_line_bytes
         or count > limits.max_fields
@@ -49,14 +49,14 @@ def read_whole_head(block: bytes | bytearray, limits: Limits) -> RequestHead | N
 
 
 def read_scanned_head(block: bytes | bytearray, limits: Limits) -> RequestHead:
-    """Return the head in `block`, whose structure and limits a `HeadScanner` has found to be right."""
+    """Return the head in `block`, whose structure and limits a `HeadScanner` has checked."""
     head = _read_lines(block.decode("latin-1").split("\r\n"), limits.max_body_bytes)
-    assert head is not None  # no empty line: this is what the scanner looked for
+    assert head is not None  # no empty line: the scanner has searched for it
     return head
 
 
 class HeadScanner:
-    """Checks a head while it arrives; exists only as long as one is incomplete."""
+    """Checks a head while it arrives; exists only while a head is incomplete."""
 
     __slots__ = ("_limits", "_line", "_line_bytes", "_section", "method")
 
@@ -64,12 +64,12 @@ class HeadScanner:
         self._limits = limits
         self._line = LineScanner(Part.REQUEST_LINE)
         self._line_bytes = 0
-        # From the end of the request line on
+        # Set once the request line is complete
         self._section: SectionScanner | None = None
         self.method = ""
 
     def advance(self, data: bytes | bytearray, start: int) -> int:
-        """Return the index of the CRLFCRLF that ends the head which begins at `start`, or NOT_YET.
+        """Return the index of the CRLFCRLF that ends the head which starts at `start`, or NOT_YET.
 
         Raises ProtocolError for the fault that shows first: in the structure, a limit, or the request line.
         """
@@ -96,13 +96,13 @@ class HeadScanner:
 
 
 def _read_lines(lines: list[str], max_body_bytes: int) -> RequestHead | None:
-    """Return the head that these lines are, or None when there is an empty line; raises ProtocolError."""
+    """Return the head that these lines make, or None if one of them is empty; raise ProtocolError."""
     method, target, version = parse_request_line(lines.pop(0))
     answer_version = "1.0"
     try:
         section = read_known_fields(lines)
         if section is None:
-            if "" in lines:  # asked only here: no known field is empty, so the quick way cannot have passed over it
+            if "" in lines:  # checked only here: an empty line has no known name, so the quick way refuses it
                 return None
             section = parse_fields(lines)
         fields, values = section
@@ -112,7 +112,7 @@ def _read_lines(lines: list[str], max_body_bytes: int) -> RequestHead | None:
         length: int | None = 0
         persistent = version == "1.1"
         waits = False
-        # Asked here, because most requests have none of these fields and a call costs more than the question.
+        # Checked here, because most requests have none of these fields and a call costs more than the check.
         if "content-length" in values or "transfer-encoding" in values:
             length = body_length(version, values.get("transfer-encoding"), values.get("content-length"), max_body_bytes)
         if "connection" in values:

@@ -1,16 +1,16 @@
 """How large a request may be: one frozen record, validated once, shared by all parsers of a server.
 
-All limits are inclusive: a request of exactly the limit is accepted, one octet more is refused, and refused as soon as
-that octet has arrived. They bound what a parser holds: never more than one head, one chunk line or one trailer section
-beyond what the caller has not asked for yet.
+All limits are inclusive: a request of exactly the limit is accepted, one byte more is refused as soon as that byte has
+arrived. They bound what a parser holds: never more than one head, one chunk line or one trailer section, apart from
+complete events that the caller has not taken yet.
 """
 
 from typing import NamedTuple
 
 from .grammar import MAX_CHUNK_SIZE_DIGITS
 
-# The smallest value of each limit. Sizes may be as small as one octet, because a server that refuses everything is
-# still a server that behaves; a chunk line must have room for the digits of its size.
+# The smallest value of each limit. A size may be as small as one byte: to refuse every request is valid too. A chunk
+# line must have room for the digits of its size.
 _MINIMUM = {
     "max_head_bytes": 1,
     "max_request_line_bytes": 1,
@@ -31,24 +31,26 @@ class _Fields(NamedTuple):
 
 
 class Limits(_Fields):
-    """The largest request that is accepted; raises ValueError, naming the field, for a value out of range.
+    """The largest request that is accepted.
 
-    `max_head_bytes` counts from the first octet of the request line to the empty line, both included, and holds for a
-    trailer section too, as does `max_fields`. `max_request_line_bytes` is without CRLF. `max_body_bytes` counts decoded
-    content. `max_chunk_line_bytes` is one chunk-size line without CRLF, `max_chunk_extension_bytes` the sum of all
-    chunk extensions of one message.
+    `max_head_bytes` counts from the first byte of the request line to the empty line, both included.
+    `max_request_line_bytes` is without CRLF. `max_fields` counts field lines. The limits of bytes and fields of a head
+    hold for a trailer section too. `max_body_bytes` counts decoded content. `max_chunk_line_bytes` is one chunk-size
+    line without CRLF, `max_chunk_extension_bytes` the sum of all chunk extensions of one message.
+
+    Raises ValueError, which names the field, for a value out of range.
     """
 
     __slots__ = ()
 
     def __new__(
         cls,
-        max_head_bytes: int = 256 * 1024,  # as waitress; node has 16K, Apache 8K a line
+        max_head_bytes: int = 256 * 1024,  # waitress 256K, node 16K, Apache 8K a line
         max_request_line_bytes: int = 64 * 1024,  # RFC 9112 section 3 asks for 8000 at least
         max_fields: int = 1000,  # Apache and CPython's http.client have 100, Tomcat 100, node 2000
-        max_body_bytes: int = 1024 * 1024 * 1024,  # as waitress
+        max_body_bytes: int = 1024 * 1024 * 1024,  # waitress 1G
         max_chunk_line_bytes: int = 4 * 1024,
-        max_chunk_extension_bytes: int = 16 * 1024,  # as Go's net/http; more is padding to keep a server busy
+        max_chunk_extension_bytes: int = 16 * 1024,  # Go's net/http 16K; more is padding that keeps a server busy
     ) -> "Limits":
         limits = super().__new__(
             cls,

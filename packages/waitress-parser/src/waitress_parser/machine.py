@@ -1,24 +1,24 @@
-"""The request parser: octets in, events out. It owns the octets that are held and knows what part of a message is next.
+"""The request parser: bytes in, events out. It decides which part of a message comes next.
 
-The theory. A connection is a sequence of requests, each a head, a body whose framing the head decides, and an end. The
+Theory. A connection is a sequence of requests, each a head, a body whose framing the head decides, and an end. The
 machine has one step for each of them and one for failure:
 
     HEAD ---no body---------> END ----> HEAD
-    HEAD ---Content-Length--> FIXED_BODY --all octets--> END
-    HEAD ---chunked---------> CHUNKED_BODY --last chunk, trailers--> HEAD      (body.py gives out the end itself)
+    HEAD ---Content-Length--> FIXED_BODY --all bytes--> END
+    HEAD ---chunked---------> CHUNKED_BODY --last chunk, trailers--> HEAD      (body.py returns the end itself)
     HEAD, FIXED_BODY, CHUNKED_BODY --fault--> FAILED
 
-`TRANSITIONS` is the same as a table; the tests hold the machine to it. What the bytes of each part mean is in head.py
-and body.py.
+`TRANSITIONS` is the same as a table; the tests hold the machine to it. head.py and body.py read the parts themselves;
+receive_buffer.py holds the bytes.
 
 Guarantees:
 
-- `next_event()` returns an event or raises ProtocolError, never anything else, for any octets in any cut; the
+- `next_event()` returns an event or raises ProtocolError, never anything else, for any bytes in any cut; the
   events, their joined content and the error are the same for every cut.
-- After an error nothing is interpreted: every later call raises an equal error, octets that arrive are dropped.
-- Time is linear in the octets received, for any cut. What is held once NEED_MORE was returned is less than one head,
-  one chunk line or one trailer section, as the limits have it.
-- No socket, file, thread, clock or log. A parser is for one connection and for one thread at a time.
+- After an error nothing is interpreted: every later call raises an equal error, and bytes that arrive are dropped.
+- Time is linear in the bytes received, for any cut. After NEED_MORE the parser holds less than one head, one chunk line
+  or one trailer section; the limits bound each of them.
+- No socket, file, thread, clock or log. A parser serves one connection, and one thread at a time.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from .receive_buffer import ReceiveBuffer
 
 
 class Step(enum.Enum):
-    """What the next octets are, or that there is nothing left to read."""
+    """Which part of a message comes next, or that nothing is read any more."""
 
     HEAD = "head"
     FIXED_BODY = "body with Content-Length"
@@ -54,7 +54,7 @@ TRANSITIONS: Final[dict[Step, frozenset[Step]]] = {
     Step.FAILED: frozenset(),
 }
 
-# A global is quicker than an attribute of an enum class, and this is looked at for every event.
+# A global is quicker than an attribute of an enum class, and every event needs one.
 _HEAD: Final = Step.HEAD
 _FIXED_BODY: Final = Step.FIXED_BODY
 _CHUNKED_BODY: Final = Step.CHUNKED_BODY
@@ -64,15 +64,15 @@ _FAILED: Final = Step.FAILED
 _DEFAULT_LIMITS: Final = Limits()
 _WITHOUT_HEAD_END: Final = slice(-len(HEAD_END))
 
-GUESSED_BYTES = 4096  # of a head, more than of nearly any; a wrong guess costs as much as to read so many octets
+GUESSED_BYTES = 4096  # longer than nearly any head; a wrong guess costs the time to parse so many bytes
 
 
 class RequestParser:
     """Parses the requests of one connection, one after the other.
 
-    Give it what was received by `receive()`, then call `next_event()` until it returns NEED_MORE; when the client has
-    closed its side call `end_of_input()`. A caller that does not want the next request yet just stops asking after
-    EndOfMessage: the octets are kept.
+    Pass what the client sent to `receive()`, then call `next_event()` until it returns NEED_MORE. When the client has
+    closed its side, call `end_of_input()`. To leave the next request for later, stop calling after EndOfMessage: its
+    bytes are kept.
     """
 
     __slots__ = (
@@ -92,7 +92,7 @@ class RequestParser:
     )
 
     def __init__(self, limits: Limits = _DEFAULT_LIMITS) -> None:
-        # For the whole connection
+        # The whole connection
         self._limits = limits
         self._guessed_bytes = min(limits.max_head_bytes, GUESSED_BYTES)
         self._step = _HEAD
@@ -100,33 +100,33 @@ class RequestParser:
         self._has_input_ended = False
         self._is_starved = True  # the last event was NEED_MORE and nothing was received since
         self._buffer = ReceiveBuffer()
-        # While a head is incomplete
+        # Only while a head is incomplete
         self._scanner: HeadScanner | None = None
         self._has_skipped_line = False
-        # While a body is incomplete
+        # Only while a body is incomplete
         self._method = ""
         self._version = "1.0"
-        self._remaining = 0  # octets of a fixed-length body to come
+        self._remaining = 0  # bytes of a fixed-length body still to come
         self._chunked: ChunkedBody | None = None
 
     @property
     def is_between_messages(self) -> bool:
-        """Whether no octet of a next message has been received. The one empty line that is skipped is of none."""
+        """Whether no byte of a next message has been received; the empty line that is skipped belongs to no message."""
         return self._step is _HEAD and not self._buffer.data
 
     @property
     def held_bytes(self) -> int:
-        """Octets received and not yet given out as events."""
+        """Number of bytes received and not yet returned as events."""
         buffer = self._buffer
         # A server reads this once for each request: an empty buffer costs no call.
         return len(buffer) if buffer.data or buffer.view is not None else 0
 
     def receive(self, data: bytes | memoryview) -> None:
-        """Take octets that have arrived; never raises ProtocolError.
+        """Take bytes that have arrived; never raises ProtocolError.
 
-        bytes are kept as they are when nothing is held. A memoryview (of octets, contiguous) is copied, except while
+        A bytes object is kept as it is when nothing is held. A memoryview (contiguous, format "B") is copied, unless
         all of it is content of a fixed-length body and nothing else is held: then it becomes a BodyPiece, and its
-        buffer may be filled anew as soon as that was used. RuntimeError after `end_of_input()`.
+        buffer may be filled again once that piece is used. Raises RuntimeError after `end_of_input()`.
         """
         if self._has_input_ended:
             raise RuntimeError("receive() after end_of_input()")
@@ -144,10 +144,10 @@ class RequestParser:
             buffer.append(data)
 
     def end_of_input(self) -> None:
-        """Note that no octets will follow; raises IncompleteRequest (400) when a message has begun and is not complete.
+        """Note that no bytes will follow; raise IncompleteRequest (400) if a message has started and is not complete.
 
-        Complete requests that are held can still be taken. When octets are held that `next_event()` has not looked at,
-        it is `next_event()` that raises IncompleteRequest, where it would have returned NEED_MORE.
+        Complete requests that are held are still returned. If bytes are held that `next_event()` has not parsed yet,
+        `next_event()` raises IncompleteRequest instead, where it would have returned NEED_MORE.
         """
         self._has_input_ended = True
         if self._step is _END or self._step is _FAILED or self.is_between_messages:
@@ -158,7 +158,7 @@ class RequestParser:
             raise error
 
     def next_event(self) -> RequestHead | BodyPiece | EndOfMessage | NeedMore:
-        """Return the next event; raises ProtocolError, and an equal one on every later call."""
+        """Return the next event; raise ProtocolError, and an equal one on every later call."""
         step = self._step
         try:
             if step is _HEAD:
@@ -180,8 +180,8 @@ class RequestParser:
         buffer = self._buffer
         data = buffer.data
         head = None
-        # A guess that is nearly always right and spares the search: what is held is one head, nothing else. (A chunked
-        # body ends in the same octets.)
+        # A guess that is nearly always right and saves the search: one head is held and nothing else. The bound is for
+        # chunked bodies, which end in the same bytes.
         if (
             data.endswith(HEAD_END)
             and len(data) <= self._guessed_bytes
@@ -199,11 +199,11 @@ class RequestParser:
         if head.content_length == 0:
             self._step = _END
         else:
-            self._begin_body(head)
+            self._start_body(head)
         return head
 
     def _find_head(self) -> RequestHead | None:
-        """Take a head that does not stand alone, comes in pieces or looks odd; None while it is not complete."""
+        """Return a head that is not alone, comes in pieces or looks odd; None while it is incomplete."""
         buffer = self._buffer
         data, start = buffer.data, buffer.position
         if self._scanner is None:
@@ -226,19 +226,19 @@ class RequestParser:
         return head
 
     def _skip_line(self, data: bytes | bytearray, start: int) -> RequestHead | None:
-        """Pass over an empty line before a request line, and go on.
+        """Skip an empty line before a request line, and go on.
 
-        RFC 9112 section 2.2 has at least one ignored, for clients that send one behind a body. Only one, lest a stream
-        of them be a request that never begins.
+        RFC 9112 section 2.2: ignore at least one, for clients that send one after a body. Only one is ignored here: a
+        stream of them would be a request that never starts.
         """
         if len(data) - start < len(CRLF):
             return None
-        self._has_skipped_line = True  # or it is a bare CR, which is looked at next as what it is
+        self._has_skipped_line = True  # also for a bare CR: the next call then finds the fault
         if data.startswith(CRLF, start):
             self._buffer.consume(start + len(CRLF))
         return self._find_head()
 
-    def _begin_body(self, head: RequestHead) -> None:
+    def _start_body(self, head: RequestHead) -> None:
         self._method = head.method
         self._version = head.version
         if head.content_length is None:
@@ -270,14 +270,14 @@ class RequestParser:
         return event
 
     def _need_more(self) -> NeedMore:
-        """Return NEED_MORE, or raise IncompleteRequest when there will be no more and a message has begun."""
+        """Return NEED_MORE; raise IncompleteRequest if the input has ended inside a message."""
         self._is_starved = True
         if self._has_input_ended and not self.is_between_messages:
             raise IncompleteRequest
         return NEED_MORE
 
     def _fail(self, error: ProtocolError) -> None:
-        """Complete `error` by what is known of the request, keep a twin of it, and drop what is held."""
+        """Add what is known of the request to `error`, keep a copy of it to raise again, and drop what is held."""
         if self._step is not _HEAD:
             error.method = self._method
             error.version = self._version

@@ -1,6 +1,6 @@
-"""What a request asks of its connection: to stay open, and to be told to go on before it sends its body.
+"""What a client wants of its connection: to keep it open, and to wait for a 100 (Continue) before it sends the body.
 
-Pure: strings in, a bool out. Whether the connection does stay open is up to the server and its response.
+Pure: strings in, a bool out. Whether the connection stays open depends on the server and its response too.
 """
 
 from __future__ import annotations
@@ -10,22 +10,23 @@ from .grammar import OWS
 
 
 def is_persistent(version: str, connection: str) -> bool:
-    """Whether the client leaves the connection open after this request (RFC 9112 section 9.3).
+    """Return whether the client keeps the connection open after this request.
 
-    `connection` is the value of all Connection fields joined. `close` anywhere in the list wins over
-    everything; then HTTP/1.1 persists, and HTTP/1.0 only when asked for by `keep-alive`.
+    `connection` is the value of all Connection fields, joined. `close` anywhere in the list wins; otherwise HTTP/1.1
+    persists, and HTTP/1.0 only with `keep-alive`. Source: RFC 9112 section 9.3.
     """
     if connection.lower() == "keep-alive":
-        return True  # what browsers send to a 1.1 server too
+        return True  # a shortcut: browsers send it with HTTP/1.1 too
     options = _members(connection)
     return "close" not in options and (version != "1.0" or "keep-alive" in options)
 
 
 def expects_continue(version: str, expect: str | None, has_body: bool) -> bool:
-    """Whether the client waits for a 100 (Continue); raises UnknownExpectation (417) for anything else it expects.
+    """Return whether the client waits for a 100 (Continue).
 
-    RFC 9110 section 10.1.1: HTTP/1.0 has no expectations, so the field is ignored; a request without a body waits for
-    nothing, and a 100 would be taken for the answer of the next one.
+    HTTP/1.0 has no expectations, so the field is ignored. A client that sends no body waits for nothing, and could take
+    a 100 for the response to its next request. Source: RFC 9110 section 10.1.1. Raises UnknownExpectation (417) for any
+    other expectation.
     """
     if expect is None or version == "1.0":
         return False
@@ -36,5 +37,5 @@ def expects_continue(version: str, expect: str | None, has_body: bool) -> bool:
 
 
 def _members(value: str) -> list[str]:
-    """Return the members of a comma-separated list in lower case; empty ones mean nothing (RFC 9110 section 5.6.1)."""
+    """Return the members of a comma-separated list in lower case; ignore empty ones (RFC 9110 section 5.6.1)."""
     return [member.strip(OWS) for member in value.lower().split(",")]

@@ -1,11 +1,11 @@
-"""The bytes of a connection that were received and are not given out as events yet.
+"""The bytes of a connection that were received and are not returned as events yet.
 
 Theory. The parser searches what is held and cuts events out of it, in place: a copy for every search would make the
-time quadratic in the bytes received. So `data` and `position` are open to read, and everything that changes them is a
-verb here. Three forms of `data` keep copies away:
+time quadratic in the bytes received. So `data` and `position` are open to read. The methods change them, with the one
+exception that the class names. Three forms of `data` avoid copies:
 
 - bytes, as received, when nothing else was held: nearly every request is one such object, and is never copied;
-- bytearray, from when more arrives behind what is held: it grows at its end and loses its front in amortised constant
+- bytearray, once more arrives while something is held: it grows at its end and loses its front in amortised constant
   time per byte;
 - b"" while `view` is held instead: a memoryview of the caller's buffer, all of it content of a fixed-length body.
 

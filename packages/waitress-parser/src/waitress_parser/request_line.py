@@ -4,7 +4,7 @@
     HTTP-version = %x48.54.54.50 "/" DIGIT "." DIGIT                 "HTTP" in capitals, one digit each
 
 Exactly that: RFC 9112 lets a recipient split at any whitespace, but two recipients that split differently see different
-targets. Pure: a str in, a tuple out. What the target means is decided later (target.py), when the fields are known.
+targets. Pure: a str in, a tuple out. target.py reads the target later, when the fields are known.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import re
 from .errors import BadTarget, MethodNotUpperCase, ProtocolError, StartLineInvalid, VersionNotSupported
 from .grammar import is_token
 
-# Methods that need no further look: those of RFC 9110 section 9 and PATCH (RFC 5789). Others are checked and accepted.
+# Methods that need no check: those of RFC 9110 section 9, and PATCH (RFC 5789). Others are checked and accepted.
 _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PATCH"})
 
-# RFC 9110 section 2.5: a minor version above ours is served as the highest one that we know.
+# RFC 9110 section 2.5: a higher minor version is served as the highest one that the server knows.
 _VERSIONS = {"HTTP/1.0": "1.0", **{f"HTTP/1.{minor}": "1.1" for minor in range(1, 10)}}
 
 _VERSION = re.compile(r"HTTP/[0-9]\.[0-9]")
@@ -42,7 +42,7 @@ def parse_request_line(line: str) -> tuple[str, str, str]:
             raise StartLineInvalid
         if method != method.upper():
             raise MethodNotUpperCase(method)
-    # Visible ASCII and nothing else. Control octets never get here, but HTAB and obs-text do.
+    # Visible ASCII and nothing else. Control characters never get here, but HTAB and obs-text do.
     if not (target.isascii() and target.isprintable()):
         error: ProtocolError = BadTarget()
     elif not version:

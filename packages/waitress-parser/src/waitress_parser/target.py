@@ -5,8 +5,8 @@
     asterisk-form    *                         only OPTIONS
     authority-form   host:port                 only CONNECT, which an origin server refuses
 
-Everything else is refused. Nothing is decoded, normalised or rewritten: what looks redundant in a path may be what the
-application signs or routes by. Pure: strings in, a tuple out. The octets were checked with the request line.
+Everything else is refused. Nothing is decoded, normalised or rewritten: the application may sign or route by what looks
+redundant in a path. Pure: strings in, a tuple out. request_line.py has checked the characters.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from __future__ import annotations
 from .authority import is_authority
 from .errors import BadTarget, ConnectNotSupported, InvalidHost, MissingHost
 
-# Others may be valid URIs, but this server is the origin of none of their resources.
+# Other schemes may be valid, but this server is the origin of none of their resources.
 _SCHEMES = frozenset({"http", "https"})
 
 
 def parse_target(method: str, target: str) -> tuple[str | None, str, str]:
     """Return (authority, path, query), raw; authority is None unless the target is in absolute-form.
 
-    Raises BadTarget (400) or ConnectNotSupported (501).
+    Source: RFC 9112 section 3.2. Raises BadTarget (400) or ConnectNotSupported (501).
     """
     if method == "CONNECT":
         if is_authority(target) and not target.endswith(":") and ":" in target.rpartition("]")[2]:
             raise ConnectNotSupported
         raise BadTarget
     if "#" in target:
-        # No form has a fragment, but clients send it: it is not for the server (RFC 3986 section 3.5), so cut it.
+        # No form has a fragment, but clients send it; it means nothing to a server (RFC 3986 section 3.5), so cut it.
         target = target.partition("#")[0]
     path, _, query = target.partition("?")
     if path.startswith("/"):
@@ -46,7 +46,7 @@ def choose_authority(from_target: str | None, host: str | None, version: str) ->
     """Return the authority of the request: the target's, else Host's, else None for an HTTP/1.0 request without either.
 
     Source: RFC 9112 section 3.2.2 (the target's authority replaces Host) and 3.2 (400 for a missing or invalid Host,
-    which holds even when the value is not going to be used). Raises MissingHost or InvalidHost (400).
+    even if its value is not used). Raises MissingHost or InvalidHost (400).
     """
     if host is None:
         if version != "1.0":
