@@ -1,4 +1,4 @@
-"""What several tests of the buffers use."""
+"""Helpers for the tests of the buffers."""
 
 import gc
 import os
@@ -11,7 +11,7 @@ GIB = 1 << 30
 
 def open_descriptors() -> int:
     """Count the descriptors of this process, on any system."""
-    for _ in range(3):  # PyPy: what a finalizer lets go of is left for the next collection
+    for _ in range(3):  # PyPy: an object that a finalizer releases is left for the next collection
         gc.collect()
     count = 0
     for descriptor in range(512):
@@ -24,7 +24,7 @@ def open_descriptors() -> int:
 
 
 def run_python(code: str, directory: Path) -> str:
-    """Run a program of its own, which may limit itself, and return what it printed."""
+    """Run `code` in its own process, which may limit its resources, and return its output."""
     command = [sys.executable, "-W", "error", "-c", code, str(directory)]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.returncode == 0, result.stderr

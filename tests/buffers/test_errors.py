@@ -41,7 +41,7 @@ def test_the_default_folder_is_that_of_the_system() -> None:
     assert storage_error(OSError(errno.EIO, "broken"), None).directory == tempfile.gettempdir()
 
 
-def test_a_system_without_a_temporary_folder_has_no_name_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_usable_temporary_folder_the_directory_is_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     def none_is_usable() -> str:
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
 

@@ -1,4 +1,4 @@
-"""FileBuffer: its file, and what happens when storage fails."""
+"""FileBuffer: its file, and its state after storage fails."""
 
 import errno
 import io
@@ -23,7 +23,7 @@ def size_on_disk(queue: FileBuffer) -> int:
     return os.fstat(queue._file.fileno()).st_size
 
 
-def test_a_file_is_made_by_the_first_octet_and_not_before(tmp_path: Path) -> None:
+def test_the_first_byte_creates_the_file_and_nothing_before_it_does(tmp_path: Path) -> None:
     before = open_descriptors()
     queue = FileBuffer(str(tmp_path / "missing"))
     queue.append(b"")
@@ -140,15 +140,15 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
 queue = FileBuffer(sys.argv[1])
 queue.append(bytes(9_990))
 try:
-    queue.append(b"twenty octets, twenty")
+    queue.append(b"twenty bytes, twenty")
 except StorageFullError as error:
     print(error.directory == sys.argv[1], error.__cause__.errno == error.errno)
 queue.skip(9_980)
-queue.append(b"ten octets")
+queue.append(b"ten bytes.")
 print(queue.peek())
 queue.close()
 """
-    assert run_python(program, tmp_path) == f"True True\n{bytes(10) + b'ten octets'!r}\n"
+    assert run_python(program, tmp_path) == f"True True\n{bytes(10) + b'ten bytes.'!r}\n"
 
 
 @no_limits_on_windows
@@ -184,7 +184,7 @@ queue.close()
     ]
 
 
-@pytest.mark.parametrize("place", ["missing", "a file/below it"])
+@pytest.mark.parametrize("place", ["missing", "a file/below it"], ids=["missing", "below-a-file"])
 def test_a_folder_that_cannot_be_used_is_an_unavailable_storage(tmp_path: Path, place: str) -> None:
     (tmp_path / "a file").write_bytes(b"")
     folder = str(tmp_path / place)
@@ -244,7 +244,7 @@ def test_a_move_that_fails_half_way_loses_nothing(monkeypatch: pytest.MonkeyPatc
         return write_at(file, data, offset)
 
     queue = FileBuffer()
-    queue.append(b"ten octets" + b"content")
+    queue.append(b"ten bytes." + b"content")
     queue.skip(10)
     with monkeypatch.context() as patch:
         patch.setattr(positioned, "write_at", full_at_four)
@@ -256,7 +256,7 @@ def test_a_move_that_fails_half_way_loses_nothing(monkeypatch: pytest.MonkeyPatc
     queue.close()
 
 
-def test_pruning_gives_back_the_disk_space_of_what_was_consumed() -> None:
+def test_pruning_releases_the_disk_space_of_consumed_bytes() -> None:
     queue = FileBuffer()
     queue.append(bytes(1_000_000) + b"content")
     queue.skip(400_000)
@@ -295,7 +295,7 @@ def test_a_drained_file_is_written_from_its_start_again() -> None:
     queue.close()
 
 
-def test_an_opened_file_keeps_its_octets_in_place() -> None:
+def test_an_opened_file_keeps_its_bytes_in_place() -> None:
     queue = FileBuffer()
     queue.append(b"first")
     with queue.open_file() as file:
@@ -322,7 +322,7 @@ def test_an_opened_file_is_closed_with_its_queue() -> None:
         file.close()
 
 
-def test_an_error_of_closing_the_file_is_of_no_interest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_on_closing_the_file_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     class LateError(io.BytesIO):
         def close(self) -> None:
             super().close()

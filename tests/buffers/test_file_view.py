@@ -1,4 +1,4 @@
-"""The raw file that shows a range of octets."""
+"""FileView: a range of bytes as a raw file."""
 
 import io
 
@@ -18,7 +18,7 @@ def view_of(start: int, end: int) -> FileView:
     return FileView(read, start, end)
 
 
-def test_it_shows_its_range_and_no_more() -> None:
+def test_it_has_its_range_and_no_more() -> None:
     view = view_of(2, 6)
     assert view.read() == b"2345"
     assert view.read(1) == b""

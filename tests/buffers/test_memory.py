@@ -13,7 +13,7 @@ from waitress_buffers.memory import GATHERED_BYTES, KEPT_BYTES
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    """Processor time, the best of three: what else the machine does is not the work's."""
+    """Return the processor time of `work`, the best of three: other work of the machine only adds to it."""
     durations = []
     for _ in range(3):
         start = time.process_time()
@@ -29,7 +29,7 @@ def test_one_bytes_object_comes_out_as_it_went_in() -> None:
         assert queue.peek() is data
 
 
-def test_a_part_of_a_large_piece_is_seen_without_copying() -> None:
+def test_a_part_of_a_large_piece_is_peeked_without_copying() -> None:
     data = bytes(100_000)
     queue = MemoryBuffer()
     queue.append(data)
@@ -39,7 +39,7 @@ def test_a_part_of_a_large_piece_is_seen_without_copying() -> None:
     assert part.obj is data
 
 
-def test_a_large_piece_behind_others_is_kept_without_copying() -> None:
+def test_a_large_piece_after_others_is_kept_without_copying() -> None:
     data = bytes(KEPT_BYTES)
     queue = MemoryBuffer()
     queue.append(b"small")
@@ -66,7 +66,7 @@ def test_small_pieces_cost_little_more_than_their_content() -> None:
 
 
 @pytest.mark.promise("S36")
-def test_more_than_two_gib_are_counted_right() -> None:
+def test_more_than_two_gib_are_counted_correctly() -> None:
     piece = bytes(64 << 20)  # kept, not copied: one such object however often it is appended
     queue = MemoryBuffer()
     for _ in range(40):
@@ -90,7 +90,7 @@ def test_a_huge_piece_in_small_steps_costs_no_more_per_step_than_a_small_one() -
     assert seconds_of(lambda: consume(64 << 20, 2000)) < 20 * seconds_of(lambda: consume(100_000, 2000)) + 1
 
 
-def test_many_tiny_pieces_cost_in_proportion_to_their_number() -> None:
+def test_the_cost_of_tiny_pieces_is_proportional_to_their_number() -> None:
     def fill_and_drain(count: int) -> None:
         queue = MemoryBuffer()
         for _ in range(count):
@@ -136,7 +136,7 @@ def test_an_empty_queue_is_small() -> None:
     assert sys.getsizeof(queue, 0) < 150
 
 
-def test_the_opened_file_is_good_after_close() -> None:
+def test_the_opened_file_is_valid_after_close() -> None:
     queue = MemoryBuffer()
     queue.append(b"content")
     file = queue.open_file()

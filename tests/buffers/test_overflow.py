@@ -1,4 +1,4 @@
-"""OverflowBuffer: when it is where, and what a failed spill leaves."""
+"""OverflowBuffer: when it is in memory, when on disk, and its state after a failed spill."""
 
 import sys
 from pathlib import Path
@@ -22,7 +22,7 @@ def test_it_is_in_memory_below_the_overflow_and_on_disk_from_there() -> None:
     queue.close()
 
 
-def test_only_unread_octets_count() -> None:
+def test_only_unread_bytes_count() -> None:
     queue = OverflowBuffer(10)
     for _ in range(100):
         queue.append(b"123456")
@@ -62,7 +62,7 @@ def test_a_drained_queue_is_back_in_memory_without_its_descriptor() -> None:
     assert queue.peek() == b"small"
 
 
-def test_a_drained_queue_keeps_the_file_that_it_has_shown() -> None:
+def test_a_drained_queue_keeps_a_file_that_was_opened() -> None:
     before = open_descriptors()
     queue = OverflowBuffer(5)
     queue.append(b"content")
@@ -93,7 +93,7 @@ def test_a_spill_that_fails_leaves_the_content_readable(tmp_path: Path) -> None:
     assert open_descriptors() == before
 
 
-def test_what_is_interrupted_while_spilling_leaves_no_file_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_spill_leaves_no_file_open(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> int:
         raise KeyboardInterrupt
 

@@ -1,4 +1,4 @@
-"""Reading and writing at offsets, whole."""
+"""Reading and writing all bytes at an offset."""
 
 import errno
 import tempfile
@@ -16,7 +16,7 @@ def file() -> Iterator[IO[bytes]]:
         yield opened
 
 
-def test_more_than_one_call_may_carry_is_moved_in_several(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_bytes_than_one_call_moves_take_several(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(positioned, "MAX_CALL_BYTES", 7)
     data = bytes(range(100))
     positioned.write_fully(file, data, 5)
@@ -28,11 +28,11 @@ def test_calls_that_do_less_than_asked_are_continued(file: IO[bytes], monkeypatc
     read_at, write_at = positioned.read_at, positioned.write_at
     monkeypatch.setattr(positioned, "read_at", lambda file, size, offset: read_at(file, min(size, 3), offset))
     monkeypatch.setattr(positioned, "write_at", lambda file, data, offset: write_at(file, data[:3], offset))
-    positioned.write_fully(file, b"ten octets", 0)
-    assert positioned.read_fully(file, 10, 0) == b"ten octets"
+    positioned.write_fully(file, b"ten bytes.", 0)
+    assert positioned.read_fully(file, 10, 0) == b"ten bytes."
 
 
-def test_reading_past_the_end_gives_what_there_is(file: IO[bytes]) -> None:
+def test_reading_past_the_end_gives_the_bytes_before_it(file: IO[bytes]) -> None:
     positioned.write_fully(file, b"short", 0)
     assert positioned.read_fully(file, 100, 2) == b"ort"
     assert positioned.read_fully(file, 100, 50) == b""
@@ -47,7 +47,7 @@ def test_a_write_that_takes_nothing_is_an_error_and_no_endless_loop(
     assert raised.value.errno == errno.ENOSPC
 
 
-def test_no_view_of_the_data_is_held_even_while_the_error_is(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_of_a_write_holds_no_view_of_the_data(file: IO[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(file: IO[bytes], data: memoryview, offset: int) -> int:
         raise OSError(errno.EIO, "broken")
 

@@ -1,4 +1,4 @@
-"""What holds for every queue, against a plain bytearray."""
+"""The facts about every queue, compared with a plain bytearray."""
 
 import io
 import random
@@ -28,12 +28,12 @@ KINDS: dict[str, Callable[[bytes], bytes | bytearray | memoryview]] = {
     "bytes": bytes,
     "bytearray": bytearray,
     "view": lambda data: memoryview(bytearray(data)),
-    "strided view": lambda data: memoryview(b"".join(bytes([octet, 0]) for octet in data))[::2],
+    "strided view": lambda data: memoryview(b"".join(bytes([byte, 0]) for byte in data))[::2],
 }
 
 
 class AgainstABytearray(RuleBasedStateMachine):
-    """Do the same to a queue and to a bytearray; look at both after each step."""
+    """Do the same to a queue and to a bytearray, and compare them after each step."""
 
     kind: ClassVar[str]
 
@@ -111,9 +111,9 @@ class AgainstABytearray(RuleBasedStateMachine):
             assert peeked == expected
 
 
-@pytest.fixture(params=["by position", "by seeking"])
+@pytest.fixture(params=["by-position", "by-seeking"])
 def _both_ways_of_access(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "by seeking":
+    if request.param == "by-seeking":
         monkeypatch.setattr(positioned, "read_at", positioned.read_at_by_seek)
         monkeypatch.setattr(positioned, "write_at", positioned.write_at_by_seek)
 
@@ -157,18 +157,18 @@ def test_a_negative_skip_is_refused(make: Maker) -> None:
 
 
 @every_queue
-@pytest.mark.parametrize("data", ["text", 5, None, [1, 2]], ids=repr)
-def test_what_is_not_bytes_is_refused_and_changes_nothing(make: Maker, data: object) -> None:
+@pytest.mark.parametrize("data", ["text", 5, None, [1, 2]], ids=["str", "int", "none", "list"])
+def test_an_object_that_is_not_bytes_is_refused_and_changes_nothing(make: Maker, data: object) -> None:
     queue = make()
     queue.append(b"abc")
     with pytest.raises(TypeError):
-        queue.append(data)  # type: ignore[arg-type]  # the refusal is the point
+        queue.append(data)  # type: ignore[arg-type]  # the test is about the refusal
     assert queue.peek() == b"abc"
     queue.close()
 
 
 @every_queue
-def test_a_view_of_wider_items_counts_in_octets(make: Maker) -> None:
+def test_a_view_of_wider_items_is_counted_in_bytes(make: Maker) -> None:
     queue = make()
     wide = memoryview(bytearray(range(16))).cast("I")
     queue.append(wide)
@@ -178,7 +178,7 @@ def test_a_view_of_wider_items_counts_in_octets(make: Maker) -> None:
 
 
 @every_queue
-def test_nothing_appended_leaves_it_empty(make: Maker) -> None:
+def test_appending_nothing_leaves_a_queue_empty(make: Maker) -> None:
     queue = make()
     for nothing in (b"", bytearray(), memoryview(b""), memoryview(bytearray(4))[2:2]):
         queue.append(nothing)

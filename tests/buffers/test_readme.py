@@ -1,4 +1,4 @@
-"""The README's example does what it says."""
+"""The example of the README runs."""
 
 import re
 from pathlib import Path

@@ -29,7 +29,7 @@ class Overriding(io.BufferedReader):
 
 
 class OnlyRead:
-    """The least that PEP 3333 lets a file be."""
+    """The smallest file that PEP 3333 allows."""
 
     def __init__(self, content: bytes) -> None:
         self._file = io.BytesIO(content)
@@ -41,7 +41,7 @@ class OnlyRead:
 
 
 class OldStyle(OnlyRead):
-    """Seeks, as files did before they could say so."""
+    """Can seek, but has no `seekable`, like old file objects."""
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return self._file.seek(offset, whence)
@@ -83,16 +83,16 @@ Opener = Callable[[Path], Any]
 REGULAR: dict[str, Opener] = {
     "buffered": lambda path: open(path, "rb"),
     "unbuffered": lambda path: open(path, "rb", buffering=0),
-    "read and write": lambda path: open(path, "r+b"),
+    "read-and-write": lambda path: open(path, "r+b"),
     "temporary": anonymous_temporary,
-    "named temporary": named_temporary,
+    "named-temporary": named_temporary,
 }
 PRETENDING: dict[str, Opener] = {
     "memory": lambda _: io.BytesIO(CONTENT),
     "gzip": gzipped,
     "spooled": spooled,
     "subclass": lambda path: Overriding(io.FileIO(path)),
-    "old style": lambda _: OldStyle(CONTENT),
+    "old-style": lambda _: OldStyle(CONTENT),
 }
 SEEKABLE = REGULAR | PRETENDING
 
@@ -121,9 +121,9 @@ def wrap() -> Iterator[Callable[..., ReadOnlyFileBuffer]]:
 Wrap = Callable[..., ReadOnlyFileBuffer]
 
 
-@pytest.fixture(params=["by position", "by seeking"])
+@pytest.fixture(params=["by-position", "by-seeking"])
 def _both_ways_of_access(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    if request.param == "by seeking":
+    if request.param == "by-seeking":
         monkeypatch.setattr(positioned, "read_at", positioned.read_at_by_seek)
 
 
@@ -137,9 +137,7 @@ def content_of(file: Any) -> bytes:
 @every_seekable
 @pytest.mark.usefixtures("_both_ways_of_access")
 @pytest.mark.promise("S31", "S32")
-def test_the_prepared_range_is_the_rest_of_the_file_from_where_it_stands(
-    open_it: Opener, path: Path, wrap: Wrap
-) -> None:
+def test_the_prepared_range_is_the_file_from_its_position_on(open_it: Opener, path: Path, wrap: Wrap) -> None:
     file = open_it(path)
     file.read(100)
     expected = content_of(file)
@@ -164,7 +162,7 @@ def test_the_prepared_range_is_the_rest_of_the_file_from_where_it_stands(
 
 @every_seekable
 @pytest.mark.usefixtures("_both_ways_of_access")
-def test_never_more_is_given_than_was_prepared(open_it: Opener, path: Path, wrap: Wrap) -> None:
+def test_peek_and_skip_never_exceed_the_prepared_range(open_it: Opener, path: Path, wrap: Wrap) -> None:
     wrapper = wrap(open_it(path))
     assert wrapper.prepare() == len(CONTENT)
     assert wrapper.prepare(100) == 100
@@ -197,7 +195,7 @@ def test_preparing_again_goes_on_where_skip_stopped(open_it: Opener, path: Path,
 
 
 @every_seekable
-def test_preparing_again_after_skipping_unseen_goes_on_there(open_it: Opener, path: Path, wrap: Wrap) -> None:
+def test_preparing_again_after_a_skip_without_a_peek_goes_on_there(open_it: Opener, path: Path, wrap: Wrap) -> None:
     wrapper = wrap(open_it(path))
     wrapper.prepare()
     wrapper.skip(20)
@@ -206,7 +204,7 @@ def test_preparing_again_after_skipping_unseen_goes_on_there(open_it: Opener, pa
 
 
 @every_seekable
-def test_octets_can_be_skipped_unseen(open_it: Opener, path: Path, wrap: Wrap) -> None:
+def test_bytes_can_be_skipped_without_a_peek(open_it: Opener, path: Path, wrap: Wrap) -> None:
     file = open_it(path)
     expected = content_of(file)
     wrapper = wrap(file)
@@ -216,7 +214,7 @@ def test_octets_can_be_skipped_unseen(open_it: Opener, path: Path, wrap: Wrap) -
     assert wrapper.peek(10) == expected[4000:4010]
 
 
-def test_a_file_that_stands_beyond_its_end_has_nothing(path: Path, wrap: Wrap) -> None:
+def test_a_file_positioned_beyond_its_end_has_nothing(path: Path, wrap: Wrap) -> None:
     file = open(path, "rb")
     file.seek(10**6)
     assert wrap(file).prepare() == 0
@@ -236,7 +234,7 @@ def test_a_regular_file_has_a_descriptor(open_it: Opener, path: Path, wrap: Wrap
 
 
 @pytest.mark.parametrize("open_it", PRETENDING.values(), ids=PRETENDING)
-def test_what_is_not_plainly_a_regular_file_has_no_descriptor(open_it: Opener, path: Path, wrap: Wrap) -> None:
+def test_a_file_that_is_not_plainly_regular_has_no_descriptor(open_it: Opener, path: Path, wrap: Wrap) -> None:
     wrapper = wrap(open_it(path))
     assert wrapper.prepare() == len(CONTENT)
     assert wrapper.file_descriptor is None
@@ -267,7 +265,7 @@ def test_sendfile_sends_what_peek_shows(path: Path, wrap: Wrap) -> None:
     if sys.platform == "win32":
         pytest.skip("needs os.sendfile")
     file = open(path, "rb")
-    file.read(10)  # a buffered reader: its descriptor stands elsewhere
+    file.read(10)  # a buffered reader: its descriptor has another position
     wrapper = wrap(file)
     wrapper.prepare(1000)
     wrapper.skip(5)
@@ -304,7 +302,7 @@ def test_a_gzip_file_is_never_sought_back(path: Path, wrap: Wrap) -> None:
     assert sought == []
 
 
-@pytest.mark.parametrize("open_it", [REGULAR["buffered"], PRETENDING["old style"]], ids=["regular", "object"])
+@pytest.mark.parametrize("open_it", [REGULAR["buffered"], PRETENDING["old-style"]], ids=["regular", "object"])
 def test_a_file_that_became_shorter_gives_its_rest_and_then_an_error(open_it: Opener, path: Path, wrap: Wrap) -> None:
     file = open_it(path)
     wrapper = wrap(file)
@@ -326,16 +324,16 @@ def pipe(_: Path) -> Any:
 
 
 UNSEEKABLE: dict[str, Opener] = {
-    "only read": lambda _: OnlyRead(CONTENT),
+    "only-read": lambda _: OnlyRead(CONTENT),
     "pipe": pipe,
     "text": lambda path: open(path, encoding="latin-1"),
-    "named text": lambda _: tempfile.NamedTemporaryFile("w+"),
+    "named-text": lambda _: tempfile.NamedTemporaryFile("w+"),
 }
 
 
 @pytest.mark.parametrize("open_it", UNSEEKABLE.values(), ids=UNSEEKABLE)
 @pytest.mark.promise("S33")
-def test_what_cannot_seek_and_text_are_left_to_iteration(open_it: Opener, path: Path, wrap: Wrap) -> None:
+def test_text_and_files_that_cannot_seek_are_left_to_iteration(open_it: Opener, path: Path, wrap: Wrap) -> None:
     wrapper = wrap(open_it(path))
     assert wrapper.prepare() == wrapper.prepare(5) == len(wrapper) == 0
     assert wrapper.file_descriptor is None
@@ -351,7 +349,7 @@ def test_a_seek_that_fails_means_not_seekable(wrap: Wrap) -> None:
 
 
 @pytest.mark.promise("S30", "S33")
-@pytest.mark.parametrize(("arguments", "size"), [((), 32768), ((1000,), 1000)])
+@pytest.mark.parametrize(("arguments", "size"), [((), 32768), ((1000,), 1000)], ids=["default", "given"])
 def test_iteration_reads_in_pieces_of_the_block_size(arguments: tuple[int, ...], size: int, wrap: Wrap) -> None:
     file = OnlyRead(CONTENT)
     wrapper = wrap(file, *arguments)
@@ -374,7 +372,7 @@ def test_it_is_an_iterator_and_true_even_when_empty(wrap: Wrap) -> None:
     assert bool(empty) is True
 
 
-def test_iteration_after_preparing_starts_where_the_file_stood(path: Path, wrap: Wrap) -> None:
+def test_iteration_after_preparing_starts_at_the_position_of_the_file(path: Path, wrap: Wrap) -> None:
     for open_it in SEEKABLE.values():
         file = open_it(path)
         file.read(10)
@@ -384,7 +382,7 @@ def test_iteration_after_preparing_starts_where_the_file_stood(path: Path, wrap:
         assert b"".join(wrapper) == expected
 
 
-def test_seek_tell_and_seekable_are_there_exactly_when_the_file_has_them(wrap: Wrap) -> None:
+def test_seek_tell_and_seekable_exist_only_if_the_file_has_them(wrap: Wrap) -> None:
     names = ("seek", "tell", "seekable")
     assert [hasattr(wrap(io.BytesIO()), name) for name in names] == [True, True, True]
     assert [hasattr(wrap(OldStyle(b"")), name) for name in names] == [True, True, False]

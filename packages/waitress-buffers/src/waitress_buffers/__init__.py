@@ -1,7 +1,7 @@
 """FIFO byte queues for servers: in memory, in a temporary file, or both; and the read-only file of a WSGI response.
 
-Every queue is appended to at its end and read at its front, by one owner at a time: none of them locks. Nothing here
-knows of sockets, threads, HTTP or logs.
+Every queue is appended to at its end and read at its front, by one thread at a time: none of them locks. Nothing here
+knows about sockets, threads, HTTP or logs.
 """
 
 from .errors import BufferStorageError, StorageFullError, StorageUnavailableError

@@ -1,7 +1,7 @@
 """Failures of the temporary storage behind a queue, as one small tree of exceptions.
 
-The leaf is chosen by errno alone: full, where waiting or a larger disk helps, or not usable at all. Each is an OSError
-whose `__cause__` is what the system call raised; each can be pickled.
+errno alone decides the leaf: full, where waiting or a larger disk helps, or not usable at all. Each is an OSError, and
+its `__cause__` is the error of the system call; each can be pickled.
 """
 
 import errno
@@ -12,12 +12,12 @@ FULL_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # disk, quot
 class BufferStorageError(OSError):
     """Temporary storage failed; the queue still holds what it held before the call that raised.
 
-    `errno` is that of the system call (EIO where it gave none).
+    `errno` is that of the system call, or EIO if it gave none.
     """
 
     @property
     def directory(self) -> str:
-        """Path of the temporary folder; `''` when the system has no usable one."""
+        """Path of the temporary folder; `''` if the system has no usable one."""
         return str(self.filename)
 
 
@@ -30,7 +30,7 @@ class StorageUnavailableError(BufferStorageError):
 
 
 def storage_error(cause: OSError, directory: str | None) -> BufferStorageError:
-    """Translate the OSError of a system call; `directory` is as for `FileBuffer`. To be raised `from cause`."""
+    """Return the error to raise `from cause`, the OSError of a system call; `directory` is as for `FileBuffer`."""
     code = errno.EIO if cause.errno is None else cause.errno
     reason = cause.strerror or str(cause)
     folder = _default_folder() if directory is None else directory
@@ -44,5 +44,5 @@ def _default_folder() -> str:
         import tempfile  # lazy import: see FileBuffer._open
 
         return tempfile.gettempdir()
-    except OSError:  # No candidate is writable: the reason, which lists them, is in the message already.
+    except OSError:  # No candidate is writable; the message already has the reason, which lists them.
         return ""

@@ -1,11 +1,12 @@
 """A queue in an unlinked temporary file.
 
-The file is made by the first append and has no name that another program could find, or that could be left behind.
-Unread octets are those from `_start` to `_end`; both are ours, so the descriptor's position means nothing. Writing is
-unbuffered: a full disk shows at the append that meets it, and that append is then as if it had not been.
+The first append creates the file. It has no name, so no other program can find it and none is left after a crash. The
+unread bytes are those from `_start` to `_end`; the descriptor's own position is not used. Writing is unbuffered: a full
+disk is an error of the append that meets it, and that append then changes nothing.
 
-Disk space of consumed octets comes back when the queue is drained, and otherwise by moving what is unread to the front
-of the file once as much has been consumed. Source and target cannot overlap then, so a failure half way loses nothing.
+Disk space of consumed bytes is released when the queue is drained. Otherwise the unread bytes are moved to the front of
+the file once at least as many have been consumed: source and target then cannot overlap, so a failure half way loses
+nothing.
 """
 
 import contextlib
@@ -16,18 +17,18 @@ from typing import IO, BinaryIO
 from . import positioned
 from .errors import BufferStorageError, storage_error
 from .file_view import FileView
-from .protocol import Octets
+from .protocol import BytesLike
 
-MOVED_BYTES = 256 * 1024  # moved at a time, so that moving needs no more memory than this
-RECLAIMED_BYTES = 16 * 1024 * 1024  # so much consumed makes append prune by itself; waitress' outbuf_high_watermark
-VIEW_BYTES = 64 * 1024  # read ahead by the file that open_file gives
+MOVED_BYTES = 256 * 1024  # moved at a time; moving needs this much memory
+RECLAIMED_BYTES = 16 * 1024 * 1024  # consumed bytes from which append prunes; as waitress' outbuf_high_watermark
+VIEW_BYTES = 64 * 1024  # read ahead by the file from open_file
 
 
 class FileBuffer:
-    """A `ByteQueue` in a temporary file of `directory` (the system's choice when None), made by the first append.
+    """A `ByteQueue` in a temporary file in `directory` (None: the system's choice), created by the first append.
 
-    Raises StorageFullError or StorageUnavailableError from append, peek, prune, and reads of the opened file; what was
-    held before the call is still held.
+    append, peek, prune and reads of the opened file raise StorageFullError or StorageUnavailableError; what was held
+    before the call is still held.
     """
 
     __slots__ = ("_directory", "_end", "_file", "_is_closed", "_is_shown", "_start")
@@ -37,11 +38,11 @@ class FileBuffer:
         self._file: IO[bytes] | None = None
         self._start = 0
         self._end = 0
-        self._is_shown = False  # open_file was called: the octets must stay where they are
+        self._is_shown = False  # open_file was called: the bytes must stay where they are
         self._is_closed = False
 
-    def append(self, data: Octets) -> None:
-        """Write octets at the end, straight from the caller's memory; all of them, or none and an error."""
+    def append(self, data: BytesLike) -> None:
+        """Write bytes at the end, straight from the caller's memory: all of them, or none and an error."""
         if self._is_closed:
             raise ValueError("append to a closed buffer")
         if isinstance(data, memoryview) and not data.c_contiguous:
@@ -50,7 +51,7 @@ class FileBuffer:
         if not size:
             return
         if self._start >= RECLAIMED_BYTES:
-            # A stream that is never quite drained would fill the disk. A failure here leaves the queue as it was.
+            # A stream that is never fully drained would fill the disk. A failure here leaves the queue as it was.
             with contextlib.suppress(BufferStorageError):
                 self.prune()
         try:
@@ -59,28 +60,28 @@ class FileBuffer:
             positioned.write_fully(self._file, data, self._end)
         except OSError as error:
             if self._file is not None:
-                with contextlib.suppress(OSError):  # the part that was written is room which others can use
+                with contextlib.suppress(OSError):  # release the part that was written
                     self._file.truncate(self._end)
             raise storage_error(error, self._directory) from error
         self._end += size
 
     def _open(self) -> IO[bytes]:
-        # Late: it takes longer to import than all of the buffers, and most programs never fill one. Where that fails
-        # for want of a descriptor, it is an OSError as of any other call.
+        # Lazy import: it takes longer than all of the buffers, and most programs never fill one. Without a free
+        # descriptor it raises an OSError, like any other call.
         import tempfile
 
         # No `with`: the file lives as long as its content, and close() closes it.
         return tempfile.TemporaryFile(buffering=0, prefix="waitress-buffers-", dir=self._directory)
 
     def peek(self, size: int = -1) -> bytes:
-        """Read min(size, len) octets of the front without consuming them; -1 means all."""
+        """Return the first min(size, len) bytes without consuming them; -1 means all."""
         unread = self._end - self._start
         if size < 0 or size > unread:
             size = unread
         return self._read(size, self._start) if size else b""
 
     def _read(self, size: int, offset: int) -> bytes:
-        """Read exactly `size` octets at `offset` of the file."""
+        """Read exactly `size` bytes at `offset` of the file."""
         if self._file is None:
             raise ValueError("read of a closed buffer")
         try:
@@ -92,7 +93,7 @@ class FileBuffer:
         return data
 
     def skip(self, size: int) -> None:
-        """Consume octets at the front; ValueError, and nothing consumed, when fewer are held. No disk work."""
+        """Consume bytes at the front, without disk work; ValueError, and nothing consumed, if fewer are held."""
         if not 0 <= size <= len(self):
             raise ValueError(f"Can't skip {size} bytes in buffer of {len(self)} bytes")
         self._start += size
@@ -113,8 +114,8 @@ class FileBuffer:
     def prune(self) -> None:
         """Release disk space, once no more is unread than was consumed.
 
-        What is unread is moved to the front, which takes time in proportion to it, and the file is cut there.
-        Does nothing after open_file, which promises that the octets stay.
+        Moves the unread bytes to the front, in time proportional to their number, and truncates the file after them.
+        Does nothing after open_file: the opened file relies on the place of the bytes.
         """
         unread = self._end - self._start
         if self._file is None or self._is_shown or self._start < unread:
@@ -131,9 +132,9 @@ class FileBuffer:
         self._start, self._end = 0, unread
 
     def open_file(self) -> BinaryIO:
-        """Return a buffered, seekable reader of what is unread now; it has no descriptor, and reading consumes nothing.
+        """Return a buffered, seekable reader of the bytes unread now; reading it consumes nothing.
 
-        Reading it after close() is a ValueError, as with any closed file.
+        It has no descriptor. Reading it after close() raises ValueError, as with any closed file.
         """
         if self._is_closed:
             raise ValueError("open_file of a closed buffer")
@@ -148,5 +149,5 @@ class FileBuffer:
         self._start = self._end = 0
         self._is_closed = True
         if file is not None:
-            with contextlib.suppress(OSError):  # the content is unwanted: that it was not all written is no loss
+            with contextlib.suppress(OSError):  # the content is dropped: a failed write of it does not matter
                 file.close()

@@ -1,7 +1,7 @@
-"""A range of octets shown as a read-only, seekable raw file: what an application gets as `wsgi.input`.
+"""A range of bytes as a read-only, seekable raw file: an application gets it as `wsgi.input`.
 
-It has its own position and no descriptor. It owns nothing: the octets come from a function, and whoever gave that
-function says how long they last.
+It has its own position and no descriptor. It owns nothing: a function of the caller reads the bytes, and the caller
+decides how long they exist.
 """
 
 import io
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class FileView(io.RawIOBase):
-    """The octets from `start` to `end` of what `read(size, offset)` gives: all it is asked for, or it raises."""
+    """The bytes from `start` to `end` that `read(size, offset)` returns; `read` returns exactly `size` or raises."""
 
     def __init__(self, read: Callable[[int, int], bytes], start: int, end: int) -> None:
         super().__init__()
@@ -44,9 +44,9 @@ class FileView(io.RawIOBase):
         return self._position
 
     def readinto(self, target: "WriteableBuffer", /) -> int:
-        with memoryview(target) as view, view.cast("B") as octets:
-            data = self._take(len(octets))
-            octets[: len(data)] = data
+        with memoryview(target) as view, view.cast("B") as as_bytes:
+            data = self._take(len(as_bytes))
+            as_bytes[: len(data)] = data
         return len(data)
 
     def readall(self) -> bytes:

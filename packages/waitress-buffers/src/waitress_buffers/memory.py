@@ -1,38 +1,38 @@
 """A queue in memory.
 
-Content is a front piece, read from an offset, and behind it a deque of further pieces. Nothing is ever shifted: to skip
-is to move the offset or to drop pieces whole, so a huge piece can be consumed in small steps. Each call costs O(size).
+The content is a front piece, read from an offset, followed by a deque of further pieces. Nothing is ever shifted: skip
+moves the offset or drops whole pieces, so a huge piece can be consumed in small steps. Each call costs O(size).
 
-Large bytes objects are kept as they came. Small pieces are gathered in bytearrays: an object of its own for every octet
-would cost forty times its size, and that is what a client who sends one-octet chunks would make us pay.
+Large bytes objects are kept as they came. Small pieces are gathered in bytearrays: one object for every byte would take
+forty times its size, and a client could force that with chunks of one byte.
 """
 
 import io
 from collections import deque
 from typing import BinaryIO
 
-from .protocol import Octets
+from .protocol import BytesLike
 
-KEPT_BYTES = 1024  # from here on a piece is kept as it is: an object of its own adds 4 % at most
-GATHERED_BYTES = 64 * 1024  # a gathered piece takes no more from here on; it is copied once when it comes to the front
-SLICED_BYTES = 8 * 1024  # up to here copying a part is quicker than making a memoryview of it
+KEPT_BYTES = 1024  # a piece of this size is kept as it is: its own object adds 4 % at most
+GATHERED_BYTES = 64 * 1024  # a gathered piece of this size is full; it is copied once when it comes to the front
+SLICED_BYTES = 8 * 1024  # up to this size copying a part is quicker than making a memoryview of it
 
 
 class MemoryBuffer:
-    """A `ByteQueue` in memory. Peeking is free of copies inside one piece; across pieces it joins them."""
+    """A `ByteQueue` in memory; peek copies nothing inside one piece and joins pieces otherwise."""
 
     __slots__ = ("_front", "_is_closed", "_length", "_offset", "_rest")
 
     def __init__(self) -> None:
-        # With no unread octets: `b""`, 0 and None. Otherwise the front piece has at least one unread octet.
+        # Without unread bytes: `b""`, 0 and None. Otherwise the front piece has at least one unread byte.
         self._front = b""
         self._offset = 0
         self._rest: deque[bytes | bytearray] | None = None
         self._length = 0
         self._is_closed = False
 
-    def append(self, data: Octets) -> None:
-        """Add octets at the end. Bytes objects are kept without copying from 1 KiB on, and when the queue was empty."""
+    def append(self, data: BytesLike) -> None:
+        """Add bytes at the end. A bytes object from 1 KiB on, or added to an empty queue, is kept without copying."""
         if self._is_closed:
             raise ValueError("append to a closed buffer")
         if type(data) is not bytes:
@@ -58,7 +58,7 @@ class MemoryBuffer:
             rest.append(bytearray(data))
 
     def peek(self, size: int = -1) -> bytes | memoryview:
-        """Return min(size, len) octets of the front without consuming them; -1 means all."""
+        """Return the first min(size, len) bytes without consuming them; -1 means all."""
         if size < 0 or size > self._length:
             size = self._length
         front, start = self._front, self._offset
@@ -78,12 +78,12 @@ class MemoryBuffer:
             if not missing:
                 break
         joined = b"".join(parts)
-        if size == self._length:  # the pieces are not needed any more, and a second look costs nothing
+        if size == self._length:  # keep the joined piece instead: a second peek then costs nothing
             self._front, self._offset, self._rest = joined, 0, None
         return joined
 
     def skip(self, size: int) -> None:
-        """Consume octets at the front; ValueError, and nothing consumed, when fewer are held."""
+        """Consume bytes at the front; ValueError, and nothing consumed, if fewer are held."""
         if not 0 <= size <= self._length:
             raise ValueError(f"Can't skip {size} bytes in buffer of {self._length} bytes")
         self._length -= size
@@ -110,12 +110,12 @@ class MemoryBuffer:
         return self._length > 0
 
     def prune(self) -> None:
-        """Drop the consumed part of the front piece, once it is no smaller than the part that must be copied."""
+        """Drop the consumed part of the front piece, if it is at least as large as the part to copy."""
         if self._offset and 2 * self._offset >= len(self._front):
             self._front, self._offset = self._front[self._offset :], 0
 
     def open_file(self) -> BinaryIO:
-        """Return an `io.BytesIO` of what is unread now; it is still good after close()."""
+        """Return an `io.BytesIO` of the bytes unread now; it stays valid after close()."""
         if self._is_closed:
             raise ValueError("open_file of a closed buffer")
         return io.BytesIO(self.peek())

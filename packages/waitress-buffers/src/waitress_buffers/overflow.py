@@ -1,20 +1,20 @@
-"""A queue in memory while it is small and in a temporary file while it is not.
+"""A queue in memory while it is small, and in a temporary file while it is large.
 
-It goes to the file when its unread octets would reach `overflow`, and comes back to memory once it is drained; the file
-is closed then. A spill is complete before it takes effect: when it fails the memory still holds what it held.
+It moves to the file when its unread bytes would reach `overflow`, and back to memory once it is drained, which closes
+the file. A spill takes effect only when it is complete: if it fails, the memory still holds the content.
 """
 
 from typing import BinaryIO
 
 from .file_backed import FileBuffer
 from .memory import MemoryBuffer
-from .protocol import Octets
+from .protocol import BytesLike
 
 
 class OverflowBuffer:
-    """A `ByteQueue` that holds fewer than `overflow` unread octets in memory, and more in a file of `directory`.
+    """A `ByteQueue` that holds fewer than `overflow` unread bytes in memory, and more in a file in `directory`.
 
-    Raises ValueError for a negative `overflow`; StorageFullError and StorageUnavailableError as `FileBuffer` does.
+    Raises ValueError for a negative `overflow`; StorageFullError and StorageUnavailableError like `FileBuffer`.
     """
 
     __slots__ = ("_directory", "_is_closed", "_overflow", "_store")
@@ -29,11 +29,11 @@ class OverflowBuffer:
 
     @property
     def is_on_disk(self) -> bool:
-        """Whether the content is in a temporary file, which takes one descriptor."""
+        """Whether the content is in a temporary file, which uses one descriptor."""
         return isinstance(self._store, FileBuffer)
 
-    def append(self, data: Octets) -> None:
-        """Add octets at the end. When storage fails none of them is kept, and what was held stays readable."""
+    def append(self, data: BytesLike) -> None:
+        """Add bytes at the end. If storage fails, none of them is kept, and what was held stays readable."""
         if self._is_closed:
             raise ValueError("append to a closed buffer")
         store = self._store
@@ -44,7 +44,7 @@ class OverflowBuffer:
                 return
         store.append(data)
 
-    def _spill(self, memory: MemoryBuffer, data: Octets) -> None:
+    def _spill(self, memory: MemoryBuffer, data: BytesLike) -> None:
         file = FileBuffer(self._directory)
         try:
             file.append(memory.peek())
@@ -55,11 +55,11 @@ class OverflowBuffer:
         self._store = file
 
     def peek(self, size: int = -1) -> bytes | memoryview:
-        """Return min(size, len) octets of the front without consuming them; -1 means all."""
+        """Return the first min(size, len) bytes without consuming them; -1 means all."""
         return self._store.peek(size)
 
     def skip(self, size: int) -> None:
-        """Consume octets at the front; ValueError, and nothing consumed, when fewer are held."""
+        """Consume bytes at the front; ValueError, and nothing consumed, if fewer are held."""
         store = self._store
         store.skip(size)
         if isinstance(store, FileBuffer) and not store and not store.is_shown:
@@ -73,11 +73,11 @@ class OverflowBuffer:
         return bool(self._store)
 
     def prune(self) -> None:
-        """Release the memory or disk space of consumed octets, as the store in use does."""
+        """Release the memory or disk space of consumed bytes, as the store in use does."""
         self._store.prune()
 
     def open_file(self) -> BinaryIO:
-        """Return a seekable file of what is unread now; once given, the temporary file stays until close()."""
+        """Return a seekable file of the bytes unread now; a temporary file then stays until close()."""
         return self._store.open_file()
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""Reading and writing a file at a given offset, whole, in as many system calls as that takes.
+"""Reading and writing all bytes at an offset of a file, in as many system calls as necessary.
 
-With pread and pwrite the descriptor's own position is neither used nor moved; where there are none (Windows) the file
-is sought first. Errors are left as the system call raised them.
+pread and pwrite neither use nor move the descriptor's own position. On systems without them (Windows) seek comes first.
+Errors are those of the system calls.
 """
 
 import errno
@@ -13,13 +13,13 @@ MAX_CALL_BYTES = 1 << 30  # macOS refuses 2 GiB and more in one call, Linux cuts
 
 
 def read_at_by_seek(file: IO[bytes], size: int, offset: int) -> bytes:
-    """Read up to `size` octets: for systems without pread. Moves the file's position."""
+    """Read up to `size` bytes, for systems without pread; move the file's position."""
     file.seek(offset)
     return file.read(size)
 
 
 def write_at_by_seek(file: IO[bytes], data: memoryview, offset: int) -> int:
-    """Write some of `data` and return how much: for systems without pwrite. Moves the file's position."""
+    """Write some of `data` and return how much, for systems without pwrite; move the file's position."""
     file.seek(offset)
     return file.write(data)
 
@@ -31,7 +31,7 @@ if sys.platform == "win32":
 else:
 
     def read_at(file: IO[bytes], size: int, offset: int) -> bytes:
-        """Read up to `size` octets from `offset` in one system call."""
+        """Read up to `size` bytes from `offset` in one system call."""
         return os.pread(file.fileno(), size, offset)
 
     def write_at(file: IO[bytes], data: memoryview, offset: int) -> int:
@@ -40,7 +40,7 @@ else:
 
 
 def read_fully(file: IO[bytes], size: int, offset: int) -> bytes:
-    """Read `size` octets from `offset`; fewer only where the file ends."""
+    """Read `size` bytes from `offset`; fewer only at the end of the file."""
     data = read_at(file, min(size, MAX_CALL_BYTES), offset)
     if len(data) == size or not data:
         return data
@@ -53,15 +53,15 @@ def read_fully(file: IO[bytes], size: int, offset: int) -> bytes:
 
 
 def write_fully(file: IO[bytes], data: bytes | bytearray | memoryview, offset: int) -> None:
-    """Write all of `data`, which is C-contiguous and not empty, at `offset`. Copies nothing, keeps no view of it.
+    """Write all of `data`, which is C-contiguous and not empty, at `offset`; copy nothing and keep no view of it.
 
-    After an OSError any part of it may have been written.
+    After an OSError any part of `data` may have been written.
     """
     done = 0
-    with memoryview(data) as view, view.cast("B") as octets:
-        while done < len(octets):
-            with octets[done : done + MAX_CALL_BYTES] as rest:
+    with memoryview(data) as view, view.cast("B") as as_bytes:
+        while done < len(as_bytes):
+            with as_bytes[done : done + MAX_CALL_BYTES] as rest:
                 written = write_at(file, rest, offset + done)
-            if not written:  # no system should; without an error it would be tried for ever
+            if not written:  # no system should do that; without an error the loop would never end
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             done += written

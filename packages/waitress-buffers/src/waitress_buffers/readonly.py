@@ -1,11 +1,11 @@
-"""The file wrapper of PEP 3333: an application's file, to be sent from where it stands.
+"""The file wrapper of PEP 3333: an application's file, to send from its current position.
 
-After prepare() the range it found is read like a queue, through peek and skip. A regular file is read by position, or
-sent by os.sendfile from `file_descriptor` and `offset`: its own position is then not used. Any other seekable object is
-read once, forward, through a small memory of what was looked at and not yet skipped: seeking back costs a gzip file all
-of its decompression. Objects that cannot seek are iterated instead.
+prepare() finds a range, which peek and skip then read like a queue. A regular file is read by position, or sent by
+os.sendfile from `file_descriptor` and `offset`: its own position is then not used. Any other seekable object is read
+once, forward, into a small buffer of bytes that were peeked and not yet skipped: to seek back, a gzip file would
+decompress everything again. Objects that cannot seek are iterated instead.
 
-The application's file raises what it raises; nothing is translated here.
+Errors of the application's file pass through unchanged.
 """
 
 import io
@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from . import positioned
 from .memory import MemoryBuffer
-from .protocol import Octets, ReadableFile
+from .protocol import BytesLike, ReadableFile
 
 PASSED_THROUGH = frozenset({"seek", "seekable", "tell"})
 
 
 class ReadOnlyFileBuffer:
-    """`wsgi.file_wrapper(file, block_size=32768)`: a file to send, always true, also when it is empty.
+    """`wsgi.file_wrapper(file, block_size=32768)`: a file to send; always true, even if it is empty.
 
-    Either it is iterated, or prepare() is called and peek and skip read it; iterating does not know what those did.
-    `seek`, `tell` and `seekable` are those of the file, and missing where the file lacks them.
+    Either iterate it, or call prepare() and then peek and skip; iterating ignores what those have read. `seek`, `tell`
+    and `seekable` are those of the file, and missing if the file lacks them.
     """
 
     __slots__ = ("_ahead", "_file", "_is_closed", "_is_read", "_offset", "_raw", "_remaining", "block_size")
@@ -38,11 +38,11 @@ class ReadOnlyFileBuffer:
     def __init__(self, file: ReadableFile, block_size: int = 32768) -> None:
         self._file: Any = file
         self.block_size = block_size
-        self._raw: io.FileIO | None = None  # set by prepare(): the regular file that the octets come from
-        self._ahead = MemoryBuffer()  # looked at and not skipped; stays empty when there is a regular file
+        self._raw: io.FileIO | None = None  # set by prepare(): the regular file that has the bytes
+        self._ahead = MemoryBuffer()  # peeked and not skipped; always empty for a regular file
         self._offset = 0
         self._remaining = 0
-        self._is_read = False  # the file may stand elsewhere than `_offset`
+        self._is_read = False  # the file's position may differ from `_offset`
         self._is_closed = False
 
     if not TYPE_CHECKING:  # a type checker would take every name for granted
@@ -53,9 +53,9 @@ class ReadOnlyFileBuffer:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def prepare(self, size: int | None = None) -> int:
-        """Find out how many octets there are from the current position, at most `size`, and return their number.
+        """Return the number of bytes from the current position to the end of the file, at most `size`.
 
-        No more than that are given by peek and skip afterwards. 0 for what cannot seek, and for text: iterate then.
+        peek and skip then go no further. Returns 0 for text and for a file that cannot seek: iterate these.
         """
         file = self._file
         self._raw = None
@@ -69,7 +69,7 @@ class ReadOnlyFileBuffer:
             file.seek(0, os.SEEK_END)
             end: int = file.tell()
             file.seek(start)
-        except OSError:  # a pipe that does not know it, a file of /proc
+        except OSError:  # a pipe that claims to be seekable, a file of /proc
             return 0
         self._ahead = MemoryBuffer()
         self._is_read = False
@@ -80,23 +80,23 @@ class ReadOnlyFileBuffer:
 
     @property
     def file_descriptor(self) -> int | None:
-        """Descriptor from which os.sendfile at `offset` sends the prepared octets; None where it would send others.
+        """Descriptor from which os.sendfile at `offset` sends the prepared bytes; None if it would send others.
 
-        None before prepare(), after close(), and for all but plain regular files: a gzip file has a descriptor too,
-        but what that gives is not its content. Asked anew each time, for a number is reused once its file is closed.
+        None before prepare(), after close(), and for all but plain regular files: a gzip file has a descriptor too, but
+        that reads the compressed bytes. Read it again for each use: a number is reused once its file is closed.
         """
         raw = self._raw
         return None if raw is None or raw.closed else raw.fileno()
 
     @property
     def offset(self) -> int:
-        """Position in the file of the first unread prepared octet."""
+        """Position in the file of the first unread prepared byte."""
         return self._offset
 
     def peek(self, size: int = -1) -> bytes | memoryview:
-        """Return min(size, len) prepared octets without consuming them; -1 means all.
+        """Return the first min(size, len) prepared bytes without consuming them; -1 means all.
 
-        A file that became shorter gives what is left of it; EOFError when that is nothing.
+        A file that became shorter gives what is left of it. Raises EOFError if that is nothing.
         """
         if size < 0 or size > self._remaining:
             size = self._remaining
@@ -105,7 +105,7 @@ class ReadOnlyFileBuffer:
         self._is_read = True
         data: bytes | memoryview
         if self._raw is not None:
-            # Through the file, not the raw one: without pread it is sought, and a buffered reader must know of that.
+            # Through the file, not the raw one: without pread it must seek, and a buffered reader must know about that.
             data = positioned.read_fully(self._file, size, self._offset)
         else:
             while len(self._ahead) < size and (block := self._file.read(size - len(self._ahead))):
@@ -116,20 +116,20 @@ class ReadOnlyFileBuffer:
         return data
 
     def skip(self, size: int) -> None:
-        """Consume prepared octets, sent or not looked at; ValueError, and nothing consumed, when there are fewer."""
+        """Consume prepared bytes, peeked or not; ValueError, and nothing consumed, if there are fewer."""
         if not 0 <= size <= self._remaining:
             raise ValueError(f"Can't skip {size} bytes in buffer of {self._remaining} bytes")
         if self._raw is None:
-            looked_at = min(size, len(self._ahead))
-            if looked_at < size:
+            peeked = min(size, len(self._ahead))
+            if peeked < size:
                 self._file.seek(self._offset + size)
-            self._ahead.skip(looked_at)
+            self._ahead.skip(peeked)
         self._is_read = True
         self._offset += size
         self._remaining -= size
 
     def __len__(self) -> int:
-        """Number of prepared octets not yet skipped; 0 before prepare()."""
+        """Return the number of prepared bytes not yet skipped; 0 before prepare()."""
         return self._remaining
 
     def __bool__(self) -> bool:
@@ -139,18 +139,18 @@ class ReadOnlyFileBuffer:
         return self
 
     def __next__(self) -> bytes:
-        """Read the next `block_size` octets at the file's own position."""
+        """Return the next `block_size` bytes at the file's own position."""
         block: bytes = self._file.read(self.block_size)
         if not block:
             raise StopIteration
         return block
 
-    def append(self, data: Octets) -> NoReturn:
-        """Not possible."""
+    def append(self, data: BytesLike) -> NoReturn:
+        """Raise NotImplementedError."""
         raise NotImplementedError("a ReadOnlyFileBuffer cannot be appended to")
 
     def close(self) -> None:
-        """Close the file if it can be closed; further calls do nothing. What it raises passes, the buffer is closed."""
+        """Close the file if it has `close`; further calls do nothing, even if that call raised."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -168,13 +168,13 @@ def _is_seekable(file: Any) -> bool:
 
 
 def _unwrapped(file: Any) -> Any:
-    # What NamedTemporaryFile gives; there is none where nobody has imported tempfile.
+    # NamedTemporaryFile returns a wrapper; there is none unless some code has imported tempfile.
     wrapper = getattr(sys.modules.get("tempfile"), "_TemporaryFileWrapper", None)
     return file.file if type(file) is wrapper else file
 
 
 def _regular_file(file: Any) -> io.FileIO | None:
-    """Return the regular file whose octets are exactly what `file` reads, or None.
+    """Return the regular file that has exactly the bytes which `file` reads, or None.
 
     Only exact types are trusted: a subclass may override read.
     """
