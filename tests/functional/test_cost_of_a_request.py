@@ -16,6 +16,7 @@ from tests.support.servers import running
 from waitress_core import Dispatcher
 from waitress_core.net.transport import SocketTransport
 from waitress_core.reactor import poller
+from waitress_core.reactor.wakeup import WakeUp
 from waitress_core.threads import leadership
 
 CLIENTS = 16
@@ -25,7 +26,7 @@ CALLS: list[tuple[type, str]] = [
     (SocketTransport, "receive_into"),
     (SocketTransport, "send"),
     (SocketTransport, "send_file"),
-    (poller.WakeUp, "wake"),
+    (WakeUp, "wake"),
     (Dispatcher, "_queue_task"),
 ]
 

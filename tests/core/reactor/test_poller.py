@@ -1,28 +1,19 @@
-"""The pollers, each against the same table, and what wakes them."""
+"""The pollers, each against the same table."""
 
-import os
-import signal
 import socket
 import sys
-import threading
 import time
 from collections.abc import Iterator
 
 import pytest
 
 from waitress_core.reactor import poller as module
-from waitress_core.reactor.poller import READ, WRITE, Poller, WakeUp, best_poller
+from waitress_core.reactor.poller import READ, WRITE, Poller, best_poller
+from waitress_core.reactor.wakeup import WakeUp
 
 NAMES = [name for name in ("EpollPoller", "KqueuePoller", "PollPoller", "SelectPoller") if hasattr(module, name)]
 
 SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once
-
-
-@pytest.fixture(params=NAMES)
-def poller(request: pytest.FixtureRequest) -> Iterator[Poller]:
-    made: Poller = getattr(module, request.param)()
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -33,15 +24,6 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
     other.setblocking(False)
     with watched, other:
         yield watched, other
-
-
-@pytest.fixture
-def wake_up(poller: Poller) -> Iterator[WakeUp]:
-    """A wake-up that the poller watches."""
-    made = WakeUp()
-    poller.register(made.descriptor, READ)
-    yield made
-    made.close()
 
 
 def fill(sock: socket.socket) -> None:
@@ -169,65 +151,3 @@ def test_a_poll_without_events_ends_after_its_timeout(poller: Poller, wake_up: W
     assert poller.poll(0) == []
     assert poller.poll(0.01) == []
     assert 0.005 < time.monotonic() - began < SOON
-
-
-def test_a_wake_up_from_another_thread_ends_a_poll(poller: Poller, wake_up: WakeUp) -> None:
-    polling = threading.Event()
-
-    def wake() -> None:
-        polling.wait(SOON)
-        wake_up.wake()
-
-    thread = threading.Thread(target=wake)
-    thread.start()
-    polling.set()
-    assert poller.poll(SOON) == [(wake_up.descriptor, READ)]
-    thread.join()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no signals that one process can send itself in a poll")
-def test_a_wake_up_from_a_signal_handler_ends_a_poll(poller: Poller, wake_up: WakeUp) -> None:
-    if sys.platform != "win32":
-        polled = threading.Event()
-
-        def send() -> None:
-            # Again and again: a signal just before the system call is handled only after it.
-            while not polled.wait(0.05):
-                os.kill(os.getpid(), signal.SIGUSR1)
-
-        before = signal.signal(signal.SIGUSR1, lambda number, frame: wake_up.wake())
-        thread = threading.Thread(target=send)
-        try:
-            thread.start()
-            assert poller.poll(SOON) == [(wake_up.descriptor, READ)]
-        finally:
-            polled.set()
-            thread.join()
-            signal.signal(signal.SIGUSR1, before)
-
-
-def test_a_wake_up_before_a_poll_ends_it_at_once_and_clear_takes_it_back(poller: Poller, wake_up: WakeUp) -> None:
-    wake_up.wake()
-    wake_up.wake()
-    assert poller.poll(SOON) == [(wake_up.descriptor, READ)]
-    wake_up.clear()
-    assert poller.poll(0) == []
-    wake_up.wake()
-    assert poller.poll(SOON) == [(wake_up.descriptor, READ)]
-
-
-def test_clearing_without_a_wake_up_does_nothing(wake_up: WakeUp) -> None:
-    wake_up.clear()
-
-
-def test_wake_ups_that_nobody_takes_never_block(poller: Poller, wake_up: WakeUp) -> None:
-    for _ in range(20_000):
-        wake_up.wake()
-    assert poller.poll(SOON) == [(wake_up.descriptor, READ)]
-
-
-def test_waking_what_is_closed_does_nothing() -> None:
-    wake_up = WakeUp()
-    wake_up.close()
-    wake_up.wake()
-    wake_up.close()

@@ -17,7 +17,8 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from .deadlines import DeadlineQueue
-from .poller import READ, Poller, WakeUp, best_poller
+from .poller import READ, Poller, best_poller
+from .wakeup import WakeUp
 
 logger = logging.getLogger("waitress")
 
