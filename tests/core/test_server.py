@@ -23,7 +23,7 @@ from waitress_core import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, Unix
 from waitress_core.config.addresses import AF_UNIX
 from waitress_core.lifecycle import run as run_module
 from waitress_core.lifecycle.run import ServerRun
-from waitress_core.threads.dispatcher import Task
+from waitress_core.threads.tasks import Task
 
 SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once
 

@@ -4,7 +4,8 @@ from .config.adjustments import Adjustments
 from .config.settings import SETTINGS, Setting
 from .observability.stats import ServerStats
 from .server import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, UnixWSGIServer, create_server
-from .threads.dispatcher import CannotStartThread, Dispatcher, Task, TaskSink
+from .threads.dispatcher import CannotStartThread, Dispatcher
+from .threads.tasks import Task, TaskSink
 
 __version__ = "1.1.0"
 

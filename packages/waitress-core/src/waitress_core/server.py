@@ -24,7 +24,8 @@ from .lifecycle.states import CLOSE_SECONDS, State, StopRequest, ending_signals,
 from .net.listener import Listener, open_listeners
 from .observability.stats import Counters, ServerStats, make_stats
 from .reactor.reactor import TICK_SECONDS
-from .threads.dispatcher import Dispatcher, Task, TaskSink, start_thread
+from .threads.dispatcher import Dispatcher, start_thread
+from .threads.tasks import Task, TaskSink
 from .wsgi.proxy_headers import ProxyPolicy
 from .wsgi.task import WSGITask
 

@@ -13,7 +13,7 @@ from ..http.request import Request
 from ..observability.stats import Counters
 from ..reactor.deadlines import DeadlineQueue
 from ..reactor.reactor import Reactor
-from ..threads.dispatcher import Task
+from ..threads.tasks import Task
 from .sender import SenderContext
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from waitress_buffers import ReadOnlyFileBuffer
 
 from ..config.adjustments import Adjustments
 from ..net.transport import Disconnected, SocketTransport
-from ..threads.dispatcher import InternalTask, Task
+from ..threads.tasks import InternalTask, Task
 from .outbox import Outbox, OutboxAborted, Segment
 
 logger = logging.getLogger("waitress")

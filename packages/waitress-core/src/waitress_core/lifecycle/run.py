@@ -19,7 +19,8 @@ from ..http.request import Request
 from ..net.listener import Listener
 from ..observability.stats import ServerStats, make_stats
 from ..reactor.reactor import Reactor
-from ..threads.dispatcher import Dispatcher, Task
+from ..threads.dispatcher import Dispatcher
+from ..threads.tasks import Task
 from ..wsgi.task import TaskContext
 from .states import CLOSE_SECONDS, State, StopRequest
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from waitress_parser import RequestHead
 
 from ..config.log_format import Access, make_format
-from ..threads.dispatcher import InternalTask
+from ..threads.tasks import InternalTask
 
 logger = logging.getLogger("waitress.access")
 server_logger = logging.getLogger("waitress")

@@ -41,11 +41,11 @@ from contextlib import suppress
 from enum import Enum
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Protocol
 
 from .leadership import LeadershipPolicy
 from .queue_log import QueueDepth
 from .running import RunningTask, ThreadSlot, running_tasks
+from .tasks import InternalTask, Task, TaskSink
 
 logger = logging.getLogger("waitress")
 queue_logger = logging.getLogger("waitress.queue")
@@ -76,32 +76,6 @@ def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
     except RuntimeError as error:
         raise CannotStartThread(f"Cannot start the thread {name}: {error}") from error
     return thread
-
-
-class Task(Protocol):
-    """One call of an application; exactly one of the two methods is called, once."""
-
-    def service(self) -> None:
-        """RunningTask, on an application thread."""
-
-    def cancel(self) -> None:
-        """Give up what waits for the task: it will not run. Called by the holder of the lead, or after its end."""
-
-
-class InternalTask:
-    """A task that is no request: what a connection leaves to an application thread.
-
-    It is cancelled only after the end of the lead.
-    """
-
-    __slots__ = ()
-
-
-class TaskSink(Protocol):
-    """What takes tasks in place of the application threads here."""
-
-    def add_task(self, task: Task, /) -> None:
-        """RunningTask `task.service` soon, in some thread."""
 
 
 class _Message(Enum):
