@@ -24,12 +24,9 @@ The rules
 5. `deque.append` and `deque.pop` are atomic with and without a GIL: the one who pops has the lead.
 6. A task that is about to block gives the lead away first (`yield_leadership`).
 7. With another dispatcher (`delegate`) the spare keeps the lead and that one gets every task.
-8. The watchdog pauses for a QUANTUM between two looks, and longer the longer every task has been quick, up to
-   LONGEST_PAUSE: a thread that wants the global lock for a look makes the reactor pay for each system call meanwhile.
 
 Measured when this was chosen (CPython 3.11, two cores, small requests on 16 connections): 2x the requests of handing
-each one over, and a third of its p99; with tasks that sleep, the same as handing over. Looks at every QUANTUM cost a
-fifth of the requests.
+each one over, and a third of its p99; with tasks that sleep, the same as handing over.
 """
 
 import logging
@@ -46,16 +43,12 @@ from .leadership import LeadershipPolicy
 from .queue_log import QueueDepth
 from .running import RunningTask, ThreadSlot, running_tasks
 from .tasks import InternalTask, Task, TaskSink
+from .watchdog import IDLE_WAIT, QUANTUM, Watchdog
 
 logger = logging.getLogger("waitress")
 queue_logger = logging.getLogger("waitress.queue")
 
-QUANTUM = 0.002  # seconds of tasks between two turns, and the shortest pause of the watchdog
 BURST = 64  # tasks run between two turns
-PAUSE_GROWTH = 1.02  # of the watchdog's pause at each look that found the tasks quick: 0.4 s to the longest
-LONGEST_PAUSE = 0.01  # seconds: a task keeps the lead from the I/O for no more than two of them
-PARK = 10  # looks without a task after which the watchdog sleeps
-IDLE_WAIT = 1.0  # seconds: the longest wait of one turn
 
 _now = time.perf_counter
 
@@ -96,9 +89,8 @@ class Dispatcher:
         # For the application threads: the lead, or a task and when it was queued
         self._queue: SimpleQueue[tuple[Task, float] | _Message] = SimpleQueue()
         self._standby_queue: SimpleQueue[_Message] = SimpleQueue()
-        self._is_watchdog_parked = False  # written by the watchdog only
-        self._unpark = threading.Event()
         self._policy = LeadershipPolicy()  # which says who owns what of it
+        self._watchdog = Watchdog(self._policy, self._lead_slot, self.yield_leadership)
         self.threads: list[threading.Thread] = []
         self._thread_slots: list[ThreadSlot] = []  # of the application threads
         # The holder of the lead only
@@ -128,7 +120,7 @@ class Dispatcher:
         targets: list[tuple[Callable[[], None], str]] = [
             (partial(self._work, slot), f"waitress-{number}") for number, slot in enumerate(self._thread_slots)
         ]
-        for target, name in [*targets, (self._standby, "waitress-standby"), (self._watch, "waitress-watchdog")]:
+        for target, name in [*targets, (self._standby, "waitress-standby"), (self._watchdog.run, "waitress-watchdog")]:
             try:
                 self.threads.append(start_thread(target, name))
             except CannotStartThread:
@@ -162,6 +154,7 @@ class Dispatcher:
     def end_leadership(self) -> None:
         """End the reactor role for good, after the turn that this is called in. The holder of the lead only."""
         self.has_leadership_ended = True
+        self._watchdog.stop()
 
     def cancel_pending(self) -> int:
         """Cancel all tasks that have not begun; return how many.
@@ -202,11 +195,10 @@ class Dispatcher:
 
         A thread that calls this from within a task is not waited for, nor counted.
         """
-        self.has_leadership_ended = True
+        self.end_leadership()
         for _ in self.threads:
             self._queue.put(_Message.STOP)
         self._standby_queue.put(_Message.STOP)
-        self._unpark.set()
         until = _now() + timeout
         others = [thread for thread in self.threads if thread is not threading.current_thread()]
         for thread in others:
@@ -291,6 +283,7 @@ class Dispatcher:
     def _lead(self, slot: ThreadSlot) -> None:
         """An application thread with the lead: turns and tasks, until the lead is taken or the tasks are slow."""
         ready, lead_slot, policy, lead = self.ready, self._lead_slot, self._policy, _Message.LEAD
+        watchdog = self._watchdog
         has_leadership = True
         while has_leadership and not self.has_leadership_ended:
             began = now = _now()
@@ -303,8 +296,8 @@ class Dispatcher:
                 task = ready.popleft()
                 policy.tasks_run += 1
                 lead_slot.append(lead)
-                if self._is_watchdog_parked:
-                    self._unpark.set()
+                if watchdog.is_parked:
+                    watchdog.unpark()
                 slot.running = (task, now)
                 self._service(task)
                 slot.running = None
@@ -351,30 +344,6 @@ class Dispatcher:
             self._outstanding += 1
         self._queue.put(_Message.LEAD)
         return True
-
-    def _watch(self) -> None:
-        """The watchdog: takes the lead out of the slot when one task has kept it from one look to the next."""
-        policy, seen, quiet, pause = self._policy, -1, 0, QUANTUM
-        while not self.has_leadership_ended:
-            time.sleep(pause)
-            if policy.tasks_run != seen:
-                seen, quiet = policy.tasks_run, 0
-                pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE)
-            elif self._lead_slot:
-                self.yield_leadership()
-                pause = QUANTUM
-            else:
-                quiet += 1
-                if quiet > PARK:
-                    quiet = 0
-                    pause = QUANTUM
-                    self._is_watchdog_parked = True
-                    # Looked at again: who came just before has not seen that, and has woken nobody.
-                    if policy.tasks_run == seen and not self._lead_slot and not self.has_leadership_ended:
-                        # Bounded: a wake-up missed costs a late look, never a lost one.
-                        self._unpark.wait(IDLE_WAIT)
-                    self._is_watchdog_parked = False
-                    self._unpark.clear()
 
 
 def is_replaced(method: object, stock: object) -> bool:

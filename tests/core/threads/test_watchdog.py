@@ -1,0 +1,167 @@
+"""The watchdog alone: each pause is a step of the test, so one thread plays all."""
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+from waitress_core.threads import watchdog as module
+from waitress_core.threads.leadership import LeadershipPolicy
+from waitress_core.threads.watchdog import LONGEST_PAUSE, PARK, QUANTUM, Watchdog
+
+Step = Callable[[], object]
+
+
+def nothing() -> None:
+    pass
+
+
+class Slot:
+    """The slot of leadership; `on_check` is called whenever it is asked whether it is empty."""
+
+    def __init__(self) -> None:
+        self.is_filled = False
+        self.on_check: Step = nothing
+
+    def __len__(self) -> int:
+        self.on_check()
+        return self.is_filled
+
+
+class Watched:
+    """A watchdog whose sleeps and waits the test plays."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.policy = LeadershipPolicy()
+        self.slot = Slot()
+        self.takes = 0
+        self.pauses: list[float] = []
+        self.waits: list[bool] = []  # whether each wait of the parked watchdog was ended by another thread
+        self.on_wait: Step = nothing
+        self.watchdog = Watchdog(self.policy, self.slot, self._take)
+        self._steps: list[Step] = []
+        monkeypatch.setattr(module, "time", SimpleNamespace(sleep=self._sleep))
+        wait = self.watchdog._unparked.wait
+
+        def recorded(timeout: float) -> bool:
+            self.on_wait()
+            self.waits.append(wait(0))  # an event that is not set would be waited for until `timeout`
+            return self.waits[-1]
+
+        self.watchdog._unparked.wait = recorded  # type: ignore[assignment,method-assign]
+
+    def _take(self) -> None:
+        self.takes += 1
+        self.slot.is_filled = False
+
+    def _sleep(self, seconds: float) -> None:
+        self.pauses.append(seconds)
+        if self._steps:
+            self._steps.pop(0)()
+        else:
+            self.watchdog.stop()
+
+    def start_task(self) -> None:
+        """Do what the leader does before a task."""
+        self.policy.tasks_run += 1
+        self.slot.is_filled = True
+        if self.watchdog.is_parked:
+            self.watchdog.unpark()
+
+    def end_task(self) -> None:
+        self.slot.is_filled = False
+
+    def run(self, *steps: Step) -> None:
+        """Run the watchdog: one step in each of its pauses, and the stop in the last."""
+        self._steps = list(steps)
+        self.watchdog.run()
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    return Watched(monkeypatch)
+
+
+UNTIL_PARKED: list[Step] = [nothing] * (PARK + 2)  # the first check sees that there was none
+
+
+def test_a_task_that_runs_from_one_check_to_the_next_loses_leadership(watched: Watched) -> None:
+    watched.run(watched.start_task)
+    assert watched.takes == 1  # at the check that ends the last pause
+
+
+def test_a_task_that_another_follows_between_two_checks_loses_nothing(watched: Watched) -> None:
+    watched.run(*[watched.start_task] * 5, watched.end_task)
+    assert watched.takes == 0
+
+
+def test_a_task_that_ends_between_two_checks_loses_nothing(watched: Watched) -> None:
+    watched.run(watched.start_task, watched.end_task)
+    assert watched.takes == 0
+
+
+def test_pauses_grow_with_quick_tasks_and_are_short_again_after_a_take(watched: Watched) -> None:
+    watched.run(*[watched.start_task] * 100, nothing)
+    *growing, last = watched.pauses
+    assert growing == sorted(growing)
+    assert (growing[0], growing[-1], last) == (QUANTUM, LONGEST_PAUSE, QUANTUM)
+    assert watched.takes == 1
+
+
+def test_without_tasks_it_parks_and_checks_closely_afterwards(watched: Watched) -> None:
+    watched.run(watched.start_task, watched.end_task, *UNTIL_PARKED)
+    assert watched.waits == [False]
+    assert watched.pauses[-1] == QUANTUM
+    assert not watched.watchdog.is_parked
+
+
+def test_a_task_that_starts_while_it_waits_unparks_it(watched: Watched) -> None:
+    watched.on_wait = watched.start_task
+    watched.run(*UNTIL_PARKED)
+    assert watched.waits == [True]
+
+
+def test_a_task_that_starts_just_before_the_wait_unparks_it(watched: Watched) -> None:
+    def check() -> None:
+        if watched.watchdog.is_parked:
+            watched.slot.on_check = nothing
+            watched.policy.tasks_run += 1  # the slot is filled a moment later
+            watched.watchdog.unpark()
+
+    watched.slot.on_check = check
+    watched.run(*UNTIL_PARKED)
+    assert watched.waits == [True]
+
+
+@pytest.mark.parametrize("seen", ["count", "slot"])
+def test_a_task_that_has_not_seen_it_park_is_not_left_alone(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch, seen: str
+) -> None:
+    park = watched.watchdog._park
+
+    def start_and_park(count: int) -> None:
+        # After the last check, and before the watchdog says that it is parked.
+        if seen == "count":
+            watched.policy.tasks_run += 1
+        else:
+            watched.slot.is_filled = True
+        park(count)
+
+    monkeypatch.setattr(watched.watchdog, "_park", start_and_park)
+    watched.run(*UNTIL_PARKED, nothing)
+    assert watched.waits == []
+
+
+@pytest.mark.parametrize("moment", ["before the wait", "in the wait"])
+def test_a_stop_ends_it_while_it_parks(watched: Watched, moment: str) -> None:
+    def stop_when_parked() -> None:
+        if watched.watchdog.is_parked:
+            watched.watchdog.stop()
+
+    if moment == "in the wait":
+        watched.on_wait = watched.watchdog.stop
+    else:
+        watched.slot.on_check = stop_when_parked
+    watched.run(*UNTIL_PARKED, *[nothing] * 100)
+    assert watched.waits == ([True] if moment == "in the wait" else [])
+    assert len(watched.pauses) == len(UNTIL_PARKED)
