@@ -15,7 +15,6 @@ from tests.support.manual_clock import ManualClock
 from waitress_core import Dispatcher, Task
 from waitress_core.threads import dispatcher as module
 from waitress_core.threads import watchdog as watchdog_module
-from waitress_core.threads.dispatcher import BURST
 from waitress_core.threads.leadership import FAST, LONGEST_HOLD, RARE, SHORTEST_HOLD
 from waitress_core.threads.queue_log import QUIET_SECONDS
 from waitress_core.threads.tasks import InternalTask
@@ -422,15 +421,14 @@ def test_rule_3_what_waits_in_the_queue_is_run_in_order(make: Make, still: Time)
 # --- rule 4
 
 
-def test_rule_4_the_poller_is_asked_without_waiting_after_a_burst(make: Make) -> None:
+def test_rule_4_all_that_is_ready_runs_within_a_quantum_before_the_poller_is_asked(make: Make) -> None:
     running = make(1)
     lead_on_a_worker(running)
-    tasks = [RecordedTask(lambda: running.log.append("task")) for _ in range(2 * BURST + 3)]
+    tasks = [RecordedTask(lambda: running.log.append("task")) for _ in range(200)]
     running.log.clear()
     running.run(*tasks)
     running.wait_for_turn_of(tasks[0].thread)
-    burst = ["task"] * BURST
-    assert running.log[: 2 * BURST + 6] == [*burst, "turn 0", *burst, "turn 0", "task", "task", "task", "turn 1"]
+    assert running.log[:201] == [*["task"] * 200, "turn 1"]
     assert IDLE_WAIT == 1
 
 

@@ -18,8 +18,8 @@ The rules
 3. The spare hands every task to the queue. When the application has been quick (`lead_policy`) it gives the lead to an
    application thread, if one is free: `_outstanding`, exact and guarded, says so. Were it a guess, the lead could lie
    in the queue behind tasks with every thread busy, and the I/O would stand still.
-4. What is ready but not run belongs to the lead, not to a thread. Tasks run between turns, and after BURST of them, or
-   a QUANTUM, the poller is asked again. How long tasks take is weighed after each such burst, as if all of it were
+4. What is ready but not run belongs to the lead, not to a thread. Tasks run between turns, and after a QUANTUM of them
+   the poller is asked again. How long tasks take is weighed after each such burst, as if all of it were
    equally long, and whether they are quick is asked before the next.
 5. `deque.append` and `deque.pop` are atomic with and without a GIL: the one who pops has the lead.
 6. A task that is about to block gives the lead away first (`yield_leadership`).
@@ -47,8 +47,6 @@ from .watchdog import IDLE_WAIT, QUANTUM, Watchdog
 
 logger = logging.getLogger("waitress")
 queue_logger = logging.getLogger("waitress.queue")
-
-BURST = 64  # tasks run between two turns
 
 _now = time.perf_counter
 
@@ -291,7 +289,7 @@ class Dispatcher:
                 self._standby_queue.put(lead)
                 return
             count = 0
-            while ready and count < BURST and now - began <= QUANTUM:
+            while ready and now - began <= QUANTUM:
                 count += 1
                 task = ready.popleft()
                 policy.tasks_run += 1
