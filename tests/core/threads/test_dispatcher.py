@@ -15,10 +15,10 @@ from tests.support.manual_clock import ManualClock
 from waitress_core import Dispatcher, Task
 from waitress_core.threads import dispatcher as module
 from waitress_core.threads import watchdog as watchdog_module
-from waitress_core.threads.leadership import FAST, LONGEST_HOLD, RARE, SHORTEST_HOLD
+from waitress_core.threads.leadership import FAST, LONGEST_HOLD, QUANTUM, RARE, SHORTEST_HOLD
 from waitress_core.threads.queue_log import QUIET_SECONDS
 from waitress_core.threads.tasks import InternalTask
-from waitress_core.threads.watchdog import IDLE_WAIT, LONGEST_PAUSE, QUANTUM
+from waitress_core.threads.watchdog import IDLE_WAIT, LONGEST_PAUSE
 
 SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once
 A_WHILE = 0.05  # seconds in which what must not happen would happen

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 import pytest
 
 from waitress_core.threads import watchdog as module
-from waitress_core.threads.leadership import LeadershipPolicy
-from waitress_core.threads.watchdog import LONGEST_PAUSE, PARK, QUANTUM, Watchdog
+from waitress_core.threads.leadership import QUANTUM, LeadershipPolicy
+from waitress_core.threads.watchdog import CHECKS_UNTIL_PARKED, LONGEST_PAUSE, Watchdog
 
 Step = Callable[[], object]
 
@@ -82,7 +82,7 @@ def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
     return Watched(monkeypatch)
 
 
-UNTIL_PARKED: list[Step] = [nothing] * (PARK + 2)  # the first check sees that there was none
+UNTIL_PARKED: list[Step] = [nothing] * (CHECKS_UNTIL_PARKED + 2)  # the first check sees that there was none
 
 
 def test_a_task_that_runs_from_one_check_to_the_next_loses_leadership(watched: Watched) -> None:

@@ -39,11 +39,11 @@ from enum import Enum
 from functools import partial
 from queue import Empty, SimpleQueue
 
-from .leadership import LeadershipPolicy
+from .leadership import QUANTUM, LeadershipPolicy
 from .queue_log import QueueDepth
 from .running import RunningTask, ThreadSlot, running_tasks
 from .tasks import InternalTask, Task, TaskSink
-from .watchdog import IDLE_WAIT, QUANTUM, Watchdog
+from .watchdog import IDLE_WAIT, Watchdog
 
 logger = logging.getLogger("waitress")
 queue_logger = logging.getLogger("waitress.queue")

@@ -1,6 +1,6 @@
 """The watchdog: takes leadership from a task that keeps it from the I/O.
 
-A thread of its own, for the leader cannot do it: it is in the task. It never runs the application and does no I/O.
+It is its own thread, because the leader is in the task. It never runs the application and does no I/O.
 
 Leadership is in its slot while a task of the leader runs. If the watchdog finds it there at two checks in a row, and no
 task was started between them, then one task has run from the first check to the second: it takes leadership away.
@@ -15,13 +15,24 @@ import threading
 import time
 from collections.abc import Callable, Sized
 
-from .leadership import LeadershipPolicy
+from .leadership import QUANTUM, LeadershipPolicy
 
-QUANTUM = 0.002  # seconds of tasks between two turns, and the shortest pause of the watchdog
-PAUSE_GROWTH = 1.02  # of the watchdog's pause at each look that found the tasks quick: 0.4 s to the longest
-LONGEST_PAUSE = 0.01  # seconds: a task keeps the lead from the I/O for no more than two of them
-PARK = 10  # looks without a task after which the watchdog sleeps
-IDLE_WAIT = 1.0  # seconds: the longest wait of one turn
+# Seconds: a task keeps leadership from the I/O for two pauses at most. Doubled: the first slow task after quick ones
+# stops the I/O for 40 ms. Halved: twice the checks, each of which takes the global lock from the leader.
+LONGEST_PAUSE = 0.01
+
+# Factor of the pause at each check that found new tasks: 81 checks, or 0.4 s of quick tasks, from QUANTUM to
+# LONGEST_PAUSE. Doubled to 4 %: 0.2 s of quick tasks are enough to relax the watch. Halved to 1 %: it takes 0.8 s after
+# each take until the watch costs little again.
+PAUSE_GROWTH = 1.02
+
+# Checks without a task before the watchdog parks: 20 to 100 ms. Doubled: it checks an idle server for twice as long.
+# Halved: a client that sends 60 requests a second has the leader wake the watchdog for each.
+CHECKS_UNTIL_PARKED = 10
+
+# Seconds: the longest wait of a turn, and of the parked watchdog. The reactor ticks once a second, within a turn.
+# Doubled: an idle server notices deadlines a second later. Halved: it wakes up twice as often, for nothing.
+IDLE_WAIT = 1.0
 
 
 class Watchdog:
@@ -43,11 +54,11 @@ class Watchdog:
         self._is_stopped = False
 
     def unpark(self) -> None:
-        """Have it check again, because a task is going to run. Thread: the leader."""
+        """Check again from now on, because a task is going to run. Thread: the leader."""
         self._unparked.set()
 
     def stop(self) -> None:
-        """End its thread soon. Thread: any."""
+        """End the thread at its next check. Thread: any."""
         self._is_stopped = True
         self._unparked.set()
 
@@ -64,7 +75,7 @@ class Watchdog:
                 pause = QUANTUM
             else:
                 quiet += 1
-                if quiet > PARK:
+                if quiet > CHECKS_UNTIL_PARKED:
                     quiet = 0
                     pause = QUANTUM
                     self._park(seen)
