@@ -1,4 +1,4 @@
-"""What a small request costs, counted: system calls and changes of thread. Time is measured by `make bench`."""
+"""What a small request costs, counted: system calls and thread changes. Time is measured by `make bench`."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def test_a_small_request_costs_one_recv_and_one_send_and_no_change_of_thread(cal
     with running(application) as server, ExitStack() as stack:
         clients = [stack.enter_context(server.client()) for _ in range(CLIENTS)]
         for client in clients:
-            assert client.get().status == 200  # the connection is accepted, and an application thread has the lead
+            assert client.get().status == 200  # the connection is accepted, and an application thread leads
         threads.clear()
         calls.clear()
         for _ in range(ROUNDS):
@@ -93,7 +93,7 @@ def test_a_small_request_costs_one_recv_and_one_send_and_no_change_of_thread(cal
 def test_a_response_of_another_thread_does_not_end_the_wait_for_requests(
     calls: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leadership, "FAST", 0.0)  # each request is handed over
+    monkeypatch.setattr(leadership, "FAST", 0.0)  # each request is handed off
     with running(hello) as server, server.client() as client:
 
         def ask() -> None:
@@ -114,4 +114,4 @@ def test_a_request_of_a_client_alone_costs_one_wait(calls: Counter[str]) -> None
         calls.clear()
         for _ in range(ROUNDS):
             assert client.get().body == b"hello"
-        assert calls["poll"] < 1.5 * ROUNDS  # some only look at deadlines, on a slow machine
+        assert calls["poll"] < 1.5 * ROUNDS  # some only check deadlines, on a slow machine

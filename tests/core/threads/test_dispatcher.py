@@ -1,4 +1,4 @@
-"""Threads and lead, with turns that the test feeds, a clock that it moves and a watchdog that looks when told."""
+"""Threads and leadership, with turns that the test feeds, a clock that it moves and a watchdog it wakes."""
 
 import logging
 import threading
@@ -23,7 +23,7 @@ from waitress_core.threads.watchdog import IDLE_WAIT, LONGEST_PAUSE
 SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once
 A_WHILE = 0.05  # seconds in which what must not happen would happen
 
-SPARE = "waitress-standby"
+STANDBY = "waitress-standby"
 
 
 class RecordedTask:
@@ -32,13 +32,13 @@ class RecordedTask:
     def __init__(self, call: Callable[[], object] = lambda: None) -> None:
         self.call = call
         self.thread = ""
-        self.begun = threading.Event()
+        self.started = threading.Event()
         self.done = threading.Event()
         self.is_cancelled = False
 
     def service(self) -> None:
         self.thread = threading.current_thread().name
-        self.begun.set()
+        self.started.set()
         try:
             self.call()
         finally:
@@ -57,7 +57,7 @@ class Blocked(RecordedTask):
 
 
 class Watching:
-    """The sleeps of the watchdog: it looks once for each `tick`."""
+    """The sleeps of the watchdog: it checks once for each `check`."""
 
     def __init__(self) -> None:
         self.pauses: list[float] = []
@@ -71,8 +71,8 @@ class Watching:
         if not self._is_open:
             self._go.acquire()
 
-    def tick(self, times: int = 1) -> None:
-        """Let the watchdog look; return when it has."""
+    def check(self, times: int = 1) -> None:
+        """Let the watchdog check; return when it has."""
         for _ in range(times):
             assert self._asleep.acquire(timeout=SOON)
             self._go.release()
@@ -80,7 +80,7 @@ class Watching:
         self._asleep.release()
 
     def open(self) -> None:
-        """Let it look as it likes."""
+        """Let it check as it likes."""
         self._is_open = True
         self._go.release()
 
@@ -91,9 +91,9 @@ class Running:
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.dispatcher = dispatcher
         self.deliveries: SimpleQueue[tuple[Task, ...] | Callable[[], object]] = SimpleQueue()
-        self.log: list[str] = []  # turns and tasks in the order in which they began
+        self.log: list[str] = []  # turns and tasks in the order in which they started
         self.turning = 0
-        self.collisions = 0  # turns that began within another's
+        self.collisions = 0  # turns that started within another's
         self._turned = threading.Condition()
         self._last_turn = ""
         self._turns = 0
@@ -115,18 +115,18 @@ class Running:
         self.turning -= 1
 
     def deliver(self, *tasks: Task) -> None:
-        """Have a turn find these tasks ready."""
+        """Make a turn find these tasks ready."""
         self.deliveries.put(tasks)
 
     def in_turn(self, call: Callable[[], object]) -> None:
-        """Have the holder of the lead call something, and wait until it has."""
+        """Call something in the leader's turn, and wait until it has returned."""
         done = threading.Event()
 
-        def call_and_tell() -> None:
+        def call_and_set() -> None:
             call()
             done.set()
 
-        self.deliveries.put(call_and_tell)
+        self.deliveries.put(call_and_set)
         assert done.wait(SOON)
 
     def run(self, *tasks: RecordedTask) -> None:
@@ -136,19 +136,19 @@ class Running:
             assert task.done.wait(SOON)
 
     def wait_for_turn_of(self, name: str) -> None:
-        """Wait until a thread of that name is in a turn that has begun after now."""
+        """Wait until a thread of that name is in a turn that has started after now."""
         with self._turned:
             seen = self._turns
-            self.deliver()  # ends the turn under way
+            self.deliver()  # ends the current turn
             assert self._turned.wait_for(lambda: self._turns > seen and self._last_turn == name, SOON)
 
     @property
     def reactor(self) -> str:
-        """Return the name of the thread whose turn is under way."""
+        """Return the name of the thread whose turn is the current one."""
         return self._last_turn
 
     def stop(self) -> int:
-        """End all threads; return how many still run. There may never have been two leads."""
+        """End all threads; return how many still run. There may never have been two leaders."""
         self.dispatcher.end_leadership()
         self.deliver()
         left = self.dispatcher.stop_threads(SOON)
@@ -157,7 +157,7 @@ class Running:
 
 
 class Time:
-    """The clock of the dispatcher, and the looks of its watchdog."""
+    """The clock of the dispatcher, and the checks of its watchdog."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clock = ManualClock()
@@ -198,32 +198,32 @@ def advancing(still: Time, seconds: float) -> RecordedTask:
     return RecordedTask(lambda: still.clock.advance(seconds))
 
 
-def lead_on_a_worker(running: Running) -> str:
-    """Have an application thread take the lead; return its name."""
+def lead_on_an_application_thread(running: Running) -> str:
+    """Give leadership to an application thread; return its name."""
     task = RecordedTask()
     running.run(task)
     running.wait_for_turn_of(task.thread)
-    assert task.thread != SPARE
+    assert task.thread != STANDBY
     return task.thread
 
 
-def take_the_lead_from(running: Running, still: Time) -> Blocked:
-    """RunningTask a task that blocks until the watchdog has taken the lead; return the task."""
+def take_leadership_from(running: Running, still: Time) -> Blocked:
+    """Run a task that blocks until the watchdog has taken leadership from it; return the task."""
     slow = Blocked()
     running.deliver(slow)
-    assert slow.begun.wait(SOON)
-    still.watchdog.tick(2)  # one look sees the task, the next that it is still the same
-    running.wait_for_turn_of(SPARE)
+    assert slow.started.wait(SOON)
+    still.watchdog.check(2)  # one check sees the task, the next that it is still the same
+    running.wait_for_turn_of(STANDBY)
     return slow
 
 
-# --- rule 1
+# --- quick tasks run on the leader
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_rule_1_quick_tasks_never_change_threads(make: Make, threads: int) -> None:
+def test_quick_tasks_never_change_threads(make: Make, threads: int) -> None:
     running = make(threads)
-    name = lead_on_a_worker(running)
+    name = lead_on_an_application_thread(running)
     tasks = [RecordedTask() for _ in range(100)]
     for task in tasks[:50]:
         running.run(task)
@@ -232,61 +232,61 @@ def test_rule_1_quick_tasks_never_change_threads(make: Make, threads: int) -> No
     assert running.reactor == name
 
 
-def test_rule_1_tasks_run_between_turns(make: Make) -> None:
+def test_tasks_run_between_turns(make: Make) -> None:
     running = make()
-    lead_on_a_worker(running)
+    lead_on_an_application_thread(running)
     turning: list[int] = []
     running.run(*[RecordedTask(lambda: turning.append(running.turning)) for _ in range(10)])
     assert turning == [0] * 10
 
 
-# --- rule 2
+# --- the watchdog takes leadership from a slow task
 
 
-def test_rule_2_a_slow_task_loses_the_lead_to_the_spare_and_the_io_goes_on(make: Make, still: Time) -> None:
+def test_a_slow_task_loses_leadership_to_the_standby_and_io_goes_on(make: Make, still: Time) -> None:
     running = make(2)
-    lead_on_a_worker(running)
-    slow = take_the_lead_from(running, still)
+    lead_on_an_application_thread(running)
+    slow = take_leadership_from(running, still)
     other = RecordedTask()
     running.run(other)
     assert not slow.done.is_set()
-    assert other.thread not in (slow.thread, SPARE)
+    assert other.thread not in (slow.thread, STANDBY)
     slow.gate.set()
     assert slow.done.wait(SOON)
-    assert running.reactor == SPARE
+    assert running.reactor == STANDBY
 
 
-def test_rule_2_one_look_of_the_watchdog_takes_nothing(make: Make, still: Time) -> None:
+def test_one_check_of_the_watchdog_takes_nothing(make: Make, still: Time) -> None:
     running = make(2)
-    name = lead_on_a_worker(running)
+    name = lead_on_an_application_thread(running)
     task = Blocked()
     running.deliver(task)
-    assert task.begun.wait(SOON)
-    still.watchdog.tick()
+    assert task.started.wait(SOON)
+    still.watchdog.check()
     task.gate.set()
     running.wait_for_turn_of(name)
 
 
-def test_rule_2_a_thread_that_has_lost_the_lead_is_a_plain_worker(make: Make, still: Time) -> None:
+def test_a_thread_that_has_lost_leadership_is_a_plain_application_thread(make: Make, still: Time) -> None:
     running = make(1)
-    name = lead_on_a_worker(running)
-    slow = take_the_lead_from(running, still)
+    name = lead_on_an_application_thread(running)
+    slow = take_leadership_from(running, still)
     slow.gate.set()
     task = RecordedTask()
     running.run(task)
     assert task.thread == name
-    running.wait_for_turn_of(SPARE)
+    running.wait_for_turn_of(STANDBY)
 
 
-def test_rule_2_a_thread_takes_the_lead_that_a_later_reactor_has_laid_down(make: Make, still: Time) -> None:
+def test_a_thread_takes_the_leadership_that_a_later_leader_has_put_down(make: Make, still: Time) -> None:
     running = make(2)
-    lead_on_a_worker(running)
-    slow = take_the_lead_from(running, still)
+    lead_on_an_application_thread(running)
+    slow = take_leadership_from(running, still)
     still.clock.advance(LONGEST_HOLD)
     later = Blocked()
-    running.deliver(later)  # the spare gives the lead to the other thread, which runs this
-    assert later.begun.wait(SOON)
-    assert later.thread not in (slow.thread, SPARE)
+    running.deliver(later)  # the standby gives leadership to the other thread, which runs this
+    assert later.started.wait(SOON)
+    assert later.thread not in (slow.thread, STANDBY)
     slow.gate.set()
     running.wait_for_turn_of(slow.thread)
     later.gate.set()
@@ -296,23 +296,23 @@ def test_rule_2_a_thread_takes_the_lead_that_a_later_reactor_has_laid_down(make:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_rule_2_holds_for_the_real_watchdog(threads: int) -> None:
+def test_the_real_watchdog_takes_leadership_from_a_slow_task(threads: int) -> None:
     running = Running(Dispatcher(threads))
     running.dispatcher.start(running.turn)
     slow = Blocked()
     running.deliver(slow)
-    assert slow.begun.wait(SOON)
-    running.wait_for_turn_of(SPARE)
+    assert slow.started.wait(SOON)
+    running.wait_for_turn_of(STANDBY)
     assert not slow.done.is_set()
     slow.gate.set()
     assert running.stop() == 0
 
 
-# --- rule 3
+# --- the standby hands tasks off
 
 
-def seconds_handed_over(running: Running, still: Time) -> float:
-    """Return how long after a take, to a millisecond, tasks have been handed over."""
+def seconds_of_hold(running: Running, still: Time) -> float:
+    """Return how long after a take, to a millisecond, tasks are handed off."""
     for milliseconds in range(1000):
         task = RecordedTask()
         running.run(task)
@@ -320,43 +320,41 @@ def seconds_handed_over(running: Running, still: Time) -> float:
         if running.reactor == task.thread:
             return milliseconds / 1000
         still.clock.advance(0.001)
-    raise AssertionError("no application thread gets the lead back")
+    raise AssertionError("no application thread leads again")
 
 
-def test_rule_3_the_spare_hands_over_for_a_short_while_after_a_take_among_much_quick_work(
-    make: Make, still: Time
-) -> None:
+def test_a_take_among_much_quick_work_starts_the_shortest_hold(make: Make, still: Time) -> None:
     running = make(4)
     slow = []
     for _ in range(3):
-        lead_on_a_worker(running)
+        lead_on_an_application_thread(running)
         for _ in range(25):
             running.run(advancing(still, RARE / 20))
-        slow.append(take_the_lead_from(running, still))
-        assert seconds_handed_over(running, still) == pytest.approx(SHORTEST_HOLD, abs=0.0011)
+        slow.append(take_leadership_from(running, still))
+        assert seconds_of_hold(running, still) == pytest.approx(SHORTEST_HOLD, abs=0.0011)
     for task in slow:
         task.gate.set()
 
 
-def test_rule_3_the_spare_hands_over_twice_as_long_after_each_take_among_little_work(make: Make, still: Time) -> None:
+def test_each_take_among_little_work_doubles_the_hold(make: Make, still: Time) -> None:
     running = make(8)
     slow, held = [], []
     for _ in range(7):
-        lead_on_a_worker(running)
+        lead_on_an_application_thread(running)
         running.run(*[RecordedTask() for _ in range(100)])  # which take no time
-        slow.append(take_the_lead_from(running, still))
-        held.append(seconds_handed_over(running, still))
+        slow.append(take_leadership_from(running, still))
+        held.append(seconds_of_hold(running, still))
     for task in slow:
         task.gate.set()
     assert held == pytest.approx([min(SHORTEST_HOLD * 2**takes, LONGEST_HOLD) for takes in range(1, 8)], abs=0.0011)
 
 
-def test_rule_3_tasks_that_are_slow_on_average_are_handed_over(make: Make, still: Time) -> None:
+def test_tasks_that_are_slow_on_average_are_handed_off(make: Make, still: Time) -> None:
     running = make(4)
-    name = lead_on_a_worker(running)
+    name = lead_on_an_application_thread(running)
     for _ in range(20):
         running.run(advancing(still, 3 * FAST))
-    running.wait_for_turn_of(SPARE)
+    running.wait_for_turn_of(STANDBY)
     for _ in range(30):
         running.run(RecordedTask())
     task = RecordedTask()
@@ -365,37 +363,37 @@ def test_rule_3_tasks_that_are_slow_on_average_are_handed_over(make: Make, still
     assert name.startswith("waitress-")
 
 
-def test_rule_3_the_quick_tasks_of_a_burst_are_not_taken_for_a_slow_one(make: Make, still: Time) -> None:
+def test_many_quick_tasks_between_two_turns_do_not_count_as_a_slow_one(make: Make, still: Time) -> None:
     running = make(4)
-    name = lead_on_a_worker(running)
+    name = lead_on_an_application_thread(running)
     for _ in range(10):
         tasks = [advancing(still, 0.2 * FAST) for _ in range(10)]
         running.run(*tasks)
         assert {task.thread for task in tasks} == {name}
 
 
-def test_rule_3_each_task_of_a_burst_counts(make: Make, still: Time) -> None:
+def test_each_task_between_two_turns_counts_in_the_mean(make: Make, still: Time) -> None:
     running = make(4)
-    lead_on_a_worker(running)
+    lead_on_an_application_thread(running)
     tasks = [advancing(still, 1.8 * FAST) for _ in range(10)]
     assert 2 * 1.8 * FAST < QUANTUM < 3 * 1.8 * FAST  # three bursts of three
     running.run(*tasks)
-    running.wait_for_turn_of(SPARE)
+    running.wait_for_turn_of(STANDBY)
 
 
-def test_rule_3_the_lead_is_not_given_while_no_thread_is_free(make: Make, still: Time) -> None:
+def test_leadership_is_not_given_while_no_thread_is_free(make: Make, still: Time) -> None:
     running = make(2)
-    lead_on_a_worker(running)
-    one = take_the_lead_from(running, still)
+    lead_on_an_application_thread(running)
+    one = take_leadership_from(running, still)
     other = Blocked()
     running.deliver(other)
-    assert other.begun.wait(SOON)
+    assert other.started.wait(SOON)
     still.clock.advance(2 * LONGEST_HOLD)
     waiting = RecordedTask()
     running.deliver(waiting)
     for _ in range(3):
-        running.wait_for_turn_of(SPARE)
-    assert not waiting.begun.is_set()
+        running.wait_for_turn_of(STANDBY)
+    assert not waiting.started.is_set()
     one.gate.set()
     assert waiting.done.wait(SOON)
     assert waiting.thread == one.thread
@@ -403,27 +401,27 @@ def test_rule_3_the_lead_is_not_given_while_no_thread_is_free(make: Make, still:
     assert other.done.wait(SOON)
 
 
-def test_rule_3_what_waits_in_the_queue_is_run_in_order(make: Make, still: Time) -> None:
+def test_queued_tasks_run_in_order(make: Make, still: Time) -> None:
     running = make(1)
-    lead_on_a_worker(running)
-    slow = take_the_lead_from(running, still)
+    lead_on_an_application_thread(running)
+    slow = take_leadership_from(running, still)
     order: list[int] = []
     tasks = [RecordedTask(lambda number=number: order.append(number)) for number in range(20)]  # type: ignore[misc]
     for task in tasks:
         running.deliver(task)
-    running.wait_for_turn_of(SPARE)
+    running.wait_for_turn_of(STANDBY)
     slow.gate.set()
     for task in tasks:
         assert task.done.wait(SOON)
     assert order == list(range(20))
 
 
-# --- rule 4
+# --- between two turns
 
 
-def test_rule_4_all_that_is_ready_runs_within_a_quantum_before_the_poller_is_asked(make: Make) -> None:
+def test_within_a_quantum_all_ready_tasks_run_before_the_next_poll(make: Make) -> None:
     running = make(1)
-    lead_on_a_worker(running)
+    lead_on_an_application_thread(running)
     tasks = [RecordedTask(lambda: running.log.append("task")) for _ in range(200)]
     running.log.clear()
     running.run(*tasks)
@@ -432,9 +430,9 @@ def test_rule_4_all_that_is_ready_runs_within_a_quantum_before_the_poller_is_ask
     assert IDLE_WAIT == 1
 
 
-def test_rule_4_the_poller_is_asked_without_waiting_after_a_quantum(make: Make, still: Time) -> None:
+def test_after_a_quantum_the_poller_is_asked_without_waiting(make: Make, still: Time) -> None:
     running = make(1)
-    lead_on_a_worker(running)
+    lead_on_an_application_thread(running)
 
     def call() -> None:
         running.log.append("task")
@@ -447,14 +445,14 @@ def test_rule_4_the_poller_is_asked_without_waiting_after_a_quantum(make: Make, 
     assert running.log[:5] == ["task", "task", "turn 0", "task", "task"]
 
 
-def test_rule_4_what_is_ready_goes_with_the_lead(make: Make, still: Time) -> None:
+def test_ready_tasks_go_with_leadership(make: Make, still: Time) -> None:
     running = make(2)
-    name = lead_on_a_worker(running)
+    name = lead_on_an_application_thread(running)
     slow = Blocked()
     others = [RecordedTask() for _ in range(3)]
     running.deliver(slow, *others)
-    assert slow.begun.wait(SOON)
-    still.watchdog.tick(2)
+    assert slow.started.wait(SOON)
+    still.watchdog.check(2)
     for task in others:
         assert task.done.wait(SOON)
         assert task.thread != name
@@ -462,12 +460,12 @@ def test_rule_4_what_is_ready_goes_with_the_lead(make: Make, still: Time) -> Non
     slow.gate.set()
 
 
-# --- rule 5
+# --- one leader
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_rule_5_there_is_one_lead_whatever_races(threads: int) -> None:
-    # Tasks about as long as a quantum: the watchdog and the end of the task go for the lead at once.
+def test_one_thread_leads_whatever_races(threads: int) -> None:
+    # Tasks about as long as a quantum: the watchdog and the end of the task pop leadership at the same time.
     running = Running(Dispatcher(threads))
     running.dispatcher.start(running.turn)
     ran: SimpleQueue[int] = SimpleQueue()
@@ -493,8 +491,10 @@ def test_rule_5_there_is_one_lead_whatever_races(threads: int) -> None:
     assert running.turning == 0
 
 
-def test_rule_5_the_spare_has_no_lead_once_it_has_given_it_away(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The thread that was given the lead has run all that was ready, and turns, before the spare looks again.
+def test_the_standby_touches_nothing_once_it_has_given_leadership_away(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The new leader has run all that was ready, and turns, before the standby goes on.
     running = make(2)
     give = running.dispatcher._give_leadership
     task = RecordedTask()
@@ -515,13 +515,13 @@ def test_rule_5_the_spare_has_no_lead_once_it_has_given_it_away(make: Make, monk
     assert running.collisions == 0
 
 
-# --- rule 6
+# --- tasks that block
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_rule_6_a_task_that_is_about_to_block_gives_the_lead_away(make: Make, threads: int) -> None:
+def test_a_task_that_is_about_to_block_gives_leadership_away(make: Make, threads: int) -> None:
     running = make(threads)
-    lead_on_a_worker(running)
+    lead_on_an_application_thread(running)
     gate = threading.Event()
 
     def call() -> None:
@@ -530,23 +530,23 @@ def test_rule_6_a_task_that_is_about_to_block_gives_the_lead_away(make: Make, th
 
     task = RecordedTask(call)
     running.deliver(task)
-    running.wait_for_turn_of(SPARE)
+    running.wait_for_turn_of(STANDBY)
     assert not task.done.is_set()
     gate.set()
     assert task.done.wait(SOON)
 
 
-def test_rule_6_a_task_without_the_lead_gives_nothing_away(make: Make, still: Time) -> None:
+def test_a_task_without_leadership_gives_nothing_away(make: Make, still: Time) -> None:
     running = make(1)
-    lead_on_a_worker(running)
-    slow = take_the_lead_from(running, still)
+    lead_on_an_application_thread(running)
+    slow = take_leadership_from(running, still)
     running.dispatcher.yield_leadership()
     for _ in range(3):
-        running.wait_for_turn_of(SPARE)
+        running.wait_for_turn_of(STANDBY)
     slow.gate.set()
 
 
-# --- rule 7, and who sees tasks
+# --- programs that take the tasks themselves
 
 
 class Sink:
@@ -562,29 +562,29 @@ class Sink:
         task.service()
 
 
-def test_rule_7_another_dispatcher_gets_every_task_and_the_spare_keeps_the_lead(make: Make) -> None:
+def test_a_delegate_gets_every_task_and_the_standby_keeps_leadership(make: Make) -> None:
     sink = Sink()
     running = make(4, sink)
     tasks = [RecordedTask() for _ in range(50)]
     for task in tasks:
         running.run(task)
-    running.wait_for_turn_of(SPARE)
+    running.wait_for_turn_of(STANDBY)
     assert sink.tasks == tasks
-    assert sink.threads == {SPARE}
-    assert {thread.name for thread in running.dispatcher.threads} == {SPARE, "waitress-watchdog"}
+    assert sink.threads == {STANDBY}
+    assert {thread.name for thread in running.dispatcher.threads} == {STANDBY, "waitress-watchdog"}
 
 
-def test_rule_8_the_watchdog_looks_less_often_the_longer_tasks_are_quick(make: Make, still: Time) -> None:
+def test_the_watchdog_checks_less_often_the_longer_tasks_are_quick(make: Make, still: Time) -> None:
     running = make(2)
-    lead_on_a_worker(running)
+    lead_on_an_application_thread(running)
     for _ in range(100):
         running.run(RecordedTask())
-        still.watchdog.tick()
+        still.watchdog.check()
     pauses = list(still.watchdog.pauses)
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (QUANTUM, LONGEST_PAUSE)
-    take_the_lead_from(running, still).gate.set()
-    assert still.watchdog.pauses[-1] == QUANTUM  # a task was slow: from now on it looks closely
+    take_leadership_from(running, still).gate.set()
+    assert still.watchdog.pauses[-1] == QUANTUM  # a task was slow: from now on it checks often
 
 
 class Subclass(Dispatcher):
@@ -628,24 +628,24 @@ def test_an_add_task_that_was_replaced_gets_every_task(make: Make, monkeypatch: 
     tasks = [RecordedTask() for _ in range(20)]
     for task in tasks:
         running.run(task)
-        running.wait_for_turn_of(SPARE)
+        running.wait_for_turn_of(STANDBY)
     assert seen == tasks
 
 
-class RecordedChore(RecordedTask, InternalTask):
-    """A task that is no request."""
+class RecordedInternalTask(RecordedTask, InternalTask):
+    """An internal task."""
 
 
-def test_a_subclass_with_an_add_task_sees_requests_alone(make: Make) -> None:
+def test_a_subclass_with_an_add_task_gets_no_internal_task(make: Make) -> None:
     dispatcher = Subclass(2)
     running = make(dispatcher=dispatcher)
-    chore = RecordedChore()
-    running.run(chore, RecordedTask())
+    internal = RecordedInternalTask()
+    running.run(internal, RecordedTask())
     assert dispatcher.count == 1
-    assert chore.thread in {"waitress-0", "waitress-1"}
+    assert internal.thread in {"waitress-0", "waitress-1"}
 
 
-def test_a_dispatcher_that_refuses_a_task_costs_neither_the_lead_nor_the_others(
+def test_a_delegate_that_refuses_a_task_costs_neither_leadership_nor_other_tasks(
     make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     refused = RecordedTask()
@@ -662,17 +662,17 @@ def test_a_dispatcher_that_refuses_a_task_costs_neither_the_lead_nor_the_others(
     running.deliver(refused, other)
     assert other.done.wait(SOON)
     assert refused.is_cancelled
-    assert not refused.begun.is_set()
+    assert not refused.started.is_set()
     assert "ValueError: not this one" in caplog.text
 
 
-def test_a_task_that_is_added_from_outside_is_run(make: Make) -> None:
+def test_a_task_that_is_added_from_outside_runs(make: Make) -> None:
     running = make(2)
     task = RecordedTask()
     running.dispatcher.add_task(task)
     assert task.done.wait(SOON)
     assert task.thread.startswith("waitress-")
-    assert task.thread != SPARE
+    assert task.thread != STANDBY
 
 
 # --- threads
@@ -685,7 +685,7 @@ def test_the_threads_have_names_and_do_not_keep_the_process_alive(make: Make) ->
         "waitress-0",
         "waitress-1",
         "waitress-2",
-        SPARE,
+        STANDBY,
         "waitress-watchdog",
     ]
     assert all(thread.daemon and thread in threading.enumerate() for thread in running.dispatcher.threads)
@@ -696,7 +696,7 @@ def test_threads_1_is_always_the_same_thread(make: Make, still: Time) -> None:
     tasks = [RecordedTask() for _ in range(20)]
     for task in tasks[:10]:
         running.run(task)
-    slow = take_the_lead_from(running, still)
+    slow = take_leadership_from(running, still)
     for task in tasks[10:]:
         running.deliver(task)
     slow.gate.set()
@@ -706,13 +706,13 @@ def test_threads_1_is_always_the_same_thread(make: Make, still: Time) -> None:
 
 
 @pytest.mark.parametrize("error", [Exception("x"), SystemExit(3), KeyboardInterrupt()], ids=repr)
-@pytest.mark.parametrize("has_leadership", [True, False], ids=["with the lead", "from the queue"])
+@pytest.mark.parametrize("has_leadership", [True, False], ids=["by the leader", "from the queue"])
 def test_a_thread_is_never_lost_to_a_task(
     make: Make, caplog: pytest.LogCaptureFixture, error: BaseException, has_leadership: bool
 ) -> None:
     running = make(1)
     if has_leadership:
-        lead_on_a_worker(running)
+        lead_on_an_application_thread(running)
 
     def call() -> None:
         raise error
@@ -732,8 +732,8 @@ def test_a_thread_is_never_lost_to_a_task(
     assert all(record.exc_info is not None and record.exc_info[1] is error for record in errors)
 
 
-@pytest.mark.parametrize("after", [0, 1, 4, 5], ids=["the first", "the second", "the spare", "the watchdog"])
-def test_a_thread_that_can_not_be_started_leaves_none(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
+@pytest.mark.parametrize("after", [0, 1, 4, 5], ids=["first", "second", "standby", "watchdog"])
+def test_a_thread_that_cannot_be_started_leaves_none(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     started: list[threading.Thread] = []
     start = threading.Thread.start
 
@@ -764,22 +764,22 @@ def test_stopping_ends_all_threads_soon(make: Make, still: Time) -> None:
     assert running.stop() == 0
 
 
-@pytest.mark.parametrize("holder", ["spare", "worker"])
-def test_no_turn_begins_once_the_lead_has_ended(make: Make, holder: str) -> None:
-    running = make(2, None if holder == "worker" else Sink())
-    if holder == "worker":
-        lead_on_a_worker(running)
+@pytest.mark.parametrize("leader", ["standby", "application thread"])
+def test_no_turn_starts_once_leadership_has_ended(make: Make, leader: str) -> None:
+    running = make(2, None if leader == "application thread" else Sink())
+    if leader == "application thread":
+        lead_on_an_application_thread(running)
     running.in_turn(running.dispatcher.end_leadership)
     running.log.clear()
     never = RecordedTask()
     running.deliver(never)
-    assert not never.begun.wait(A_WHILE)
+    assert not never.started.wait(A_WHILE)
     assert running.log == []
 
 
 def test_stopping_from_within_a_task_does_not_wait_for_itself(make: Make, still: Time) -> None:
     running = make(2)
-    lead_on_a_worker(running)
+    lead_on_an_application_thread(running)
     counts: list[int] = []
     still.watchdog.open()
 
@@ -798,13 +798,13 @@ def test_threads_that_still_run_are_counted_and_end_with_their_tasks(make: Make,
     for task in tasks:
         running.dispatcher.add_task(task)
     for task in tasks:
-        assert task.begun.wait(SOON)
+        assert task.started.wait(SOON)
     still.watchdog.open()
     running.dispatcher.end_leadership()
     running.deliver()
     assert running.dispatcher.cancel_pending() == 0
     assert running.dispatcher.stop_threads(A_WHILE) == 2
-    assert running.dispatcher.cancel_pending() == 0  # takes no word away from a thread that has still to hear it
+    assert running.dispatcher.cancel_pending() == 0  # takes no message from a thread that has yet to read it
     for task in tasks:
         task.gate.set()
     for thread in running.dispatcher.threads:
@@ -815,10 +815,10 @@ def test_threads_that_still_run_are_counted_and_end_with_their_tasks(make: Make,
 # --- cancelling
 
 
-def test_cancelling_counts_what_has_not_begun(make: Make, still: Time) -> None:
+def test_cancelling_counts_the_tasks_that_have_not_started(make: Make, still: Time) -> None:
     running = make(1)
-    lead_on_a_worker(running)
-    slow = take_the_lead_from(running, still)
+    lead_on_an_application_thread(running)
+    slow = take_leadership_from(running, still)
     queued = [RecordedTask() for _ in range(3)]
     ready = [RecordedTask() for _ in range(2)]
     counts: list[int] = []
@@ -831,7 +831,7 @@ def test_cancelling_counts_what_has_not_begun(make: Make, still: Time) -> None:
         running.dispatcher.add_task(task)
     running.in_turn(cancel)
     assert counts == [5]
-    assert all(task.is_cancelled and not task.begun.is_set() for task in [*queued, *ready])
+    assert all(task.is_cancelled and not task.started.is_set() for task in [*queued, *ready])
     assert not slow.is_cancelled
     slow.gate.set()
     task = RecordedTask()
@@ -839,7 +839,7 @@ def test_cancelling_counts_what_has_not_begun(make: Make, still: Time) -> None:
     assert task.thread == slow.thread
 
 
-def test_cancelled_tasks_count_as_queued_no_more(still: Time, caplog: pytest.LogCaptureFixture) -> None:
+def test_cancelled_tasks_do_not_count_as_queued(still: Time, caplog: pytest.LogCaptureFixture) -> None:
     dispatcher = Dispatcher(2)
     for _ in range(5):
         dispatcher.add_task(RecordedTask())
@@ -850,14 +850,14 @@ def test_cancelled_tasks_count_as_queued_no_more(still: Time, caplog: pytest.Log
     assert dispatcher.cancel_pending() == 0
     for _ in range(2):
         dispatcher.add_task(RecordedTask())
-    assert grown(1)[0] not in told(caplog)
+    assert grown(1)[0] not in logged(caplog)
 
 
-def test_chores_are_not_cancelled_while_there_are_threads_to_run_them(make: Make, still: Time) -> None:
+def test_internal_tasks_are_not_cancelled_while_threads_can_run_them(make: Make, still: Time) -> None:
     running = make(1)
-    lead_on_a_worker(running)
-    slow = take_the_lead_from(running, still)
-    queued, ready = RecordedChore(), RecordedChore()
+    lead_on_an_application_thread(running)
+    slow = take_leadership_from(running, still)
+    queued, ready = RecordedInternalTask(), RecordedInternalTask()
     counts: list[int] = []
 
     def cancel() -> None:
@@ -873,13 +873,13 @@ def test_chores_are_not_cancelled_while_there_are_threads_to_run_them(make: Make
     assert counts == [1]
 
 
-def test_chores_are_cancelled_when_no_thread_is_left(still: Time) -> None:
-    dispatcher, chore, late = Dispatcher(1), RecordedChore(), RecordedChore()
-    dispatcher.add_task(chore)
+def test_internal_tasks_are_cancelled_when_no_thread_is_left(still: Time) -> None:
+    dispatcher, internal, late = Dispatcher(1), RecordedInternalTask(), RecordedInternalTask()
+    dispatcher.add_task(internal)
     dispatcher.ready.append(late)
     dispatcher.end_leadership()
     assert dispatcher.cancel_pending() == 2
-    assert chore.is_cancelled
+    assert internal.is_cancelled
     assert late.is_cancelled
 
 
@@ -902,8 +902,8 @@ def test_a_cancel_that_fails_is_logged_and_the_others_are_cancelled(caplog: pyte
 # --- the depth of the queue
 
 
-def told(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    """Return level and text of what was logged of the queue."""
+def logged(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Return level and text of each record about the queue."""
     return [(record.levelname, record.getMessage()) for record in caplog.records if record.name == "waitress.queue"]
 
 
@@ -917,23 +917,23 @@ def emptied(depth: int, seconds: float) -> tuple[str, str]:
     )
 
 
-def test_the_queue_depth_is_told_once_for_each_doubling(still: Time, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_queue_depth_is_logged_once_for_each_doubling(still: Time, caplog: pytest.LogCaptureFixture) -> None:
     dispatcher = Dispatcher(2)
     for _ in range(2):
         dispatcher.add_task(RecordedTask())
-    assert told(caplog) == []  # there is a thread for each
+    assert logged(caplog) == []  # there is a thread for each
     for _ in range(20):
         dispatcher.add_task(RecordedTask())
-    assert told(caplog) == grown(1, 2, 4, 8, 16)
+    assert logged(caplog) == grown(1, 2, 4, 8, 16)
 
 
-def test_a_queue_that_is_empty_again_is_told_with_its_depth_and_its_longest_wait(
+def test_an_empty_queue_is_logged_with_its_greatest_depth_and_longest_wait(
     make: Make, still: Time, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
     running = make(1)
-    lead_on_a_worker(running)
-    slow = take_the_lead_from(running, still)
+    lead_on_an_application_thread(running)
+    slow = take_leadership_from(running, still)
     first, second, last = RecordedTask(), RecordedTask(), Blocked()
     running.dispatcher.add_task(first)
     still.clock.advance(2)
@@ -941,17 +941,17 @@ def test_a_queue_that_is_empty_again_is_told_with_its_depth_and_its_longest_wait
     running.dispatcher.add_task(last)
     still.clock.advance(1)
     slow.gate.set()
-    assert last.begun.wait(SOON)  # and has not ended, but what it has waited counts already
+    assert last.started.wait(SOON)  # and has not ended, but its wait counts already
     running.dispatcher.tick()
-    assert told(caplog) == grown(1, 2)  # tasks had to wait a moment ago
+    assert logged(caplog) == grown(1, 2)  # tasks had to wait a moment ago
     still.clock.advance(QUIET_SECONDS)
     for _ in range(3):
         running.dispatcher.tick()
-    assert told(caplog) == [*grown(1, 2), emptied(3, 3)]
+    assert logged(caplog) == [*grown(1, 2), emptied(3, 3)]
     last.gate.set()
 
 
-def test_a_queue_that_comes_and_goes_is_told_once(still: Time, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_queue_that_comes_and_goes_is_logged_once(still: Time, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     dispatcher = Dispatcher(1)
     for _ in range(20):
@@ -960,23 +960,23 @@ def test_a_queue_that_comes_and_goes_is_told_once(still: Time, caplog: pytest.Lo
         still.clock.advance(1)
         dispatcher.cancel_pending()
         dispatcher.tick()
-    assert told(caplog) == grown(1)
+    assert logged(caplog) == grown(1)
     still.clock.advance(QUIET_SECONDS)
     dispatcher.tick()
-    assert told(caplog) == [*grown(1), emptied(1, 0)]
+    assert logged(caplog) == [*grown(1), emptied(1, 0)]
 
 
-def test_a_queue_that_stands_is_not_told_to_be_empty(still: Time, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_queue_that_stays_is_not_logged_as_empty(still: Time, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     dispatcher = Dispatcher(1)
     for _ in range(2):
         dispatcher.add_task(RecordedTask())
     still.clock.advance(10 * QUIET_SECONDS)
     dispatcher.tick()
-    assert told(caplog) == grown(1)
+    assert logged(caplog) == grown(1)
 
 
-def test_a_queue_after_one_that_has_ended_is_told_anew(still: Time, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_queue_after_one_that_has_ended_is_logged_again(still: Time, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     dispatcher = Dispatcher(1)
     for count in (5, 2):
@@ -985,7 +985,53 @@ def test_a_queue_after_one_that_has_ended_is_told_anew(still: Time, caplog: pyte
         dispatcher.cancel_pending()
         still.clock.advance(QUIET_SECONDS)
         dispatcher.tick()
-    assert told(caplog) == [*grown(1, 2, 4), emptied(4, 0), *grown(1), emptied(1, 0)]
+    assert logged(caplog) == [*grown(1, 2, 4), emptied(4, 0), *grown(1), emptied(1, 0)]
+
+
+# --- no lock
+
+
+class OwnedLock:
+    """A lock that knows which thread holds it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._owner = 0
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        self._owner = threading.get_ident()
+
+    def __exit__(self, *error: object) -> None:
+        self._owner = 0
+        self._lock.release()
+
+    @property
+    def is_mine(self) -> bool:
+        return self._owner == threading.get_ident()
+
+
+def test_no_lock_is_held_over_a_task_a_turn_or_a_log_record(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    dispatcher, lock = Dispatcher(1), OwnedLock()
+    monkeypatch.setattr(dispatcher, "_lock", lock)
+    held: list[bool] = []
+
+    def note(record: object = None) -> None:
+        held.append(lock.is_mine)
+
+    handler = logging.Handler()
+    monkeypatch.setattr(handler, "emit", note)
+    monkeypatch.setattr(module.queue_logger, "handlers", [handler])
+    running = make(dispatcher=dispatcher)
+    slow, queued = Blocked(), RecordedTask(note)
+    dispatcher.add_task(slow)
+    dispatcher.add_task(queued)  # which is logged
+    running.in_turn(note)
+    slow.gate.set()
+    assert queued.done.wait(SOON)
+    lead_on_an_application_thread(running)
+    running.run(RecordedTask(note))
+    assert held == [False] * 4
 
 
 # --- fork
@@ -993,7 +1039,7 @@ def test_a_queue_after_one_that_has_ended_is_told_anew(still: Time, caplog: pyte
 
 def test_in_a_forked_child_the_thread_that_forked_ends_with_its_task(make: Make) -> None:
     running = make(1)
-    lead_on_a_worker(running)
+    lead_on_an_application_thread(running)
 
     def call() -> None:
         assert running.dispatcher._lock.acquire()  # by a thread that the child does not have
@@ -1003,13 +1049,13 @@ def test_in_a_forked_child_the_thread_that_forked_ends_with_its_task(make: Make)
     queued = RecordedTask()
     running.dispatcher.add_task(queued)
     running.run(task)
-    worker = running.dispatcher.threads[0]
-    worker.join(SOON)
-    assert not worker.is_alive()
-    assert not queued.begun.is_set()
+    thread = running.dispatcher.threads[0]
+    thread.join(SOON)
+    assert not thread.is_alive()
+    assert not queued.started.is_set()
 
 
-def test_every_task_can_be_handed_to_who_wants_to_see_it() -> None:
+def test_every_task_can_be_handed_to_a_function_of_the_caller() -> None:
     dispatcher = Dispatcher(2)
     handed: list[Any] = []
 
@@ -1027,13 +1073,13 @@ def test_every_task_can_be_handed_to_who_wants_to_see_it() -> None:
     assert running.stop() == 0
 
 
-def test_it_counts_what_waits_and_what_is_busy(make: Make) -> None:
+def test_waiting_and_running_tasks_are_counted(make: Make) -> None:
     running = make(1)
     dispatcher = running.dispatcher
     assert dispatcher.waiting_count == 0
     slow, waits = Blocked(), RecordedTask()
     dispatcher.add_task(slow)
-    assert slow.begun.wait(SOON)
+    assert slow.started.wait(SOON)
     dispatcher.add_task(waits)
     assert (dispatcher.busy_count, dispatcher.waiting_count) == (1, 1)
     slow.gate.set()

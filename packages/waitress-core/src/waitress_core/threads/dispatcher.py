@@ -1,32 +1,54 @@
-"""The threads: application threads, a spare, a watchdog, and the one lead that makes one of them the reactor.
+"""The threads, and the leadership that makes one of them the reactor.
 
-Knows tasks (`service`, `cancel`) and a `turn` of I/O; knows no HTTP and no socket.
+Runs tasks (`service`, `cancel`) and a `turn` of I/O; knows no HTTP and no socket. The pattern is Leader/Followers
+(POSA2): whoever has leadership runs the turns, and so is the reactor.
 
-Who there is
-    N application threads   the only ones that ever run the application; threads=1 is one thread, always the same
-    the spare               never runs the application; is the reactor when no application thread should be
-    the watchdog            looks now and then whether a task keeps the lead from the I/O
+Threads
+    N application threads   the only ones that run the application; `threads=1` is one thread, always the same
+    the standby             leads while no application thread should; never runs the application
+    the watchdog            takes leadership from a task that keeps it from the I/O
 
-The rules
-1. Whoever holds the lead is the reactor. While the application is quick an application thread holds it and runs each
-   task itself, between two turns: a task never changes threads. That hand-over is most of what a threaded server in
-   Python spends on a small request.
-2. While it runs a task the lead lies in `_lead_slot`. From a task that runs from one look of the watchdog to the next
-   it takes the lead and gives it to the spare, who is always free. The thread finds the slot empty afterwards and
-   becomes a plain worker. It may also find a lead that a later reactor laid down: taking that is right too, so no
-   thread remembers across a task whether it was the reactor.
-3. The spare hands every task to the queue. When the application has been quick (`lead_policy`) it gives the lead to an
-   application thread, if one is free: `_outstanding`, exact and guarded, says so. Were it a guess, the lead could lie
-   in the queue behind tasks with every thread busy, and the I/O would stand still.
-4. What is ready but not run belongs to the lead, not to a thread. Tasks run between turns, and after a QUANTUM of them
-   the poller is asked again. How long tasks take is weighed after each such burst, as if all of it were
-   equally long, and whether they are quick is asked before the next.
-5. `deque.append` and `deque.pop` are atomic with and without a GIL: the one who pops has the lead.
-6. A task that is about to block gives the lead away first (`yield_leadership`).
-7. With another dispatcher (`delegate`) the spare keeps the lead and that one gets every task.
+Rules
+1. While the application is quick, an application thread leads and runs each task itself, between two turns. A task then
+   never changes threads; a hand-off is most of what a threaded server in Python spends on a small request.
+2. While the leader runs a task, leadership is in a slot (`_leadership`). If a task runs from one check of the watchdog
+   to the next, the watchdog takes leadership from the slot and gives it to the standby, which is always free. After the
+   task the thread finds the slot empty, and is a plain application thread again.
+3. The standby hands every task off to the queue. When the application has been quick (`LeadershipPolicy`), it gives
+   leadership to an application thread, if one is free. `_outstanding` says whether one is. It must be exact: otherwise
+   leadership could be queued behind tasks while every thread is busy, and all I/O would stop.
+4. `ready` belongs to leadership, not to a thread: the leader alone may touch it. The leader runs tasks for a QUANTUM,
+   then it asks the poller again, without waiting if tasks are left. The mean time of the tasks is updated once for all
+   of them, and checked before the next.
+5. A task that is about to block gives leadership away first (`yield_leadership`).
+6. With another dispatcher (`delegate`) the standby keeps leadership, and that dispatcher gets every task.
 
-Measured when this was chosen (CPython 3.11, two cores, small requests on 16 connections): 2x the requests of handing
-each one over, and a third of its p99; with tasks that sleep, the same as handing over.
+Guarantees, each with its test in tests/core/threads
+- One thread leads at any time: `deque.append` and `deque.pop` are atomic with and without a GIL, and whoever pops has
+  leadership (test_one_thread_leads_whatever_races).
+- I/O goes on whatever tasks do (test_a_slow_task_loses_leadership_to_the_standby_and_io_goes_on).
+- Each task is serviced or cancelled, and only once (test_one_thread_leads_whatever_races,
+  test_cancelling_counts_the_tasks_that_have_not_started).
+- No thread is lost to a task (test_a_thread_is_never_lost_to_a_task).
+- No lock is held over a task, a turn or a log record (test_no_lock_is_held_over_a_task_a_turn_or_a_log_record).
+
+Races, each with its test
+- A task ends while the watchdog takes leadership from it: one pop succeeds (test_one_thread_leads_whatever_races).
+- A thread that has lost leadership ends its task, and finds in the slot the leadership of a later leader. It takes it,
+  which is right too, so no thread remembers across a task whether it led
+  (test_a_thread_takes_the_leadership_that_a_later_leader_has_put_down).
+- The standby gives leadership away, and the new leader is quicker than the standby's next statement
+  (test_the_standby_touches_nothing_once_it_has_given_leadership_away).
+- All threads are busy when the application has been quick (test_leadership_is_not_given_while_no_thread_is_free).
+- A task starts while the watchdog parks (test_a_task_that_starts_just_before_the_wait_unparks_it,
+  test_a_task_that_has_not_seen_it_park_is_not_left_alone).
+- Tasks are cancelled while a thread has not taken its message to stop yet
+  (test_threads_that_still_run_are_counted_and_end_with_their_tasks).
+- The process forks while another thread holds the lock
+  (test_in_a_forked_child_the_thread_that_forked_ends_with_its_task).
+
+Measured when this was chosen (CPython 3.11, two cores, small requests on 16 connections): twice the requests of handing
+each one off, and a third of its p99; with tasks that sleep, the same as handing off.
 """
 
 import logging
@@ -40,7 +62,7 @@ from functools import partial
 from queue import Empty, SimpleQueue
 
 from .leadership import QUANTUM, LeadershipPolicy
-from .queue_log import QueueDepth
+from .queue_log import QueueLog
 from .running import RunningTask, ThreadSlot, running_tasks
 from .tasks import InternalTask, Task, TaskSink
 from .watchdog import IDLE_WAIT, Watchdog
@@ -75,7 +97,7 @@ class _Message(Enum):
 
 
 class Dispatcher:
-    """Runs tasks on `threads` application threads, and turns of I/O on whoever holds the lead."""
+    """Runs tasks on `threads` application threads, and turns of I/O on the leader."""
 
     def __init__(self, threads: int, delegate: TaskSink | None = None) -> None:
         # Set before `start`, read anywhere
@@ -83,28 +105,28 @@ class Dispatcher:
         self._turn: Callable[[float], None] = time.sleep  # given by `start`
         self._delegate = delegate
         self._hand_off: Callable[[Task], None] = self._queue_task if delegate is None else delegate.add_task
-        self._lead_slot: deque[_Message] = deque()  # the lead, while its holder runs a task
-        # For the application threads: the lead, or a task and when it was queued
+        self._leadership: deque[_Message] = deque()  # holds one item while the leader runs a task
+        # For the application threads: leadership, or a task and when it was queued
         self._queue: SimpleQueue[tuple[Task, float] | _Message] = SimpleQueue()
         self._standby_queue: SimpleQueue[_Message] = SimpleQueue()
-        self._policy = LeadershipPolicy()  # which says who owns what of it
-        self._watchdog = Watchdog(self._policy, self._lead_slot, self.yield_leadership)
+        self._policy = LeadershipPolicy()  # each of its attributes says who writes it
+        self._watchdog = Watchdog(self._policy, self._leadership, self.yield_leadership)
         self.threads: list[threading.Thread] = []
         self._thread_slots: list[ThreadSlot] = []  # of the application threads
-        # The holder of the lead only
+        # Leader only
         self.ready: deque[Task] = deque()
         self.has_leadership_ended = False  # read by every thread after a turn or a task
-        # Guarded by self._lock
+        # Guarded by self._lock: without it two threads could count one item once, and rule 3 would not hold
         self._lock = threading.Lock()
-        self._outstanding = 0  # what the application threads have taken or will take from the queue
-        self._depth = QueueDepth()
+        self._outstanding = 0  # items of `_queue` that are waiting, or that an application thread works on
+        self._queue_log = QueueLog()
 
     # --- starting and ending
 
     def start(self, turn: Callable[[float], None]) -> None:
-        """Start the threads; the spare has the lead.
+        """Start the threads; the standby leads.
 
-        `turn(timeout)` waits up to so many seconds for I/O, puts tasks into `ready`, and raises nothing.
+        `turn(timeout)` waits up to `timeout` seconds for I/O, puts tasks into `ready`, and raises nothing.
 
         Raises:
             CannotStartThread: the system has none left; those that were started have ended again.
@@ -112,13 +134,18 @@ class Dispatcher:
         self._turn = turn
         is_ours = type(self) is Dispatcher and not is_replaced(self.add_task, _STOCK_ADD_TASK)
         if self._delegate is None and not is_ours:
-            # A subclass, or a patch: it wants to see every task.
+            # A subclass, or a patch, that wants to see every task.
             self.hand_off_all_to(self.add_task)
         self._thread_slots = [ThreadSlot() for _ in range(self.thread_count)]
         targets: list[tuple[Callable[[], None], str]] = [
-            (partial(self._work, slot), f"waitress-{number}") for number, slot in enumerate(self._thread_slots)
+            (partial(self._run_application_thread, slot), f"waitress-{number}")
+            for number, slot in enumerate(self._thread_slots)
         ]
-        for target, name in [*targets, (self._standby, "waitress-standby"), (self._watchdog.run, "waitress-watchdog")]:
+        for target, name in [
+            *targets,
+            (self._run_standby, "waitress-standby"),
+            (self._watchdog.run, "waitress-watchdog"),
+        ]:
             try:
                 self.threads.append(start_thread(target, name))
             except CannotStartThread:
@@ -127,10 +154,10 @@ class Dispatcher:
         self._standby_queue.put(_Message.LEAD)
 
     def hand_off_all_to(self, add_task: Callable[[Task], None]) -> None:
-        """Have every request given to this, and none run without it; before `start`."""
+        """Give every request to `add_task`, and run none without it; call this before `start`."""
 
         def hand_off(task: Task) -> None:
-            # A program that wants to see each request knows no other tasks.
+            # A program that wants to see each request does not know the other tasks.
             if isinstance(task, InternalTask) and self._delegate is None:
                 self._queue_task(task)
             else:
@@ -146,29 +173,30 @@ class Dispatcher:
 
     @property
     def busy_count(self) -> int:
-        """Application threads that run a task, or are the reactor. Thread: any."""
+        """Application threads that run a task, or lead. Thread: any."""
         return min(self._outstanding, self.thread_count)
 
     def end_leadership(self) -> None:
-        """End the reactor role for good, after the turn that this is called in. The holder of the lead only."""
+        """End leadership for good, after the turn that calls this. Thread: the leader."""
         self.has_leadership_ended = True
         self._watchdog.stop()
 
     def cancel_pending(self) -> int:
-        """Cancel all tasks that have not begun; return how many.
+        """Cancel all tasks that have not started; return how many.
 
-        Chores stay while there is a lead, and threads to run them: to close a file may run code of the application.
+        Internal tasks stay until leadership has ended, because there are threads to run them: closing a file may run
+        code of the application.
 
-        Thread: the holder of the lead, or after its end whoever ends the threads.
+        Thread: the leader, or whoever ends the threads once leadership has ended.
         """
 
         def stays(task: Task) -> bool:
             return isinstance(task, InternalTask) and not self.has_leadership_ended
 
         tasks = [task for task in self.ready if not stays(task)]
-        chores = [task for task in self.ready if stays(task)]
+        staying = [task for task in self.ready if stays(task)]
         self.ready.clear()
-        self.ready.extend(chores)
+        self.ready.extend(staying)
         kept = []
         with suppress(Empty):
             while True:
@@ -189,9 +217,9 @@ class Dispatcher:
         return len(tasks)
 
     def stop_threads(self, timeout: float) -> int:
-        """End all threads once the lead has ended; wait up to `timeout` seconds, and return how many still run.
+        """End all threads once leadership has ended; wait up to `timeout` seconds, and return how many still run.
 
-        A thread that calls this from within a task is not waited for, nor counted.
+        A thread that calls this from within a task is neither waited for nor counted.
         """
         self.end_leadership()
         for _ in self.threads:
@@ -204,10 +232,10 @@ class Dispatcher:
         return sum(thread.is_alive() for thread in others)
 
     def abandon_after_fork(self) -> None:
-        """Void the lead and the queues in a forked child, which has only the thread that forked."""
+        """Void leadership and the queues in a forked child, which has only the thread that forked."""
         self.has_leadership_ended = True
         self._lock = threading.Lock()  # another thread may have held it
-        self._lead_slot.clear()
+        self._leadership.clear()
         self._queue = SimpleQueue()
         self._queue.put(_Message.STOP)
 
@@ -222,16 +250,16 @@ class Dispatcher:
         with self._lock:
             self._outstanding += 1
             depth = self._outstanding - self.thread_count
-            is_news = depth > 0 and self._depth.grow(depth, now)
+            is_logged = depth > 0 and self._queue_log.grow(depth, now)
         self._queue.put((task, now))
-        if is_news:
+        if is_logged:
             queue_logger.warning("Task queue depth is %d", depth)
 
     def tick(self) -> None:
-        """Say that a queue is empty again, when it is. To be called once a second. Thread: any."""
-        if self._depth.told:
+        """Log that the queue is empty again, if it is. Called once a second. Thread: any."""
+        if self._queue_log.logged_depth:
             with self._lock:
-                episode = self._depth.end_if_quiet(self._outstanding - self.thread_count, _now())
+                episode = self._queue_log.end_if_quiet(self._outstanding - self.thread_count, _now())
             if episode is not None:
                 queue_logger.info(
                     "Task queue is empty again: its greatest depth was %d, the longest wait %.3f seconds", *episode
@@ -242,33 +270,33 @@ class Dispatcher:
         return running_tasks(self._thread_slots, _now())
 
     def yield_leadership(self) -> None:
-        """Give the lead, if a task keeps it from the I/O, to the spare; before a wait that blocks.
+        """Give leadership to the standby, if it is in the slot; a task calls this before it blocks. Thread: any.
 
-        It may be another thread's task that keeps it: the spare is as good a reactor for that one.
+        Another thread's task may have put it there; the standby may just as well lead in place of that thread.
         """
         with suppress(IndexError):
-            self._lead_slot.pop()
+            self._leadership.pop()
             self._policy.on_take(_now())
             self._standby_queue.put(_Message.LEAD)
 
     # --- the threads
 
-    def _work(self, slot: ThreadSlot) -> None:
-        """An application thread: tasks, or the lead, from the queue."""
+    def _run_application_thread(self, slot: ThreadSlot) -> None:
+        """Run tasks from the queue, or lead, until told to stop. Thread: an application thread."""
         slot.thread_id = threading.get_ident()
         while (item := self._queue.get()) is not _Message.STOP:
             if isinstance(item, _Message):
-                self._lead(slot)
+                self._run_as_leader(slot)
             else:
                 task, queued_at = item
-                began = _now()
-                if self._depth.told:
+                started_at = _now()
+                if self._queue_log.logged_depth:
                     with self._lock:
-                        self._depth.end_wait(began - queued_at)
-                slot.running = (task, began)
+                        self._queue_log.end_wait(started_at - queued_at)
+                slot.running = (task, started_at)
                 self._service(task)
                 slot.running = None
-                self._policy.weigh(_now() - began)
+                self._policy.weigh(_now() - started_at)
             with self._lock:
                 self._outstanding -= 1
 
@@ -278,22 +306,22 @@ class Dispatcher:
         except BaseException:  # a thread is never lost to a task
             logger.exception("Exception when servicing %r", task)
 
-    def _lead(self, slot: ThreadSlot) -> None:
-        """An application thread with the lead: turns and tasks, until the lead is taken or the tasks are slow."""
-        ready, lead_slot, policy, lead = self.ready, self._lead_slot, self._policy, _Message.LEAD
-        watchdog = self._watchdog
+    def _run_as_leader(self, slot: ThreadSlot) -> None:
+        """Run turns and tasks until leadership is taken, or tasks are slow. Thread: an application thread."""
+        ready, leadership, policy, watchdog = self.ready, self._leadership, self._policy, self._watchdog
+        lead = _Message.LEAD
         has_leadership = True
         while has_leadership and not self.has_leadership_ended:
-            began = now = _now()
+            started_at = now = _now()
             if ready and policy.hands_off(now):
                 self._standby_queue.put(lead)
                 return
             count = 0
-            while ready and now - began <= QUANTUM:
+            while ready and now - started_at <= QUANTUM:
                 count += 1
                 task = ready.popleft()
                 policy.tasks_run += 1
-                lead_slot.append(lead)
+                leadership.append(lead)
                 if watchdog.is_parked:
                     watchdog.unpark()
                 slot.running = (task, now)
@@ -301,41 +329,38 @@ class Dispatcher:
                 slot.running = None
                 now = _now()
                 try:
-                    lead_slot.pop()
-                except IndexError:  # taken: another thread is the reactor
+                    leadership.pop()
+                except IndexError:  # taken: another thread leads
                     has_leadership = False
                     break
             if count:
-                policy.weigh((now - began) / count, count)
+                policy.weigh((now - started_at) / count, count)
             if has_leadership:
-                policy.led_seconds += now - began
+                policy.led_seconds += now - started_at
                 self._turn(0 if ready else IDLE_WAIT)
 
-    def _standby(self) -> None:
-        """The spare: with the lead it turns and hands over, until an application thread should have the lead."""
+    def _run_standby(self) -> None:
+        """While it leads, run turns and hand tasks off, until an application thread should lead."""
         while self._standby_queue.get() is not _Message.STOP:
             while not self.has_leadership_ended and not self._hand_off_ready():
                 self._turn(IDLE_WAIT)
 
     def _hand_off_ready(self) -> bool:
-        """Hand over what is ready; true when the lead has been given away, and with it what is still ready."""
+        """Hand ready tasks off; true if leadership has been given away, and with it the tasks that are left."""
         ready = self.ready
         while ready:
             if not self._policy.hands_off(_now()) and self._give_leadership():
-                return True  # `ready` is another thread's from now on: not even to be looked at
+                return True  # `ready` is another thread's from now on: do not even read it
             task = ready.popleft()
             try:
                 self._hand_off(task)
-            except Exception:  # of a dispatcher that is not ours; no fault may lose the lead
+            except Exception:  # of a dispatcher that is not ours; no fault may lose leadership
                 logger.exception("Exception when adding %r", task)
                 task.cancel()
         return False
 
     def _give_leadership(self) -> bool:
-        """Give the lead to a free application thread; false when there is none.
-
-        Only the holder of the lead gives: nobody else can take the free thread meanwhile.
-        """
+        """Give leadership to a free application thread; false if there is none. Thread: the standby, while it leads."""
         with self._lock:
             if self._outstanding >= self.thread_count:
                 return False
@@ -345,8 +370,8 @@ class Dispatcher:
 
 
 def is_replaced(method: object, stock: object) -> bool:
-    """Whether a program has put a method of its own, on the object or its class, in the place of `stock`."""
+    """Whether a program has replaced the method `stock` by its own, on the object or its class."""
     return getattr(method, "__func__", None) is not stock
 
 
-_STOCK_ADD_TASK = Dispatcher.add_task  # programs that measure queues replace it, on the class too
+_STOCK_ADD_TASK = Dispatcher.add_task  # programs that measure queues replace it, also on the class

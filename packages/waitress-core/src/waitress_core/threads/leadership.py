@@ -1,9 +1,8 @@
-"""When requests are handed over, and when an application thread should hold the lead: by how quick tasks have been.
+"""Decides when tasks are handed off, and when an application thread should lead, by how quick tasks have been.
 
-Handing over costs more than a small request itself, but while the lead keeps a slow one the I/O stands still. So tasks
-are handed over while their mean time says that they are slow, and for a while after the lead was taken from one,
-whatever the mean says. That while is short after a take among much quick work, and twice as long at each that came
-among little.
+A hand-off costs more than a small request itself, but while the leader runs a slow one all I/O stops. So tasks are
+handed off while their mean time says that they are slow, and for a while after leadership was taken from one, whatever
+the mean says. This hold is short after a take among much quick work; each take among little work doubles it.
 
 Knows no thread, clock or lock: the dispatcher calls it.
 """
@@ -39,35 +38,36 @@ RARE = 2 * SHORTEST_HOLD
 
 
 class LeadershipPolicy:
-    """What is remembered of the tasks of one dispatcher, and what follows from it. Instants and times in seconds."""
+    """Remembers how long the tasks of one dispatcher took. Instants and durations are in seconds."""
 
     __slots__ = ("_hold", "_hold_until", "_mean_seconds", "led_seconds", "tasks_run")
 
     def __init__(self) -> None:
-        # Written by whoever runs a task, read by all: a lost update costs a worse guess, nothing else
-        self.tasks_run = 0  # by the lead; counted by its holder
-        self.led_seconds = 0.0  # of those, since the lead was last taken from one; counted by its holder
+        # Written by the leader, read by all; a take sets `led_seconds` to 0, and a lost update makes a worse guess only
+        self.tasks_run = 0  # by leaders, between two turns
+        self.led_seconds = 0.0  # of tasks that leaders ran, since leadership was last taken from one
+        # Written by every thread that runs a task: a lost update makes a worse guess only
         self._mean_seconds = 0.0
-        # Written by whoever takes the lead, and so by one at a time
+        # Written by whoever takes leadership, and so by one thread at a time
         self._hold_until = 0.0
         self._hold = SHORTEST_HOLD
 
     def hands_off(self, now: float) -> bool:
-        """Whether tasks are to be handed over, and the lead to be the spare's."""
+        """Whether tasks should be handed off, and the standby should lead."""
         return self._mean_seconds >= FAST or now < self._hold_until
 
     def weigh(self, seconds: float, count: int = 1) -> None:
-        """So many tasks have run, each for so long on average."""
+        """Add `count` tasks, which took `seconds` each on average, to the mean."""
         mean = self._mean_seconds  # read once: another thread may write it meanwhile
         self._mean_seconds = mean + (seconds - mean) * (1 - _DECAY**count)
 
     def on_take(self, now: float) -> None:
-        """The lead is taken from a task that keeps it from the I/O, or is about to."""
+        """Start a hold: leadership was taken from a task that keeps it from the I/O, or is about to."""
         is_rare = self.led_seconds >= RARE
         self.led_seconds = 0.0
         self._hold = SHORTEST_HOLD if is_rare else min(self._hold * 2, LONGEST_HOLD)
         self._hold_until = max(self._hold_until, now + self._hold)
 
     def hand_off_always(self) -> None:
-        """Have every task handed over from now on."""
+        """Hand every task off from now on."""
         self._hold_until = float("inf")

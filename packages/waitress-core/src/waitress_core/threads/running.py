@@ -1,7 +1,7 @@
-"""What each application thread does: what it runs, and since when.
+"""What each application thread runs, and since when.
 
-A slot has one writer, its thread, and any number of readers: what is written is one object, so that nobody sees the
-task of one call with the time of another, with a global lock or without. It costs each task a tuple and no lock.
+A slot has one writer, its thread, and any number of readers. The thread writes task and time as one object, so no
+reader sees the task of one call with the time of another, with a GIL or without. A task costs a tuple and no lock.
 """
 
 from collections.abc import Iterable
@@ -14,12 +14,12 @@ class ThreadSlot:
     __slots__ = ("running", "thread_id")
 
     def __init__(self) -> None:
-        self.thread_id = 0  # as `threading.get_ident` gives it; 0 before the thread has begun
-        self.running: tuple[object, float] | None = None  # a task, and when it began
+        self.thread_id = 0  # as `threading.get_ident` gives it; 0 before the thread has started
+        self.running: tuple[object, float] | None = None  # a task, and when it started
 
 
 class RunningTask(NamedTuple):
-    """A task that runs: in which thread, and for how many seconds."""
+    """A task that runs, its thread, and for how many seconds it has run."""
 
     thread_id: int
     task: object
@@ -27,6 +27,6 @@ class RunningTask(NamedTuple):
 
 
 def running_tasks(slots: Iterable[ThreadSlot], now: float) -> list[RunningTask]:
-    """Return what the threads run at this moment."""
+    """Return the tasks that run at this moment."""
     runs = [(slot.thread_id, slot.running) for slot in slots]
     return [RunningTask(thread_id, run[0], max(0.0, now - run[1])) for thread_id, run in runs if run is not None]
