@@ -16,8 +16,9 @@ MADE_ELSEWHERE = {
     ("waitress_core/server.py", "format_str.format(*listener.url_authority)"): "Serving on http://{}:{}",
     ("waitress_cli/serve.py", "'%s'"): "waitress-core %s on %s with %s serves %s",
 }
-# Calls whose text comes from the program.
+# Calls whose text comes from the program, or from the caller of a ThrottledLogger.
 OF_THE_CALLER = {
+    ("waitress_core/throttled_logger.py", "level"),
     ("waitress/entries.py", "message"),
     ("waitress/entries.py", "getattr(logging, type.upper(), logging.INFO)"),
 }
@@ -51,12 +52,31 @@ def loggers_in(tree: ast.Module) -> dict[str, str]:
     }
 
 
+def throttled_in(tree: ast.Module) -> dict[str, str]:
+    """Return, by the attribute that holds it, the variable of the logger that each ThrottledLogger logs to."""
+    return {
+        ast.unparse(target): ast.unparse(node.value.args[0])
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and isinstance(node.value, ast.Call)
+        and ast.unparse(node.value.func) == "ThrottledLogger"
+        for target in node.targets
+    }
+
+
 def records_in(module: Path, name: str) -> Iterator[Record]:
     """Return what a module logs."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
     loggers = {"logger": "waitress", **loggers_in(tree)}  # a class may have it from one of another module
+    throttled = throttled_in(tree)
     for call in ast.walk(tree):
         if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.args):
+            continue
+        if call.func.attr == "log" and ast.unparse(call.func.value) in throttled:
+            level, _, text = call.args[:3]
+            assert isinstance(level, ast.Attribute)
+            assert isinstance(text, ast.Constant)
+            yield loggers[throttled[ast.unparse(call.func.value)]], level.attr, str(text.value)
             continue
         receiver = ast.unparse(call.func.value).removeprefix("self.").lstrip("_")
         if receiver not in loggers or call.func.attr not in LEVELS:
@@ -99,3 +119,14 @@ def test_a_record_that_is_not_on_the_page_would_be_found(tmp_path: Path) -> None
         encoding="utf-8",
     )
     assert list(records_in(module, "waitress_core/new.py")) == [("waitress", "ERROR", "new %s")]
+
+
+def test_a_throttled_record_that_is_not_on_the_page_would_be_seen(tmp_path: Path) -> None:
+    module = tmp_path / "new.py"
+    module.write_text(
+        'import logging\nqueue_logger = logging.getLogger("waitress.queue")\n\n'
+        "class New:\n    def __init__(self):\n        self._new = ThrottledLogger(queue_logger, 1.0)\n"
+        '    def f(self):\n        self._new.log(logging.WARNING, 0.0, "new %s", 1)\n',
+        encoding="utf-8",
+    )
+    assert list(records_in(module, "waitress_core/new.py")) == [("waitress.queue", "WARNING", "new %s")]

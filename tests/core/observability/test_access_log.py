@@ -7,7 +7,7 @@ import pytest
 from tests.core.heads import head
 from tests.support.manual_clock import ManualClock
 from waitress_core.observability import access_log
-from waitress_core.observability.access_log import LINE_BYTES, TELL_SECONDS, AccessLog, Exchange
+from waitress_core.observability.access_log import LINE_BYTES, LOG_SECONDS, AccessLog, Exchange
 
 ROOM = 10_000
 
@@ -63,5 +63,5 @@ def test_lines_left_out_for_long_are_told_once_a_second(
         assert waiting.reserve_room()
         assert [ended(log, "/small").reserve_room() for _ in range(2)] == [False] * 2
         waiting.service()
-        clock.advance(TELL_SECONDS / 4)
+        clock.advance(LOG_SECONDS / 4)
     assert [int(message.split()[0]) for message in caplog.messages] == [2, 8]

@@ -15,6 +15,7 @@ from waitress_parser import RequestHead
 
 from ..config.log_format import Access, make_format
 from ..threads.tasks import InternalTask
+from ..throttled_logger import ThrottledLogger
 
 logger = logging.getLogger("waitress.access")
 server_logger = logging.getLogger("waitress")
@@ -22,7 +23,7 @@ server_logger = logging.getLogger("waitress")
 # Of lines that wait for a thread. Clients that are refused make as many as they like, as large as their requests.
 MAX_WAITING_BYTES = 4 * 1024 * 1024
 LINE_BYTES = 1000  # of one in memory, beside what its client has said
-TELL_SECONDS = 1.0  # lines that were left out are told so often at most
+LOG_SECONDS = 1.0  # at most one record about lines that were left out in so many seconds
 
 
 class AccessLog:
@@ -38,8 +39,7 @@ class AccessLog:
         # Guarded by self._lock
         self._lock = threading.Lock()
         self._waiting_bytes = 0
-        self._left_out = 0  # lines, of which the log has not told yet
-        self._told_at = clock() - TELL_SECONDS
+        self._left_out = ThrottledLogger(server_logger, LOG_SECONDS)  # counts lines
         if logger.level == logging.NOTSET:
             logger.setLevel(logging.INFO)  # who asks for the log wants to see it, whatever the level of the others
 
@@ -60,18 +60,17 @@ class AccessLog:
         """Have a line wait for a thread; false when there is no room for it: it is left out."""
         with self._lock:
             if self._waiting_bytes + size > MAX_WAITING_BYTES:
-                self._left_out += 1
+                self._left_out.suppress()
                 return False
             self._waiting_bytes += size
             return True
 
     def release(self, size: int) -> None:
         """A line that has waited is going to be written."""
-        now, left_out = self.clock(), 0
+        now = self.clock()
         with self._lock:
             self._waiting_bytes -= size
-            if self._left_out and now - self._told_at >= TELL_SECONDS:
-                left_out, self._left_out, self._told_at = self._left_out, 0, now
+            left_out = self._left_out.take_suppressed(now)
         if left_out:
             server_logger.warning("%d line(s) of the access log left out: no thread was free to write them", left_out)
 

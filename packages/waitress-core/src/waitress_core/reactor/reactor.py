@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence, Sized
 from contextlib import suppress
 from typing import Any, Protocol
 
+from ..throttled_logger import ThrottledLogger
 from .deadlines import DeadlineQueue
 from .poller import READ, Poller, best_poller
 from .wakeup import WakeUp
@@ -24,7 +25,7 @@ logger = logging.getLogger("waitress")
 
 TICK_SECONDS = 1.0  # deadlines are looked at so often; a wait for readiness is never longer
 FAULT_SECONDS = 0.1  # of rest after a poll that failed
-LOG_SECONDS = 1.0  # faults that escape a turn are logged so often at most
+LOG_SECONDS = 1.0  # at most one record about faults that escape a turn in so many seconds
 
 
 class Handler(Protocol):
@@ -69,7 +70,7 @@ class Reactor:
         self.on_wake: Callable[[], None] = _nothing  # called after `wake`
         self.now = clock()  # the instant at which the present turn's poll ended
         self._next_tick_at = self.now
-        self._logged_at = self.now - LOG_SECONDS
+        self._faults = ThrottledLogger(logger, LOG_SECONDS)  # one that stays does not fill the log
         self._notified: deque[int] = deque()  # descriptors; one whose handler has gone is passed over
         # Guarded by self._lock. Without it `wake_if_polling` could see `_is_polling` before the reactor has set it, but
         # after the reactor has looked at `_notified`: a handler would wait for a poll that nothing ends.
@@ -127,10 +128,8 @@ class Reactor:
             self._log_fault()
 
     def _log_fault(self) -> None:
-        """Log what is being handled; a fault that stays does not fill the log."""
-        if self.now - self._logged_at >= LOG_SECONDS:
-            self._logged_at = self.now
-            logger.exception("uncaptured python exception in the reactor")
+        """Log the exception that is being handled."""
+        self._faults.log(logging.ERROR, self.now, "uncaptured python exception in the reactor", exc_info=True)
 
     def _turn(self, timeout: float) -> None:
         if self._notified:
