@@ -74,14 +74,15 @@ class Harness:
 
     def __init__(self, **settings: Any) -> None:
         self.clock = ManualClock()
-        self.reactor = Reactor(clock=self.clock)
+        self.reactor = Reactor(clock=self.clock, on_tick=self._tick)
         self.tasks: list[HeldTask] = []
         self.other_tasks: list[Task] = []
         self.yields = 0
         adj = Adjustments(listen="127.0.0.1:0", **settings)
         self.services = ServerContext(adj, self.reactor, HeldTask, self._submit, self._yield_lead)
         self.services.remove = self._forget
-        self.reactor.deadlines = self.services.deadlines
+        for queue in self.services.deadlines:
+            self.reactor.add_deadlines(queue)
         self.environ_builder = EnvironBuilder(adj, "80")
         self.connections: list[CheckedConnection] = []
         self.clients: list[socket.socket] = []
@@ -93,6 +94,9 @@ class Harness:
             self.tasks.append(task)
         else:
             self.other_tasks.append(task)
+
+    def _tick(self) -> None:
+        pass
 
     def _yield_lead(self) -> None:
         self.yields += 1

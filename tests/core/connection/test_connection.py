@@ -1055,7 +1055,7 @@ def test_no_deadline_outlives_its_connection(harness: Harness) -> None:
         harness.turn(3)
         connection.close()
         assert phase_of(connection) is Phase.CLOSED
-        assert [len(queue) for queue in harness.reactor.deadlines] == [0] * len(harness.reactor.deadlines)
+        assert [len(queue) for queue in harness.services.deadlines] == [0] * len(harness.services.deadlines)
 
 
 # --- the server's side

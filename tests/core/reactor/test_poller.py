@@ -35,10 +35,10 @@ def fill(sock: socket.socket) -> None:
 
 
 def readiness_of(poller: Poller, sock: socket.socket, timeout: float = SOON) -> int:
-    """Poll, and give the readiness of a socket, which must be told of once only."""
-    told = [readiness for descriptor, readiness in poller.poll(timeout) if descriptor == sock.fileno()]
-    assert len(told) < 2
-    return told[0] if told else 0
+    """Poll, and return the readiness of a socket, which must be reported once at most."""
+    reported = [readiness for descriptor, readiness in poller.poll(timeout) if descriptor == sock.fileno()]
+    assert len(reported) < 2
+    return reported[0] if reported else 0
 
 
 def test_the_best_poller_of_linux_is_epoll() -> None:
@@ -67,11 +67,11 @@ def test_only_select_has_a_limit() -> None:
         (READ | WRITE, False, True, 0),
     ],
 )
-@pytest.mark.parametrize("comes_by", ["register", "modify"])
-def test_readiness_is_told_as_far_as_it_is_of_interest(
+@pytest.mark.parametrize("by", ["register", "modify"])
+def test_readiness_is_reported_as_far_as_it_is_of_interest(
     poller: Poller,
     pair: tuple[socket.socket, socket.socket],
-    comes_by: str,
+    by: str,
     interest: int,
     has_input: bool,
     is_full: bool,
@@ -82,7 +82,7 @@ def test_readiness_is_told_as_far_as_it_is_of_interest(
         other.send(b"x")
     if is_full:
         fill(watched)
-    if comes_by == "register":
+    if by == "register":
         poller.register(watched.fileno(), interest)
     else:
         poller.register(watched.fileno(), READ | WRITE)
@@ -90,7 +90,7 @@ def test_readiness_is_told_as_far_as_it_is_of_interest(
     assert readiness_of(poller, watched, SOON if expected else 0) == expected
 
 
-def test_readiness_is_told_until_it_ends(poller: Poller, pair: tuple[socket.socket, socket.socket]) -> None:
+def test_readiness_is_reported_until_it_ends(poller: Poller, pair: tuple[socket.socket, socket.socket]) -> None:
     watched, other = pair
     poller.register(watched.fileno(), READ)
     other.send(b"xy")
@@ -110,11 +110,11 @@ def test_the_end_of_the_peer_concerns_whoever_watches(
     poller.register(watched.fileno(), interest)
     other.close()
     readiness = readiness_of(poller, watched)
-    # A set of the words that are watched for, or of others, which concern both.
+    # READ or WRITE, as far as watched, or any other bit, which concerns both.
     assert readiness & (interest | ~(READ | WRITE))
 
 
-def test_what_is_not_registered_any_more_is_not_told(
+def test_a_descriptor_that_is_unregistered_is_not_reported(
     poller: Poller, pair: tuple[socket.socket, socket.socket], wake_up: WakeUp
 ) -> None:
     watched, other = pair
@@ -125,7 +125,7 @@ def test_what_is_not_registered_any_more_is_not_told(
     assert poller.poll(SOON) == [(wake_up.descriptor, READ)]
 
 
-def test_a_descriptor_can_come_again(poller: Poller, pair: tuple[socket.socket, socket.socket]) -> None:
+def test_a_descriptor_can_be_registered_again(poller: Poller, pair: tuple[socket.socket, socket.socket]) -> None:
     watched, other = pair
     other.send(b"x")
     for _ in range(3):
@@ -134,7 +134,7 @@ def test_a_descriptor_can_come_again(poller: Poller, pair: tuple[socket.socket, 
         poller.unregister(watched.fileno())
 
 
-def test_several_descriptors_are_told_in_one_poll(poller: Poller) -> None:
+def test_several_descriptors_are_reported_in_one_poll(poller: Poller) -> None:
     pairs = [socket.socketpair() for _ in range(5)]
     for watched, other in pairs:
         poller.register(watched.fileno(), READ)
@@ -147,7 +147,7 @@ def test_several_descriptors_are_told_in_one_poll(poller: Poller) -> None:
 
 
 def test_a_poll_without_events_ends_after_its_timeout(poller: Poller, wake_up: WakeUp) -> None:
-    began = time.monotonic()
+    started_at = time.monotonic()
     assert poller.poll(0) == []
     assert poller.poll(0.01) == []
-    assert 0.005 < time.monotonic() - began < SOON
+    assert 0.005 < time.monotonic() - started_at < SOON

@@ -1,4 +1,4 @@
-"""The I/O turn, with a poller and a clock that do what they are told."""
+"""The I/O turn, with a poller and a clock that the test plays."""
 
 import contextlib
 import errno
@@ -39,7 +39,7 @@ class FakeHandler:
         self._called(f"ready {readiness}")
 
     def on_notify(self) -> None:
-        self._called("attention")
+        self._called("notified")
 
     def on_fault(self) -> None:
         self._called("fault")
@@ -62,9 +62,23 @@ class Turning:
         self.clock = ManualClock()
         self.one = FakeHandler(101)
         self.other = FakeHandler(102)
-        self.reactor = Reactor(self.poller, self.clock)
+        self.ready: list[str] = []
+        self.ticks: list[float] = []
+        self.wakes = 0
+        self.on_server: Callable[[str], object] = lambda call: None  # what the server does in on_tick and on_wake
+        self.reactor = Reactor(
+            poller=self.poller, clock=self.clock, ready=self.ready, on_tick=self._tick, on_wake=self._wake
+        )
         self.reactor.handlers.update({101: self.one, 102: self.other})
         (self.wake_up,) = self.poller.interests
+
+    def _tick(self) -> None:
+        self.ticks.append(self.clock())
+        self.on_server("tick")
+
+    def _wake(self) -> None:
+        self.wakes += 1
+        self.on_server("wake")
 
     def turn(self, *events: tuple[int, int], timeout: float = 0.0) -> None:
         self.poller.script.append(list(events))
@@ -73,17 +87,17 @@ class Turning:
 
 @pytest.fixture
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Sleep no more; return how long it was meant."""
-    meant: list[float] = []
-    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=meant.append))
-    return meant
+    """Replace sleeps; return their seconds."""
+    seconds: list[float] = []
+    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=seconds.append))
+    return seconds
 
 
 @pytest.fixture
 def turning(naps: list[float]) -> Iterator[Turning]:
     made = Turning()
     yield made
-    made.one.on = made.other.on = lambda call: None  # or what attends would do so for ever
+    made.one.on = made.other.on = lambda call: None  # or a handler that notifies would do so for ever
     made.reactor.close()
 
 
@@ -94,26 +108,26 @@ def records(caplog: pytest.LogCaptureFixture, level: int = logging.ERROR) -> lis
 # --- readiness
 
 
-def test_what_is_ready_is_told_to_its_handler(turning: Turning) -> None:
+def test_readiness_is_passed_to_its_handler(turning: Turning) -> None:
     turning.turn((101, READ), (102, READ | WRITE), (101, 16))
     assert turning.one.calls == ["ready 1", "ready 16"]
     assert turning.other.calls == ["ready 5"]
 
 
-def test_a_descriptor_without_a_handler_is_passed_over(turning: Turning, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_descriptor_without_a_handler_is_skipped(turning: Turning, caplog: pytest.LogCaptureFixture) -> None:
     turning.turn((999, READ), (101, READ))
     assert turning.one.calls == ["ready 1"]
     assert not caplog.records
 
 
-def test_a_handler_that_another_has_removed_in_the_same_turn_is_not_told(turning: Turning) -> None:
+def test_a_handler_that_another_has_removed_in_the_same_turn_is_not_called(turning: Turning) -> None:
     turning.one.on = lambda call: turning.reactor.handlers.pop(102)
     turning.turn((101, READ), (102, READ))
     assert turning.other.calls == []
 
 
 @pytest.mark.parametrize("timeout", [0.0, 0.5])
-def test_a_turn_waits_in_the_poller_as_long_as_it_is_told(turning: Turning, timeout: float) -> None:
+def test_a_turn_waits_in_the_poller_for_its_timeout(turning: Turning, timeout: float) -> None:
     turning.turn(timeout=timeout)
     assert turning.poller.timeouts == [timeout]
 
@@ -159,10 +173,10 @@ def test_a_descriptor_that_the_poller_has_forgotten_can_still_be_given_up(turnin
     assert turning.one.interest == 0
 
 
-# --- attention
+# --- notifications
 
 
-def test_attention_asked_for_before_a_turn_is_paid_before_the_wait(turning: Turning) -> None:
+def test_a_notification_before_a_turn_is_handled_before_the_wait(turning: Turning) -> None:
     seen: list[object] = []
 
     def poll() -> list[tuple[int, int]]:
@@ -173,22 +187,20 @@ def test_attention_asked_for_before_a_turn_is_paid_before_the_wait(turning: Turn
     turning.clock.advance(0.25)
     turning.poller.script.append(poll)
     turning.reactor.turn(1.0)
-    assert seen == [(["attention"], 1000.25)]
-    assert turning.one.calls == ["attention"]
+    assert seen == [(["notified"], 1000.25)]
+    assert turning.one.calls == ["notified"]
     assert turning.poller.timeouts == [1.0]
 
 
-def test_no_wait_begins_when_attention_has_made_a_task_ready(turning: Turning) -> None:
-    ready: list[str] = []
-    turning.reactor.ready = ready
-    turning.one.on = ready.append
+def test_no_wait_starts_when_a_notified_handler_has_made_a_task_ready(turning: Turning) -> None:
+    turning.one.on = turning.ready.append
     turning.reactor.notify(101)
     turning.turn(timeout=1.0)
-    assert ready == ["attention"]
+    assert turning.ready == ["notified"]
     assert turning.poller.timeouts == [0]
 
 
-def test_attention_asked_for_while_the_poller_waits_ends_the_wait() -> None:
+def test_a_notification_during_the_poll_ends_it() -> None:
     reactor = Reactor()
     handler = FakeHandler(10_000)
     reactor.handlers[10_000] = handler
@@ -206,7 +218,7 @@ def test_attention_asked_for_while_the_poller_waits_ends_the_wait() -> None:
     reactor.notify(10_000)
     thread.join(SOON / 2)
     assert not thread.is_alive()
-    assert handler.calls == ["attention"]
+    assert handler.calls == ["notified"]
     reactor.close()
 
 
@@ -216,17 +228,17 @@ def count_wake_ups(turning: Turning) -> list[str]:
     return woken
 
 
-def test_attention_asked_for_outside_a_poll_costs_no_wake_up(turning: Turning) -> None:
+def test_a_notification_outside_a_poll_costs_no_wake_up(turning: Turning) -> None:
     woken = count_wake_ups(turning)
     turning.reactor.notify(101)
     turning.one.on = lambda call: turning.reactor.notify(102)
     turning.turn()
     turning.turn()
-    assert turning.other.calls == ["attention"]
+    assert turning.other.calls == ["notified"]
     assert woken == []
 
 
-def test_attention_asked_for_within_a_poll_costs_a_wake_up(turning: Turning) -> None:
+def test_a_notification_during_a_poll_costs_a_wake_up(turning: Turning) -> None:
     woken = count_wake_ups(turning)
 
     def notify() -> list[tuple[int, int]]:
@@ -236,10 +248,10 @@ def test_attention_asked_for_within_a_poll_costs_a_wake_up(turning: Turning) -> 
     turning.poller.script.append(notify)
     turning.reactor.turn(1)
     assert woken == ["woken"]
-    assert turning.one.calls == ["attention"]
+    assert turning.one.calls == ["notified"]
 
 
-def test_attention_that_can_wait_costs_no_wake_up(turning: Turning) -> None:
+def test_a_lazy_notification_costs_no_wake_up(turning: Turning) -> None:
     woken = count_wake_ups(turning)
 
     def notify() -> list[tuple[int, int]]:
@@ -249,19 +261,73 @@ def test_attention_that_can_wait_costs_no_wake_up(turning: Turning) -> None:
     turning.poller.script.append(notify)
     turning.reactor.turn(1)
     assert woken == []
-    assert turning.one.calls == ["attention"]
+    assert turning.one.calls == ["notified"]
 
 
-def test_attention_that_is_asked_for_while_it_is_paid_waits_for_what_is_ready(turning: Turning) -> None:
+def test_a_lazy_notification_before_a_turn_is_handled_before_the_wait(turning: Turning) -> None:
+    turning.reactor.notify_lazily(101)
+    turning.poller.script.append(lambda: [(102, READ)] if turning.one.calls else [])
+    turning.reactor.turn(1.0)
+    assert turning.one.calls == ["notified"]
+    assert turning.other.calls == ["ready 1"]
+
+
+class Intruding:
+    """The reactor's lock: the first to take it comes after a call of another thread."""
+
+    def __init__(self, lock: threading.Lock, call: Callable[[], object]) -> None:
+        self._lock = lock
+        self._calls = [call]
+
+    def __enter__(self) -> None:
+        if self._calls:
+            self._calls.pop()()
+        self._lock.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
+
+
+def test_a_notification_between_the_first_check_and_the_lock_leaves_no_wait(
+    turning: Turning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    woken = count_wake_ups(turning)
+    lock = Intruding(turning.reactor._lock, lambda: turning.reactor.notify(101))
+    monkeypatch.setattr(turning.reactor, "_lock", lock)
+    turning.turn(timeout=1.0)
+    assert turning.poller.timeouts == [0]
+    assert turning.one.calls == ["notified"]
+    assert woken == []
+
+
+def test_a_notification_between_the_lock_and_the_poll_ends_the_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[list[tuple[int, int]]] = []
+    with contextlib.closing(Reactor()) as reactor:
+        handler = FakeHandler(10_000)
+        reactor.handlers[10_000] = handler
+        poll = reactor.poller.poll
+
+        def notify_and_poll(timeout: float) -> list[tuple[int, int]]:
+            reactor.notify(10_000)
+            events.append(poll(timeout))
+            return events[-1]
+
+        monkeypatch.setattr(reactor.poller, "poll", notify_and_poll)
+        reactor.turn(SOON)
+        assert events == [[(reactor._wake_up.descriptor, READ)]]  # no end of the timeout
+    assert handler.calls == ["notified"]
+
+
+def test_a_notification_by_a_notified_handler_waits_for_what_is_ready(turning: Turning) -> None:
     turning.one.on = lambda call: turning.reactor.notify(101)
     turning.reactor.notify(101)
     turning.turn((102, READ), timeout=1.0)
-    assert turning.one.calls == ["attention", "attention"]  # before the poll and after it
+    assert turning.one.calls == ["notified", "notified"]  # before the poll and after it
     assert turning.poller.timeouts == [0]
     assert turning.other.calls == ["ready 1"]
 
 
-def test_attention_to_a_handler_that_has_gone_is_passed_over(
+def test_a_notification_of_a_handler_that_has_gone_is_skipped(
     turning: Turning, caplog: pytest.LogCaptureFixture
 ) -> None:
     turning.reactor.notify(101)
@@ -269,24 +335,32 @@ def test_attention_to_a_handler_that_has_gone_is_passed_over(
     del turning.reactor.handlers[101]
     turning.turn()
     assert turning.one.calls == []
-    assert turning.other.calls == ["attention"]
+    assert turning.other.calls == ["notified"]
     assert not caplog.records
 
 
-def test_attention_after_close_is_paid_at_once_by_who_asks(turning: Turning) -> None:
+def test_after_close_a_notification_is_handled_by_its_thread(turning: Turning) -> None:
     turning.reactor.close()
     turning.reactor.notify(101)
-    assert turning.one.calls == ["attention"]
+    assert turning.one.calls == ["notified"]
 
 
-def test_closing_pays_the_attention_that_is_left(turning: Turning) -> None:
+def test_after_close_a_lazy_notification_is_handled_when_its_thread_wakes(turning: Turning) -> None:
+    turning.reactor.close()
+    turning.reactor.notify_lazily(101)
+    assert turning.one.calls == []
+    turning.reactor.wake_if_polling()
+    assert turning.one.calls == ["notified"]
+
+
+def test_closing_handles_the_notifications_that_are_left(turning: Turning) -> None:
     turning.reactor.notify(101)
     turning.reactor.close()
-    assert turning.one.calls == ["attention"]
+    assert turning.one.calls == ["notified"]
     assert turning.poller.is_closed
 
 
-def test_workers_that_attend_after_close_at_once_are_all_seen(turning: Turning) -> None:
+def test_after_close_notifications_of_several_threads_are_all_handled(turning: Turning) -> None:
     turning.reactor.close()
     barrier = threading.Barrier(8)
 
@@ -300,31 +374,60 @@ def test_workers_that_attend_after_close_at_once_are_all_seen(turning: Turning) 
         thread.start()
     for thread in threads:
         thread.join(SOON)
-    assert turning.one.calls == ["attention"] * 1600
+    assert turning.one.calls == ["notified"] * 1600
 
 
 # --- waking
 
 
-def test_a_wake_up_is_taken_back_and_told(turning: Turning) -> None:
-    woken: list[str] = []
-    turning.reactor.on_wake = lambda: woken.append("woken")
+def test_a_wake_up_calls_on_wake_once(turning: Turning) -> None:
     turning.reactor.wake()
     turning.turn((turning.wake_up, READ))
-    assert woken == ["woken"]
+    assert turning.wakes == 1
     turning.turn()
-    assert woken == ["woken"]
+    assert turning.wakes == 1
 
 
-def test_a_wake_up_that_was_told_ends_no_further_poll() -> None:
+def test_a_wake_up_that_was_handled_ends_no_further_poll() -> None:
     woken: list[str] = []
-    with contextlib.closing(Reactor()) as reactor:
-        reactor.on_wake = lambda: woken.append("woken")
+    with contextlib.closing(Reactor(on_wake=lambda: woken.append("woken"))) as reactor:
         for _ in range(3):
             reactor.wake()
         for _ in range(3):
             reactor.turn(0)
     assert woken == ["woken"]
+
+
+def test_a_wake_up_after_the_clearing_of_another_is_not_lost() -> None:
+    woken: list[str] = []
+
+    def on_wake() -> None:
+        woken.append("woken")
+        if len(woken) == 1:
+            reactor.wake()  # as another thread does, after the first was cleared
+
+    with contextlib.closing(Reactor(on_wake=on_wake)) as reactor:
+        reactor.wake()
+        for _ in range(3):
+            reactor.turn(0)
+    assert woken == ["woken"] * 2
+
+
+def test_a_wake_up_before_the_clearing_of_another_is_seen_by_on_wake(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[str] = []
+    seen: list[list[str]] = []
+    with contextlib.closing(Reactor(on_wake=lambda: seen.append(list(requests)))) as reactor:
+        clear = reactor._wake_up.clear
+
+        def clear_after_another() -> None:
+            requests.append("late")
+            reactor.wake()
+            clear()
+
+        monkeypatch.setattr(reactor._wake_up, "clear", clear_after_another)
+        reactor.wake()
+        reactor.turn(0)
+    assert seen == [["late"]]
 
 
 def test_waking_takes_no_lock(turning: Turning) -> None:
@@ -335,17 +438,17 @@ def test_waking_takes_no_lock(turning: Turning) -> None:
 # --- faults
 
 
-@pytest.mark.parametrize("call", ["ready", "attention", "due"])
+@pytest.mark.parametrize("call", ["ready", "notified", "due"])
 def test_a_fault_of_one_handler_closes_only_that_one(
     turning: Turning, caplog: pytest.LogCaptureFixture, call: str
 ) -> None:
     queue = DeadlineQueue[FakeHandler](1, lambda handler: handler._called("due"))
-    turning.reactor.deadlines = (queue,)
+    turning.reactor.add_deadlines(queue)
     turning.one.on = fail
     events = []
     if call == "ready":
         events = [(101, READ), (102, READ)]
-    elif call == "attention":
+    elif call == "notified":
         turning.reactor.notify(101)
         turning.reactor.notify(102)
     else:
@@ -373,9 +476,7 @@ def test_a_turn_raises_nothing(turning: Turning, caplog: pytest.LogCaptureFixtur
     assert turning.one.calls == ["ready 1"]
 
 
-def test_a_poller_that_fails_neither_spins_nor_holds_up_the_rest(turning: Turning, naps: list[float]) -> None:
-    looks: list[str] = []
-    turning.reactor.on_tick = lambda: looks.append("look")
+def test_a_poller_that_fails_neither_spins_nor_stops_the_rest(turning: Turning, naps: list[float]) -> None:
     turning.turn()
     assert naps == []
     turning.clock.advance(1)
@@ -383,13 +484,11 @@ def test_a_poller_that_fails_neither_spins_nor_holds_up_the_rest(turning: Turnin
     turning.poller.script.append(raise_fault)
     turning.reactor.turn(0)
     assert naps == [module.FAULT_SECONDS]
-    assert turning.one.calls == ["attention"]
-    assert looks == ["look", "look"]
+    assert turning.one.calls == ["notified"]
+    assert turning.ticks == [1000, 1001]
 
 
-def test_a_fault_within_the_handling_of_a_fault_does_not_end_the_reactor(
-    turning: Turning, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_fault_in_on_fault_does_not_end_the_reactor(turning: Turning, caplog: pytest.LogCaptureFixture) -> None:
     def always_fail(call: str) -> None:
         raise Fault(call)
 
@@ -408,21 +507,25 @@ def test_faults_of_turns_are_logged_once_a_second(turning: Turning, caplog: pyte
     assert len(records(caplog)) == 4  # at 0, 1, 2 and 3 seconds
 
 
-def test_after_a_fault_of_the_poller_no_wake_up_is_thought_needed(turning: Turning) -> None:
+def test_after_a_fault_of_the_poller_a_notification_costs_no_wake_up(turning: Turning) -> None:
     woken = count_wake_ups(turning)
     turning.poller.script.append(raise_fault)
     turning.reactor.turn(1)
     turning.reactor.notify(101)
     assert woken == []
     turning.turn()
-    assert turning.one.calls == ["attention"]
+    assert turning.one.calls == ["notified"]
 
 
-@pytest.mark.parametrize("callback", ["on_tick", "on_wake"])
+@pytest.mark.parametrize("callback", ["tick", "wake"])
 def test_a_fault_of_the_server_does_not_end_the_reactor(
     turning: Turning, caplog: pytest.LogCaptureFixture, callback: str
 ) -> None:
-    setattr(turning.reactor, callback, raise_fault)
+    def fail_in_callback(call: str) -> None:
+        if call == callback:
+            raise Fault(call)
+
+    turning.on_server = fail_in_callback
     turning.clock.advance(2)
     turning.turn((turning.wake_up, READ))
     assert records(caplog) == ["uncaptured python exception in the reactor"]
@@ -433,21 +536,28 @@ def test_a_fault_of_the_server_does_not_end_the_reactor(
 # --- time
 
 
-def test_deadlines_are_looked_at_once_a_second(turning: Turning) -> None:
-    looks: list[float] = []
-    turning.reactor.on_tick = lambda: looks.append(turning.clock())
+def test_the_reactor_ticks_once_a_second(turning: Turning) -> None:
     turning.turn()
     for _ in range(24):
         turning.clock.advance(0.125)
         turning.turn()
-    assert looks in ([1000.0, 1001.0, 1002.0, 1003.0], [1001.0, 1002.0, 1003.0])
+    assert turning.ticks in ([1000.0, 1001.0, 1002.0, 1003.0], [1001.0, 1002.0, 1003.0])
 
 
-def test_all_kinds_of_deadlines_are_looked_at_in_a_look(turning: Turning) -> None:
+def test_the_seconds_between_two_ticks_can_be_shortened(turning: Turning) -> None:
+    turning.reactor.tick_seconds = 0.25
+    turning.turn()
+    for _ in range(4):
+        turning.clock.advance(0.125)
+        turning.turn()
+    assert turning.ticks == [1000.0, 1000.25, 1000.5]
+
+
+def test_a_tick_checks_all_deadline_queues(turning: Turning) -> None:
     due: list[str] = []
     queues = [DeadlineQueue[str](seconds, due.append) for seconds in (1.0, 2.0, 3.0)]
-    turning.reactor.deadlines = queues
     for number, queue in enumerate(queues):
+        assert turning.reactor.add_deadlines(queue) is queue
         queue.arm(str(number), turning.clock())
     for expected in (["0"], ["0", "1"], ["0", "1", "2"]):
         turning.clock.advance(1)
@@ -455,23 +565,23 @@ def test_all_kinds_of_deadlines_are_looked_at_in_a_look(turning: Turning) -> Non
         assert due == expected
 
 
-def test_what_workers_left_comes_before_what_is_ready_and_deadlines_come_last(turning: Turning) -> None:
+def test_notifications_come_before_events_and_deadlines_come_last(turning: Turning) -> None:
     order: list[str] = []
     queue = DeadlineQueue[str](1.0, lambda item: order.append("due"))
-    turning.reactor.deadlines = (queue,)
+    turning.reactor.add_deadlines(queue)
     queue.arm("x", turning.clock())
     turning.one.on = order.append
     turning.other.on = order.append
     turning.clock.advance(1)
     turning.reactor.notify(102)
     turning.turn((101, READ))
-    assert order == ["attention", "ready 1", "due"]
+    assert order == ["notified", "ready 1", "due"]
 
 
 # --- the end
 
 
-def test_a_forked_child_lets_go_without_a_word_to_the_parents_handlers(turning: Turning) -> None:
+def test_a_forked_child_calls_no_handler_and_changes_no_registration(turning: Turning) -> None:
     turning.reactor.watch(turning.one, READ)
     turning.reactor.notify(101)
     assert turning.reactor._lock.acquire()  # by a thread that the child does not have

@@ -48,7 +48,7 @@ def test_a_wake_up_from_a_signal_handler_ends_a_poll(poller: Poller, wake_up: Wa
             signal.signal(signal.SIGUSR1, before)
 
 
-def test_a_wake_up_before_a_poll_ends_it_at_once_and_clear_takes_it_back(poller: Poller, wake_up: WakeUp) -> None:
+def test_a_wake_up_before_a_poll_ends_it_at_once_until_it_is_cleared(poller: Poller, wake_up: WakeUp) -> None:
     wake_up.wake()
     wake_up.wake()
     assert poller.poll(SOON) == [(wake_up.descriptor, READ)]
@@ -62,7 +62,7 @@ def test_clearing_without_a_wake_up_does_nothing(wake_up: WakeUp) -> None:
     wake_up.clear()
 
 
-def test_wake_ups_that_nobody_takes_never_block(poller: Poller, wake_up: WakeUp) -> None:
+def test_wake_ups_that_nobody_clears_never_block(poller: Poller, wake_up: WakeUp) -> None:
     for _ in range(20_000):
         wake_up.wake()
     assert poller.poll(SOON) == [(wake_up.descriptor, READ)]

@@ -68,7 +68,7 @@ class ServerRun:
         self._owner = owner
         self._adj = adj
         self._dispatcher = dispatcher
-        self._reactor = Reactor()
+        self._reactor = Reactor(ready=dispatcher.ready, on_tick=self._tick, on_wake=self._step)
         access_log = self._make_access_log()
         services = self._services = ServerContext(
             adj,
@@ -83,10 +83,8 @@ class ServerRun:
         services.remove = self.manager.remove
         self.manager.on_opened = owner.on_opened
         self.manager.on_ended = owner.on_ended
-        self._reactor.deadlines = services.deadlines
-        self._reactor.ready = dispatcher.ready
-        self._reactor.on_tick = self._tick
-        self._reactor.on_wake = self._step
+        for queue in services.deadlines:
+            self._reactor.add_deadlines(queue)
         self._leadership_ended = threading.Event()
         self._stirred = threading.Event()  # the thread that waits has something to look after
         # Appended to by any thread, called by the holder of the lead

@@ -23,18 +23,18 @@ SELECT_LIMIT = 512 if sys.platform == "win32" else 1024
 
 
 class Poller(Protocol):
-    """What the reactor asks of a poller."""
+    """What the reactor needs of a poller."""
 
     limit: int | None  # how many descriptors can be watched; None for no limit of the poller's own
 
     def register(self, descriptor: int, interest: int, /) -> None:
-        """Begin to watch a descriptor for `interest`, which is not 0."""
+        """Watch a descriptor for `interest`, which is not 0."""
 
     def modify(self, descriptor: int, interest: int, /) -> None:
-        """Change what a watched descriptor is watched for; not to 0 (an error would still be reported, and spin)."""
+        """Change the interest in a watched descriptor; not to 0 (an error would still be reported, and spin)."""
 
     def unregister(self, descriptor: int, /) -> None:
-        """End watching a descriptor; always before it is closed."""
+        """Stop watching a descriptor; always before it is closed."""
 
     def poll(self, timeout: float, /) -> list[tuple[int, int]]:
         """Wait up to `timeout` seconds; return (descriptor, readiness) pairs."""
@@ -62,7 +62,7 @@ class SelectPoller:
     def poll(self, timeout: float) -> list[tuple[int, int]]:
         readers = [descriptor for descriptor, interest in self._interests.items() if interest & READ]
         writers = [descriptor for descriptor, interest in self._interests.items() if interest & WRITE]
-        # Windows tells of a refused or reset peer in the third list only.
+        # Windows reports a refused or reset peer in the third list only.
         readable, writable, failed = select.select(readers, writers, writers, timeout)
         ready = dict.fromkeys(readable, READ)
         for descriptor in {*writable, *failed}:
@@ -149,7 +149,7 @@ if sys.platform != "linux" and sys.platform != "win32":
 
 
 best_poller: Callable[[], Poller]
-"""Makes the best poller that this system has."""
+"""Return a new poller, the best that this system has."""
 if sys.platform == "linux":
     best_poller = EpollPoller
 elif sys.platform == "win32":

@@ -1,20 +1,48 @@
-"""The I/O turn: look at what workers left, ask the poller, call the handlers of what is ready, expire deadlines.
+"""The I/O turn: call notified handlers, ask the poller, call the handlers of what is ready, expire deadlines.
 
-Knows descriptors and handlers, nothing of HTTP or WSGI. It is a role, not a thread: whoever holds the lead (see
-`dispatcher`) calls `turn`, one thread at a time, and everything here but the ways to ask for attention, and `wake`,
-belongs to that role.
+Knows descriptors and handlers, nothing of HTTP or WSGI. The reactor is a role, not a thread: the leader (see
+`threads.dispatcher`) calls `turn`, one thread at a time. Everything here belongs to the leader, except the ways to
+notify it, and `wake`.
 
-A turn waits in the poller only, or for a moment after one that has failed; handlers write bodies to disk, piece by
-piece. It never runs application code: handlers hand requests over, to be run between two turns.
+A turn waits in the poller only, or for a moment after a poll that has failed; handlers write bodies to disk, piece by
+piece. It never runs application code: handlers hand requests off, and they run between two turns.
+
+Why no wake-up is lost
+    A thread that notifies appends a descriptor to `_notified`, and then reads `_is_polling` under the lock. The leader,
+    under the lock, sets `_is_polling` if `_notified` is empty, and then polls. So either the leader has seen the
+    descriptor, or the thread sees that it polls, and makes the wake-up readable, which ends the poll now or at once.
+    Each ordering, with its test in tests/core/reactor:
+    - before the turn: handled before the poll (test_a_notification_before_a_turn_is_handled_before_the_wait)
+    - after that, before the leader has the lock: the poll does not wait
+      (test_a_notification_between_the_first_check_and_the_lock_leaves_no_wait)
+    - after the lock, before the poll: the wake-up is readable when the poll starts
+      (test_a_notification_between_the_lock_and_the_poll_ends_the_poll)
+    - during the poll: it ends (test_a_notification_during_the_poll_ends_it)
+    - after the poll, while handlers run: handled at the start of the next turn, without a wake-up
+      (test_a_notification_outside_a_poll_costs_no_wake_up)
+    - by a notified handler: handled in the next round, before which the poll does not wait
+      (test_a_notification_by_a_notified_handler_waits_for_what_is_ready)
+    - lazily: handled when the poll ends for another reason, at the latest after the timeout of the turn
+      (test_a_lazy_notification_costs_no_wake_up, test_a_lazy_notification_before_a_turn_is_handled_before_the_wait)
+    - before or while `close` runs: by `close` (test_closing_handles_the_notifications_that_are_left)
+    - after `close`: by the thread that notifies (test_after_close_a_notification_is_handled_by_its_thread,
+      test_after_close_a_lazy_notification_is_handled_when_its_thread_wakes,
+      test_after_close_notifications_of_several_threads_are_all_handled)
+    - `wake`, from any thread or a signal handler, writes to the wake-up without a lock, so it ends the poll or the next
+      one (test_waking_takes_no_lock, test_a_wake_up_from_a_signal_handler_ends_a_poll,
+      test_a_wake_up_before_a_poll_ends_it_at_once_until_it_is_cleared)
+    - `wake` while the leader handles another: `on_wake` is called after the wake-up is cleared, so it sees the request
+      of a `wake` before that (test_a_wake_up_before_the_clearing_of_another_is_seen_by_on_wake), and a `wake` after
+      that ends the next poll (test_a_wake_up_after_the_clearing_of_another_is_not_lost)
 """
 
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Sized
 from contextlib import suppress
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from ..throttled_logger import ThrottledLogger
 from .deadlines import DeadlineQueue
@@ -23,25 +51,27 @@ from .wakeup import WakeUp
 
 logger = logging.getLogger("waitress")
 
-TICK_SECONDS = 1.0  # deadlines are looked at so often; a wait for readiness is never longer
-FAULT_SECONDS = 0.1  # of rest after a poll that failed
+Deadlines = TypeVar("Deadlines", bound=DeadlineQueue[Any])
+
+TICK_SECONDS = 1.0  # between two checks of deadlines; a wait for readiness is never longer
+FAULT_SECONDS = 0.1  # of sleep after a poll that failed
 LOG_SECONDS = 1.0  # at most one record about faults that escape a turn in so many seconds
 
 
 class Handler(Protocol):
-    """What the reactor calls; each call comes from the holder of the lead, and may close the handler."""
+    """What the reactor calls. Thread: the leader. Each call may close the handler."""
 
     descriptor: int
     interest: int  # written by `Reactor.watch` only; 0 while the poller does not know the descriptor
 
     def on_ready(self, readiness: int) -> None:
-        """The descriptor is ready, or has failed: a bit set of `poller`."""
+        """Handle a descriptor that is ready, or has failed: `readiness` is a bit set of `poller`."""
 
     def on_notify(self) -> None:
-        """A worker has asked for a look, by `Reactor.notify` or `notify_lazily`."""
+        """Handle a call of `Reactor.notify` or `notify_lazily`."""
 
     def on_fault(self) -> None:
-        """One of the other calls has raised (it is being handled, and will be logged): close, raise nothing."""
+        """Close, after another call has raised. Its exception is being handled, and was logged; raise nothing."""
 
 
 def _nothing() -> None:
@@ -51,10 +81,19 @@ def _nothing() -> None:
 class Reactor:
     """The handlers of one server, by their descriptors, and the turn that serves them."""
 
-    def __init__(self, poller: Poller | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        poller: Poller | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        ready: Sized = (),  # what handlers have handed off and has not run yet; no wait starts before it has
+        on_tick: Callable[[], None] = _nothing,  # called once in `tick_seconds`
+        on_wake: Callable[[], None] = _nothing,  # called after `wake`
+        tick_seconds: float = TICK_SECONDS,
+    ) -> None:
         # Set once, read anywhere
         self.clock = clock
-        self.poller = best_poller() if poller is None else poller  # used by the holder of the lead only
+        self.poller = best_poller() if poller is None else poller  # used by the leader only
         try:
             self._wake_up = WakeUp()
             self.poller.register(self._wake_up.descriptor, READ)
@@ -62,37 +101,38 @@ class Reactor:
             self.poller.close()
             raise
         self._lock = threading.Lock()
-        # The holder of the lead only
+        # Leader only
         self.handlers: dict[int, Handler] = {}
-        self.deadlines: Sequence[DeadlineQueue[Any]] = ()
-        self.ready: Sized = ()  # what handlers have handed over to be run; no wait begins before that
-        self.on_tick: Callable[[], None] = _nothing  # called once in TICK_SECONDS
-        self.on_wake: Callable[[], None] = _nothing  # called after `wake`
-        self.now = clock()  # the instant at which the present turn's poll ended
+        self._deadlines: list[DeadlineQueue[Any]] = []
+        self._ready = ready
+        self._on_tick = on_tick
+        self._on_wake = on_wake
+        self.tick_seconds = tick_seconds
+        self.now = clock()  # the instant at which the poll of this turn ended
         self._next_tick_at = self.now
         self._faults = ThrottledLogger(logger, LOG_SECONDS)  # one that stays does not fill the log
-        self._notified: deque[int] = deque()  # descriptors; one whose handler has gone is passed over
-        # Guarded by self._lock. Without it `wake_if_polling` could see `_is_polling` before the reactor has set it, but
-        # after the reactor has looked at `_notified`: a handler would wait for a poll that nothing ends.
+        # Appended to by any thread, emptied by the leader: descriptors; one whose handler has gone is skipped
+        self._notified: deque[int] = deque()
+        # Like `notify`, but ends no wait: it may take as long as a turn waits. After `close`, call `wake_if_polling`
+        # next. Thread: any. It is the method of the deque, because every request calls it.
+        self.notify_lazily: Callable[[int], None] = self._notified.append
+        # Guarded by self._lock. Without it `wake_if_polling` could read `_is_polling` before the leader has set it, but
+        # after the leader has checked `_notified`: a handler would wait for a poll that nothing ends.
         self._is_polling = False
         self._is_closed = False
 
     # --- any thread
 
     def notify(self, descriptor: int) -> None:
-        """Have `on_notify` of a descriptor's handler called in the next turn, which begins at once.
+        """Call `on_notify` of a descriptor's handler in the next turn, which starts at once.
 
-        After `close` there is no lead and no turn: then it is called here.
+        After `close` there is no leader and no turn: then it is called here.
         """
         self.notify_lazily(descriptor)
         self.wake_if_polling()
 
-    def notify_lazily(self, descriptor: int) -> None:
-        """Like `notify`, but end no wait: it may take TICK_SECONDS. After `close`, call `wake_if_polling` next."""
-        self._notified.append(descriptor)
-
     def wake_if_polling(self) -> None:
-        """Have the next turn begin at once, for the attention that has been asked for."""
+        """End the poll, if one waits, because of a lazy notification before."""
         with self._lock:
             is_polling = self._is_polling
         if is_polling:
@@ -101,13 +141,18 @@ class Reactor:
             self._call_notified()
 
     def wake(self) -> None:
-        """End the wait of the turn under way. Takes no lock: a signal handler may call it."""
+        """End the wait of the current turn, or the next, and call `on_wake`. A signal handler may call it: no lock."""
         self._wake_up.wake()
 
-    # --- the holder of the lead
+    # --- leader only
+
+    def add_deadlines(self, queue: Deadlines) -> Deadlines:
+        """Check this queue too, once a tick; return it."""
+        self._deadlines.append(queue)
+        return queue
 
     def watch(self, handler: Handler, interest: int) -> None:
-        """Watch a handler's descriptor for `interest`; 0 takes it out of the poller."""
+        """Watch a handler's descriptor for `interest`; 0 removes it from the poller."""
         if interest == handler.interest:
             return
         if not handler.interest:
@@ -121,10 +166,10 @@ class Reactor:
         handler.interest = interest
 
     def turn(self, timeout: float) -> None:
-        """Serve what is ready, after waiting for it up to `timeout` seconds. Raises nothing."""
+        """Wait up to `timeout` seconds for readiness, and call the handlers. Raises nothing."""
         try:
             self._turn(timeout)
-        except Exception:  # the last net: no fault may lose the lead
+        except Exception:  # the last net: no fault may lose leadership
             self._log_fault()
 
     def _log_fault(self) -> None:
@@ -133,10 +178,10 @@ class Reactor:
 
     def _turn(self, timeout: float) -> None:
         if self._notified:
-            # Not left for after the poll, which could not wait then: each request of a client alone would cost two.
+            # Before the poll, which could not wait otherwise: each request of a client alone would cost two polls.
             self.now = self.clock()
             self._call_notified()
-            if self.ready:
+            if self._ready:
                 timeout = 0
         with self._lock:
             self._is_polling = not self._notified
@@ -145,14 +190,14 @@ class Reactor:
         try:
             events = self.poller.poll(timeout)
         except Exception:
-            # The other duties go on, and the server can still be ended; without the pause this would spin.
+            # Notifications and deadlines go on, and the server can still be stopped; without the sleep this would spin.
             self._log_fault()
             time.sleep(FAULT_SECONDS)
             events = []
         self._is_polling = False  # without the lock: a wake-up too many does no harm
         self.now = self.clock()
         if self._notified:
-            # Before what is ready: most often that is the next request of a client whose response has just ended.
+            # Before the events: mostly they are the next requests of clients whose responses have just ended.
             self._call_notified()
         handlers = self.handlers
         for descriptor, readiness in events:
@@ -164,14 +209,14 @@ class Reactor:
                     self._fault(handler)
             elif descriptor == self._wake_up.descriptor:
                 self._wake_up.clear()
-                self.on_wake()
+                self._on_wake()
         if self.now >= self._next_tick_at:
-            self._next_tick_at = self.now + TICK_SECONDS
+            self._next_tick_at = self.now + self.tick_seconds
             self._expire()
-            self.on_tick()
+            self._on_tick()
 
     def _expire(self) -> None:
-        for queue in self.deadlines:
+        for queue in self._deadlines:
             while (handler := queue.pop_due(self.now)) is not None:
                 try:
                     queue.on_due(handler)
@@ -179,10 +224,10 @@ class Reactor:
                     self._fault(handler)
 
     def _call_notified(self) -> None:
-        for _ in range(len(self._notified)):  # not to those that come meanwhile
+        for _ in range(len(self._notified)):  # not those that come meanwhile
             try:
                 descriptor = self._notified.popleft()
-            except IndexError:  # after `close` several workers may be here
+            except IndexError:  # after `close` several threads may be here
                 return
             handler = self.handlers.get(descriptor)
             if handler is not None:
@@ -192,12 +237,12 @@ class Reactor:
                     self._fault(handler)
 
     def _fault(self, handler: Handler) -> None:
-        """A fault of one handler costs that handler only."""
+        """Log an exception of one handler, and close that handler only."""
         logger.exception("uncaptured python exception, closing channel %r", handler)
         handler.on_fault()
 
     def close(self) -> None:
-        """Close the reactor's own descriptors, after the last look at what workers left. No `turn` may follow."""
+        """Handle what is notified, and close the reactor's own descriptors. No `turn` may follow."""
         with self._lock:
             self._is_closed = True
             self._is_polling = False

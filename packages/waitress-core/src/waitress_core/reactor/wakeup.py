@@ -14,39 +14,39 @@ from collections.abc import Callable
 
 
 class WakeUp:
-    """Ends a poll from another thread: what the one end is given makes the other, which is watched, readable.
+    """Ends a poll from another thread: a byte written to one end makes the other end, which is watched, readable.
 
-    A pipe; on Windows, where select() takes nothing but sockets, a pair of those.
+    A pipe; on Windows, where select() takes sockets only, a pair of sockets.
     """
 
     def __init__(self) -> None:
-        self._give: Callable[[bytes], object]
-        self._take: Callable[[int], object]
+        self._write: Callable[[bytes], object]
+        self._read: Callable[[int], object]
         if sys.platform == "win32":
-            watched, given = socket.socketpair()
+            watched, written = socket.socketpair()
             watched.setblocking(False)
-            given.setblocking(False)
-            self._give, self._take = given.send, watched.recv
+            written.setblocking(False)
+            self._write, self._read = written.send, watched.recv
         else:
             # Files rather than bare numbers: after `close` a number may be another file's.
             read_end, write_end = os.pipe()
-            watched, given = io.FileIO(read_end, "rb"), io.FileIO(write_end, "wb")
+            watched, written = io.FileIO(read_end, "rb"), io.FileIO(write_end, "wb")
             os.set_blocking(watched.fileno(), False)
-            os.set_blocking(given.fileno(), False)
-            self._give, self._take = given.write, watched.read
+            os.set_blocking(written.fileno(), False)
+            self._write, self._read = written.write, watched.read
         self.descriptor: int = watched.fileno()
-        self._ends = (watched, given)
+        self._ends = (watched, written)
 
     def wake(self) -> None:
-        """End the poll under way, or the next one at once."""
-        # Full (OSError on Windows): a wake-up is on its way already. Closed (ValueError): there is nothing to wake.
+        """End the current poll, or the next one at once."""
+        # Full (OSError on Windows): a wake-up is pending already. Closed (ValueError): there is nothing to wake.
         with contextlib.suppress(OSError, ValueError):
-            self._give(b"\0")
+            self._write(b"\0")
 
     def clear(self) -> None:
-        """Take back what woke the poll."""
+        """Read what woke the poll, so that the next one waits."""
         with contextlib.suppress(BlockingIOError):
-            self._take(4096)
+            self._read(4096)
 
     def close(self) -> None:
         """Close the descriptors."""
