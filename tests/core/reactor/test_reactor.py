@@ -452,8 +452,8 @@ def test_a_fault_of_one_handler_closes_only_that_one(
         turning.reactor.notify(101)
         turning.reactor.notify(102)
     else:
-        queue.arm(turning.one, turning.clock())
-        queue.arm(turning.other, turning.clock())
+        queue.arm(101, turning.clock())
+        queue.arm(102, turning.clock())
         turning.clock.advance(2)
     turning.turn(*events)
     assert len(turning.one.calls) == 2
@@ -554,22 +554,37 @@ def test_the_seconds_between_two_ticks_can_be_shortened(turning: Turning) -> Non
 
 
 def test_a_tick_checks_all_deadline_queues(turning: Turning) -> None:
-    due: list[str] = []
-    queues = [DeadlineQueue[str](seconds, due.append) for seconds in (1.0, 2.0, 3.0)]
-    for number, queue in enumerate(queues):
+    due: list[FakeHandler] = []
+    turning.reactor.handlers[103] = third = FakeHandler(103)
+    for seconds in (1, 2, 3):
+        queue = DeadlineQueue[FakeHandler](seconds, due.append)
         assert turning.reactor.add_deadlines(queue) is queue
-        queue.arm(str(number), turning.clock())
-    for expected in (["0"], ["0", "1"], ["0", "1", "2"]):
+        queue.arm(100 + seconds, turning.clock())
+    for expected in ([turning.one], [turning.one, turning.other], [turning.one, turning.other, third]):
         turning.clock.advance(1)
         turning.turn()
         assert due == expected
 
 
+def test_a_descriptor_that_is_due_without_a_handler_is_skipped(
+    turning: Turning, caplog: pytest.LogCaptureFixture
+) -> None:
+    due: list[FakeHandler] = []
+    queue = turning.reactor.add_deadlines(DeadlineQueue[FakeHandler](1.0, due.append))
+    queue.arm(101, turning.clock())
+    queue.arm(102, turning.clock())
+    del turning.reactor.handlers[101]
+    turning.clock.advance(1)
+    turning.turn()
+    assert due == [turning.other]
+    assert not caplog.records
+
+
 def test_notifications_come_before_events_and_deadlines_come_last(turning: Turning) -> None:
     order: list[str] = []
-    queue = DeadlineQueue[str](1.0, lambda item: order.append("due"))
+    queue = DeadlineQueue[FakeHandler](1.0, lambda handler: order.append("due"))
     turning.reactor.add_deadlines(queue)
-    queue.arm("x", turning.clock())
+    queue.arm(101, turning.clock())
     turning.one.on = order.append
     turning.other.on = order.append
     turning.clock.advance(1)

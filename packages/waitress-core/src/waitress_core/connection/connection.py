@@ -108,7 +108,7 @@ class Connection:
     @property
     def idle_since(self) -> float | None:
         """The instant since which no octet of a next request has come; None while there is something to do."""
-        return self._services.idle.armed_at(self)
+        return self._services.idle.armed_at(self.descriptor)
 
     # --- before the first octet
 
@@ -152,7 +152,7 @@ class Connection:
     def begin(self) -> None:
         """Begin to watch a connection that has just been accepted."""
         services = self._services
-        services.idle.arm(self, services.reactor.now)
+        services.idle.arm(self.descriptor, services.reactor.now)
         services.reactor.watch(self, READ)
 
     def on_ready(self, readiness: int) -> None:
@@ -206,7 +206,7 @@ class Connection:
         services, request = self._services, self._request
         assert request is not None  # looked at while its body is on its way
         if request.spend_patience(services.reactor.now):
-            services.body.arm(self, services.reactor.now)
+            services.body.arm(self.descriptor, services.reactor.now)
         else:
             self.on_overdue()
 
@@ -219,7 +219,7 @@ class Connection:
         if self.is_gone or not self.interest & WRITE:
             return
         if self.sender.spend_patience(services.reactor.now):
-            services.output.arm(self, services.reactor.now)
+            services.output.arm(self.descriptor, services.reactor.now)
         else:
             logger.info("Client %s does not take its response: connection reset", self.remote_addr)
             self._transport.reset()
@@ -279,8 +279,8 @@ class Connection:
             self._refuse_body(error)
         else:
             if self.phase is IDLE and not parser.is_between_messages:
-                services.idle.disarm(self)
-                services.head.arm(self, services.reactor.now)
+                services.idle.disarm(self.descriptor)
+                services.head.arm(self.descriptor, services.reactor.now)
                 self.phase = HEAD
 
     def _begin_body(self, request: Request) -> None:
@@ -289,7 +289,7 @@ class Connection:
         self._disarm_input()
         self.phase = BODY
         request.begin_pace(now, adj.request_body_timeout, adj.request_body_rate)
-        services.body.arm(self, now)
+        services.body.arm(self.descriptor, now)
         # RFC 9110 10.1.1: not when the body has begun already.
         if request.head.expects_continue and not self._parser.held_bytes:
             self.sender.send_now(CONTINUE)
@@ -302,7 +302,7 @@ class Connection:
         assert request is not None  # a message begins with its head
         services = self._services
         if self.phase is IDLE:  # nearly always: no call for that
-            services.idle.disarm(self)
+            services.idle.disarm(self.descriptor)
         else:
             self._disarm_input()
         self.phase = TASK
@@ -312,11 +312,11 @@ class Connection:
     def _disarm_input(self) -> None:
         """Let the connection off the deadline of its phase."""
         if self.phase is IDLE:
-            self._services.idle.disarm(self)
+            self._services.idle.disarm(self.descriptor)
         elif self.phase is HEAD:
-            self._services.head.disarm(self)
+            self._services.head.disarm(self.descriptor)
         elif self.phase is BODY:
-            self._services.body.disarm(self)
+            self._services.body.disarm(self.descriptor)
 
     def _end_input(self) -> None:
         """The client has ended its output; what it has sent completely is still answered."""
@@ -385,7 +385,7 @@ class Connection:
         if not self.interest & WRITE:
             services.reactor.watch(self, self.interest | WRITE)
             self.sender.begin_pace(services.reactor.now)
-            services.output.arm(self, services.reactor.now)
+            services.output.arm(self.descriptor, services.reactor.now)
 
     def _flush(self) -> None:
         if not self.sender.flush():
@@ -398,7 +398,7 @@ class Connection:
         services = self._services
         if self.sender.outbox is not None:
             self.sender.outbox = None  # it is empty
-            services.output.disarm(self)
+            services.output.disarm(self.descriptor)
             if self.interest & WRITE:  # it took exactly what is sent in one turn, which did not see the end
                 services.reactor.watch(self, self.interest & READ)
         if self.exchange is not None:
@@ -411,7 +411,7 @@ class Connection:
             self.close()
         else:
             self.phase = IDLE
-            services.idle.arm(self, instant)
+            services.idle.arm(self.descriptor, instant)
             if not self.interest & READ:
                 services.reactor.watch(self, READ)
 
@@ -429,7 +429,7 @@ class Connection:
         """Take the next request out of what has been read ahead."""
         services = self._services
         self.phase = IDLE
-        services.idle.arm(self, services.reactor.now)
+        services.idle.arm(self.descriptor, services.reactor.now)
         self._advance()
         if self.is_gone:
             return
@@ -453,7 +453,7 @@ class Connection:
             return
         self.phase = LINGER
         self._transport.end_output()
-        self._services.linger.arm(self, self._services.reactor.now)
+        self._services.linger.arm(self.descriptor, self._services.reactor.now)
         self._services.reactor.watch(self, READ)
 
     # --- the holder of the lead: the end
@@ -482,8 +482,8 @@ class Connection:
             if services.access_log is not None:
                 self._begin_exchange(services.access_log)
         self._drop_request()
-        services.output.disarm(self)
-        services.linger.disarm(self)
+        services.output.disarm(self.descriptor)
+        services.linger.disarm(self.descriptor)
         if self.phase is FLUSH and self.sender.has_pending:
             self._transport.reset()  # or an HTTP/1.0 client could take the end for that of the response
         self.sender.abort()

@@ -176,7 +176,8 @@ class ConnectionManager:
         """Close the connection that has been idle longest, if that is long enough and it sends nothing just now."""
         now = self._reactor.now
         while (longest := self._services.idle.longest_armed()) is not None:
-            connection, idle_since = longest
+            descriptor, idle_since = longest
+            connection = self.connections[descriptor]
             if now - idle_since < SPARED_SECONDS:
                 return False
             connection.close_if_idle()

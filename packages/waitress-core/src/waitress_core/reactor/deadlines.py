@@ -1,52 +1,53 @@
-"""Deadlines of one kind: a FIFO, so that neither arming nor looking costs more with more of them.
+"""Deadlines of one kind: a FIFO, so that neither arming nor checking costs more with more of them.
 
-All deadlines of a queue are equally long, hence the one armed first is due first, and only the front is ever looked at.
+All deadlines of a queue are equally long, so the one armed first is due first, and only the front is ever checked.
+Deadlines are armed for descriptors; the reactor finds the handler.
 Never reads a clock: instants (seconds of a monotonic clock) come from the caller.
 
-Thread: the holder of the lead only, but for `armed_at`, which any may ask.
+Thread: the leader only, but for `armed_at`, which any may call.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
-Item = TypeVar("Item", bound=Hashable)
+Handler = TypeVar("Handler")
 
 
-class DeadlineQueue(Generic[Item]):
-    """Items that are due `seconds` after they were armed, in the order in which they are due.
+class DeadlineQueue(Generic[Handler]):
+    """Descriptors that are due `seconds` after they were armed, in the order in which they are due.
 
-    `on_due(item)` is to be called for each that `pop_due` gives.
+    The reactor calls `on_due(handler)` for each that `pop_due` returns.
     """
 
-    def __init__(self, seconds: float, on_due: Callable[[Item], None]) -> None:
+    def __init__(self, seconds: float, on_due: Callable[[Handler], None]) -> None:
         self.seconds = seconds
         self.on_due = on_due
-        self._armed_at: dict[Item, float] = {}  # insertion order is the order in which they are due
+        self._armed_at: dict[int, float] = {}  # insertion order is the order in which they are due
 
     def __len__(self) -> int:
         return len(self._armed_at)
 
-    def arm(self, item: Item, now: float) -> None:
-        """Begin an item's time, anew if it had begun already."""
+    def arm(self, descriptor: int, now: float) -> None:
+        """Start a descriptor's time, again if it had started already."""
         armed_at = self._armed_at
-        if item in armed_at:
-            del armed_at[item]
-        armed_at[item] = now
+        if descriptor in armed_at:
+            del armed_at[descriptor]
+        armed_at[descriptor] = now
 
-    def disarm(self, item: Item) -> None:
-        """Let an item off; nothing happens when it is not armed."""
-        self._armed_at.pop(item, None)
+    def disarm(self, descriptor: int) -> None:
+        """Stop a descriptor's time; nothing happens when it is not armed."""
+        self._armed_at.pop(descriptor, None)
 
-    def armed_at(self, item: Item) -> float | None:
-        """Return since when an item is armed; None when it is not."""
-        return self._armed_at.get(item)
+    def armed_at(self, descriptor: int) -> float | None:
+        """Return the instant since which a descriptor is armed; None when it is not."""
+        return self._armed_at.get(descriptor)
 
-    def longest_armed(self) -> tuple[Item, float] | None:
-        """Return the item that has been armed longest, and since when."""
+    def longest_armed(self) -> tuple[int, float] | None:
+        """Return the descriptor that has been armed longest, and since when."""
         return next(iter(self._armed_at.items()), None)
 
-    def pop_due(self, now: float) -> Item | None:
-        """Take out an item whose time has passed; None when there is none."""
+    def pop_due(self, now: float) -> int | None:
+        """Remove and return a descriptor whose time has passed; None when there is none."""
         first = self.longest_armed()
         if first is None or first[1] > now - self.seconds:
             return None

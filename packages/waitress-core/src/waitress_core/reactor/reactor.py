@@ -217,11 +217,13 @@ class Reactor:
 
     def _expire(self) -> None:
         for queue in self._deadlines:
-            while (handler := queue.pop_due(self.now)) is not None:
-                try:
-                    queue.on_due(handler)
-                except Exception:
-                    self._fault(handler)
+            while (descriptor := queue.pop_due(self.now)) is not None:
+                handler = self.handlers.get(descriptor)
+                if handler is not None:
+                    try:
+                        queue.on_due(handler)
+                    except Exception:
+                        self._fault(handler)
 
     def _call_notified(self) -> None:
         for _ in range(len(self._notified)):  # not those that come meanwhile
