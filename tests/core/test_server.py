@@ -315,7 +315,7 @@ def test_close_waits_for_a_running_application() -> None:
 def test_an_application_that_outlasts_close_is_told_of_and_its_thread_ends_with_it(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(run_module, "CLOSE_SECONDS", 0.0)
+    monkeypatch.setattr(BaseWSGIServer, "close_seconds", 0.0)
     monkeypatch.setattr(run_module, "THREADS_SECONDS", 0.1)
     held = Held()
     server = make(held, threads=2)
@@ -346,7 +346,7 @@ class FailingFile(ReadOnlyFileBuffer):
 def test_a_file_whose_close_fails_does_not_hold_up_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(run_module, "CLOSE_SECONDS", 0.0)
+    monkeypatch.setattr(BaseWSGIServer, "close_seconds", 0.0)
     (tmp_path / "file").write_bytes(bytes(32 << 20))
 
     def app(environ: Environ, start_response: StartResponse) -> Any:
@@ -500,7 +500,7 @@ def test_an_interrupt_raised_by_a_handler_of_somebody_else_ends_the_server(monke
         return application(environ, start_response)
 
     def wait(run: ServerRun) -> None:
-        run._stirred = Waiting()
+        run._waiter_woken = Waiting()
         wait_for_end(run)
 
     wait_for_end = ServerRun.wait
@@ -661,7 +661,7 @@ def test_a_descriptor_that_another_has_meanwhile_is_not_struck() -> None:
     registry = Racing({-7: old})
     server = create_server(application, registry, listen="127.0.0.1:0")
     comer = threading.Thread(target=server.on_opened, args=(new, None))
-    server.on_ended(old)  # type: ignore[arg-type]  # nothing but the descriptor is looked at
+    server.on_closed(old)  # type: ignore[arg-type]  # nothing but the descriptor is looked at
     assert ended(comer)
     assert registry[-7] is new
     server.close()

@@ -10,7 +10,6 @@ import logging
 import socket
 from collections import deque
 from collections.abc import Callable
-from functools import partial
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -19,8 +18,9 @@ import h11
 from tests.parser.helpers import exhaust, parse
 from waitress_core import Adjustments, Task
 from waitress_core.connection.connection import Connection
-from waitress_core.connection.context import ServerContext
-from waitress_core.connection.states import Phase
+from waitress_core.connection.context import Endpoint, ServerContext
+from waitress_core.http.request import Request
+from waitress_core.net.listener import Listener
 from waitress_core.net.transport import SocketTransport
 from waitress_core.reactor.reactor import Reactor
 from waitress_core.wsgi.environ import EnvironBuilder
@@ -157,19 +157,23 @@ def _converse(pieces: list[bytes]) -> tuple[list[str], bytes]:
     )
     reactor = Reactor()
     ready: deque[Task] = deque()
-    site = cast(TaskContext, SimpleNamespace(application=_application, adj=adj, proxy_policy=ProxyPolicy(adj)))
+    server = cast(TaskContext, SimpleNamespace(application=_application, adj=adj, proxy_policy=ProxyPolicy(adj)))
+    builder = EnvironBuilder(adj, "80")
     methods: list[str] = []
 
-    def make_task(connection: Connection, request: Any) -> Task:
+    def make_task(connection: Connection, request: Request) -> Task:
         methods.append(request.head.method)
-        return partial(WSGITask, site)(connection, request)
+        return WSGITask(server, builder, connection, request)
 
-    services = ServerContext(adj, reactor, make_task, ready.append, lambda: None)
+    context = ServerContext(adj, reactor, submit=ready.append, yield_leadership=lambda: None)
     accepted, client = socket.socketpair()
     with client, contextlib.closing(reactor):
-        connection = Connection(SocketTransport(accepted), "127.0.0.1", "5000", EnvironBuilder(adj, "80"), services)
+        endpoint = Endpoint(cast(Listener, None), open_transport=SocketTransport, make_task=make_task)
+        connection = Connection(
+            SocketTransport(accepted), "127.0.0.1", "5000", endpoint=endpoint, context=context, on_closed=lambda _: None
+        )
         reactor.handlers[connection.descriptor] = connection
-        connection.begin()
+        connection.start()
         received = bytearray()
         client.setblocking(False)
 
@@ -191,10 +195,10 @@ def _converse(pieces: list[bytes]) -> tuple[list[str], bytes]:
         except OSError:  # likewise
             pass
         for _ in range(TURNS):
-            if connection.phase is Phase.CLOSED:
+            if connection.state_name is None:
                 break
             turn()
-        assert connection.phase is Phase.CLOSED, connection
+        assert connection.state_name is None, connection
         assert not ready
         while data := client.recv(1 << 20):
             received += data

@@ -51,15 +51,3 @@ def test_a_body_that_cannot_be_stored_raises(monkeypatch: pytest.MonkeyPatch, tm
     with pytest.raises(BufferStorageError):
         one.append(b"12345", 5)
     one.close()
-
-
-def test_a_body_has_patience_which_its_octets_earn_back() -> None:
-    one = request()
-    assert one.spend_patience(1000.0)  # nobody looks after it yet
-    one.begin_pace(1000.0, 30, 500)
-    assert one.spend_patience(1029.0)
-    one.append(bytes(1000), 10_000)
-    assert one.spend_patience(1030.0)
-    assert one.spend_patience(1031.9)
-    assert not one.spend_patience(1032.0)
-    one.close()

@@ -1,6 +1,7 @@
 """The steps of a server from state to state, with the reactor turned by hand and a clock that tests move."""
 
 import contextlib
+import itertools
 import logging
 import re
 import socket
@@ -16,20 +17,22 @@ import pytest
 from tests.support.manual_clock import ManualClock
 from waitress_core import Adjustments, Dispatcher, Task
 from waitress_core.connection.connection import Connection
+from waitress_core.connection.context import State
 from waitress_core.http.request import Request
 from waitress_core.lifecycle.run import ServerRun
-from waitress_core.lifecycle.states import CLOSE_SECONDS, TRANSITIONS, State, StopRequest
-from waitress_core.net.listener import open_listeners
+from waitress_core.lifecycle.states import CLOSE_SECONDS, TRANSITIONS, StopRequest
+from waitress_core.net.binding import open_listeners
 from waitress_core.observability.access_log import AccessLog
+from waitress_core.wsgi.environ import EnvironBuilder
 from waitress_core.wsgi.proxy_headers import ProxyPolicy
 from waitress_core.wsgi.task import WSGITask
 
 GET = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
-PATIENCE = 20.0  # seconds of the real clock for what comes at once on an idle machine
+SOON = 20.0  # seconds of the real clock for what comes at once on an idle machine
 
 
 class FakeDispatcher:
-    """Keeps the tasks that are ready: the test is the worker."""
+    """Keeps the tasks that are ready: the test is the application thread."""
 
     def __init__(self) -> None:
         self.ready: deque[Task] = deque()
@@ -55,25 +58,32 @@ class FakeDispatcher:
         return 0
 
 
-class Site:
-    """What a run and its tasks ask of their server; the application gives the path."""
+class Server:
+    """The server, as its run and its tasks see it; the application answers with the path."""
 
     def __init__(self, adj: Adjustments) -> None:
         self.adj = adj
         self.proxy_policy = ProxyPolicy(adj)
         self.application: Any = self._answer
         self.opened: list[Connection] = []
-        self.ended: list[Connection] = []
+        self.closed: list[Connection] = []
         self.ticks = 0
+        self.states = [State.READY]
+        self.close_seconds = CLOSE_SECONDS
 
-    def task_maker(self, access_log: AccessLog | None) -> Callable[[Connection, Request], Task]:
-        return lambda connection, request: WSGITask(self, connection, request)
+    def task_factory(
+        self, environ_builder: EnvironBuilder, access_log: AccessLog | None
+    ) -> Callable[[Connection, Request], Task]:
+        return lambda connection, request: WSGITask(self, environ_builder, connection, request)
+
+    def on_state(self, state: State) -> None:
+        self.states.append(state)
 
     def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
         self.opened.append(connection)
 
-    def on_ended(self, connection: Connection) -> None:
-        self.ended.append(connection)
+    def on_closed(self, connection: Connection) -> None:
+        self.closed.append(connection)
 
     def while_waiting(self) -> None:
         self.ticks += 1
@@ -81,25 +91,6 @@ class Site:
     def _answer(self, environ: dict[str, Any], start_response: Callable[..., object]) -> list[bytes]:
         start_response("200 OK", [])
         return [environ["PATH_INFO"].encode()]
-
-
-class CheckedRun(ServerRun):
-    """Remembers its moves from state to state."""
-
-    moves: list[tuple[State, State]]
-
-    @property
-    def state(self) -> State:
-        return self._state
-
-    @state.setter
-    def state(self, state: State) -> None:
-        before = self.__dict__.get("_state")
-        self._state = state
-        if before is None:
-            self.moves = []
-        elif before is not state:
-            self.moves.append((before, state))
 
 
 class Stepping:
@@ -112,18 +103,18 @@ class Stepping:
         self.stop_requests: list[StopRequest] = []
         self.listeners = open_listeners(adj, adj.listen)
         dispatcher = cast(Dispatcher, self.dispatcher)
-        self.site = Site(adj)
-        self.run = CheckedRun(self.site, self.listeners, dispatcher, self.stop_requests)
+        self.server = Server(adj)
+        self.run = ServerRun(self.server, self.listeners, dispatcher, self.stop_requests)
         self.reactor = self.run._reactor
         self.clock = ManualClock(self.reactor.now)
         self.reactor.clock = self.clock
         self.address = self.listeners[0].socket.getsockname()
         self.clients: list[socket.socket] = []
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Serve, as `run` begins to."""
-        self.run.manager.begin()
-        self.run.state = State.SERVING
+        self.run.manager.start()
+        self.run._enter(State.SERVING)
         self.turn()
 
     def turn(self, times: int = 1) -> None:
@@ -131,7 +122,7 @@ class Stepping:
             self.reactor.turn(0)
 
     def turn_until(self, is_reached: Callable[[], object]) -> None:
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + SOON
         while not is_reached():
             assert time.monotonic() < until, "what the test waits for does not come"
             self.reactor.turn(0.02)
@@ -141,15 +132,15 @@ class Stepping:
             self.clock.advance(1)
             self.reactor.turn(0)
 
-    def wish(self, state: State, seconds: float | None = None) -> None:
-        """StopRequest for an end within some seconds, by default as long as the settings give it."""
+    def request_stop(self, state: State, seconds: float | None = None) -> None:
+        """Request an end within some seconds, by default as many as the settings give it."""
         if seconds is None:
             seconds = self.adj.shutdown_timeout if state is State.LEAVING else CLOSE_SECONDS
         self.stop_requests.append(StopRequest(state, self.clock() + seconds))
 
-    def want(self, state: State, seconds: float | None = None) -> None:
-        """StopRequest for an end as another thread does, and let the reactor act on it."""
-        self.wish(state, seconds)
+    def stop(self, state: State, seconds: float | None = None) -> None:
+        """Request an end as another thread does, and let the reactor act on it."""
+        self.request_stop(state, seconds)
         self.run.wake_leader()
         self.turn_until(lambda: self.run.state > State.SERVING)
 
@@ -168,9 +159,15 @@ class Stepping:
                 self.turn(3)
         return client
 
-    def begin_task(self) -> Task:
+    def take_task(self) -> Task:
         """Take a task to run it."""
         return self.dispatcher.ready.popleft()
+
+    @property
+    def moves(self) -> list[tuple[State, State]]:
+        """From state to state, as the server was told."""
+        states = self.server.states
+        return [(before, after) for before, after in itertools.pairwise(states) if before is not after]
 
     @property
     def has_ended(self) -> bool:
@@ -181,7 +178,7 @@ class Stepping:
         for client in self.clients:
             client.close()
         self.run.close_all()
-        assert [move for move in self.run.moves if move[1] not in TRANSITIONS[move[0]]] == []
+        assert [move for move in self.moves if move[1] not in TRANSITIONS[move[0]]] == []
         assert self.reactor.handlers == {}
         assert self.run.state is State.CLOSED
         assert [listener.socket.fileno() for listener in self.listeners] == [-1] * len(self.listeners)
@@ -192,12 +189,12 @@ Make = Callable[..., Stepping]
 
 @pytest.fixture
 def make() -> Iterator[Make]:
-    """Make engines with settings, that serve; they are tidied up at the end."""
+    """Make runs with settings, that serve; they are closed at the end."""
     with contextlib.ExitStack() as stack:
 
         def make(**settings: Any) -> Stepping:
             stepping = stack.enter_context(contextlib.closing(Stepping(**settings)))
-            stepping.begin()
+            stepping.start()
             return stepping
 
         yield make
@@ -222,66 +219,66 @@ def is_open(client: socket.socket) -> bool:
 # --- the table of moves
 
 
-def begin_in_vain(stepping: Stepping) -> None:
+def fail_to_start(stepping: Stepping) -> None:
     stepping.run.close_all()
 
 
 def serve_and_lose_the_reactor(stepping: Stepping) -> None:
-    stepping.begin()
+    stepping.start()
     stepping.run.close_all()
 
 
 def leave_and_lose_the_reactor(stepping: Stepping) -> None:
     stepping.adj.shutdown_delay = 5
-    stepping.begin()
-    stepping.want(State.LEAVING)
+    stepping.start()
+    stepping.stop(State.LEAVING)
     stepping.run.close_all()
 
 
 def leave_and_close(stepping: Stepping) -> None:
     stepping.adj.shutdown_delay = 5
-    stepping.begin()
+    stepping.start()
     stepping.connect(GET % b"running")
-    task = stepping.begin_task()
-    stepping.want(State.LEAVING)
-    stepping.want(State.CLOSING, 0)
+    task = stepping.take_task()
+    stepping.stop(State.LEAVING)
+    stepping.stop(State.CLOSING, 0)
     stepping.turn_until(lambda: stepping.has_ended)
     task.service()
     stepping.run.close_all()
 
 
 def drain_in_time(stepping: Stepping) -> None:
-    stepping.begin()
-    stepping.want(State.LEAVING)
+    stepping.start()
+    stepping.stop(State.LEAVING)
     stepping.run.close_all()
 
 
 def drain_too_slowly(stepping: Stepping) -> None:
-    stepping.begin()
+    stepping.start()
     stepping.connect(GET % b"running")
-    task = stepping.begin_task()
-    stepping.want(State.LEAVING)
+    task = stepping.take_task()
+    stepping.stop(State.LEAVING)
     stepping.pass_seconds(30)
     task.service()
     stepping.run.close_all()
 
 
 def close(stepping: Stepping) -> None:
-    stepping.begin()
-    stepping.want(State.CLOSING)
+    stepping.start()
+    stepping.stop(State.CLOSING)
     stepping.run.close_all()
 
 
-def test_the_table_has_the_moves_that_are_made_and_no_others() -> None:
+def test_the_table_has_the_transitions_that_are_made_and_no_others() -> None:
     made: set[tuple[State, State]] = set()
     lives = (
-        *(begin_in_vain, serve_and_lose_the_reactor, leave_and_lose_the_reactor, leave_and_close),
+        *(fail_to_start, serve_and_lose_the_reactor, leave_and_lose_the_reactor, leave_and_close),
         *(drain_in_time, drain_too_slowly, close),
     )
     for live in lives:
         with contextlib.closing(Stepping()) as stepping:
             live(stepping)
-            made |= set(stepping.run.moves)
+            made |= set(stepping.moves)
     assert made == {(before, after) for before, targets in TRANSITIONS.items() for after in targets}
 
 
@@ -291,18 +288,18 @@ def test_the_table_has_the_moves_that_are_made_and_no_others() -> None:
 def test_for_the_delay_new_clients_are_answered_and_their_connections_end(make: Make) -> None:
     stepping = make(shutdown_delay=5)
     before = stepping.connect()
-    stepping.want(State.LEAVING)
+    stepping.stop(State.LEAVING)
     assert is_open(before)
     for seconds in (1, 3):  # what load balancers have open may still be used, too
         stepping.pass_seconds(seconds)
         client = stepping.connect(GET % b"new")
-        stepping.begin_task().service()
+        stepping.take_task().service()
         head, _, body = client.recv(1000).partition(b"\r\n\r\n")
         assert body == b"/new"
         assert b"\r\nConnection: close\r\n" in head
     before.sendall(GET % b"old")
     stepping.turn_until(lambda: stepping.dispatcher.ready)
-    stepping.begin_task().service()
+    stepping.take_task().service()
     assert b"\r\nConnection: close\r\n" in before.recv(1000)
     assert stepping.run.state is State.LEAVING
     idle = stepping.connect()
@@ -316,8 +313,8 @@ def test_for_the_delay_new_clients_are_answered_and_their_connections_end(make: 
 def test_the_delay_is_part_of_the_time_to_end_in(make: Make) -> None:
     stepping = make(shutdown_delay=5, shutdown_timeout=7)
     stepping.connect(GET % b"")
-    task = stepping.begin_task()
-    stepping.want(State.LEAVING)
+    task = stepping.take_task()
+    stepping.stop(State.LEAVING)
     stepping.pass_seconds(6)
     assert not stepping.has_ended
     stepping.pass_seconds(1)
@@ -328,7 +325,7 @@ def test_the_delay_is_part_of_the_time_to_end_in(make: Make) -> None:
 def test_no_delay_is_longer_than_the_time_to_end_in(make: Make) -> None:
     stepping = make(shutdown_delay=20)
     stepping.connect()
-    stepping.want(State.LEAVING, 3)
+    stepping.stop(State.LEAVING, 3)
     stepping.pass_seconds(2)
     assert stepping.run.state is State.LEAVING
     stepping.pass_seconds(1)
@@ -339,7 +336,7 @@ def test_the_record_of_a_cut_off_names_some_of_many(make: Make, caplog: pytest.L
     stepping = make(shutdown_timeout=1)
     for _ in range(11):
         stepping.connect(b"GET /")
-    stepping.want(State.LEAVING)
+    stepping.stop(State.LEAVING)
     stepping.pass_seconds(1)
     (message,) = messages(caplog)
     assert message.startswith("11 connection(s) cut off, not done in time: <Connection ")
@@ -355,7 +352,7 @@ def test_without_clients_any_end_is_an_end_at_once(make: Make, state: State, sec
     stepping = make()
     stepping.turn(3)
     assert not stepping.has_ended
-    stepping.want(state, seconds)
+    stepping.stop(state, seconds)
     stepping.turn_until(lambda: stepping.has_ended)
 
 
@@ -364,9 +361,9 @@ def test_draining_ends_when_the_last_response_is_sent(make: Make, caplog: pytest
     stepping = make()
     idle = stepping.connect()
     running = stepping.connect(GET % b"running")
-    task = stepping.begin_task()
+    task = stepping.take_task()
     queued = stepping.connect(GET % b"queued")
-    stepping.want(State.LEAVING)
+    stepping.stop(State.LEAVING)
     assert not is_open(idle)
     stepping.pass_seconds(20)
     assert not stepping.has_ended
@@ -374,7 +371,7 @@ def test_draining_ends_when_the_last_response_is_sent(make: Make, caplog: pytest
     task.service()
     stepping.turn(3)
     assert not stepping.has_ended
-    stepping.begin_task().service()
+    stepping.take_task().service()
     for client, path in ((running, b"/running"), (queued, b"/queued")):
         head, _, body = client.recv(1000).partition(b"\r\n\r\n")
         assert body == path
@@ -387,14 +384,14 @@ def test_draining_ends_when_the_last_response_is_sent(make: Make, caplog: pytest
 def test_draining_answers_what_was_pipelined_and_ends_though_more_and_more_comes(make: Make) -> None:
     stepping = make()
     client = stepping.connect(GET % b"1" + GET % b"2" + GET % b"3")
-    stepping.want(State.LEAVING)
+    stepping.stop(State.LEAVING)
     answers = b""
     while b"Connection: close" not in answers:
         assert answers.count(b"HTTP/1.1 200") < 10
         stepping.turn_until(lambda: stepping.dispatcher.ready)
         with contextlib.suppress(ConnectionError):
             client.sendall(GET % b"late")
-        stepping.begin_task().service()
+        stepping.take_task().service()
         answers += client.recv(1000)
     assert [path for path in (b"/1", b"/2", b"/3") if path not in answers] == []
     stepping.turn_until(lambda: not is_open(client))
@@ -406,18 +403,18 @@ def test_draining_answers_what_was_pipelined_and_ends_though_more_and_more_comes
 def test_draining_takes_a_request_that_is_on_its_way(make: Make) -> None:
     stepping = make()
     client = stepping.connect(b"GET / HTT")
-    stepping.want(State.LEAVING)
+    stepping.stop(State.LEAVING)
     client.sendall(b"P/1.1\r\nHost: x\r\n\r\n")
     stepping.turn_until(lambda: stepping.dispatcher.ready)
-    stepping.begin_task().service()
+    stepping.take_task().service()
     assert client.recv(1000).endswith(b"/")
 
 
 def test_draining_has_a_time_after_which_the_rest_is_cut_off(make: Make, caplog: pytest.LogCaptureFixture) -> None:
     stepping = make(shutdown_timeout=10)
     clients = [stepping.connect(GET % b"") for _ in range(2)]
-    task = stepping.begin_task()
-    stepping.want(State.LEAVING)
+    task = stepping.take_task()
+    stepping.stop(State.LEAVING)
     stepping.pass_seconds(9)
     assert not stepping.has_ended
     stepping.pass_seconds(2)
@@ -440,9 +437,9 @@ def test_closing_gives_running_requests_five_seconds_and_cuts_off_the_rest(
     idle = stepping.connect()
     half = stepping.connect(b"GET / HTT")
     running = stepping.connect(GET % b"running")
-    task = stepping.begin_task()
+    task = stepping.take_task()
     queued = stepping.connect(GET % b"queued")
-    stepping.want(State.CLOSING)
+    stepping.stop(State.CLOSING)
     stepping.turn(3)
     assert not is_open(idle)
     assert not is_open(half)
@@ -461,19 +458,19 @@ def test_closing_gives_running_requests_five_seconds_and_cuts_off_the_rest(
 def test_closing_ends_after_five_seconds_whatever_runs(make: Make) -> None:
     stepping = make()
     running = stepping.connect(GET % b"")
-    task = stepping.begin_task()
-    stepping.want(State.CLOSING)
+    task = stepping.take_task()
+    stepping.stop(State.CLOSING)
     stepping.pass_seconds(int(CLOSE_SECONDS) + 1)
     assert stepping.has_ended
     assert not is_open(running)
     task.service()
 
 
-def test_closing_begins_no_further_request_of_a_connection(make: Make) -> None:
+def test_closing_starts_no_further_request_of_a_connection(make: Make) -> None:
     stepping = make()
     client = stepping.connect(GET % b"1" + GET % b"2")
-    task = stepping.begin_task()
-    stepping.want(State.CLOSING)
+    task = stepping.take_task()
+    stepping.stop(State.CLOSING)
     task.service()
     stepping.turn(2)
     assert not stepping.dispatcher.ready
@@ -485,9 +482,9 @@ def test_closing_begins_no_further_request_of_a_connection(make: Make) -> None:
 def test_closing_does_not_wait_for_a_response_whose_task_has_just_ended(make: Make) -> None:
     stepping = make()
     client = stepping.connect(GET % b"")
-    stepping.begin_task().service()  # its end has not been seen by the reactor
+    stepping.take_task().service()  # its end has not been seen by the reactor
     assert client.recv(1000)
-    stepping.want(State.CLOSING)
+    stepping.stop(State.CLOSING)
     began = stepping.clock()
     stepping.turn_until(lambda: stepping.has_ended)
     assert stepping.clock() == began
@@ -496,10 +493,10 @@ def test_closing_does_not_wait_for_a_response_whose_task_has_just_ended(make: Ma
 def test_the_second_signal_ends_at_once(make: Make) -> None:
     stepping = make()
     running = stepping.connect(GET % b"")
-    task = stepping.begin_task()
-    stepping.want(State.LEAVING)
+    task = stepping.take_task()
+    stepping.stop(State.LEAVING)
     assert not stepping.has_ended
-    stepping.want(State.CLOSING, 0)
+    stepping.stop(State.CLOSING, 0)
     stepping.turn_until(lambda: stepping.has_ended)
     assert not is_open(running)
     task.service()
@@ -516,14 +513,14 @@ def test_the_second_signal_ends_at_once(make: Make) -> None:
     ],
     ids=str,
 )
-def test_of_several_wishes_the_highest_is_acted_on_in_the_shortest_time(
+def test_of_several_stop_requests_the_highest_counts_in_its_shortest_time(
     make: Make, stop_requests: list[tuple[State, int]], expected: State, seconds: int
 ) -> None:
     stepping = make()
     stepping.connect(GET % b"")
-    task = stepping.begin_task()
+    task = stepping.take_task()
     for state, time_left in stop_requests:
-        stepping.wish(state, time_left)
+        stepping.request_stop(state, time_left)
     stepping.run.wake_leader()
     stepping.turn(3)
     assert stepping.run.state is expected
@@ -535,7 +532,7 @@ def test_of_several_wishes_the_highest_is_acted_on_in_the_shortest_time(
     task.service()
 
 
-def test_what_is_ready_runs_before_the_lead_ends(make: Make) -> None:
+def test_what_is_ready_runs_before_the_leadership_ends(make: Make) -> None:
     ran: list[str] = []
 
     class Closing:
@@ -547,10 +544,10 @@ def test_what_is_ready_runs_before_the_lead_ends(make: Make) -> None:
 
     stepping = make()
     stepping.dispatcher.ready.append(Closing())
-    stepping.want(State.LEAVING)
+    stepping.stop(State.LEAVING)
     stepping.turn(3)
     assert not stepping.has_ended
-    stepping.begin_task().service()
+    stepping.take_task().service()
     stepping.turn_until(lambda: stepping.has_ended)
     assert ran == ["ran"]
 
@@ -565,10 +562,10 @@ def test_a_file_that_the_end_cuts_off_is_closed(make: Make, tmp_path: Path) -> N
         start_response("200 OK", [])
         return environ["wsgi.file_wrapper"](file)
 
-    stepping.site.application = application
+    stepping.server.application = application
     client = stepping.connect(GET % b"")
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    stepping.begin_task().service()
+    stepping.take_task().service()
     stepping.turn(3)
     assert not file.closed
     stepping.run.close_all()
@@ -576,7 +573,7 @@ def test_a_file_that_the_end_cuts_off_is_closed(make: Make, tmp_path: Path) -> N
     assert not stepping.dispatcher.ready
 
 
-def test_the_dispatcher_looks_after_its_queue_once_a_second(make: Make) -> None:
+def test_the_dispatcher_ticks_once_a_second(make: Make) -> None:
     stepping = make()
     before = stepping.dispatcher.ticks
     stepping.pass_seconds(3)
@@ -584,48 +581,48 @@ def test_the_dispatcher_looks_after_its_queue_once_a_second(make: Make) -> None:
     assert stepping.dispatcher.ticks - before == 3
 
 
-def test_a_wish_that_nobody_was_woken_for_is_seen_within_a_second(make: Make) -> None:
+def test_a_stop_request_that_woke_nobody_is_seen_within_a_second(make: Make) -> None:
     stepping = make()
-    stepping.wish(State.CLOSING)
+    stepping.request_stop(State.CLOSING)
     stepping.turn(3)
     assert stepping.run.state is State.SERVING
     stepping.pass_seconds(1)
     assert stepping.has_ended
 
 
-def test_an_errand_of_another_thread_is_run_by_the_holder_of_the_lead(make: Make) -> None:
+def test_a_callback_of_another_thread_is_called_by_the_leader(make: Make) -> None:
     stepping = make()
     client = stepping.connect()
     (connection,) = stepping.run.manager.connections.values()
-    errand = threading.Thread(target=stepping.run.call_soon_threadsafe, args=(connection.close,))
-    errand.start()
-    errand.join(PATIENCE)
+    caller = threading.Thread(target=stepping.run.call_soon_threadsafe, args=(connection.close,))
+    caller.start()
+    caller.join(SOON)
     assert not connection.is_gone
     stepping.turn_until(lambda: connection.is_gone)
     assert client.recv(1) == b""
     assert stepping.run.state is State.SERVING
 
 
-def test_the_server_is_told_of_connections(make: Make) -> None:
+def test_the_server_hears_of_connections(make: Make) -> None:
     stepping = make()
     stepping.connect()
-    site = stepping.site
-    assert site.opened == list(stepping.run.manager.connections.values())
-    stepping.run.call_soon_threadsafe(site.opened[0].close)
-    stepping.turn_until(lambda: bool(site.ended))
-    assert site.ended == site.opened
+    server = stepping.server
+    assert server.opened == list(stepping.run.manager.connections.values())
+    stepping.run.call_soon_threadsafe(server.opened[0].close)
+    stepping.turn_until(lambda: bool(server.closed))
+    assert server.closed == server.opened
 
 
-def test_the_thread_that_waits_looks_after_what_it_is_stirred_for(make: Make) -> None:
+def test_the_thread_that_waits_does_what_it_is_woken_for(make: Make) -> None:
     stepping = make(asyncore_loop_timeout=60)
-    stepping.want(State.CLOSING)
+    stepping.stop(State.CLOSING)
     waiter = threading.Thread(target=stepping.run.wait)
     looked = threading.Event()
-    stepping.site.while_waiting = looked.set  # type: ignore[method-assign]  # the test looks on
+    stepping.server.while_waiting = looked.set  # type: ignore[method-assign]  # the test looks on
     stepping.run.wake_waiter()
     stepping.run._leadership_ended.clear()
     waiter.start()
-    assert looked.wait(PATIENCE)
+    assert looked.wait(SOON)
     stepping.run._report_ended()
-    waiter.join(PATIENCE)
+    waiter.join(SOON)
     assert not waiter.is_alive()

@@ -81,7 +81,7 @@ class FakeConnection:
         self.final_status = status
 
 
-class FakeSite:
+class FakeServer:
     """What a task asks of its server."""
 
     def __init__(self, application: Application, adj: Adjustments) -> None:
@@ -110,7 +110,9 @@ class Served:
         self.request = Request(head(target, *fields, method=method, version=version))
         if body:
             self.request.append(body, 1 << 20)
-        self.task = WSGITask(FakeSite(application, adj), cast(Connection, self.connection), self.request)
+        builder = EnvironBuilder(adj, "80")
+        connection = cast(Connection, self.connection)
+        self.task = WSGITask(FakeServer(application, adj), builder, connection, self.request)
         self.task.service()
         assert len(self.connection.endings) == 1, "a task ends once"
 
@@ -850,8 +852,8 @@ def test_a_cancelled_task_ends_its_connection_without_calling_the_application() 
     adj = Adjustments(listen="127.0.0.1:0")
     connection = FakeConnection(adj)
     called: list[str] = []
-    site = FakeSite(lambda environ, start_response: called.append("called"), adj)
-    task = WSGITask(site, cast(Connection, connection), Request(head("/path")))
+    server = FakeServer(lambda environ, start_response: called.append("called"), adj)
+    task = WSGITask(server, EnvironBuilder(adj, "80"), cast(Connection, connection), Request(head("/path")))
     assert repr(task) == "<WSGITask GET /path>"
     task.cancel()
     assert connection.endings == [Ending.CLOSE]

@@ -18,14 +18,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from .config.addresses import AF_UNIX
 from .config.adjustments import Adjustments
 from .connection.connection import Connection
+from .connection.context import State
+from .connection.states import STATE_NAMES
 from .http.request import Request
 from .lifecycle.run import THREADS_SECONDS, ServerRun
-from .lifecycle.states import CLOSE_SECONDS, State, StopRequest, ending_signals, give_signals_back
-from .net.listener import Listener, open_listeners
+from .lifecycle.signals import ending_signals, give_signals_back
+from .lifecycle.states import CLOSE_SECONDS, StopRequest
+from .net.binding import open_listeners
+from .net.listener import Listener
 from .observability.stats import Counters, ServerStats, make_stats
 from .reactor.reactor import TICK_SECONDS
 from .threads.dispatcher import Dispatcher, start_thread
 from .threads.tasks import Task, TaskSink
+from .wsgi.environ import EnvironBuilder
 from .wsgi.proxy_headers import ProxyPolicy
 from .wsgi.task import WSGITask
 
@@ -55,6 +60,7 @@ class BaseWSGIServer:
     """
 
     logger = logging.getLogger("waitress")
+    close_seconds = CLOSE_SECONDS
 
     def __init__(
         self,
@@ -101,7 +107,7 @@ class BaseWSGIServer:
         Thread: any; takes no lock, and a moment for each open connection.
         """
         if self._run is None:
-            return make_stats(Counters(), 0, (), 0, self._dispatcher.thread_count, ())
+            return make_stats(Counters(), 0, dict.fromkeys(STATE_NAMES, 0), 0, self._dispatcher.thread_count, ())
         return self._run.stats()
 
     @property
@@ -166,7 +172,7 @@ class BaseWSGIServer:
         if not any(wish.state is State.CLOSING for wish in self._stop_requests):
             # A wish that comes before the run is in the list already, one that comes later finds the run.
             self._run = ServerRun(self, self._listeners, self._dispatcher, self._stop_requests)
-            self._run.begin()
+            self._run.start()
 
     def _wait(self) -> None:
         if self._run is not None:
@@ -188,20 +194,25 @@ class BaseWSGIServer:
 
     # --- what the run asks for
 
-    def task_maker(self, access_log: "AccessLog | None") -> Callable[[Connection, Request], Task]:
-        """Return what makes the task of a request."""
+    def task_factory(
+        self, environ_builder: EnvironBuilder, access_log: "AccessLog | None"
+    ) -> Callable[[Connection, Request], Task]:
+        """Return what makes the task of a request of one listener."""
         if access_log is None:
-            return partial(WSGITask, self)
+            return partial(WSGITask, self, environ_builder)
         from .wsgi.logged_task import LoggedTask  # lazy import: only servers with an access log need it
 
-        return partial(LoggedTask, self, access_log)
+        return partial(LoggedTask, self, environ_builder, access_log)
+
+    def on_state(self, state: State) -> None:
+        """Do nothing: for a subclass that wants to know."""
 
     def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
         """Register a client's connection."""
         with self._map_lock:
             self._map[connection.descriptor] = connection
 
-    def on_ended(self, connection: Connection) -> None:
+    def on_closed(self, connection: Connection) -> None:
         """Strike a connection off the registry."""
         self._unregister(connection.descriptor, connection)
 
@@ -250,9 +261,9 @@ class BaseWSGIServer:
         From any thread, any number of times. Returns when everything has ended; from an application, a signal handler
         or whatever else the thread in `run` does, at once.
         """
-        self._request_stop(State.CLOSING, CLOSE_SECONDS)
+        self._request_stop(State.CLOSING, self.close_seconds)
         if self._has_run.locked():
-            self._await_end(CLOSE_SECONDS)
+            self._await_end(self.close_seconds)
         else:
             self._close_listeners()
 

@@ -15,8 +15,9 @@ from waitress_core import Adjustments
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.context import parser_limits
 from waitress_core.connection.sender import ClientDisconnected
-from waitress_core.connection.states import CLOSED, FLUSH, LINGER, TASK, Ending
+from waitress_core.connection.states import Ending
 from waitress_core.http.request import Request
+from waitress_core.wsgi.environ import EnvironBuilder
 from waitress_parser import RequestParser
 
 from ._lazy import LazyAttribute
@@ -95,7 +96,7 @@ class HTTPChannel(Entry):
         """
         taken: list[HTTPRequestParser] | None = self.__dict__.get("_taken")
         if taken is None:
-            return [_parser_class()(self.adj)] if self.connection.activity in (TASK, FLUSH) else []
+            return [_parser_class()(self.adj)] if self.connection.state_name in ("task", "flush") else []
         return taken
 
     @property
@@ -113,7 +114,7 @@ class HTTPChannel(Entry):
     @property
     def will_close(self) -> bool:
         """Whether it is about to close; set it to close."""
-        return self.connection.is_gone or self.connection.phase in (LINGER, CLOSED)
+        return self.connection.is_gone or self.connection.state_name == "linger"
 
     @will_close.setter
     def will_close(self, value: bool) -> None:
@@ -135,7 +136,7 @@ class HTTPChannel(Entry):
         self._is_told = True
         self.server.end_channel(self)
 
-    def on_ended(self) -> None:
+    def on_closed(self) -> None:
         """Have a subclass know that the connection has ended, by its `handle_close`. Raises nothing.
 
         Thread: the holder of the lead.
@@ -208,12 +209,13 @@ class HTTPChannel(Entry):
             self.connection.sender.send(data)
         return len(data)
 
-    def take(self, request: Request, access_log: "AccessLog | None") -> "HTTPChannel":
+    def take(self, request: Request, environ_builder: EnvironBuilder, access_log: "AccessLog | None") -> "HTTPChannel":
         """Have a request wait for `service`: give its task, which is this channel itself."""
         if "_taken" not in self.__dict__:
             # One waits at a time. A list beside it, because the last may still be about to leave when the next comes.
             self._waiting: deque[tuple[HTTPRequestParser, Exchange | None]] = deque()
             self._taken: list[HTTPRequestParser] = []
+        self.environ_builder = environ_builder
         parser = _parser_class().of_request(self.adj, request, completed=True)
         exchange = None
         if access_log is not None:

@@ -17,11 +17,13 @@ import waitress_core
 from waitress_core import Task, TaskSink
 from waitress_core.config.addresses import AF_UNIX, ListenAddress, bracketed
 from waitress_core.connection.connection import Connection
+from waitress_core.connection.context import State
 from waitress_core.http.request import Request
-from waitress_core.lifecycle.states import CLOSE_SECONDS, State
-from waitress_core.net.listener import Listener, naming, open_listeners, reuse_address, separate_families
+from waitress_core.net.binding import naming, open_listeners, reuse_address, separate_families
+from waitress_core.net.listener import Listener
 from waitress_core.server import server_class_for
 from waitress_core.threads.dispatcher import is_replaced
+from waitress_core.wsgi.environ import EnvironBuilder
 
 from ._lazy import LazyAttribute
 from .adjustments import Adjustments
@@ -85,8 +87,6 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         self._own_dispatcher: ServerDispatcher | None = None
         if dispatcher is None:
             self._own_dispatcher = self.task_dispatcher = ServerDispatcher(self._dispatcher, self._end_within)
-        for listener in self._listeners:
-            listener.environ_builder.offer("wsgi.file_wrapper", ReadOnlyFileBasedBuffer)
 
     # --- listening
 
@@ -97,7 +97,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
                 sock.bind((address or adj.listen[0]).address)
             sock.listen(adj.backlog)
             self.accepting = True
-            return [Listener(sock, adj, owns_socket=False)]
+            return [Listener(sock, owns_socket=False)]
         self.accepting = True
         if address is not None and address.family != AF_UNIX:
             return open_listeners(adj, [address])
@@ -147,15 +147,20 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         sink: Callable[[Task], None] = self.task_dispatcher.add_task
         return sink
 
-    def task_maker(self, access_log: "AccessLog | None") -> Callable[[Connection, Request], Task]:
+    def task_factory(
+        self, environ_builder: EnvironBuilder, access_log: "AccessLog | None"
+    ) -> Callable[[Connection, Request], Task]:
         """Return what makes the task of a request: the quick one, unless a program wants to see more of it."""
-        quick = super().task_maker(access_log)
+        environ_builder.offer("wsgi.file_wrapper", ReadOnlyFileBasedBuffer)
+        quick = super().task_factory(environ_builder, access_log)
         if is_stock(self.channel_class) and self._own_dispatcher is not None and self._sink() is None:
             return quick
 
         def task_of(connection: Connection, request: Request) -> Task:
             channel = self._channels.get(connection)
-            return channel.take(request, access_log) if isinstance(channel, HTTPChannel) else quick(connection, request)
+            if isinstance(channel, HTTPChannel):
+                return channel.take(request, environ_builder, access_log)
+            return quick(connection, request)
 
         return task_of
 
@@ -170,12 +175,12 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         with self._map_lock:
             self._map[connection.descriptor] = channel
 
-    def on_ended(self, connection: Connection) -> None:
+    def on_closed(self, connection: Connection) -> None:
         """Let go of a connection's channel."""
         channel = self._channels.pop(connection, None)
         self._unregister_channel(connection)
         if isinstance(channel, HTTPChannel):
-            channel.on_ended()
+            channel.on_closed()
 
     def _unregister_channel(self, connection: Connection) -> None:
         """Strike a connection's channel off the map. Thread: any."""
@@ -199,7 +204,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     def _end_if_emptied(self) -> None:
         if not self._map and not self._is_emptied:
             self._is_emptied = True
-            self._request_stop(State.CLOSING, CLOSE_SECONDS)
+            self._request_stop(State.CLOSING, self.close_seconds)
 
     def maintenance(self, now: float) -> None:
         """Called once in `cleanup_interval` by the thread that waits for the server: for a subclass."""
@@ -241,7 +246,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
                 self._listeners.remove(listener)
             listener.close()
         else:
-            run.call_soon_threadsafe(lambda: run.manager.drop(listener))
+            run.call_soon_threadsafe(lambda: run.manager.remove_listener(listener))
         self._end_if_emptied()
 
     def _end_within(self, seconds: float) -> None:
@@ -311,7 +316,7 @@ class TcpWSGIServer(BaseWSGIServer, waitress_core.TcpWSGIServer):
                 if self._starts:
                     self.socket.listen(adj.backlog)
                     self.accepting = True
-                return [Listener(self.socket, adj, owns_socket=True)]
+                return [Listener(self.socket, owns_socket=True)]
             except BaseException:
                 self.socket.close()
                 raise

@@ -56,7 +56,7 @@ class Task(waitress_core.wsgi.task.WSGITask):
 
     def __init__(self, channel: "HTTPChannel", request: "HTTPRequestParser") -> None:
         assert request.whole is not None  # a task is made when its request has come
-        super().__init__(channel.server, channel.connection, request.whole)
+        super().__init__(channel.server, channel.environ_builder, channel.connection, request.whole)
         self.channel = channel
         self.request = request
         self.version = request.version
@@ -217,7 +217,7 @@ class WSGITask(Task):
         if self.environ is None:
             connection = self.channel.connection
             assert self.request.whole is not None  # see `__init__`
-            self.environ = connection.environ_builder.build(
+            self.environ = self._environ_builder.build(
                 self.request.whole, connection.remote_addr, connection.remote_port, connection.is_client_gone
             )
         return self.environ

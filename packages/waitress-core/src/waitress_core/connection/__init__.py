@@ -1,6 +1,7 @@
-"""One client, and all of them: from the bytes that arrive to a request, and from a response to the bytes that leave.
+"""One client, and all of them: from the bytes that arrive to a request, from a response to the bytes that leave.
 
-`manager` keeps all connections of a server. A `connection` reads from its transport into the parser, gives each
-complete request to a task, and sends what the task leaves behind by its `sender` and `outbox`. `states` are the tables
-of what may follow what, `data_rate` says how slow a client may be, and `context` is what all connections share.
+The `manager` keeps the open connections, the `acceptor` adds to them. A `connection` has a receiving side
+(`receiver`: bytes to requests) and a sending side (`sender`, and `outbox` for what the socket does not take); it
+gives each request to a task and ends its response. `states` has the tables of both sides, `data_rate` says how slow a
+client may be, and `context` is what all connections share.
 """

@@ -1,55 +1,53 @@
-"""One client: octets to the parser, complete requests to tasks, and from one phase (`phases`) to the next.
+"""One client: a receiving side, a sending side, and what joins them.
 
-The socket is closed by the holder of the lead only, and never while a task runs: the number of a closed descriptor may
-be another client's at once, and the worker would write to that one.
+The way of a request through this file: `on_ready` has the receiver read, and a complete request becomes a task
+(`_act_on`); the task sends through `sender` and calls `finish` as its last act; `on_notify` sees that and ends the
+response (`_end_response`): the connection is idle again, goes on with a request that has been read ahead, or ends.
+
+Only the leader closes the socket, and never while a task runs: the number of a closed descriptor may be another
+client's at once, and the task would write to that client.
 """
 
 import logging
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from waitress_buffers import BufferStorageError
-from waitress_parser import BodyPiece, EndOfMessage, ProtocolError, RequestHead, RequestParser
+from waitress_parser import RequestParser
 
-from ..http.error_responses import ErrorResponse, error_response_for, late_request_response, unstored_body_response
+from ..http.error_responses import ErrorResponse
 from ..http.request import Request
 from ..net.transport import Disconnected, FileFailed, SocketTransport
 from ..reactor.poller import READ, WRITE
-from ..wsgi.environ import EnvironBuilder
-from .context import ServerContext
+from ..threads.tasks import Task
+from .context import CLOSING, DRAINING, LEAVING, Endpoint, ServerContext
+from .receiver import CLOSE, CONTINUE, PAUSE, Outcome, Receiver
 from .sender import Sender
-from .states import BODY, CLOSED, FLUSH, HEAD, IDLE, LINGER, PERSIST, TASK, Ending, Phase
+from .states import AHEAD, CLOSED, ENDED, FLUSH, GONE, IDLE, LINGER, PENDING, PERSIST, READY, SHUT, Ending
 
 if TYPE_CHECKING:
     from ..observability.access_log import AccessLog, Exchange
 
 logger = logging.getLogger("waitress")
 
-CHUNKED_READ_BYTES = 16 * 1024  # each chunk costs time, and they may be of one octet: this is some 5 ms of them
-LINGER_BYTES = 64 * 1024  # discarded after the end of output
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+INTERIM_RESPONSE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Connection:
-    """One client connection."""
+    """One client connection. `on_closed` is called once, when the descriptor has been closed."""
 
     __slots__ = (
-        "_discarded_bytes",
-        "_ended_at",
+        "_context",
         "_ending",
-        "_is_input_ended",
-        "_is_task_done",
-        "_parser",
-        "_read_ahead_bytes",
-        "_request",
-        "_services",
-        "_status",
+        "_endpoint",
+        "_finished",
+        "_on_closed",
+        "_task",
         "_transport",
         "descriptor",
-        "environ_builder",
         "exchange",
         "interest",
-        "is_gone",
-        "phase",
+        "receiver",
         "remote_addr",
         "remote_port",
         "sender",
@@ -60,100 +58,117 @@ class Connection:
         transport: SocketTransport,
         remote_addr: str,
         remote_port: str,
-        environ_builder: EnvironBuilder,
-        services: "ServerContext[Connection]",
+        *,
+        endpoint: Endpoint,
+        context: ServerContext,
+        on_closed: "Callable[[Connection], None]",
     ) -> None:
         # Set once, read anywhere
         self.descriptor = transport.descriptor
         self.remote_addr = remote_addr
         self.remote_port = remote_port
-        self.environ_builder = environ_builder
-        self.sender = Sender(transport, services.sender)
-        self._services = services
+        self.receiver = Receiver(transport, context)
+        self.sender = Sender(transport, context)
+        self._endpoint = endpoint
+        self._context = context
+        self._on_closed = on_closed
         self._transport = transport
-        # The holder of the lead only
-        self._parser = RequestParser(services.limits)
-        self._request: Request | None = None  # whose body is on its way
-        self._discarded_bytes = 0
-        # Written by the holder of the lead, read by others too: the worker, and who looks on
-        self.phase = IDLE
-        self.interest = 0  # by Reactor.watch
-        self._read_ahead_bytes = 0  # of next requests, while a task runs
-        self._is_input_ended = False  # only ever from false to true
-        self.is_gone = False  # only ever from false to true
-        # The worker sets all, the flag last, as its last act; from then on they are the reactor's until the next task
-        self._ending = PERSIST
-        self._status = ""  # of the response; empty when none has begun
-        self._ended_at = 0.0  # by the reactor's clock
-        self._is_task_done = False
-        self.exchange: Exchange | None = None  # for the access log, when the response has ended; set before the flag
+        # Reactor only
+        self._task: Task | None = None  # while one waits or runs
+        self._ending = PERSIST  # after the response that is being sent
+        # Written by Reactor.watch, read anywhere
+        self.interest = 0
+        # From the task to the reactor. The task sets `_finished` as its last act: what becomes of the connection, the
+        # status of the response ("" when none has begun), and the instant. `exchange`, for the access log, before it.
+        self._finished: tuple[Ending, str, float] | None = None
+        self.exchange: Exchange | None = None
 
     def __repr__(self) -> str:
-        return f"<Connection {self.remote_addr}:{self.remote_port} {self.phase.name}>"
+        return f"<Connection {self.remote_addr}:{self.remote_port} {(self.state_name or 'closed').upper()}>"
 
-    # --- for who looks on, from any thread
+    # --- from any thread: what was true a moment ago
+
+    @property
+    def state_name(self) -> str | None:
+        """One of `states.STATE_NAMES`; None when the connection has been closed.
+
+        If a task has just ended, the state that follows: the reactor may not have seen the end yet.
+        """
+        sending = self.sender.state
+        if sending is CLOSED:
+            return None
+        if self._task is not None:
+            if self._finished is None:
+                return "task"
+            return "flush" if self.sender.has_pending else "idle"
+        if sending is FLUSH:
+            return "flush"
+        receiving = self.receiver.state
+        return "task" if receiving is AHEAD or receiving is ENDED else receiving.name.lower()
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the connection has ended; a task may still run."""
+        return self.sender.state >= GONE
 
     @property
     def incoming(self) -> Request | None:
-        """The request whose body is on its way."""
-        return self._request
-
-    @property
-    def activity(self) -> Phase:
-        """The phase. If a task has just ended, the phase that follows: the reactor may not have seen the end."""
-        if self.phase is TASK and self._is_task_done:
-            return FLUSH if self.sender.has_pending else IDLE
-        return self.phase
+        """The request whose body is arriving."""
+        return self.receiver.request
 
     @property
     def idle_since(self) -> float | None:
-        """The instant since which no octet of a next request has come; None while there is something to do."""
-        return self._services.idle.armed_at(self.descriptor)
+        """The instant since which no byte of a next request has arrived; None while there is something to do."""
+        return self._context.idle.armed_at(self.descriptor)
 
-    # --- before the first octet
+    # --- before the first byte
 
     def use_parser(self, parser: RequestParser) -> None:
-        """Have what the client sends parsed by this one."""
-        self._parser = parser
+        """Parse what the client sends by this parser."""
+        self.receiver.use_parser(parser)
 
-    # --- the worker, while a task runs
+    # --- application thread, while a task runs
 
     def is_client_gone(self) -> bool:
         """Whether the client has ended its output, or the connection: `waitress.client_disconnected`."""
-        return self._is_input_ended or self.is_gone
+        return self.receiver.state is ENDED
 
     def wants_close(self) -> bool:
         """Whether the response should say that the connection ends after it.
 
         Not while a further request has been read ahead: that one is answered too.
         """
-        services = self._services
-        return (services.is_leaving or services.is_full) and not self._read_ahead_bytes
+        context = self._context
+        return (context.state >= LEAVING or context.is_full) and not self.receiver.ahead_bytes
 
     def finish(self, ending: Ending, status: str = "") -> None:
-        """End the task, whose response had this status: nothing of it changes this connection any more.
+        """End the task, whose response had this status. The task must not touch the connection afterwards.
 
-        When the reactor looks, the descriptor may be another connection's: that one finds nothing to do.
+        When the reactor checks, the descriptor may be another connection's: that one finds nothing to do.
         """
-        self._ending = ending
-        self._status = status
-        services = self._services
-        self._ended_at = services.reactor.clock()
-        self._is_task_done = True
-        services.reactor.notify_lazily(self.descriptor)
-        # Most often there is nothing to do before the client's next octet, which begins a turn; to end the wait of the
-        # poller costs a change of threads. Asked only now: who changes one of these sees to the attention after it.
-        is_plain = ending is PERSIST and self.interest == READ and self.sender.outbox is None
-        if not is_plain or self._read_ahead_bytes or services.is_leaving or services.is_full:
-            services.reactor.wake_if_polling()
+        context = self._context
+        reactor = context.reactor
+        self._finished = (ending, status, reactor.clock())
+        reactor.notify_lazily(self.descriptor)
+        # Usually there is nothing to do before the client's next byte, which starts a turn, and ending the poller's
+        # wait costs a change of threads. Checked only now: whoever changes one of these notifies afterwards.
+        if (
+            ending is not PERSIST
+            or self.interest != READ
+            or self.sender.outbox is not None
+            or self.receiver.ahead_bytes
+            or context.state >= LEAVING
+            or context.is_full
+        ):
+            reactor.wake_if_polling()
 
-    # --- the holder of the lead: called by the reactor and the deadlines
+    # --- reactor only: called by the reactor and the deadlines
 
-    def begin(self) -> None:
-        """Begin to watch a connection that has just been accepted."""
-        services = self._services
-        services.idle.arm(self.descriptor, services.reactor.now)
-        services.reactor.watch(self, READ)
+    def start(self) -> None:
+        """Start to watch a connection that has just been accepted."""
+        reactor = self._context.reactor
+        self.receiver.enter(IDLE, reactor.now)
+        reactor.watch(self, READ)
 
     def on_ready(self, readiness: int) -> None:
         """The socket is ready, or has failed."""
@@ -161,7 +176,12 @@ class Connection:
             if readiness != READ and self.interest & WRITE:
                 self._flush()
             if readiness != WRITE and self.interest & READ:
-                self._receive()
+                outcome = self.receiver.receive()
+                if type(outcome) is Request:  # nearly always: no call for that
+                    self._task = task = self._endpoint.make_task(self, outcome)
+                    self._context.submit(task)
+                elif outcome is not None:
+                    self._act_on(outcome)
         except Disconnected as error:
             self.sender.log(error)
             self.close()
@@ -171,195 +191,100 @@ class Connection:
 
     def on_notify(self) -> None:
         """The task has output for the reactor to send, or has ended, or both."""
-        is_task_done, outbox = self._is_task_done, self.sender.outbox
-        if is_task_done:
-            # Taken back only when it was seen: a worker may set it between an earlier attention of its and this line.
-            self._is_task_done = False
-            self.phase = FLUSH
-            self._services.counters.by_status[self._status[:1]] += 1
-        if self.is_gone:
-            self.sender.abort()
-            if is_task_done:
-                self._release()
-        elif outbox is not None and outbox.pending_bytes:
-            self._begin_flush()
-        elif is_task_done:
-            try:
-                self._end_response(self._ended_at)
-            except Disconnected as error:
-                self.sender.log(error)
-                self.close()
+        finished, sender = self._finished, self.sender
+        ended_at = 0.0
+        if finished is not None:
+            # Reset only when it was seen: a task may set it between an earlier notification of its own and this line.
+            self._finished = self._task = None
+            self._ending, status, ended_at = finished
+            self._context.counters.by_status[status[:1]] += 1
+        try:
+            if sender.state is GONE:
+                sender.abort()
+                if finished is not None:
+                    self._release()
+            elif sender.outbox is not None and sender.has_pending:
+                self._start_flush()
+            elif finished is not None:
+                self._end_response(ended_at)
+        except Disconnected as error:
+            sender.log(error)
+            self.close()
 
     def on_fault(self) -> None:
         """A call from the reactor has raised."""
         self.close()
 
-    def on_overdue(self) -> None:
-        """The time for a request to arrive is up."""
-        try:
-            self._answer(late_request_response(self._parser))
-        except Disconnected:
-            self.close()
+    def on_head_overdue(self) -> None:
+        """The time for a request head to arrive is up."""
+        self._answer_late()
 
-    def on_body_pace(self) -> None:
-        """Look whether a body keeps its minimum rate."""
-        services, request = self._services, self._request
-        assert request is not None  # looked at while its body is on its way
-        if request.spend_patience(services.reactor.now):
-            services.body.arm(self.descriptor, services.reactor.now)
+    def on_body_tick(self) -> None:
+        """Check whether a body keeps its minimum rate."""
+        if self.receiver.is_too_slow():
+            self._answer_late()
         else:
-            self.on_overdue()
+            self._context.body.arm(self.descriptor, self._context.reactor.now)
 
-    def on_output_pace(self) -> None:
-        """Look whether the client takes its response."""
-        services = self._services
-        # Linux calls a socket writable when a third of its buffer is free, which may be megabytes, but takes octets as
+    def on_output_tick(self) -> None:
+        """Check whether the client takes its response."""
+        context = self._context
+        # Linux calls a socket writable when a third of its buffer is free, which may be megabytes, but takes bytes as
         # soon as there is any room: without this a slow reader that reads steadily would seem to stand still.
         self.on_ready(WRITE)
-        if self.is_gone or not self.interest & WRITE:
+        if self.sender.state is not PENDING and self.sender.state is not FLUSH:
             return
-        if self.sender.spend_patience(services.reactor.now):
-            services.output.arm(self.descriptor, services.reactor.now)
+        if not self.sender.is_too_slow(context.reactor.now):
+            context.output.arm(self.descriptor, context.reactor.now)
         else:
             logger.info("Client %s does not take its response: connection reset", self.remote_addr)
             self._transport.reset()
             self.close()
 
-    # --- the holder of the lead: input
+    # --- reactor only: from a request to its task, or to an answer of the server itself
 
-    def _receive(self) -> None:
-        services, phase = self._services, self.phase
-        data: bytes | memoryview | None
-        if phase is BODY or phase is LINGER:
-            buffer = services.read_buffer
-            if self._request is not None and self._request.head.content_length is None:
-                buffer = buffer[:CHUNKED_READ_BYTES]
-            size = self._transport.receive_into(buffer)
-            data = None if size is None else buffer[:size]
-        else:
-            data = self._transport.receive(services.adj.recv_bytes)
-        if data is None:
-            return
-        services.counters.bytes_in += len(data)
-        if not data:
-            self._end_input()
-        elif phase is IDLE or phase is HEAD or phase is BODY:
-            self._parser.receive(data)
-            self._advance()
-        elif phase is LINGER:
-            self._discarded_bytes += len(data)
-            if self._discarded_bytes > LINGER_BYTES:
-                self.close()
-        else:
-            self._parser.receive(data)
-            self._read_ahead_bytes += len(data)
-            if not self._may_read_ahead():
-                services.reactor.watch(self, self.interest & WRITE)
-
-    def _advance(self) -> None:
-        """Take the parser's events until a request is complete or octets are missing."""
-        parser, services = self._parser, self._services
-        try:
-            while True:
-                event = parser.next_event()
-                if type(event) is EndOfMessage:
-                    self._submit()
-                    return
-                if type(event) is RequestHead:
-                    self._request = Request(event)
-                    if event.content_length != 0:
-                        self._begin_body(self._request)
-                elif type(event) is BodyPiece and self._request is not None:
-                    self._request.append(event.data, services.adj.inbuf_overflow)
-                else:
-                    break
-        except ProtocolError as error:
-            self._answer(error_response_for(error))
-        except BufferStorageError as error:
-            self._refuse_body(error)
-        else:
-            if self.phase is IDLE and not parser.is_between_messages:
-                services.idle.disarm(self.descriptor)
-                services.head.arm(self.descriptor, services.reactor.now)
-                self.phase = HEAD
-
-    def _begin_body(self, request: Request) -> None:
-        services = self._services
-        adj, now = services.adj, services.reactor.now
-        self._disarm_input()
-        self.phase = BODY
-        request.begin_pace(now, adj.request_body_timeout, adj.request_body_rate)
-        services.body.arm(self.descriptor, now)
-        # RFC 9110 10.1.1: not when the body has begun already.
-        if request.head.expects_continue and not self._parser.held_bytes:
-            self.sender.send_now(CONTINUE)
-            if self.sender.has_pending:
-                self._begin_flush()
-
-    def _submit(self) -> None:
-        """Hand a complete request to a task."""
-        request, self._request = self._request, None
-        assert request is not None  # a message begins with its head
-        services = self._services
-        if self.phase is IDLE:  # nearly always: no call for that
-            services.idle.disarm(self.descriptor)
-        else:
-            self._disarm_input()
-        self.phase = TASK
-        self._read_ahead_bytes = self._parser.held_bytes
-        services.submit(services.make_task(self, request))
-
-    def _disarm_input(self) -> None:
-        """Let the connection off the deadline of its phase."""
-        if self.phase is IDLE:
-            self._services.idle.disarm(self.descriptor)
-        elif self.phase is HEAD:
-            self._services.head.disarm(self.descriptor)
-        elif self.phase is BODY:
-            self._services.body.disarm(self.descriptor)
-
-    def _end_input(self) -> None:
-        """The client has ended its output; what it has sent completely is still answered."""
-        self._is_input_ended = True
-        if self.phase is TASK or self.phase is FLUSH:
-            # The end stays readable: watching on would spin.
-            self._services.reactor.watch(self, self.interest & WRITE)
-        elif self.phase is LINGER:
+    def _act_on(self, outcome: Outcome) -> None:
+        """Do what the receiver has found to be done."""
+        if type(outcome) is Request:
+            self._task = task = self._endpoint.make_task(self, outcome)
+            self._context.submit(task)
+        elif type(outcome) is ErrorResponse:
+            self._answer(outcome)
+        elif outcome is PAUSE:
+            self._context.reactor.watch(self, self.interest & WRITE)
+        elif outcome is CLOSE:
             self.close()
-        else:
-            try:
-                self._parser.end_of_input()
-            except ProtocolError as error:
-                self._answer(error_response_for(error))
-            else:
-                self.close()
+        elif outcome is CONTINUE:
+            self.sender.send_now(INTERIM_RESPONSE)
+            if self.sender.has_pending:
+                self._start_flush()
 
-    def _refuse_body(self, error: BufferStorageError) -> None:
-        assert self._request is not None  # it is its body
-        head = self._request.head
-        logger.error("The request body for %s cannot be stored: %s", head.path, error)
-        self._answer(unstored_body_response(error, head))
+    def _answer_late(self) -> None:
+        try:
+            self._answer(self.receiver.late_response())
+        except Disconnected:
+            self.close()
 
-    def _answer(self, page: ErrorResponse) -> None:
+    def _answer(self, error_response: ErrorResponse) -> None:
         """Answer for the server itself, and end the connection: nothing after this is interpreted."""
-        services = self._services
-        response, body = page.response(services.adj.ident)
+        context = self._context
+        response, body = error_response.response(context.adj.ident)
         head = response.begin()
-        services.counters.by_status[response.status[:1]] += 1
-        if services.access_log is not None:
-            self._begin_exchange(services.access_log, page.method).answer(response.status, len(head))
-        self._drop_request()
-        self.phase = FLUSH
+        context.counters.by_status[response.status[:1]] += 1
+        if context.access_log is not None:
+            self._begin_exchange(context.access_log, error_response.method).answer(response.status, len(head))
+        self.receiver.stop()
         self._ending = Ending.LINGER
         self.sender.send_now(head + response.frame(body))
         if self.sender.has_pending:
-            self._begin_flush()
+            self._start_flush()
         else:
-            self._end_response(services.reactor.now)
+            self._end_response(context.reactor.now)
 
     def _begin_exchange(self, log: "AccessLog", method: str = "") -> "Exchange":
-        """Have the access log tell of a request that gets no task."""
-        head = None if self._request is None else self._request.head
+        """Have the access log report a request that gets no task."""
+        request = self.receiver.request
+        head = None if request is None else request.head
         self.exchange = log.begin(self.remote_addr, head, method, self.sender.sent_bytes)
         return self.exchange
 
@@ -368,139 +293,130 @@ class Connection:
         self.exchange = None
         exchange.end(self.sender.sent_bytes)
         if exchange.reserve_room():
-            self._services.submit(exchange)
+            self._context.submit(exchange)
 
-    def _drop_request(self) -> None:
-        """Forget a request that is on its way."""
-        self._disarm_input()
-        if self._request is not None:
-            self._request.close()
-            self._request = None
+    # --- reactor only: output
 
-    # --- the holder of the lead: output
-
-    def _begin_flush(self) -> None:
-        """Have pending output sent when the client takes it, and look after its pace."""
-        services = self._services
+    def _start_flush(self) -> None:
+        """Send pending output when the client takes it, and check its rate."""
+        reactor, sender = self._context.reactor, self.sender
         if not self.interest & WRITE:
-            services.reactor.watch(self, self.interest | WRITE)
-            self.sender.begin_pace(services.reactor.now)
-            services.output.arm(self.descriptor, services.reactor.now)
+            reactor.watch(self, self.interest | WRITE)
+            sender.start_rate(reactor.now)
+        sender.enter(FLUSH if self._task is None else PENDING, reactor.now)
 
     def _flush(self) -> None:
-        if not self.sender.flush():
-            self._services.reactor.watch(self, self.interest & READ)
-        if self.phase is FLUSH and not self.sender.has_pending:
-            self._end_response(self._services.reactor.now)
+        sender, reactor = self.sender, self._context.reactor
+        if not sender.flush():
+            reactor.watch(self, self.interest & READ)
+            if sender.state is PENDING:
+                sender.enter(READY, reactor.now)
+        if sender.state is FLUSH and not sender.has_pending:
+            self._end_response(reactor.now)
 
     def _end_response(self, instant: float) -> None:
-        """The response is sent wholly, since this instant: go on with the next request, or end."""
-        services = self._services
-        if self.sender.outbox is not None:
-            self.sender.outbox = None  # it is empty
-            services.output.disarm(self.descriptor)
+        """The response has been sent completely at this instant: go on with the next request, or end."""
+        context, receiver, sender = self._context, self.receiver, self.sender
+        if sender.outbox is not None:
+            sender.outbox = None  # it is empty
+            if sender.state is not READY:
+                sender.enter(READY, instant)
             if self.interest & WRITE:  # it took exactly what is sent in one turn, which did not see the end
-                services.reactor.watch(self, self.interest & READ)
+                context.reactor.watch(self, self.interest & READ)
         if self.exchange is not None:
             self._end_exchange(self.exchange)
         if self._ending is not PERSIST:
             self._end()
-        elif self._read_ahead_bytes and not services.is_closing:
+        elif receiver.ahead_bytes and context.state < CLOSING:
             self._go_on()
-        elif self._is_input_ended or services.is_draining:
+        elif receiver.state is ENDED or context.state >= DRAINING:
             self.close()
         else:
-            self.phase = IDLE
-            services.idle.arm(self.descriptor, instant)
+            receiver.enter(IDLE, instant)
             if not self.interest & READ:
-                services.reactor.watch(self, READ)
+                context.reactor.watch(self, READ)
 
     def _end(self) -> None:
         """End the connection as the task has said."""
         if self._ending is Ending.RESET:
             self._transport.reset()
             self.close()
-        elif self._ending is Ending.LINGER or self._read_ahead_bytes:
+        elif self._ending is Ending.LINGER or self.receiver.ahead_bytes:
             self._linger()
         else:
             self.close()
 
     def _go_on(self) -> None:
-        """Take the next request out of what has been read ahead."""
-        services = self._services
-        self.phase = IDLE
-        services.idle.arm(self.descriptor, services.reactor.now)
-        self._advance()
+        """Take the next request from what has been read ahead."""
+        context, receiver = self._context, self.receiver
+        self._act_on(receiver.next_request())
         if self.is_gone:
             return
-        if self._is_input_ended and self.phase in (IDLE, HEAD, BODY):
-            self._end_input()
-        elif self.phase is IDLE and services.is_draining:
+        if receiver.state is IDLE and context.state >= DRAINING:
             self.close()  # only an empty line had been read ahead
-        elif not self._is_input_ended and (self.phase not in (TASK, FLUSH) or self._may_read_ahead()):
-            services.reactor.watch(self, self.interest | READ)
-
-    def _may_read_ahead(self) -> bool:
-        """Whether to read on before a response has ended: a client may pipeline without end, also of a drain."""
-        return self._read_ahead_bytes < self._services.adj.recv_bytes and not self._services.is_draining
+        elif receiver.state is not ENDED and (receiver.state is not AHEAD or receiver.may_read_ahead()):
+            context.reactor.watch(self, self.interest | READ)
 
     def _linger(self) -> None:
-        """End output and discard input for a while: to close with unread input makes the system send a reset, which
+        """End output and discard input for a while: closing with unread input makes the system send a reset, which
         overtakes what the client has not read yet of the response (RFC 9112 9.6).
         """
-        if self._is_input_ended:
+        if self.receiver.state is ENDED:
             self.close()
             return
-        self.phase = LINGER
+        now = self._context.reactor.now
         self._transport.end_output()
-        self._services.linger.arm(self.descriptor, self._services.reactor.now)
-        self._services.reactor.watch(self, READ)
+        self.sender.enter(SHUT, now)
+        self.receiver.enter(LINGER, now)
+        self._context.reactor.watch(self, READ)
 
-    # --- the holder of the lead: the end
+    # --- reactor only: the end
 
     @property
     def is_busy(self) -> bool:
         """Whether a request of it waits or runs, or its response is not sent yet."""
-        return self.phase is TASK or self.phase is FLUSH
+        return self._task is not None or self.sender.state is FLUSH
 
     def close_if_idle(self) -> None:
-        """Close a connection that has sent no octet of a request; one that just has is served."""
-        if self.phase is IDLE:
+        """Close a connection that has sent no byte of a request; one that just has is served."""
+        if self.receiver.state is IDLE:
             self.on_ready(READ)
-            if self.phase is IDLE:
+            if self.receiver.state is IDLE:
                 self.close()
 
     def close(self) -> None:
         """End the connection now; while a task runs, as far as that allows."""
-        if self.is_gone:
+        context, sender, receiver = self._context, self.sender, self.receiver
+        if sender.state >= GONE:
             return
-        self.is_gone = True
-        services = self._services
-        services.reactor.watch(self, 0)
-        if self._request is not None:
-            services.counters.by_status[""] += 1
-            if services.access_log is not None:
-                self._begin_exchange(services.access_log)
-        self._drop_request()
-        services.output.disarm(self.descriptor)
-        services.linger.disarm(self.descriptor)
-        if self.phase is FLUSH and self.sender.has_pending:
+        is_cut_off = sender.state is FLUSH and sender.has_pending
+        context.reactor.watch(self, 0)
+        if receiver.request is not None:
+            context.counters.by_status[""] += 1
+            if context.access_log is not None:
+                self._begin_exchange(context.access_log)
+        receiver.end()
+        sender.enter(GONE, 0.0)
+        if is_cut_off:
             self._transport.reset()  # or an HTTP/1.0 client could take the end for that of the response
-        self.sender.abort()
+        sender.abort()
         self._transport.end()
-        if self.phase is not TASK:
+        if self._task is None:
             self._release()
 
     def _release(self) -> None:
         """Close the descriptor."""
-        self.phase = CLOSED
+        self.sender.enter(CLOSED, 0.0)
         if self.exchange is not None:
             self._end_exchange(self.exchange)
         self._transport.close()
-        self._services.remove(self)
-        self._services.counters.ended_bytes_out += self._transport.sent_bytes
+        self._on_closed(self)
+        self._context.counters.ended_bytes_out += self._transport.sent_bytes
 
     def abandon_after_fork(self) -> None:
         """Close a forked child's copy of the descriptor: what the child's task sends goes nowhere."""
-        self.is_gone = True
+        if not self.is_gone:
+            self.sender.enter(GONE, 0.0)
+        if self.receiver.state is not ENDED:
+            self.receiver.enter(ENDED, 0.0)
         self._transport.close()

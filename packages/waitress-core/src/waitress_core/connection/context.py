@@ -1,81 +1,118 @@
-"""What the connections of one server share: its settings, what they ask of reactor and dispatcher, their deadlines.
+"""What all connections of a server share: its settings and state, its reactor and dispatcher, their deadlines.
 
-Knows connections only as its deadlines do. Set once, before the first connection, but for the flags.
+Also the `Endpoint`: what a connection has from the listener that it came in by.
 """
 
+import enum
+import socket
 from collections.abc import Callable, Hashable
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from waitress_parser import Limits
 
 from ..config.adjustments import Adjustments
 from ..http.request import Request
+from ..net.listener import Listener
+from ..net.transport import SocketTransport
 from ..observability.stats import Counters
 from ..reactor.deadlines import DeadlineQueue
 from ..reactor.reactor import Reactor
 from ..threads.tasks import Task
-from .sender import SenderContext
+from .states import BODY, FLUSH, HEAD, IDLE, LINGER, PENDING, ReceiveState, SendState
 
 if TYPE_CHECKING:
     from ..observability.access_log import AccessLog
 
 BODY_READ_BYTES = 256 * 1024  # of a body in one read, into one buffer that all connections use
-PACE_SECONDS = 1.0  # slow bodies and slow readers are looked at so often
+RATE_SECONDS = 1.0  # between two checks of a slow body or a slow reader
+
+
+class State(enum.IntEnum):
+    """What a server does; it only ever moves to a higher state. `lifecycle.states` says what moves it."""
+
+    READY = 0
+    SERVING = 1
+    LEAVING = 2
+    DRAINING = 3
+    CLOSING = 4
+    CLOSED = 5
+
+
+# Every request uses them: see `states`.
+LEAVING: Final = State.LEAVING
+DRAINING: Final = State.DRAINING
+CLOSING: Final = State.CLOSING
 
 
 class HasDeadlines(Hashable, Protocol):
-    """A connection, as its deadlines see it; each call comes from the holder of the lead."""
+    """A connection, as its deadlines see it. Thread: the leader."""
 
-    def on_overdue(self) -> None:
-        """The time for a request to arrive is up."""
+    def on_head_overdue(self) -> None:
+        """The time for a request head to arrive is up."""
 
-    def on_body_pace(self) -> None:
-        """Look whether a body keeps its minimum rate."""
+    def on_body_tick(self) -> None:
+        """Check whether a body keeps its minimum rate."""
 
-    def on_output_pace(self) -> None:
-        """Look whether the client takes its response."""
+    def on_output_tick(self) -> None:
+        """Check whether the client takes its response."""
 
     def close(self) -> None:
         """End the connection now."""
 
 
-Client = TypeVar("Client", bound=HasDeadlines)
+class Endpoint:
+    """A listener, and what becomes of the clients that it accepts. A transport other than plain TCP goes in here."""
+
+    __slots__ = ("listener", "make_task", "open_transport")
+
+    def __init__(
+        self,
+        listener: Listener,
+        *,
+        open_transport: Callable[[socket.socket], SocketTransport],  # OSError: the client has left already
+        make_task: "Callable[[Any, Request], Task]",  # of a connection and its complete request
+    ) -> None:
+        self.listener = listener
+        self.open_transport = open_transport
+        self.make_task = make_task
 
 
-class ServerContext(Generic[Client]):
-    """What the connections of a server share."""
+class ServerContext:
+    """What the connections of one run share."""
 
     def __init__(
         self,
         adj: Adjustments,
         reactor: Reactor,
-        make_task: Callable[[Client, Request], Task],
-        submit: Callable[[Task], None],  # from the holder of the lead: run this task between two turns
+        *,
+        submit: Callable[[Task], None],  # reactor only: run this task between two turns
         yield_leadership: Callable[[], None],  # from a task: it is about to block
         access_log: "AccessLog | None" = None,
     ) -> None:
+        # Set once, read anywhere
         self.adj = adj
         self.reactor = reactor
-        self.make_task = make_task
         self.submit = submit
-        self.remove: Callable[[Client], None] = _nothing  # called when a connection has ended
+        self.yield_leadership = yield_leadership
         self.access_log = access_log
+        self.parser_limits = parser_limits(adj)
+        # Reactor only
         self.counters = Counters()
-        self.limits = parser_limits(adj)
-        self.sender = SenderContext(adj, reactor.notify, yield_leadership, submit)
-        # Written by the holder of the lead, read by tasks: responses say that their connections end
-        self.is_leaving = False  # the server is going to end
-        self.is_draining = False  # it is ending, and no connection stays for another request
-        self.is_closing = False  # and begins no further request
-        self.is_full = False  # a client waits, and there is no room for its connection
-        # The holder of the lead only
         self.read_buffer = memoryview(bytearray(BODY_READ_BYTES))  # used within one call
-        self.idle: DeadlineQueue[Client] = DeadlineQueue(adj.channel_timeout, _close)
-        self.head: DeadlineQueue[Client] = DeadlineQueue(adj.request_head_timeout, lambda client: client.on_overdue())
-        self.body: DeadlineQueue[Client] = DeadlineQueue(PACE_SECONDS, lambda client: client.on_body_pace())
-        self.output: DeadlineQueue[Client] = DeadlineQueue(PACE_SECONDS, lambda client: client.on_output_pace())
-        self.linger: DeadlineQueue[Client] = DeadlineQueue(adj.linger_timeout, _close)
-        self.deadlines = (self.idle, self.head, self.body, self.output, self.linger)
+        self.idle = reactor.add_deadlines(DeadlineQueue[HasDeadlines](adj.channel_timeout, _close))
+        head = reactor.add_deadlines(DeadlineQueue[HasDeadlines](adj.request_head_timeout, _head_overdue))
+        self.body = reactor.add_deadlines(DeadlineQueue[HasDeadlines](RATE_SECONDS, _body_tick))
+        self.output = reactor.add_deadlines(DeadlineQueue[HasDeadlines](RATE_SECONDS, _output_tick))
+        linger = reactor.add_deadlines(DeadlineQueue[HasDeadlines](adj.linger_timeout, _close))
+        # By state: the deadline that entering it arms, and leaving it disarms
+        receiving = {IDLE: self.idle, HEAD: head, BODY: self.body, LINGER: linger}
+        sending = {PENDING: self.output, FLUSH: self.output}
+        self.receive_deadlines = tuple(receiving.get(state) for state in ReceiveState)
+        self.send_deadlines = tuple(sending.get(state) for state in SendState)
+        # Written by lifecycle only, by the leader; read anywhere
+        self.state = State.READY
+        # Written by the acceptor only, by the leader; read anywhere: a client waits, and there is no room for it
+        self.is_full = False
 
 
 def parser_limits(adj: Adjustments) -> Limits:
@@ -83,9 +120,17 @@ def parser_limits(adj: Adjustments) -> Limits:
     return Limits(max_head_bytes=adj.max_request_header_size, max_body_bytes=adj.max_request_body_size)
 
 
-def _nothing(client: HasDeadlines) -> None:
-    pass
+def _close(connection: HasDeadlines) -> None:
+    connection.close()
 
 
-def _close(client: HasDeadlines) -> None:
-    client.close()
+def _head_overdue(connection: HasDeadlines) -> None:
+    connection.on_head_overdue()
+
+
+def _body_tick(connection: HasDeadlines) -> None:
+    connection.on_body_tick()
+
+
+def _output_tick(connection: HasDeadlines) -> None:
+    connection.on_output_tick()

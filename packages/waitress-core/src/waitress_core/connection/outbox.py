@@ -1,14 +1,14 @@
-"""Pending output of one connection: filled by one worker, emptied by the holder of the lead.
+"""Pending output of one connection: filled by one task, emptied by the reactor.
 
-A FIFO of segments, each a byte queue with one owner at a time: the worker appends to the last one, the reactor sends
-from the one that it has taken out of the front. The lock guards who owns what and the count, so it is never held over
-a spill to disk, a send or a log record.
+A FIFO of segments, each a byte queue with one owner at a time: the task appends to the last one, the reactor sends from
+the one that it has taken from the front. The lock guards who owns what and the count, so it is never held over a spill
+to disk, a send or a log record.
 
 Guarantees
-- Octets leave in the order in which they were appended; a file keeps its place among them.
-- `pending_bytes` is 0 only when the reactor is not sending: then the worker may send on the socket itself.
+- Bytes leave in the order in which they were appended; a file keeps its place among them.
+- `pending_bytes` is 0 only when the reactor is not sending: then the task may send on the socket itself.
 - After `abort` nobody waits, nothing is held, and every further append raises; what was pending stays counted, so that
-  the worker does not go round the outbox.
+  the task does not bypass the outbox.
 """
 
 import threading
@@ -16,7 +16,7 @@ from collections import deque
 
 from waitress_buffers import OverflowBuffer, ReadOnlyFileBuffer
 
-from .data_rate import Patience
+from .data_rate import MinDataRate
 
 Segment = OverflowBuffer | ReadOnlyFileBuffer
 
@@ -39,8 +39,8 @@ class Outbox:
         "_has_sender",
         "_high_watermark",
         "_overflow",
-        "_patience",
-        "_patience_of_worker",
+        "_rate",
+        "_rate_while_waiting",
         "_segments",
         "is_aborted",
         "is_waited_for",
@@ -63,8 +63,8 @@ class Outbox:
         self.is_waited_for = False
         self.is_aborted = False
         # The holder of the lead only
-        self._patience: Patience | None = None  # with a client that has something to take
-        self._patience_of_worker: Patience | None = None  # and makes a worker wait meanwhile
+        self._rate: MinDataRate | None = None  # of a client that has something to take
+        self._rate_while_waiting: MinDataRate | None = None  # and makes a task wait meanwhile
 
     # --- the worker (while no task runs, the holder of the lead in its place)
 
@@ -150,25 +150,25 @@ class Outbox:
         with self._changed:
             self._front = None
 
-    def begin_pace(self, now: float, still_seconds: float, wait_seconds: float, rate: int) -> None:
-        """Begin to look after the client's pace: it had nothing to take before. See `pace`.
+    def start_rate(self, now: float, still_seconds: float, wait_seconds: float, rate: int) -> None:
+        """Start to check the client's rate: it had nothing to take before. See `data_rate`.
 
-        The client may take less than the rate for `still_seconds`, and for `wait_seconds` of those in which a worker
-        waits for it. Else a few that read a little now and then could hold all connections, or all workers.
+        The client may take less than the rate for `still_seconds`, and for `wait_seconds` of those in which a task
+        waits for it. Otherwise a few that read a little now and then could hold all connections, or all threads.
         """
-        self._patience = Patience(still_seconds, rate, now, self.sent_bytes)
-        if self._patience_of_worker is None:
-            self._patience_of_worker = Patience(wait_seconds, rate, now, self.sent_bytes)
+        self._rate = MinDataRate(still_seconds, rate, now, self.sent_bytes)
+        if self._rate_while_waiting is None:
+            self._rate_while_waiting = MinDataRate(wait_seconds, rate, now, self.sent_bytes)
         else:
-            self._patience_of_worker.spend(now, self.sent_bytes, is_free=True)
+            self._rate_while_waiting.is_too_slow(now, self.sent_bytes, is_free=True)
 
-    def spend_patience(self, now: float) -> bool:
-        """Look after the client's pace; false when it takes its output too slowly."""
-        client, worker, sent_bytes = self._patience, self._patience_of_worker, self.sent_bytes
-        if client is None or worker is None:
-            return True
-        has_left = client.spend(now, sent_bytes)
-        return worker.spend(now, sent_bytes, is_free=not self.is_waited_for) and has_left
+    def is_too_slow(self, now: float) -> bool:
+        """Whether the client takes its output too slowly."""
+        always, while_waiting, sent_bytes = self._rate, self._rate_while_waiting, self.sent_bytes
+        if always is None or while_waiting is None:
+            return False
+        is_too_slow = always.is_too_slow(now, sent_bytes)
+        return while_waiting.is_too_slow(now, sent_bytes, is_free=not self.is_waited_for) or is_too_slow
 
     def abort(self) -> list[ReadOnlyFileBuffer]:
         """Give up: drop what is pending, end the worker's wait. Returns the files, which an application closes."""

@@ -1,19 +1,18 @@
-"""The output half of a connection: a worker's octets go to the socket, and by way of the outbox where they cannot.
+"""The sending side of a connection: bytes go to the socket, or to the outbox where the socket does not take them.
 
-The worker sends on the socket itself while nothing is pending, which is nearly always, and as long as the client makes
-room at once. What is left goes to the outbox, and the holder of the lead sends it, in order, when the client reads.
+A task sends on the socket itself while nothing is pending, which is nearly always the case, and as long as the client
+makes room at once. The rest goes to the outbox, and the reactor sends it, in order, when the client reads.
 """
 
 import logging
-from collections.abc import Callable
-from typing import NamedTuple
 
 from waitress_buffers import ReadOnlyFileBuffer
 
-from ..config.adjustments import Adjustments
 from ..net.transport import Disconnected, SocketTransport
-from ..threads.tasks import InternalTask, Task
+from ..threads.tasks import InternalTask
+from .context import ServerContext
 from .outbox import Outbox, OutboxAborted, Segment
+from .states import READY, SendState
 
 logger = logging.getLogger("waitress")
 
@@ -26,29 +25,22 @@ class ClientDisconnected(Exception):
     """The client has left: what is sent to it can go nowhere. Raised by `write` of its application."""
 
 
-class SenderContext(NamedTuple):
-    """What a sender asks of its server."""
-
-    adj: Adjustments
-    notify: Callable[[int], None]  # from a worker: the holder of the lead must look at the connection
-    yield_leadership: Callable[[], None]  # from a worker: it is about to block
-    submit: Callable[[Task], None]  # from the holder of the lead: run this task between two turns
-
-
 class Sender:
     """Sends for one connection."""
 
-    __slots__ = ("_services", "_transport", "outbox")
+    __slots__ = ("_context", "_transport", "outbox", "state")
 
-    def __init__(self, transport: SocketTransport, services: SenderContext) -> None:
+    def __init__(self, transport: SocketTransport, context: ServerContext) -> None:
         # Set once, read anywhere
         self._transport = transport
-        self._services = services
-        # Made by the worker while a task runs, when there is something that the system does not take, else by the
-        # holder of the lead. A stale None does no harm to that one: the first append ends in `notify`.
+        self._context = context
+        # Written by the reactor, read anywhere
+        self.state: SendState = READY  # by `enter` only
+        # Made by the task while one runs, when the system does not take everything, else by the reactor. A stale None
+        # does no harm to the reactor: the first append ends in `notify`.
         self.outbox: Outbox | None = None
 
-    # --- the worker, while a task runs
+    # --- application thread, while a task runs
 
     def send(self, data: bytes) -> None:
         """Send octets, or leave them to the reactor; waits while the client makes room at once, and at the watermark.
@@ -87,7 +79,7 @@ class Sender:
                     if not len(file):
                         return True
             if self._need_outbox().append_file(file):
-                self._services.notify(self._transport.descriptor)
+                self._context.reactor.notify(self._transport.descriptor)
         except Disconnected as error:
             self.log(error)
             raise ClientDisconnected from error
@@ -97,7 +89,7 @@ class Sender:
 
     def _send_promptly(self, data: memoryview) -> int:
         """Send on while the client makes room at once: the outbox would cost a copy, and a change of threads."""
-        self._services.yield_leadership()
+        self._context.yield_leadership()
         sent = 0
         while sent < len(data) and self._transport.wait_for_room(PROMPT_SECONDS):
             taken = self._transport.send(data[sent:])
@@ -113,18 +105,18 @@ class Sender:
             while data:
                 room = outbox.room_bytes()
                 if room <= 0:
-                    self._services.yield_leadership()
+                    self._context.yield_leadership()
                     outbox.wait_for_room()
                     continue
                 if outbox.append(data[:room]):
-                    self._services.notify(self._transport.descriptor)
+                    self._context.reactor.notify(self._transport.descriptor)
                 data = data[room:]
         except OutboxAborted as error:
             raise ClientDisconnected from error
 
     def _need_outbox(self) -> Outbox:
         if self.outbox is None:
-            adj = self._services.adj
+            adj = self._context.adj
             self.outbox = Outbox(adj.outbuf_overflow, adj.outbuf_high_watermark)
         return self.outbox
 
@@ -140,7 +132,18 @@ class Sender:
         """Whether there is output that the system has not taken."""
         return self.outbox is not None and self.outbox.pending_bytes > 0
 
-    # --- the holder of the lead
+    # --- reactor only
+
+    def enter(self, state: SendState, since: float) -> None:
+        """Move to a state; its deadline, if it has one, counts from `since`."""
+        deadlines, descriptor = self._context.send_deadlines, self._transport.descriptor
+        before, after = deadlines[self.state], deadlines[state]
+        self.state = state
+        if before is not after:
+            if before is not None:
+                before.disarm(descriptor)
+            if after is not None:
+                after.arm(descriptor, since)
 
     def send_now(self, data: bytes) -> None:
         """Send for the server itself, while no task runs. Raises Disconnected."""
@@ -176,30 +179,30 @@ class Sender:
                 self._close(segment)
         return outbox is not None
 
-    def begin_pace(self, now: float) -> None:
-        """Begin to look after the client's pace."""
-        adj = self._services.adj
+    def start_rate(self, now: float) -> None:
+        """Start to check the client's rate: there was nothing for it to take before."""
+        adj = self._context.adj
         if self.outbox is not None:
-            self.outbox.begin_pace(now, adj.channel_timeout, adj.response_timeout, adj.response_rate)
+            self.outbox.start_rate(now, adj.channel_timeout, adj.response_timeout, adj.response_rate)
 
-    def spend_patience(self, now: float) -> bool:
-        """Look after the client's pace; false when it takes its output too slowly. To be called once a second."""
-        return self.outbox is None or self.outbox.spend_patience(now)
+    def is_too_slow(self, now: float) -> bool:
+        """Whether the client takes its output too slowly. Call it once in RATE_SECONDS."""
+        return self.outbox is not None and self.outbox.is_too_slow(now)
 
     def abort(self) -> None:
-        """Drop what is pending, and end the wait of a worker."""
+        """Drop what is pending, and end the wait of a task."""
         if self.outbox is not None:
             for file in self.outbox.abort():
                 self._close(file)
 
     def log(self, error: Disconnected) -> None:
         """Write an error of the socket down, unless it is how clients leave."""
-        if not error.is_expected and self._services.adj.log_socket_errors:
+        if not error.is_expected and self._context.adj.log_socket_errors:
             logger.error("Socket error", exc_info=error)
 
     def _close(self, segment: Segment) -> None:
         if isinstance(segment, ReadOnlyFileBuffer):
-            self._services.submit(FileClosing(segment))
+            self._context.submit(FileClosing(segment))
         else:
             segment.close()
 

@@ -1,7 +1,7 @@
-"""One request: its head, and the part of its body that has arrived.
+"""One request: its head, and its body as far as it has arrived.
 
-The connection makes it when the head is complete and appends the body (leader thread). When the body is complete too,
-the connection gives it to a task, and only the task uses it from then on.
+The receiver (reactor only) creates it when the head is complete, fills it, and gives it away when the body is complete
+too; from then on it belongs to the task.
 """
 
 from io import BytesIO
@@ -10,24 +10,21 @@ from typing import BinaryIO
 from waitress_buffers import OverflowBuffer
 from waitress_parser import RequestHead
 
-from ..connection.data_rate import Patience
-
 
 class Request:
-    """A request head, and a buffer for the decoded body, made with the first piece."""
+    """A request head and the buffer of its decoded body, which exists only where there is a body."""
 
-    __slots__ = ("_body", "_patience", "head")
+    __slots__ = ("_body", "head")
 
     def __init__(self, head: RequestHead) -> None:
         self.head = head
         self._body: OverflowBuffer | None = None
-        self._patience: Patience | None = None
 
     def append(self, data: bytes | memoryview, overflow: int) -> None:
-        """Add a piece of the body; a body of `overflow` bytes or more moves to a temporary file.
+        """Add a piece of the body; from `overflow` bytes on the body is in a temporary file.
 
         Raises:
-            BufferStorageError: the temporary file cannot be made or written.
+            BufferStorageError: there is no room on disk.
         """
         if self._body is None:
             self._body = OverflowBuffer(overflow)
@@ -35,16 +32,8 @@ class Request:
 
     @property
     def body_bytes(self) -> int:
-        """The length of the body so far."""
+        """Length of the body so far."""
         return 0 if self._body is None else len(self._body)
-
-    def begin_pace(self, now: float, seconds: float, rate: int) -> None:
-        """Begin to look after the pace at which the body arrives: see `pace`."""
-        self._patience = Patience(seconds, rate, now)
-
-    def spend_patience(self, now: float) -> bool:
-        """Look after the pace; false when the body is too slow."""
-        return self._patience is None or self._patience.spend(now, self.body_bytes)
 
     def open_body(self) -> BinaryIO:
         """Return the body as a seekable file at its start (`wsgi.input`); valid until `close`."""

@@ -1,5 +1,5 @@
 """How a server starts, drains and ends.
 
-`run` wires reactor, threads and connections for one run, and moves it from state to state; `states` says which states
-there are and what asks for them.
+`run` wires reactor, threads and connections for one run, and moves it from state to state; `shutdown` decides when, by
+the table in `states`. `signals` asks for the end, and `fork` abandons a server in a child process.
 """

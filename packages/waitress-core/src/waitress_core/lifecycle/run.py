@@ -1,8 +1,8 @@
 """One run of a server, from the first accept to the last close: wires reactor, dispatcher and connections.
 
-What happens to a request is in `connection` and `task`; here is what happens to the server. Every step from state to
-state (`lifecycle`) is made by the holder of the lead, in `_step`; the thread of `wait` only waits, and tidies up after
-the lead.
+What happens to a request is in `connection` and `wsgi`; here is what happens to the server. The leader makes every move
+from state to state, in `_step`, as `shutdown` decides; the thread in `wait` only waits, and closes everything after the
+leadership has ended.
 """
 
 import logging
@@ -13,16 +13,20 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from ..connection.connection import Connection
-from ..connection.context import ServerContext
+from ..connection.context import Endpoint, ServerContext, State
 from ..connection.manager import ConnectionManager
+from ..connection.states import STATE_NAMES
 from ..http.request import Request
 from ..net.listener import Listener
+from ..net.transport import SocketTransport
 from ..observability.stats import ServerStats, make_stats
 from ..reactor.reactor import Reactor
 from ..threads.dispatcher import Dispatcher
 from ..threads.tasks import Task
+from ..wsgi.environ import EnvironBuilder
 from ..wsgi.task import TaskContext
-from .states import CLOSE_SECONDS, State, StopRequest
+from .shutdown import is_over, next_state, strongest
+from .states import StopRequest
 
 if TYPE_CHECKING:
     from ..observability.access_log import AccessLog
@@ -35,68 +39,77 @@ NAMED_AT_MOST = 10  # connections that the record of a cut-off names
 
 
 class Observer(TaskContext, Protocol):
-    """What a run asks of its server."""
+    """The server, as its run sees it."""
 
-    def task_maker(self, access_log: "AccessLog | None") -> Callable[[Connection, Request], Task]:
-        """Return what makes the task of a complete request, to be told of in the log. Asked once, before the first."""
+    close_seconds: float  # for running applications, and responses being sent, when the server is closed
+
+    def task_factory(
+        self, environ_builder: EnvironBuilder, access_log: "AccessLog | None"
+    ) -> Callable[[Connection, Request], Task]:
+        """Return what makes the task of a complete request. Called once for each listener, before the first request."""
+
+    def on_state(self, state: State) -> None:
+        """The server has moved to a state. Thread: the leader, or the one that runs the server."""
 
     def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
-        """A client has connected. Thread: the holder of the lead."""
+        """A client has connected. Thread: the leader."""
 
-    def on_ended(self, connection: Connection) -> None:
-        """A connection has ended; its descriptor may be another's at once. Thread: the holder of the lead."""
+    def on_closed(self, connection: Connection) -> None:
+        """A connection has ended; its descriptor may be another's at once. Thread: the leader."""
 
     def while_waiting(self) -> None:
-        """Look after what is to be done in the thread that waits.
+        """Do what is to be done in the thread that waits.
 
         Called once in `asyncore_loop_timeout`, and after `ServerRun.wake_waiter`.
         """
 
 
 class ServerRun:
-    """Serves `listeners` with the application of `owner`, once: `begin`, `wait`, `close_all`, in this order."""
+    """Serves `listeners` with the application of `observer`, once: `start`, `wait`, `close_all`, in this order."""
 
     def __init__(
         self,
-        owner: Observer,
+        observer: Observer,
         listeners: list[Listener],
         dispatcher: Dispatcher,
         stop_requests: list[StopRequest],
     ) -> None:
-        adj = owner.adj
+        adj = observer.adj
         # Set once, read anywhere
-        self._owner = owner
+        self._observer = observer
         self._adj = adj
         self._dispatcher = dispatcher
         self._reactor = Reactor(ready=dispatcher.ready, on_tick=self._tick, on_wake=self._step)
         access_log = self._make_access_log()
-        services = self._services = ServerContext(
+        self._context = ServerContext(
             adj,
             self._reactor,
-            owner.task_maker(access_log),
-            dispatcher.ready.append,
-            dispatcher.yield_leadership,
-            access_log,
+            submit=dispatcher.ready.append,
+            yield_leadership=dispatcher.yield_leadership,
+            access_log=access_log,
         )
-        self.manager = ConnectionManager(services, listeners)
-        # Who calls whom
-        services.remove = self.manager.remove
-        self.manager.on_opened = owner.on_opened
-        self.manager.on_ended = owner.on_ended
-        for queue in services.deadlines:
-            self._reactor.add_deadlines(queue)
+        endpoints = [
+            Endpoint(
+                listener,
+                open_transport=SocketTransport,
+                make_task=observer.task_factory(EnvironBuilder(adj, listener.server_port(adj.url_scheme)), access_log),
+            )
+            for listener in listeners
+        ]
+        self.manager = ConnectionManager(
+            self._context, endpoints, on_opened=observer.on_opened, on_closed=self._on_closed
+        )
         self._leadership_ended = threading.Event()
-        self._stirred = threading.Event()  # the thread that waits has something to look after
-        # Appended to by any thread, called by the holder of the lead
+        self._waiter_woken = threading.Event()  # the thread that waits has something to do
+        # Appended to by any thread, called by the leader
         self._callbacks: deque[Callable[[], None]] = deque()
-        # Appended to by any thread or signal handler; the holder of the lead acts on those for the highest state.
+        # Appended to by any thread or signal handler, acted on by the leader
         self._stop_requests = stop_requests
-        # Written by whoever asks for stats; a lost update makes a counter stand still once, nothing else
+        # Written by any thread that asks for stats: a lost update makes a counter stand still once, nothing else
         self._most_bytes_out = 0
-        # The holder of the lead only
+        # Reactor only
         self._slow_requests = self._make_slow_requests()
-        self.state = State.READY
-        self._leaves_at = 0.0  # when LEAVING ends at the latest
+        self._leave_until = 0.0  # when LEAVING ends at the latest
 
     # What few servers want is imported only for those.
 
@@ -116,70 +129,80 @@ class ServerRun:
 
     # --- any thread
 
+    @property
+    def state(self) -> State:
+        """The state of the server."""
+        return self._context.state
+
     def wake_leader(self) -> None:
-        """Act on a new wish at once. Takes no lock: a signal handler may call it."""
+        """Act on a new stop request at once. Takes no lock: a signal handler may call it."""
         self._reactor.wake()
 
-    def call_soon_threadsafe(self, errand: Callable[[], None]) -> None:
-        """Have the holder of the lead call this, which must not block, between two turns: the way to close a connection
-        from another thread. After the end nothing is called: all is closed then.
+    def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:
+        """Have the leader call this, which must not block, between two turns: the way to close a connection from
+        another thread. After the end nothing is called: everything is closed by then.
         """
-        self._callbacks.append(errand)
+        self._callbacks.append(callback)
         self._reactor.wake()
 
     def wake_waiter(self) -> None:
         """Have `Observer.while_waiting` called at once."""
-        self._stirred.set()
+        self._waiter_woken.set()
 
     def stats(self) -> ServerStats:
-        """Tell what the server does at this moment."""
-        counters = self._services.counters
+        """Return a snapshot of the counters."""
+        counters = self._context.counters
         # In this order a connection that ends meanwhile may be missed, which the maximum hides, but not counted twice.
         ended_bytes_out = counters.ended_bytes_out
         connections = list(self.manager.connections.copy().values())
         sent = sum(connection.sender.sent_bytes for connection in connections)
         self._most_bytes_out = max(self._most_bytes_out, ended_bytes_out + sent)
+        states = dict.fromkeys(STATE_NAMES, 0)
+        for connection in connections:
+            name = connection.state_name
+            if name is not None:
+                states[name] += 1
         return make_stats(
             counters,
             self._most_bytes_out,
-            [connection.activity for connection in connections],
+            states,
             len(self._dispatcher.ready) + self._dispatcher.waiting_count,
             self._dispatcher.thread_count,
             self._dispatcher.running(),
         )
 
-    # --- the thread in run(), or the one of start(): runs no application code and, while there is a lead, no I/O
+    # --- the thread in run(), or the one of start(): runs no application code and, while there is a leader, no I/O
 
-    def begin(self) -> None:
-        """Begin to serve.
+    def start(self) -> None:
+        """Start to serve.
 
         Raises:
             CannotStartThread: the system has none left.
         """
-        self.manager.begin()
-        self.state = State.SERVING
+        self.manager.start()
+        self._enter(State.SERVING)
         self._dispatcher.start(self._reactor.turn)
 
     def wait(self) -> None:
-        """Wait until the lead has ended."""
+        """Wait until the leadership has ended."""
         try:
             # In slices: on Windows a wait without an end cannot be interrupted.
             while not self._leadership_ended.is_set():
-                self._stirred.wait(self._adj.asyncore_loop_timeout or 1)
-                self._stirred.clear()
-                self._owner.while_waiting()
+                self._waiter_woken.wait(self._adj.asyncore_loop_timeout or 1)
+                self._waiter_woken.clear()
+                self._observer.while_waiting()
         except BaseException as error:
-            # From a signal handler that is not ours, and then its exception ends with the server; or from the owner.
+            # From a signal handler that is not ours, and then its exception ends with the server; or from the observer.
             is_exit = isinstance(error, (KeyboardInterrupt, SystemExit))
-            until = self._reactor.clock() + CLOSE_SECONDS
-            self._stop_requests.append(StopRequest(State.CLOSING, until, is_signal=is_exit))
+            seconds = self._observer.close_seconds
+            self._stop_requests.append(StopRequest(State.CLOSING, self._reactor.clock() + seconds, is_signal=is_exit))
             self.wake_leader()
-            self._leadership_ended.wait(CLOSE_SECONDS + THREADS_SECONDS)
+            self._leadership_ended.wait(seconds + THREADS_SECONDS)
             if not is_exit:
                 raise
 
     def close_all(self) -> None:
-        """Leave nothing, also of what could not begin. There is no reactor any more: what is left is this thread's."""
+        """Release everything, also after a failed start. There is no leader any more: what is left is this thread's."""
         still_running = self._dispatcher.stop_threads(THREADS_SECONDS)
         if still_running:
             logger.warning("%d thread(s) still running", still_running)
@@ -188,9 +211,9 @@ class ServerRun:
         self.manager.close_all(but_busy=False)
         self._reactor.close()
         self._dispatcher.cancel_pending()  # what those ends have left: files to close, lines of the access log
-        self.state = State.CLOSED
+        self._enter(State.CLOSED)
 
-    # --- the holder of the lead
+    # --- reactor only
 
     def _tick(self) -> None:
         self.manager.tick()
@@ -200,60 +223,62 @@ class ServerRun:
         self._step()
 
     def _step(self) -> None:
-        """Run callbacks; move on to the wanted state, and from one whose work or time has ended."""
+        """Run callbacks; move towards the end as far as stop requests, time and open connections allow."""
         while self._callbacks:
             self._callbacks.popleft()()
         if not self._stop_requests:
             return
-        now = self._reactor.now
-        wanted = max(self._stop_requests).state
-        until = min(wish.until for wish in self._stop_requests if wish.state is wanted)
-        if wanted is State.LEAVING:
-            if self.state is State.SERVING:
-                self._begin_leaving(now)
-            if self.state is State.LEAVING and now >= min(self._leaves_at, until):
-                self.state = State.DRAINING
-                self.manager.drain()
-            if now >= until and self.manager.connections:
-                self._log_cut_off()
-                wanted = State.CLOSING
-                self._stop_requests.append(StopRequest(wanted, now))
-        if wanted is State.CLOSING:
-            if self.state is not wanted:
-                self._begin_closing()
-            self.manager.close_all(but_busy=now < until)
-        if self.state is State.LEAVING:
-            return
-        is_over = wanted is State.CLOSING and now >= until
-        if self._dispatcher.ready and not is_over:
-            self._reactor.wake()  # what is ready runs first: closing a file, say
-        elif is_over or not self.manager.connections:
-            self._dispatcher.end_leadership()
-            self._report_ended()
+        now, connections = self._reactor.now, self.manager.connections
+        request = strongest(self._stop_requests)
+        while True:
+            state = next_state(
+                self.state, request, now=now, leave_until=self._leave_until, has_connections=bool(connections)
+            )
+            if state is self.state:
+                break
+            self._move_to(state, request)
+        if state is State.CLOSING:
+            self.manager.close_all(but_busy=now < request.until)
+        if is_over(state, request, now=now, has_connections=bool(connections)):
+            if self._dispatcher.ready and not (state is State.CLOSING and now >= request.until):
+                self._reactor.wake()  # what is ready runs first: closing a file, for example
+            else:
+                self._dispatcher.end_leadership()
+                self._report_ended()
+
+    def _move_to(self, state: State, request: StopRequest) -> None:
+        if state is State.CLOSING and request.state is not State.CLOSING:
+            self._log_cut_off()
+        self._enter(state)
+        if state is State.LEAVING:
+            self._leave_until = self._reactor.now + self._adj.shutdown_delay
+            if request.is_signal:
+                logger.info(
+                    "Stopping: requests under way are answered; a further SIGTERM or SIGINT ends the server at once"
+                )
+            else:
+                logger.info("Stopping: requests under way are answered")
+        elif state is State.DRAINING:
+            self.manager.drain()
+        elif state is State.CLOSING:
+            self.manager.stop_listening()
+            cancelled = self._dispatcher.cancel_pending()
+            if cancelled:
+                logger.warning("Canceling %d pending task(s)", cancelled)
+
+    def _enter(self, state: State) -> None:
+        """Move to a state. The only place that writes it."""
+        self._context.state = state
+        self._observer.on_state(state)
+
+    def _on_closed(self, connection: Connection) -> None:
+        self._observer.on_closed(connection)
+        if not self.manager.connections and self.state > State.SERVING:
+            self._reactor.wake()  # the last one: the run may be over
 
     def _report_ended(self) -> None:
         self._leadership_ended.set()
-        self._stirred.set()
-
-    def _begin_leaving(self, now: float) -> None:
-        self.state = State.LEAVING
-        self._leaves_at = now + self._adj.shutdown_delay
-        if any(wish.is_signal for wish in self._stop_requests):
-            logger.info(
-                "Stopping: requests under way are answered; a further SIGTERM or SIGINT ends the server at once"
-            )
-        else:
-            logger.info("Stopping: requests under way are answered")
-        self.manager.on_emptied = self._reactor.wake
-        self.manager.leave()
-
-    def _begin_closing(self) -> None:
-        self.state = State.CLOSING
-        self.manager.on_emptied = self._reactor.wake
-        self.manager.stop_listening()
-        cancelled = self._dispatcher.cancel_pending()
-        if cancelled:
-            logger.warning("Canceling %d pending task(s)", cancelled)
+        self._waiter_woken.set()
 
     def _log_cut_off(self) -> None:
         connections = list(self.manager.connections.values())
@@ -268,5 +293,5 @@ class ServerRun:
         self._dispatcher.abandon_after_fork()
         self._reactor.abandon_after_fork()
         self.manager.abandon_after_fork()
-        self.state = State.CLOSED
+        self._context.state = State.CLOSED
         self._report_ended()

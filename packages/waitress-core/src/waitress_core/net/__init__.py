@@ -1,5 +1,5 @@
 """Sockets: bind them, accept from them, move bytes.
 
-`listener` is a listening socket; `transport` is a connected one whose errors have become three plain answers. Nothing
-above this folder sees an OSError of a client.
+`binding` opens the listeners of a server, all of them or none; a `listener` is a socket with `accept`. `transport` is a
+connected socket whose errors have become three plain answers: nothing above this folder sees an OSError of a client.
 """

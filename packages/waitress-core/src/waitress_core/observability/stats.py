@@ -4,13 +4,11 @@ Counting costs an addition where something is counted and no lock. Every counter
 lead, who hands it on with the lead; a reader in another thread sees it as it was a moment ago.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from ..connection.states import CLOSED, Phase
 from ..threads.running import RunningTask
 
-PHASE_NAMES = tuple(phase.name.lower() for phase in Phase if phase is not CLOSED)
 _CLASSES = {"2": "2xx", "3": "3xx", "4": "4xx", "5": "5xx", "": "none"}  # by the first character of a status
 
 
@@ -64,16 +62,12 @@ class Counters:
 def make_stats(
     counters: Counters,
     bytes_out: int,
-    phases: Iterable[Phase],
+    states: Mapping[str, int],
     queue_depth: int,
     threads: int,
     running: Sequence[RunningTask],
 ) -> ServerStats:
-    """Make the snapshot: `phases` are those of the open connections, `running` is what application threads run."""
-    states = dict.fromkeys(PHASE_NAMES, 0)
-    for phase in phases:
-        if phase is not CLOSED:
-            states[phase.name.lower()] += 1
+    """Return the snapshot: `states` counts the open connections by state, `running` is what application threads run."""
     responses = counters.responses()
     return ServerStats(
         connections=sum(states.values()),
@@ -82,7 +76,7 @@ def make_stats(
         queue_depth=queue_depth,
         threads=threads,
         threads_busy=len(running),
-        oldest_request_seconds=max((run.seconds for run in running), default=0.0),
+        oldest_request_seconds=max((task.seconds for task in running), default=0.0),
         requests=sum(responses.values()),
         responses=responses,
         bytes_in=counters.bytes_in,

@@ -9,6 +9,7 @@ from ..connection.connection import Connection
 from ..connection.states import Ending
 from ..http.request import Request
 from ..observability.access_log import AccessLog, Exchange
+from .environ import EnvironBuilder
 from .task import TaskContext, WSGITask
 
 if TYPE_CHECKING:
@@ -22,8 +23,15 @@ class LoggedTask(WSGITask):
 
     __slots__ = ("_exchange", "_observer")
 
-    def __init__(self, context: TaskContext, log: AccessLog, connection: Connection, request: Request) -> None:
-        super().__init__(context, connection, request)
+    def __init__(
+        self,
+        context: TaskContext,
+        environ_builder: EnvironBuilder,
+        log: AccessLog,
+        connection: Connection,
+        request: Request,
+    ) -> None:
+        super().__init__(context, environ_builder, connection, request)
         self.follow(log.begin(connection.remote_addr, request.head, "", connection.sender.sent_bytes))
 
     def follow(self, exchange: Exchange) -> None:

@@ -19,6 +19,7 @@ from ..connection.states import PERSIST, Ending
 from ..http.error_responses import SERVER_ERROR, SERVER_ERROR_DETAIL, ErrorResponse
 from ..http.request import Request
 from ..http.response import Response
+from .environ import EnvironBuilder
 from .proxy_headers import MalformedProxyHeader, ProxyPolicy
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None,
 
 
 class TaskContext(Protocol):
-    """What tasks ask of their server."""
+    """The server, as its tasks see it."""
 
     adj: Adjustments
     proxy_policy: ProxyPolicy
@@ -45,13 +46,16 @@ class TaskContext(Protocol):
 class WSGITask:
     """Answers one request of one connection."""
 
-    __slots__ = ("_connection", "_context", "_ending", "_request", "_response")
+    __slots__ = ("_connection", "_context", "_ending", "_environ_builder", "_request", "_response")
 
-    def __init__(self, context: TaskContext, connection: Connection, request: Request) -> None:
+    def __init__(
+        self, context: TaskContext, environ_builder: EnvironBuilder, connection: Connection, request: Request
+    ) -> None:
         head = request.head
         self._connection = connection
         self._request = request
         self._context = context
+        self._environ_builder = environ_builder
         self._response = Response(head.version, head.method, head.is_persistent, context.adj.ident)
         self._ending: Ending | None = None  # what the response itself does not say
 
@@ -99,7 +103,7 @@ class WSGITask:
         """Answer the request: with this environ, if it has been made already."""
         context, connection, request = self._context, self._connection, self._request
         if environ is None:
-            environ = connection.environ_builder.build(
+            environ = self._environ_builder.build(
                 request, connection.remote_addr, connection.remote_port, connection.is_client_gone
             )
         if context.proxy_policy.is_needed:

@@ -1,0 +1,209 @@
+"""Accepts clients: the accept loop of every listener, the connection limit, and pausing.
+
+When a client arrives at the connection limit, the connection that has been idle longest is closed to make room. If none
+is idle, the client waits in the backlog, and responses say `Connection: close` until one of them lets it in. Out of
+descriptors, accepting pauses and resumes by itself. The log reports each of these once, not once for every client.
+
+Thread: the leader only.
+"""
+
+import logging
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..net.listener import ClientLeft, Listener
+from ..net.transport import close
+from ..reactor.poller import READ
+from .connection import Connection
+from .context import Endpoint, ServerContext
+
+logger = logging.getLogger("waitress")
+
+ACCEPT_BURST = 64  # connections accepted in one turn, so that accepting does not hold up those that are there
+RELIEF = 0.9  # of the limit: fewer connections than this end the state that the log has reported
+QUIET_SECONDS = 60.0  # without a failing accept, after which the next one is reported again
+
+
+class Acceptor:
+    """Accepts from `endpoints` into `connections`, the open connections by descriptor."""
+
+    def __init__(
+        self,
+        context: ServerContext,
+        endpoints: Sequence[Endpoint],
+        connections: dict[int, Connection],
+        *,
+        close_longest_idle: Callable[[], bool],  # makes room; False: no connection can be spared
+        on_opened: Callable[[Connection, socket.socket], None],  # before a connection is watched
+        on_closed: Callable[[Connection], None],
+    ) -> None:
+        # Set once
+        self._context = context
+        self._reactor = context.reactor
+        self._connections = connections
+        self._close_longest_idle = close_longest_idle
+        self._on_opened = on_opened
+        self._on_closed = on_closed
+        # What the poller can watch, less the listeners and the wake-up
+        self._most = (self._reactor.poller.limit or sys.maxsize) - len(endpoints) - 1
+        self._limit = min(context.adj.connection_limit, self._most)
+        # Changed while the server runs
+        self._doors = [_Door(self, endpoint) for endpoint in endpoints]
+        self._is_paused = False
+        self._is_crowded = False  # at the limit, and the log has reported it
+        self._failed_at = -QUIET_SECONDS  # when an accept has failed last
+
+    def start(self) -> None:
+        """Start to accept."""
+        for door in self._doors:
+            self._reactor.handlers[door.descriptor] = door
+            self._reactor.watch(door, READ)
+
+    # --- one client
+
+    def accept(self, door: "_Door") -> None:
+        """Accept the clients that wait at a listener, if there is room for them."""
+        if len(self._connections) >= self._limit and not self._make_room():
+            return
+        for _ in range(ACCEPT_BURST):
+            # A connection is closed only for a client that is surely there: not in the later rounds.
+            if not self._accept_one(door) or len(self._connections) >= self._limit:
+                return
+
+    def _accept_one(self, door: "_Door") -> bool:
+        """Accept one connection; False when there is none now, or none can be had."""
+        endpoint = door.endpoint
+        try:
+            client = endpoint.listener.accept()
+        except ClientLeft:
+            return True
+        except OSError as error:
+            # Out of descriptors or memory, or the socket's owner has closed it: trying again at once would spin.
+            self._pause(door, error)
+            return False
+        if client is None:
+            return False
+        self._add(*client, endpoint)
+        return True
+
+    def _add(self, accepted: socket.socket, peer: Any, endpoint: Endpoint) -> None:
+        context, reactor = self._context, self._reactor
+        is_unix = endpoint.listener.is_unix
+        try:
+            if not is_unix:
+                for level, option, value in context.adj.socket_options:
+                    accepted.setsockopt(level, option, value)
+            transport = endpoint.open_transport(accepted)
+        except OSError:  # the client has left already
+            close(accepted)
+            return
+        host, port = ("localhost", "") if is_unix else (peer[0], str(peer[1]))
+        connection = Connection(transport, host, port, endpoint=endpoint, context=context, on_closed=self._on_closed)
+        self._connections[connection.descriptor] = connection
+        reactor.handlers[connection.descriptor] = connection
+        try:
+            self._on_opened(connection, accepted)
+            connection.start()
+        except OSError:  # the poller takes no more
+            logger.exception("Socket error")
+            connection.close()
+        except BaseException:  # the reactor logs it
+            connection.close()
+            raise
+
+    def take_backlog(self) -> None:
+        """Accept all clients that wait already; the connection limit does not hold for them."""
+        for door in self._doors:
+            for _ in range(self._context.adj.backlog + 1):
+                if len(self._connections) >= self._most or not self._accept_one(door):
+                    break
+
+    # --- room, and the lack of it
+
+    def _make_room(self) -> bool:
+        """Close a connection that can be spared; False when there is none, and accepting has been paused."""
+        if not self._is_crowded:
+            self._is_crowded = True
+            logger.warning("total open connections reached the connection limit, no longer accepting new connections")
+        if self._close_longest_idle():
+            return True
+        self._is_paused = self._context.is_full = True
+        for door in self._doors:
+            self._reactor.watch(door, 0)
+        return False
+
+    def _pause(self, door: "_Door", cause: OSError) -> None:
+        """Accept nothing from this listener for a while: the next attempt would fail too."""
+        now = self._reactor.now
+        # Not each time that one has succeeded in between: each client that leaves lets another in, and then none.
+        if now - self._failed_at >= QUIET_SECONDS and self._context.adj.log_socket_errors:
+            logger.warning("server accept() threw an exception: %s", cause)
+        self._failed_at = now
+        self._is_paused = True
+        self._reactor.watch(door, 0)
+
+    def resume(self) -> None:
+        """Accept again after a pause, if there was one: a connection has ended, or some time has passed."""
+        if self._is_paused:
+            self._is_paused = self._context.is_full = False
+            for door in self._doors:
+                self._reactor.watch(door, READ)
+
+    def tick(self) -> None:
+        """Once a second: accept again, if that may help."""
+        self.resume()
+        if self._is_crowded and len(self._connections) < self._limit * RELIEF:
+            self._is_crowded = False
+            logger.info("total open connections dropped below the connection limit, listening again")
+
+    # --- the end
+
+    def stop(self) -> None:
+        """Accept no more, for good."""
+        self._is_paused = False
+        for door in list(self._doors):
+            self._close(door)
+
+    def remove(self, listener: Listener) -> None:
+        """Accept no more from one listener, for good."""
+        for door in list(self._doors):
+            if door.endpoint.listener is listener:
+                self._close(door)
+
+    def _close(self, door: "_Door") -> None:
+        self._doors.remove(door)
+        self._reactor.watch(door, 0)
+        self._reactor.handlers.pop(door.descriptor, None)
+        door.endpoint.listener.close()
+
+    def abandon_after_fork(self) -> None:
+        """Close a forked child's copies of the listening sockets."""
+        for door in self._doors:
+            door.endpoint.listener.abandon_after_fork()
+
+
+class _Door:
+    """One endpoint, as the reactor sees it."""
+
+    __slots__ = ("_acceptor", "descriptor", "endpoint", "interest")
+
+    def __init__(self, acceptor: Acceptor, endpoint: Endpoint) -> None:
+        self._acceptor = acceptor
+        self.endpoint = endpoint
+        self.descriptor = endpoint.listener.descriptor
+        self.interest = 0  # by Reactor.watch
+
+    def __repr__(self) -> str:
+        return repr(self.endpoint.listener)
+
+    def on_ready(self, readiness: int) -> None:
+        """A client waits."""
+        self._acceptor.accept(self)
+
+    def on_notify(self) -> None:
+        """Do nothing: no task has to do with a listener."""
+
+    def on_fault(self) -> None:
+        """Do nothing: a fault while one connection was accepted; the others still come."""

@@ -1,0 +1,242 @@
+"""The receiving side of a connection: bytes from the transport, through the parser, to complete requests.
+
+It decides and reports; the connection acts. `receive` and `next_request` return what is to be done:
+
+    a Request         it is complete: give it to a task
+    an ErrorResponse  the client broke a rule, or its body cannot be stored: answer, and read no further request
+    CONTINUE          the client waits for 100 (Continue) before it sends its body
+    PAUSE             do not watch the socket for input until the response is sent
+    CLOSE             the client has left, or has been lingered for long enough: end the connection
+    None              nothing, until more bytes arrive
+
+Never writes to the socket, never waits. Thread: the leader only.
+"""
+
+import enum
+import logging
+from typing import Final
+
+from waitress_buffers import BufferStorageError
+from waitress_parser import BodyPiece, EndOfMessage, ProtocolError, RequestHead, RequestParser
+
+from ..http.error_responses import ErrorResponse, error_response_for, late_request_response, unstored_body_response
+from ..http.request import Request
+from ..net.transport import SocketTransport
+from ..reactor.deadlines import DeadlineQueue
+from .context import DRAINING, HasDeadlines, ServerContext
+from .data_rate import MinDataRate
+from .states import AHEAD, BODY, ENDED, HEAD, IDLE, LINGER, ReceiveState
+
+logger = logging.getLogger("waitress")
+
+CHUNKED_READ_BYTES = 16 * 1024  # each chunk costs time, and may hold one byte: these take some 5 ms
+LINGER_BYTES = 64 * 1024  # discarded after the end of output
+
+
+class Signal(enum.Enum):
+    """What is to be done, other than to answer."""
+
+    CONTINUE = enum.auto()
+    PAUSE = enum.auto()
+    CLOSE = enum.auto()
+
+
+CONTINUE: Final = Signal.CONTINUE
+PAUSE: Final = Signal.PAUSE
+CLOSE: Final = Signal.CLOSE
+
+Outcome = Request | ErrorResponse | Signal | None
+
+
+class Receiver:
+    """Receives for one connection."""
+
+    __slots__ = (
+        "_body_rate",
+        "_context",
+        "_deadline",
+        "_deadlines",
+        "_descriptor",
+        "_discarded_bytes",
+        "_parser",
+        "_transport",
+        "ahead_bytes",
+        "request",
+        "state",
+    )
+
+    def __init__(self, transport: SocketTransport, context: ServerContext) -> None:
+        # Set once
+        self._transport = transport
+        self._descriptor = transport.descriptor
+        self._context = context
+        self._deadlines = context.receive_deadlines
+        self._parser = RequestParser(context.parser_limits)
+        # Reactor only
+        self._deadline: DeadlineQueue[HasDeadlines] | None = None  # of the state
+        self.request: Request | None = None  # whose body is arriving
+        self._body_rate: MinDataRate | None = None
+        self._discarded_bytes = 0
+        # Written by the reactor, read anywhere
+        self.state: ReceiveState = IDLE  # by `enter` only
+        self.ahead_bytes = 0  # of next requests, while one is being answered
+
+    def use_parser(self, parser: RequestParser) -> None:
+        """Parse what the client sends by this parser. Call it before the first byte."""
+        self._parser = parser
+
+    def enter(self, state: ReceiveState, since: float) -> None:
+        """Move to a state; its deadline, if it has one, counts from `since`."""
+        deadline = self._deadline
+        if deadline is not None:
+            deadline.disarm(self._descriptor)
+        self.state = state
+        self._deadline = deadline = self._deadlines[state]
+        if deadline is not None:
+            deadline.arm(self._descriptor, since)
+
+    # --- what arrives
+
+    def receive(self) -> Outcome:
+        """Read from the socket once, and return what is to be done.
+
+        Raises:
+            Disconnected: the connection has failed.
+        """
+        if self.state > HEAD:
+            return self._receive_more()
+        context = self._context
+        data = self._transport.receive(context.adj.recv_bytes)
+        if not data:
+            return None if data is None else self._end_input()
+        context.counters.bytes_in += len(data)
+        self._parser.receive(data)
+        return self.next_request()
+
+    def _receive_more(self) -> Outcome:
+        """Read what is no head: content, what comes after the present request, or what nobody wants."""
+        context, state = self._context, self.state
+        data: bytes | memoryview | None
+        if state is AHEAD:
+            data = self._transport.receive(context.adj.recv_bytes)
+        else:
+            data = self._receive_into_buffer()
+        if not data:
+            return None if data is None else self._end_input()
+        context.counters.bytes_in += len(data)
+        if state is LINGER:
+            self._discarded_bytes += len(data)
+            return CLOSE if self._discarded_bytes > LINGER_BYTES else None
+        self._parser.receive(data)
+        if state is BODY:
+            return self.next_request()
+        self.ahead_bytes += len(data)
+        return None if self.may_read_ahead() else PAUSE
+
+    def _receive_into_buffer(self) -> memoryview | None:
+        buffer = self._context.read_buffer
+        if self.request is not None and self.request.head.content_length is None:
+            buffer = buffer[:CHUNKED_READ_BYTES]
+        size = self._transport.receive_into(buffer)
+        return None if size is None else buffer[:size]
+
+    def next_request(self) -> Outcome:
+        """Take events from the parser until a request is complete or bytes are missing; return what is to be done."""
+        parser, request = self._parser, self.request
+        try:
+            while True:
+                event = parser.next_event()
+                if type(event) is EndOfMessage:
+                    self.request = None
+                    self.ahead_bytes = parser.held_bytes
+                    if self.state < AHEAD:
+                        self.enter(AHEAD, 0.0)
+                    return request
+                if type(event) is RequestHead:
+                    request = Request(event)
+                    if event.content_length != 0:
+                        self._start_body(request)
+                        # RFC 9110 10.1.1: not when the body has begun to arrive.
+                        if event.expects_continue and not parser.held_bytes and self.state is not ENDED:
+                            return CONTINUE
+                elif type(event) is BodyPiece and request is not None:
+                    request.append(event.data, self._context.adj.inbuf_overflow)
+                else:
+                    break
+        except ProtocolError as error:
+            return error_response_for(error)
+        except BufferStorageError as error:
+            return self._refuse_body(error)
+        if self.state is ENDED:
+            return self._end_of_parsing()
+        now = self._context.reactor.now
+        if parser.is_between_messages:
+            if self.state is AHEAD:
+                self.enter(IDLE, now)
+        elif self.state is IDLE or self.state is AHEAD:
+            self.enter(HEAD, now)
+        return None
+
+    def _start_body(self, request: Request) -> None:
+        adj, now = self._context.adj, self._context.reactor.now
+        self.request = request
+        self._body_rate = MinDataRate(adj.request_body_timeout, adj.request_body_rate, now)
+        if self.state is not ENDED:
+            self.enter(BODY, now)
+
+    def _end_input(self) -> Outcome:
+        """The client has ended its output; what it has sent completely is still answered."""
+        state = self.state
+        self.enter(ENDED, 0.0)
+        if state is AHEAD:
+            return PAUSE  # the end stays readable: watching on would spin
+        if state is LINGER:
+            return CLOSE
+        return self._end_of_parsing()
+
+    def _end_of_parsing(self) -> Outcome:
+        try:
+            self._parser.end_of_input()
+        except ProtocolError as error:
+            return error_response_for(error)
+        return CLOSE
+
+    def _refuse_body(self, error: BufferStorageError) -> ErrorResponse:
+        assert self.request is not None  # it is its body
+        head = self.request.head
+        logger.error("The request body for %s cannot be stored: %s", head.path, error)
+        return unstored_body_response(error, head)
+
+    # --- for the connection
+
+    def may_read_ahead(self) -> bool:
+        """Whether to read on before a response has ended: a client may pipeline without end, also during a drain."""
+        context = self._context
+        return self.ahead_bytes < context.adj.recv_bytes and context.state < DRAINING
+
+    def is_too_slow(self) -> bool:
+        """Whether a body that is arriving has fallen below its minimum rate."""
+        assert self.request is not None  # checked in BODY only
+        assert self._body_rate is not None
+        return self._body_rate.is_too_slow(self._context.reactor.now, self.request.body_bytes)
+
+    def late_response(self) -> ErrorResponse:
+        """Return the answer to a request that has not arrived in time, and parse nothing more."""
+        return late_request_response(self._parser)
+
+    def stop(self) -> None:
+        """Drop a request that is arriving: the server answers itself, and nothing after it is parsed."""
+        self._drop_request()
+        if self.state is not ENDED and self.state is not AHEAD:
+            self.enter(AHEAD, 0.0)
+
+    def end(self) -> None:
+        """Drop a request that is arriving: the connection has ended."""
+        self._drop_request()
+        if self.state is not ENDED:
+            self.enter(ENDED, 0.0)
+
+    def _drop_request(self) -> None:
+        if self.request is not None:
+            self.request.close()
+            self.request = None

@@ -1,0 +1,278 @@
+"""Binding: what is bound, what is reported when it cannot be, and what is left behind."""
+
+import errno
+import os
+import shutil
+import socket
+import stat
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from waitress_core import Adjustments
+from waitress_core.config.addresses import AF_UNIX, ListenAddress
+from waitress_core.net import binding as module
+from waitress_core.net.binding import bind_inet, bind_unix, open_listeners
+
+needs_unix = pytest.mark.skipif(AF_UNIX is None, reason="this system has no unix sockets")
+needs_ipv6 = pytest.mark.skipif(not socket.has_ipv6, reason="this Python has no IPv6")
+
+LOOPBACK = ListenAddress(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, ("127.0.0.1", 0))
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder whose path is short enough for unix sockets."""
+    path = Path(tempfile.mkdtemp(prefix="wl"))
+    yield path
+    shutil.rmtree(path)
+
+
+def settings(**given: Any) -> Adjustments:
+    return Adjustments(**given or {"listen": "127.0.0.1:0"})
+
+
+def count_sockets(monkeypatch: pytest.MonkeyPatch) -> list[socket.socket]:
+    """Remember the sockets that are made from now on."""
+    made: list[socket.socket] = []
+    init = socket.socket.__init__
+
+    def remember(self: socket.socket, *arguments: Any, **named: Any) -> None:
+        made.append(self)
+        init(self, *arguments, **named)
+
+    monkeypatch.setattr(socket.socket, "__init__", remember)
+    return made
+
+
+# --- binding
+
+
+def test_a_bound_socket_listens() -> None:
+    with bind_inet(LOOPBACK, 5) as sock, socket.create_connection(sock.getsockname(), 20):
+        assert sock.getsockname()[0] == "127.0.0.1"
+        sock.accept()[0].close()
+
+
+def test_an_address_in_use_is_named_with_the_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    with bind_inet(LOOPBACK, 5) as sock:
+        port = sock.getsockname()[1]
+        made = count_sockets(monkeypatch)
+        with pytest.raises(OSError, match=f"127.0.0.1:{port}") as caught:
+            bind_inet(LOOPBACK._replace(address=("127.0.0.1", port)), 5)
+    assert caught.value.errno == errno.EADDRINUSE
+    assert os.strerror(errno.EADDRINUSE) in str(caught.value) or sys.platform == "win32"
+    assert [sock.fileno() for sock in made] == [-1]
+
+
+@needs_ipv6
+def test_an_ipv6_address_is_named_in_brackets(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: socket.socket, *arguments: Any, **named: Any) -> None:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr(socket.socket, "__init__", refuse)
+    with pytest.raises(OSError, match=r"\[::1\]:80.*not supported") as caught:
+        bind_inet(ListenAddress(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, ("::1", 80, 0, 0)), 5)
+    assert caught.value.errno == errno.EAFNOSUPPORT
+
+
+@needs_ipv6
+def test_an_ipv6_socket_takes_no_ipv4() -> None:
+    (address,) = Adjustments(listen="[::1]:0").listen
+    with bind_inet(address, 5) as sock:
+        assert sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="on Windows SO_REUSEADDR lets a second server in")
+def test_an_address_that_was_just_left_can_be_bound_again() -> None:
+    with bind_inet(LOOPBACK, 5) as sock:
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+
+
+# --- unix sockets
+
+
+@needs_unix
+@pytest.mark.promise("S09", "S11")
+@pytest.mark.parametrize("permissions", [0o600, 0o660, 0o777])
+def test_a_unix_socket_has_its_permissions_before_anybody_can_connect(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, permissions: int
+) -> None:
+    path = folder / "s"
+    seen: list[int] = []
+    listen = socket.socket.listen
+
+    def look(self: socket.socket, *arguments: int) -> None:
+        seen.append(stat.S_IMODE(path.stat().st_mode))
+        listen(self, *arguments)
+
+    monkeypatch.setattr(socket.socket, "listen", look)
+    with bind_unix(str(path), permissions, 5):
+        assert stat.S_IMODE(path.stat().st_mode) == permissions
+    assert seen == [permissions]
+
+
+@needs_unix
+def test_a_unix_socket_that_an_earlier_server_has_left_is_replaced(folder: Path) -> None:
+    path = str(folder / "s")
+    bind_unix(path, 0o600, 5).close()
+    assert Path(path).is_socket()
+    with bind_unix(path, 0o600, 5):
+        assert AF_UNIX is not None
+        with socket.socket(AF_UNIX) as client:
+            client.connect(path)
+
+
+@needs_unix
+def test_a_link_to_a_socket_gives_way_as_the_socket_would(folder: Path) -> None:
+    with bind_unix(str(folder / "target"), 0o600, 5):
+        (folder / "s").symlink_to(folder / "target")
+        with bind_unix(str(folder / "s"), 0o600, 5):
+            assert not (folder / "s").is_symlink()
+            assert (folder / "target").exists()
+
+
+@needs_unix
+def test_a_path_that_is_too_long_is_named_without_a_number(folder: Path) -> None:
+    path = str(folder / ("x" * 200))
+    with pytest.raises(OSError) as caught:
+        bind_unix(path, 0o600, 5)
+    assert str(caught.value) == f"Cannot listen on {path}: AF_UNIX path too long"
+
+
+@needs_unix
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_anything_else_at_the_path_is_left_there_and_named(folder: Path, kind: str) -> None:
+    path = folder / "s"
+    if kind == "file":
+        path.write_text("precious")
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        (folder / "target").write_text("precious")
+        path.symlink_to(folder / "target")
+    with pytest.raises(OSError, match=f"Cannot listen on {path}: .* by what is not a socket") as caught:
+        bind_unix(str(path), 0o600, 5)
+    assert caught.value.errno == errno.EADDRINUSE
+    assert path.exists()
+    assert sorted(folder.iterdir())[0] == path
+
+
+@needs_unix
+@pytest.mark.parametrize("name", ["missing/s", "x" * 200], ids=["no-folder", "too-long"])
+def test_a_path_that_cannot_be_bound_is_named_with_the_cause(folder: Path, name: str) -> None:
+    with pytest.raises(OSError) as caught:
+        bind_unix(str(folder / name), 0o600, 5)
+    message = str(caught.value)
+    assert f"Cannot listen on {folder / name}: " in message
+    assert "None" not in message.rpartition(": ")[2]
+
+
+@needs_unix
+@pytest.mark.parametrize("fails", ["chmod", "listen"])
+def test_a_path_that_was_bound_in_vain_is_removed(folder: Path, monkeypatch: pytest.MonkeyPatch, fails: str) -> None:
+    def fail(*arguments: Any) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    made = count_sockets(monkeypatch)
+    if fails == "chmod":
+        monkeypatch.setattr(os, "chmod", fail)
+    else:
+        monkeypatch.setattr(socket.socket, "listen", fail)
+    with pytest.raises(PermissionError, match=str(folder)):
+        bind_unix(str(folder / "s"), 0o600, 5)
+    assert list(folder.iterdir()) == []
+    assert [sock.fileno() for sock in made] == [-1]
+
+
+@pytest.mark.promise("S10")
+def test_a_system_without_unix_sockets_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "AF_UNIX", None)
+    with pytest.raises(OSError, match=r"Cannot listen on /s: this system has no unix sockets") as caught:
+        bind_unix("/s", 0o600, 5)
+    assert caught.value.errno == errno.EAFNOSUPPORT
+
+
+@needs_unix
+def test_the_path_is_removed_at_the_end(folder: Path) -> None:
+    adj = settings(unix_socket=str(folder / "s"))
+    (listener,) = open_listeners(adj, [])
+    assert (listener.host, listener.port) == ("unix", str(folder / "s"))
+    listener.close()
+    listener.close()
+    assert list(folder.iterdir()) == []
+
+
+@needs_unix
+def test_a_path_that_another_server_has_taken_over_is_left(folder: Path) -> None:
+    path = folder / "s"
+    (mine,) = open_listeners(settings(unix_socket=str(path)), [])
+    with bind_unix(str(path), 0o600, 5):
+        mine.close()
+        assert path.is_socket()
+
+
+@needs_unix
+def test_a_path_that_somebody_has_removed_is_no_matter(folder: Path) -> None:
+    (listener,) = open_listeners(settings(unix_socket=str(folder / "s")), [])
+    (folder / "s").unlink()
+    listener.close()
+
+
+# --- opening
+
+
+@pytest.mark.promise("S07")
+def test_there_is_a_listener_for_each_address() -> None:
+    adj = settings(listen="127.0.0.1:0 127.0.0.1:0")
+    listeners = open_listeners(adj, adj.listen)
+    assert len({listener.port for listener in listeners}) == 2
+    assert all(listener.port != "0" and listener.host == "127.0.0.1" for listener in listeners)
+    assert all(not listener.socket.getblocking() and listener.owns_socket for listener in listeners)
+    for listener in listeners:
+        listener.close()
+        assert listener.socket.fileno() == -1
+
+
+def test_all_listeners_are_opened_or_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    with bind_inet(LOOPBACK, 5) as taken:
+        adj = settings(listen=f"127.0.0.1:0 127.0.0.1:0 127.0.0.1:{taken.getsockname()[1]}")
+        made = count_sockets(monkeypatch)
+        with pytest.raises(OSError, match=r"^\[Errno \d+\] Cannot listen on 127\.0\.0\.1:"):
+            open_listeners(adj, adj.listen)
+    assert [sock.fileno() for sock in made] == [-1, -1, -1]
+
+
+def test_given_sockets_are_listened_on_and_stay_their_owners() -> None:
+    with socket.socket() as given:
+        given.bind(("127.0.0.1", 0))
+        (listener,) = open_listeners(settings(sockets=[given]), [])
+        with socket.create_connection(given.getsockname(), 20):
+            assert listener.socket is given
+            assert not listener.owns_socket
+            listener.close()
+            assert given.fileno() != -1
+
+
+@needs_unix
+def test_the_path_of_a_given_unix_socket_stays(folder: Path) -> None:
+    assert AF_UNIX is not None
+    with socket.socket(AF_UNIX) as given:
+        given.bind(str(folder / "s"))
+        (listener,) = open_listeners(settings(sockets=[given]), [])
+        listener.close()
+    assert (folder / "s").is_socket()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="abstract unix sockets are Linux only")
+def test_a_given_abstract_unix_socket_can_be_listened_on() -> None:
+    assert AF_UNIX is not None
+    with socket.socket(AF_UNIX) as given:
+        given.bind(f"\0waitress-test-{os.getpid()}")
+        (listener,) = open_listeners(settings(sockets=[given]), [])
+        assert listener.host == "unix"
+        assert listener.url_authority == ("unix", f"@waitress-test-{os.getpid()}")
