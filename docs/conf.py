@@ -22,7 +22,7 @@ nitpicky = True
 nitpick_ignore_regex = [
     ("py:.*", r"(?!waitress).*"),
     ("py:.*", r"waitress_core\.(observability|connection|reactor|http)\..*"),
-    ("py:.*", r"waitress\.entries\..*"),
+    ("py:.*", r"waitress\._\w+\..*"),
 ]
 
 html_theme = "furo"

@@ -20,8 +20,8 @@ from waitress_core.http.request import Request
 from waitress_core.wsgi.environ import EnvironBuilder
 from waitress_parser import RequestParser
 
+from ._entries import Entry
 from ._lazy import LazyAttribute
-from .entries import Entry
 from .task import ErrorTask, Task, WSGITask, logged
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 For programs that derive a server or stop one from another thread (WebTest, plone.testing, Anki, ycmd), wrap its
 constructor (the agent of New Relic), or look at what is open.
 
-What `_map` holds stands for what is open (see `entries`). A server whose map becomes empty ends.
+What `_map` holds stands for what is open (see `_entries`). A server whose map becomes empty ends.
 """
 
 import socket
@@ -25,12 +25,12 @@ from waitress_core.server import server_class_for
 from waitress_core.threads.dispatcher import is_replaced
 from waitress_core.wsgi.environ import EnvironBuilder
 
+from ._dispatcher import ServerDispatcher
+from ._entries import Entry, Listening
 from ._lazy import LazyAttribute
 from .adjustments import Adjustments
 from .buffers import ReadOnlyFileBasedBuffer
 from .channel import HTTPChannel, is_stock
-from .dispatcher import ServerDispatcher
-from .entries import Entry, Listening
 from .trigger import trigger
 
 if TYPE_CHECKING:

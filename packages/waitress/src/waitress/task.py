@@ -1,4 +1,4 @@
-"""Tasks, by the names of waitress 3.0; the threads that run them are in `dispatcher`.
+"""Tasks, by the names of waitress 3.0; the threads that run them are in `_dispatcher`.
 
 For programs that derive a `task_class` (to add to the environ, or to see each response), or replace `hop_by_hop`.
 
@@ -19,8 +19,8 @@ from waitress_core.http.response import CHUNKED, CLOSE
 from waitress_core.http.response_fields import HOP_BY_HOP
 from waitress_core.http.response_head import forbid
 
+from ._dispatcher import ThreadedTaskDispatcher, logger, queue_logger
 from .buffers import ReadOnlyFileBasedBuffer
-from .dispatcher import ThreadedTaskDispatcher, logger, queue_logger
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Protocol
 
 from waitress_core.net import transport
 
-from .entries import Logs
+from ._entries import Logs
 
 __all__ = [
     "ExitNow",
