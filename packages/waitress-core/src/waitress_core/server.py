@@ -5,11 +5,9 @@ work is done by the run (`lifecycle.run`).
 """
 
 import logging
-import os
 import socket
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -21,8 +19,9 @@ from .connection.connection import Connection
 from .connection.context import State
 from .connection.states import STATE_NAMES
 from .http.request import Request
+from .lifecycle import fork
 from .lifecycle.run import THREADS_SECONDS, ServerRun
-from .lifecycle.signals import ending_signals, give_signals_back
+from .lifecycle.signals import ending_signals
 from .lifecycle.states import CLOSE_SECONDS, StopRequest
 from .net.binding import open_listeners
 from .net.listener import Listener
@@ -166,7 +165,7 @@ class BaseWSGIServer:
             state = "has ended" if self._ended.is_set() else "is serving already"
             raise RuntimeError(f"this server {state}: create_server makes another one")
         self._runner = threading.current_thread()
-        _running.add(self)
+        fork.add(self)
 
     def _begin(self) -> None:
         if not any(wish.state is State.CLOSING for wish in self._stop_requests):
@@ -188,7 +187,7 @@ class BaseWSGIServer:
         """Leave nothing, whether it has served or could not begin."""
         if self._run is not None:
             self._run.close_all()
-        _running.discard(self)
+        fork.remove(self)
         self._close_listeners()
         self._ended.set()
 
@@ -272,8 +271,8 @@ class BaseWSGIServer:
             # Bounded: a signal handler may call this. The reactor looks at the time once a second.
             self._ended.wait(seconds + TICK_SECONDS + THREADS_SECONDS)
 
-    def _abandon_after_fork(self) -> None:
-        """In a forked child: let go of what is the parent's. The server has ended here, and never waits."""
+    def abandon_after_fork(self) -> None:
+        """In a forked child: release what is the parent's. The server has ended here, and never waits."""
         self._map_lock = threading.RLock()  # another thread may have held it
         if self._run is not None:
             self._run.abandon_after_fork()
@@ -311,21 +310,6 @@ class BaseWSGIServer:
         """Log one line for each listener: `format_str` takes host and port, as in `http://{}:{}`."""
         for listener in self._listeners:
             self.logger.info(format_str.format(*listener.url_authority))
-
-
-_running: "weakref.WeakSet[BaseWSGIServer]" = weakref.WeakSet()
-
-
-def _abandon_all_after_fork() -> None:
-    for server in list(_running):
-        server._abandon_after_fork()
-    if _running:
-        give_signals_back()
-    _running.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_abandon_all_after_fork)
 
 
 class _SingleServer(BaseWSGIServer):
