@@ -19,4 +19,4 @@ class HandsOver(Dispatcher):
 
 if __name__ == "__main__":
     listen = f"127.0.0.1:{sys.argv[1]}"
-    create_server(application, None, HandsOver(THREADS), listen=listen, threads=THREADS).run()
+    create_server(application, HandsOver(THREADS), listen=listen, threads=THREADS).run()

@@ -69,6 +69,20 @@ def test_the_log_names_version_interpreter_threads_and_every_address(
     assert last == f"waitress-core {waitress_core.__version__} on {python} with {named} serves {urls}"
 
 
+class WithoutPrintListen:
+    """A server that is not of waitress 3.0.2."""
+
+    urls = ("http://127.0.0.1:8041", "http://unix:/run/tea")
+
+    def run(self) -> None: ...
+
+
+def test_serve_logs_each_url_of_a_server_without_print_listen(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "waitress")
+    serve(application, _server=lambda application: WithoutPrintListen())
+    assert caplog.messages == ["Serving on http://127.0.0.1:8041", "Serving on http://unix:/run/tea"]
+
+
 def test_quiet_leaves_logging_alone(set_ups: list[object]) -> None:
     make = Factory()
     serve(application, _server=make, _quiet=True)

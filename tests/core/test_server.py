@@ -11,7 +11,6 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -113,7 +112,6 @@ def test_one_address_makes_a_tcp_server() -> None:
     assert server.effective_port == str(server.socket.getsockname()[1])
     assert server.effective_port != "0"
     assert server.fileno() == server.socket.fileno()
-    assert server.active_channels == {}
     assert server.server_name == "waitress.invalid"
     assert server.adj.threads == 4
     server.close()
@@ -125,7 +123,6 @@ def test_several_addresses_make_a_server_with_several_sockets() -> None:
     assert type(server) is MultiSocketServer
     assert [host for host, _ in server.effective_listen] == ["127.0.0.1", "127.0.0.1"]
     assert len({port for _, port in server.effective_listen}) == 2
-    assert sorted(server.map) == sorted(listener.descriptor for listener in server._listeners)
     server.close()
 
 
@@ -156,28 +153,6 @@ def test_given_sockets_are_served_and_not_closed(count: int) -> None:
         sock.close()
 
 
-@pytest.mark.promise("S71")
-def test_the_registry_is_the_servers_own_or_the_callers() -> None:
-    mine: dict[int, Any] = {}
-    server = make(map=mine)
-    assert list(mine) == [server.fileno()]
-    other = make()
-    assert other._map is not mine
-    other.close()
-    server.close()
-    assert mine == {}
-
-
-def test_print_listen_logs_a_line_for_each_listener(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    server = make(listen="127.0.0.1:0 127.0.0.1:0")
-    server.print_listen("Serving on http://{}:{}")
-    assert [record.getMessage() for record in caplog.records] == [
-        f"Serving on http://{host}:{port}" for host, port in server.effective_listen
-    ]
-    server.close()
-
-
 def test_the_application_may_be_replaced_before_the_run() -> None:
     server = make(lambda environ, start_response: 1 / 0)
     server.application = application
@@ -203,27 +178,18 @@ def test_another_dispatcher_gets_every_request() -> None:
     assert sink.count == 10
 
 
-def test_connections_are_seen_while_they_are_open() -> None:
-    with running(application) as run, run.client() as client:
-        client.get("/")
-        (connection,) = run.server.active_channels.values()
-        assert connection.remote_port == str(client.socket.getsockname()[1])
-
-
 # --- running and ending
 
 
 def test_after_a_run_nothing_is_left() -> None:
-    mine: dict[int, Any] = {}
-    server = make(map=mine)
+    server = make()
     thread = start(server)
     with Client(address_of(server)) as client:
         client.get("/")
         server.close()
         assert client.rest() == b""
     assert ended(thread)
-    assert mine == {}
-    assert server.active_channels == {}
+    assert server.stats().connections == 0
     assert server.socket.fileno() == -1
     with pytest.raises(OSError):
         socket.create_connection(address_of(server), 1)
@@ -255,7 +221,7 @@ def test_a_server_that_is_closed_before_its_run_serves_nobody() -> None:
     thread = threading.Thread(target=server.run)
     thread.start()
     assert ended(thread)
-    assert server._map == {}
+    assert server.socket.fileno() == -1
 
 
 def test_close_from_several_threads_at_once_returns_in_each_when_all_has_ended() -> None:
@@ -267,13 +233,14 @@ def test_close_from_several_threads_at_once_returns_in_each_when_all_has_ended()
     def close() -> None:
         barrier.wait(SOON)
         server.close()
-        left.append(len(server._map))
+        left.append(server.stats().connections)
+        left.append(server.socket.fileno())
 
     closers = [threading.Thread(target=close) for _ in range(6)]
     for closer in closers:
         closer.start()
     assert all(ended(closer) for closer in closers)
-    assert left == [0] * 6
+    assert sorted(left) == [-1] * 6 + [0] * 6
     assert ended(thread)
 
 
@@ -385,7 +352,6 @@ def test_a_start_that_fails_leaves_nothing(monkeypatch: pytest.MonkeyPatch, afte
         with pytest.raises(RuntimeError, match="can't start new thread"):
             server.run()
     assert all(ended(thread) for thread in started)
-    assert server._map == {}
     assert server.socket.fileno() == -1
     with pytest.raises(OSError):
         socket.create_connection(address, 1)
@@ -401,7 +367,6 @@ def test_a_poller_that_can_not_be_had_leaves_nothing(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("waitress_core.reactor.reactor.best_poller", refuse)
     with pytest.raises(OSError, match="Too many open files"):
         server.run()
-    assert server._map == {}
     assert server.socket.fileno() == -1
     server.close()
 
@@ -533,7 +498,7 @@ def test_a_host_that_raises_while_it_waits_ends_the_server_in_order(monkeypatch:
     with pytest.raises(OSError, match="no tea"):
         server.run()
     assert tidied == [True]  # the lead has ended by itself, and with it what had begun
-    assert server._map == {}
+    assert server.socket.fileno() == -1
 
 
 def test_close_within_the_making_of_the_engine_is_neither_lost_nor_waits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -551,7 +516,7 @@ def test_close_within_the_making_of_the_engine_is_neither_lost_nor_waits(monkeyp
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     assert ended(thread)
-    assert server._map == {}
+    assert server.socket.fileno() == -1
 
 
 # --- fork
@@ -596,7 +561,7 @@ def test_a_forked_child_can_close_its_copy_of_the_server_and_holds_no_socket_of_
     def forking(environ: Environ, start_response: StartResponse) -> list[bytes]:
         if environ["PATH_INFO"] != "/fork" or sys.platform == "win32":
             return application(environ, start_response)
-        descriptors = [server.fileno(), *server.active_channels]
+        descriptors = [server.fileno(), *server._run.manager.connections]
         child = os.fork()
         if not child:
             failures = 0
@@ -644,24 +609,3 @@ def test_a_server_of_one_kind_refuses_given_sockets_of_another() -> None:
         sock.bind(("127.0.0.1", 0))
         with pytest.raises(ValueError, match="take a TcpWSGIServer"):
             UnixWSGIServer(application, sockets=[sock])
-
-
-def test_a_descriptor_that_another_has_meanwhile_is_not_struck() -> None:
-    class Racing(dict[int, Any]):
-        """Lets another connection come between the look and the pop."""
-
-        def get(self, key: int, default: Any = None) -> Any:
-            found = super().get(key, default)
-            if found is old:
-                comer.start()
-                comer.join(0.05)  # as far as it comes
-            return found
-
-    old, new = SimpleNamespace(descriptor=-7), SimpleNamespace(descriptor=-7)
-    registry = Racing({-7: old})
-    server = create_server(application, registry, listen="127.0.0.1:0")
-    comer = threading.Thread(target=server.on_opened, args=(new, None))
-    server.on_closed(old)  # type: ignore[arg-type]  # nothing but the descriptor is looked at
-    assert ended(comer)
-    assert registry[-7] is new
-    server.close()

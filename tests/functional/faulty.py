@@ -128,9 +128,7 @@ class Served:
 
     def holds_no_other(self) -> bool:
         """Whether the server comes to hold no connection but the healthy one, by any of its accounts."""
-        return becomes_true(
-            lambda: len(self.server.active_channels) == 1 and len(self.server._map) == 3 and not self.faulty.descriptors
-        )
+        return becomes_true(lambda: self.server.stats().connections == 1 and not self.faulty.descriptors)
 
 
 def faulty_poller(listener: FaultyListener) -> Poller:

@@ -86,7 +86,7 @@ def test_started_it_serves_until_it_is_shut_down() -> None:
     assert read(server.url + "/") == b"/"
     server.shutdown()
     assert waitress_threads() == []
-    assert server.active_channels == {}
+    assert server.stats().connections == 0
 
 
 @pytest.mark.parametrize("begin", ["run", "start", "__enter__"])

@@ -78,7 +78,7 @@ def is_well(server: Running) -> bool:
 
 def all_are_gone(server: Running) -> bool:
     """Whether the server comes to hold no connection."""
-    return becomes_true(lambda: not server.server.active_channels)
+    return becomes_true(lambda: not server.server.stats().connections)
 
 
 # --- clients that vanish

@@ -333,7 +333,7 @@ numbers = signal.SIGTERM, signal.SIGINT
 before = [signal.getsignal(number) for number in numbers]
 during = []
 server = create_server(application, listen="127.0.0.1:0")
-server.print_listen("Serving on http://{{}}:{{}}")
+logging.info("Serving on %s", server.url)
 {run}
 after = [signal.getsignal(number) for number in numbers]
 logging.info("restored %s kept %s", after == before, [one is other for one, other in zip(before, during[0])])
@@ -488,7 +488,7 @@ def test_close_from_an_application_does_not_wait_for_itself() -> None:
             assert response.body == b"closed"
             assert client.rest() == b""
         assert becomes_true(lambda: refuses(server.address))
-        assert becomes_true(lambda: not server.server.active_channels)
+        assert becomes_true(lambda: not server.server.stats().connections)
 
 
 @needs_signals
@@ -587,7 +587,7 @@ def test_close_in_the_midst_of_many_clients(caplog: pytest.LogCaptureFixture) ->
             threads = [threading.Thread(target=ask) for _ in range(6)]
             for thread in threads:
                 thread.start()
-            assert becomes_true(lambda server=server: bool(server.server.active_channels))  # type: ignore[misc]
+            assert becomes_true(lambda server=server: bool(server.server.stats().connections))  # type: ignore[misc]
             server.server.close()
             stop.set()
             for thread in threads:
@@ -627,48 +627,6 @@ def test_the_application_may_be_replaced_before_run() -> None:
     with run_in_thread(server), Client(("127.0.0.1", int(server.effective_port))) as client:
         assert client.get("/replaced").body == b"ok"
     assert recorder.paths == ["/replaced"]
-
-
-# --- the registry of sockets
-
-
-@pytest.mark.promise("S71")
-def test_each_server_has_a_registry_of_its_own() -> None:
-    with running(Recorder()) as first, first.client() as client:
-        assert client.get().status == 200
-        with running(Recorder()) as second:
-            assert first.server._map is not second.server._map
-            assert len(first.server._map) > 0
-            assert not first.server._map.keys() & second.server._map.keys()
-
-
-@pytest.mark.promise("S71")
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_registry_of_asyncore_is_not_used() -> None:
-    asyncore = pytest.importorskip("asyncore", reason="needs the module asyncore, which Python 3.12 has no more")
-    with running(Recorder()) as server, server.client() as client:
-        assert client.get().status == 200
-        assert asyncore.socket_map == {}
-
-
-@pytest.mark.promise("S71")
-@pytest.mark.parametrize("listen", ["127.0.0.1:0", "127.0.0.1:0 127.0.0.1:0"])
-def test_a_given_registry_holds_every_descriptor(listen: str) -> None:
-    registry: dict[int, Any] = {}
-    server = create_server(Recorder(), map=registry, listen=listen)
-    listeners = set(registry)
-    assert len(listeners) >= len(listen.split())
-    with run_in_thread(server):
-        address = (server._listeners[0].host, int(server._listeners[0].port))
-        with Client(address) as client:
-            assert client.get().status == 200
-            connections = server.active_channels.keys()
-            assert connections
-            assert connections <= registry.keys()
-            assert not connections & listeners
-        assert becomes_true(lambda: not server.active_channels)
-        assert listeners <= registry.keys()
-    assert registry == {}
 
 
 # --- threads

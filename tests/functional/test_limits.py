@@ -111,7 +111,7 @@ def test_a_connection_that_was_told_to_persist_is_not_closed_because_the_limit_i
     with running(application, connection_limit=2) as server, set_at_end(released), server.client() as first:
         assert first.get().header("Connection") is None
         with server.client():
-            assert becomes_true(lambda: len(server.server.active_channels) == 2)
+            assert becomes_true(lambda: server.server.stats().connections == 2)
             released.set()
             assert not has_answer(first, 0.5), "the connection is closed"
             assert first.get().body == b"ok"

@@ -433,12 +433,10 @@ def test_requests_come_over_a_unix_socket(folder: Path) -> None:
 
 @pytest.mark.promise("S09")
 @needs_unix
-def test_the_listen_line_of_a_unix_socket_names_its_path(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_url_of_a_unix_socket_names_its_path(folder: Path) -> None:
     server = create_server(Recorder(), unix_socket=str(folder / "socket"))
-    with caplog.at_level("INFO", "waitress"):
-        server.print_listen("Serving on http://{}:{}")
     server.close()
-    assert caplog.messages == [f"Serving on http://unix:{folder / 'socket'}"]
+    assert server.urls == [f"http://unix:{folder / 'socket'}"]
 
 
 @pytest.mark.promise("S09")
@@ -500,7 +498,7 @@ try:
 except (OSError, ValueError) as error:
     logging.info("refused: %s", error)
 server = create_server(application, listen="127.0.0.1:0")
-server.print_listen("Serving on http://{}:{}")
+logging.info("Serving on %s", server.url)
 server.run()
 """
 
@@ -573,14 +571,12 @@ def test_when_one_address_can_not_be_had_none_is_taken() -> None:
 
 @pytest.mark.promise("S07")
 @needs_ipv6
-def test_every_listener_has_its_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_every_listener_has_its_url() -> None:
     server = create_server(Recorder(), listen="127.0.0.1:0 [::1]:0 *:0")
     assert isinstance(server, MultiSocketServer)
-    with caplog.at_level("INFO", "waitress"):
-        server.print_listen("Serving on http://{}:{}")
     hosts = ["127.0.0.1", "[::1]", *(f"[{host}]" if ":" in host else host for host, _ in server.effective_listen[2:])]
-    assert caplog.messages == [
-        f"Serving on http://{host}:{port}" for host, (_, port) in zip(hosts, server.effective_listen, strict=True)
+    assert server.urls == [
+        f"http://{host}:{port}" for host, (_, port) in zip(hosts, server.effective_listen, strict=True)
     ]
     with served(server):
         for host, port in server.effective_listen:

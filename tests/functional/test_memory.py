@@ -63,7 +63,7 @@ def application(environ, start_response):
 
 logging.basicConfig(level=logging.INFO)
 server = create_server(application, listen="127.0.0.1:0")
-server.print_listen("Serving on http://{}:{}")
+logging.info("Serving on %s", server.url)
 server.run()
 """
 

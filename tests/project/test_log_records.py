@@ -13,7 +13,8 @@ LEVELS["exception"] = "ERROR"
 
 # Calls whose text is made elsewhere: the text on the page.
 MADE_ELSEWHERE = {
-    ("waitress_core/server.py", "format_str.format(*listener.url_authority)"): "Serving on http://{}:{}",
+    ("waitress/server.py", "format_str.format(*listener.url_authority)"): "Serving on http://{}:{}",
+    ("waitress_cli/serve.py", "'Serving on %s'"): "Serving on http://{}:{}",
     ("waitress_cli/serve.py", "'%s'"): "waitress-core %s on %s with %s serves %s",
 }
 # Calls whose text comes from the program, or from the caller of a ThrottledLogger.

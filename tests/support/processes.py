@@ -32,7 +32,8 @@ logging.basicConfig(level=logging.INFO)
 
 if __name__ == "__main__":
     server = create_server(application, **{settings!r})
-    server.print_listen("Serving on http://{{}}:{{}}")
+    for url in server.urls:
+        logging.info("Serving on %s", url)
     server.run()
     {at_end}
 """

@@ -1,11 +1,14 @@
 """The servers by their old names and constructors."""
 
+import errno
+import logging
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -124,14 +127,6 @@ def test_the_address_may_be_one_entry_of_the_settings() -> None:
     with closing(TcpWSGIServer(application, adj=adj, sockinfo=tuple(adj.listen[1]))) as server:
         assert server.adj is adj
         assert server.effective_host == "127.0.0.1"
-
-
-def test_the_map_of_the_caller_gets_the_listener() -> None:
-    own: dict[int, Any] = {}
-    with closing(create_server(application, own, listen="127.0.0.1:0")) as server:
-        assert isinstance(server, TcpWSGIServer)
-        assert list(own) == [server.fileno()]
-    assert own == {}
 
 
 class Sink:
@@ -279,3 +274,189 @@ def test_the_file_wrapper_is_the_old_one() -> None:
     with running(server):
         answer(("127.0.0.1", int(server._listeners[0].port)))
     assert seen == [waitress.buffers.ReadOnlyFileBasedBuffer]
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", TWO], ids=["one", "two"])
+def test_print_listen_logs_a_line_for_each_listener(listen: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with closing(create_server(application, listen=listen)) as server:
+        server.print_listen("Serving on http://{}:{}")
+        assert caplog.messages == [f"Serving on {url}" for url in server.urls]
+
+
+@unix
+def test_print_listen_names_the_path_of_a_unix_socket(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.chdir(tmp_path)  # a short path: the system has a limit
+    with closing(create_server(application, unix_socket="it.sock")) as server:
+        server.print_listen("Serving on http://{}:{}")
+    assert caplog.messages == ["Serving on http://unix:it.sock"]
+
+
+# --- the map
+
+
+def address_of(server: Any) -> tuple[str, int]:
+    return "127.0.0.1", int(server._listeners[0].port)
+
+
+def test_the_map_of_the_caller_gets_the_listener() -> None:
+    own: dict[int, Any] = {}
+    with closing(create_server(application, own, listen="127.0.0.1:0")) as server:
+        assert isinstance(server, TcpWSGIServer)
+        assert list(own) == [server.fileno()]
+    assert own == {}
+
+
+@pytest.mark.promise("S71")
+def test_without_a_map_of_the_caller_each_server_has_its_own() -> None:
+    own: dict[int, Any] = {}
+    with (
+        closing(create_server(application, own, listen="127.0.0.1:0")) as first,
+        closing(create_server(application, listen="127.0.0.1:0")) as second,
+    ):
+        assert first._map is own
+        assert second._map is not own
+        with running(first), running(second), Client(address_of(first)) as client:
+            assert client.get().status == 200
+            assert len(first._map) == 2
+            assert not first._map.keys() & second._map.keys()
+
+
+@pytest.mark.promise("S71")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_map_of_asyncore_is_not_used() -> None:
+    asyncore = pytest.importorskip("asyncore", reason="needs the module asyncore, which Python 3.12 has no more")
+    server = create_server(application, listen="127.0.0.1:0")
+    with running(server), Client(address_of(server)) as client:
+        assert client.get().status == 200
+        assert asyncore.socket_map == {}
+
+
+@pytest.mark.promise("S71")
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", TWO], ids=["one", "two"])
+def test_a_map_holds_each_listener_and_each_connection(listen: str) -> None:
+    own: dict[int, Any] = {}
+    server = create_server(application, own, listen=listen)
+    listeners = set(own)
+    assert listeners == {listener.descriptor for listener in server._listeners}
+    with running(server):
+        with Client(address_of(server)) as client:
+            assert client.get().status == 200
+            channels = server.active_channels
+            assert [channel.addr for channel in channels.values()] == [client.socket.getsockname()]
+            assert own.keys() == listeners | channels.keys()
+        assert becomes_true(lambda: not server.active_channels)
+        assert own.keys() == listeners
+    assert own == server.active_channels == {}
+
+
+def test_the_map_of_a_server_on_several_sockets_is_public() -> None:
+    with closing(create_server(application, listen=TWO)) as server:
+        assert isinstance(server, MultiSocketServer)
+        assert server.map is server._map
+        assert sorted(server.map) == sorted(listener.descriptor for listener in server._listeners)
+
+
+def without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+
+
+def without_a_poller(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("waitress_core.reactor.reactor.best_poller", refuse)
+
+
+def with_a_failing_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(server: BaseWSGIServer) -> None:
+        raise OSError("no tea")
+
+    monkeypatch.setattr(BaseWSGIServer, "while_waiting", fail)
+
+
+@pytest.mark.parametrize("hinder", [without_threads, without_a_poller, with_a_failing_host])
+def test_a_run_that_fails_leaves_an_empty_map(
+    hinder: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = create_server(application, listen="127.0.0.1:0")
+    with monkeypatch.context() as patched:
+        hinder(patched)
+        with pytest.raises((OSError, RuntimeError)):
+            server.run()
+    assert server._map == {}
+    server.close()
+
+
+def test_the_map_is_empty_when_close_returns_in_each_of_several_threads() -> None:
+    server = create_server(application, listen="127.0.0.1:0")
+    barrier = threading.Barrier(6)
+    left: list[int] = []
+
+    def close() -> None:
+        barrier.wait(20)
+        server.close()
+        left.append(len(server._map))
+
+    with running(server), Client(address_of(server)) as client:
+        client.get()
+        closers = [threading.Thread(target=close) for _ in range(6)]
+        for closer in closers:
+            closer.start()
+        for closer in closers:
+            closer.join(20)
+    assert left == [0] * 6
+
+
+class FakeConnection:
+    """A connection, as far as a server looks at it."""
+
+    descriptor = -7
+    remote_addr = remote_port = ""
+
+
+def test_a_descriptor_that_another_has_meanwhile_stays_in_the_map() -> None:
+    class Racing(dict[int, Any]):
+        """Lets another connection come between the look and the pop, of which the latter is under the lock."""
+
+        gets = 0
+
+        def get(self, key: int, default: Any = None) -> Any:
+            found = super().get(key, default)
+            if found is entry:
+                self.gets += 1
+                if self.gets == 2:
+                    comer.start()
+                    comer.join(0.05)  # as far as it comes
+            return found
+
+    old, new = FakeConnection(), FakeConnection()
+    entry = SimpleNamespace(connection=old)
+    own = Racing({-7: entry})
+    server = create_server(application, own, listen="127.0.0.1:0")
+    comer = threading.Thread(target=server.on_opened, args=(new, None))
+    server.on_closed(old)  # type: ignore[arg-type]  # nothing else is looked at
+    comer.join(20)
+    assert not comer.is_alive()
+    assert own.gets == 2
+    assert own[-7].connection is new
+    server.close()
+
+
+def test_a_forked_child_does_not_wait_for_a_map_that_another_thread_was_changing() -> None:
+    server = create_server(application, listen="127.0.0.1:0")
+    holder = threading.Thread(target=server._map_lock.acquire)
+    holder.start()
+    holder.join(20)
+    server.abandon_after_fork()  # as in the child, which has not got that thread
+    closer = threading.Thread(target=server.close, daemon=True)
+    closer.start()
+    closer.join(20)
+    assert not closer.is_alive()
+    assert server._map == {}

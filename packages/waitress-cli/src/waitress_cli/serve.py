@@ -44,13 +44,23 @@ def serve(
     # From the first line of the log on a signal is heard; what `_server` gives need not have this.
     with getattr(server, "ending_signals", nullcontext)():
         if not _quiet:
-            server.print_listen("Serving on http://{}:{}")  # first: programs wait for it
+            _log_addresses(server)  # first: programs wait for it
             if isinstance(server, BaseWSGIServer):
                 logger.info("%s", _what_serves(server))
         if _profile:
             profile("server.run()", {}, {"server": server}, (), False)
         else:
             server.run()
+
+
+def _log_addresses(server: Any) -> None:
+    """Log a line for each listener."""
+    print_listen = getattr(server, "print_listen", None)
+    if print_listen is None:
+        for url in server.urls:
+            logger.info("Serving on %s", url)
+    else:  # of waitress 3.0.2: programs override it, and what `_server` gives may have nothing else
+        print_listen("Serving on http://{}:{}")
 
 
 def _what_serves(server: BaseWSGIServer) -> str:

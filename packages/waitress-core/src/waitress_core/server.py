@@ -4,7 +4,6 @@ A server is bound and listens from its construction; it serves while `run` runs,
 work is done by the run (`lifecycle.run`).
 """
 
-import logging
 import socket
 import threading
 import time
@@ -49,8 +48,7 @@ NO_APPLICATION = (
 class BaseWSGIServer:
     """A server; its kind says on which listeners.
 
-    `application` may be replaced before `run`. `map` is the registry of everything open, by descriptor, for the caller
-    to look at: its own dict, or one made here. With `dispatcher` every request goes to its `add_task`. The settings
+    `application` may be replaced before `run`. With `dispatcher` every request goes to its `add_task`. The settings
     come as `adj` or as keyword arguments.
 
     Raises:
@@ -58,13 +56,11 @@ class BaseWSGIServer:
         OSError: an address that cannot be had; nothing stays open.
     """
 
-    logger = logging.getLogger("waitress")
     close_seconds = CLOSE_SECONDS
 
     def __init__(
         self,
         application: "WSGIApplication",
-        map: dict[int, Any] | None = None,
         dispatcher: TaskSink | None = None,
         adj: Adjustments | None = None,
         **adjustments: Any,
@@ -76,9 +72,6 @@ class BaseWSGIServer:
         self.adj = adj
         self.proxy_policy = ProxyPolicy(adj)
         self.server_name = adj.server_name
-        self._map: dict[int, Any] = {} if map is None else map
-        # Without it a descriptor could be another's between look and pop; may be taken anew by a signal handler
-        self._map_lock = threading.RLock()
         own = dispatcher if isinstance(dispatcher, Dispatcher) else Dispatcher(adj.threads, dispatcher)
         self._dispatcher = own
         self.task_dispatcher: Any = own if dispatcher is None else dispatcher
@@ -90,12 +83,6 @@ class BaseWSGIServer:
         self._run: ServerRun | None = None
         self._ended = threading.Event()
         self._listeners = self._open(adj)
-        self._entries = {listener.descriptor: self._entry(listener) for listener in self._listeners}
-        self._map.update(self._entries)
-
-    def _entry(self, listener: Listener) -> Any:
-        """Return what stands in the registry for a listener."""
-        return listener
 
     def _open(self, adj: Adjustments) -> list[Listener]:
         return open_listeners(adj, adj.listen)
@@ -108,11 +95,6 @@ class BaseWSGIServer:
         if self._run is None:
             return make_stats(Counters(), 0, dict.fromkeys(STATE_NAMES, 0), 0, self._dispatcher.thread_count, ())
         return self._run.stats()
-
-    @property
-    def active_channels(self) -> dict[int, Any]:
-        """The open client connections by descriptor; empty unless the server runs."""
-        return {} if self._run is None else self._run.manager.connections
 
     # --- serving
 
@@ -207,13 +189,10 @@ class BaseWSGIServer:
         """Do nothing: for a subclass that wants to know."""
 
     def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
-        """Register a client's connection."""
-        with self._map_lock:
-            self._map[connection.descriptor] = connection
+        """Do nothing: for a subclass."""
 
     def on_closed(self, connection: Connection) -> None:
-        """Strike a connection off the registry."""
-        self._unregister(connection.descriptor, connection)
+        """Do nothing: for a subclass."""
 
     def while_waiting(self) -> None:
         """Do nothing: the lead looks after all there is."""
@@ -273,7 +252,6 @@ class BaseWSGIServer:
 
     def abandon_after_fork(self) -> None:
         """In a forked child: release what is the parent's. The server has ended here, and never waits."""
-        self._map_lock = threading.RLock()  # another thread may have held it
         if self._run is not None:
             self._run.abandon_after_fork()
         self._ended = threading.Event()  # a new one: a thread that the child has not may have held the old one's lock
@@ -282,18 +260,6 @@ class BaseWSGIServer:
     def _close_listeners(self) -> None:
         for listener in self._listeners:
             listener.close()
-        for descriptor, entry in self._entries.items():
-            self._unregister(descriptor, entry)
-
-    def _unregister(self, descriptor: int, entry: object) -> None:
-        """Strike this off the registry, unless the descriptor is another's already."""
-        with self._map_lock:
-            if self._map.get(descriptor) is entry:
-                self._map.pop(descriptor, None)
-
-    def add_task(self, task: Task) -> None:
-        """Queue a task for the application threads."""
-        self.task_dispatcher.add_task(task)
 
     @property
     def urls(self) -> list[str]:
@@ -305,11 +271,6 @@ class BaseWSGIServer:
         """Where a client on this machine finds the first listener."""
         # The addresses that stand for every address are none to connect to.
         return self.urls[0].replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
-
-    def print_listen(self, format_str: str) -> None:
-        """Log one line for each listener: `format_str` takes host and port, as in `http://{}:{}`."""
-        for listener in self._listeners:
-            self.logger.info(format_str.format(*listener.url_authority))
 
 
 class _SingleServer(BaseWSGIServer):
@@ -361,15 +322,9 @@ class MultiSocketServer(BaseWSGIServer):
         """(host, port) of each listener, as `effective_host` and `effective_port` of a single server."""
         return [(listener.host, listener.port) for listener in self._listeners]
 
-    @property
-    def map(self) -> dict[int, Any]:
-        """The registry of everything open, by descriptor."""
-        return self._map
-
 
 def create_server(
     application: "WSGIApplication",
-    map: dict[int, Any] | None = None,
     dispatcher: TaskSink | None = None,
     **adjustments: Any,
 ) -> BaseWSGIServer:
@@ -381,7 +336,7 @@ def create_server(
         raise ValueError(NO_APPLICATION)
     adj = Adjustments(**adjustments)
     kind = server_class_for(adj, TcpWSGIServer, UnixWSGIServer, MultiSocketServer)
-    return kind(application, map, dispatcher, adj)
+    return kind(application, dispatcher, adj)
 
 
 def server_class_for(adj: Adjustments, tcp: Kind, unix: Kind, several: Kind) -> Kind:

@@ -7,6 +7,7 @@ What `_map` holds stands for what is open (see `_entries`). A server whose map b
 """
 
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -83,7 +84,13 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         # The holder of the lead only: the connection that `channel_class` is called for.
         self.arriving: Connection
         self._channels: dict[Connection, HTTPChannel] = {}  # one that has left the map may still have a request
-        super().__init__(application, map, dispatcher, Adjustments(**adjustments) if adj is None else adj)
+        self._map: dict[int, Any] = {} if map is None else map  # any thread, and programs: see `_map_lock`
+        # Without it another thread could enter a descriptor between the look and the pop of `_unregister`. A signal
+        # handler may take it again.
+        self._map_lock = threading.RLock()
+        super().__init__(application, dispatcher, Adjustments(**adjustments) if adj is None else adj)
+        self._entries = {listener.descriptor: self._entry(listener) for listener in self._listeners}
+        self._map.update(self._entries)
         self._own_dispatcher: ServerDispatcher | None = None
         if dispatcher is None:
             self._own_dispatcher = self.task_dispatcher = ServerDispatcher(self._dispatcher, self._end_within)
@@ -104,6 +111,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         return super()._open(adj)
 
     def _entry(self, listener: Listener) -> Any:
+        """Return what the map holds for a listener."""
         return Listening(self, listener)
 
     def accept_connections(self) -> None:
@@ -115,6 +123,14 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     def getsockname(self) -> tuple[str, str]:
         """Return address and port that are listened on, or `unix` and the path; of several, the first."""
         return self._listeners[0].host, self._listeners[0].port
+
+    def print_listen(self, format_str: str) -> None:
+        """Log one line for each listener: `format_str` takes host and port, as in `http://{}:{}`."""
+        for listener in self._listeners:
+            self.logger.info(format_str.format(*listener.url_authority))
+
+    def handle_connect(self) -> None:
+        """Nothing calls this: a listening socket never connects."""
 
     def set_socket_options(self, conn: Any) -> None:
         """Set options of an accepted socket, beside `Adjustments.socket_options`: for a subclass."""
@@ -136,6 +152,10 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
             shutdown = getattr(self.task_dispatcher, "shutdown", None)
             if shutdown is not None:
                 shutdown()
+
+    def add_task(self, task: Task) -> None:
+        """Queue a task for the application threads."""
+        self.task_dispatcher.add_task(task)
 
     def _sink(self) -> Callable[[Task], None] | None:
         """Return what a program wants to see every task, if there is such a thing."""
@@ -176,17 +196,33 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
             self._map[connection.descriptor] = channel
 
     def on_closed(self, connection: Connection) -> None:
-        """Let go of a connection's channel."""
+        """Release a connection's channel."""
         channel = self._channels.pop(connection, None)
         self._unregister_channel(connection)
         if isinstance(channel, HTTPChannel):
             channel.on_closed()
 
+    # --- the map, from any thread
+
+    def _unregister(self, descriptor: int, entry: object) -> None:
+        """Take this off the map, unless the descriptor is another's already."""
+        with self._map_lock:
+            if self._map.get(descriptor) is entry:
+                self._map.pop(descriptor, None)
+
     def _unregister_channel(self, connection: Connection) -> None:
-        """Strike a connection's channel off the map. Thread: any."""
+        """Take a connection's channel off the map."""
         entry = self._map.get(connection.descriptor)
         if getattr(entry, "connection", None) is connection:
             self._unregister(connection.descriptor, entry)
+
+    @property
+    def active_channels(self) -> dict[int, Any]:
+        """The channels by descriptor; empty unless the server runs."""
+        entries = self._map.copy()  # in one step: other threads change it
+        return {key: entry for key, entry in entries.items() if isinstance(entry, HTTPChannel) and entry.server is self}
+
+    # --- the thread that waits for the server
 
     def while_waiting(self) -> None:
         """Call thunks and `maintenance`; end when the map is empty."""
@@ -208,15 +244,6 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     def maintenance(self, now: float) -> None:
         """Called once in `cleanup_interval` by the thread that waits for the server: for a subclass."""
-
-    def handle_connect(self) -> None:
-        """Nothing calls this: a listening socket never connects."""
-
-    @property
-    def active_channels(self) -> dict[int, Any]:
-        """The channels by descriptor; empty unless the server runs."""
-        entries = self._map.copy()  # in one step: other threads change it
-        return {key: entry for key, entry in entries.items() if isinstance(entry, HTTPChannel) and entry.server is self}
 
     def pull_trigger(self) -> None:
         """Wake the thread that waits for the server."""
@@ -248,6 +275,16 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         else:
             run.call_soon_threadsafe(lambda: run.manager.remove_listener(listener))
         self._end_if_emptied()
+
+    def _close_listeners(self) -> None:
+        super()._close_listeners()
+        for descriptor, entry in self._entries.items():
+            self._unregister(descriptor, entry)
+
+    def abandon_after_fork(self) -> None:
+        """In a forked child: release what is the parent's."""
+        self._map_lock = threading.RLock()  # another thread may have held it
+        super().abandon_after_fork()
 
     def _end_within(self, seconds: float) -> None:
         """End a server that runs, with so long for running applications."""
@@ -372,6 +409,11 @@ class MultiSocketServer(BaseWSGIServer, waitress_core.MultiSocketServer):
         # Programs wrap the constructor of that class, and so the application: each listener was one of it in 3.0.
         construct: Callable[..., None] = _STOCK_SERVER.__init__
         construct(self, *arguments, **settings)
+
+    @property
+    def map(self) -> dict[int, Any]:
+        """Everything open, by descriptor."""
+        return self._map
 
 
 def create_server(
