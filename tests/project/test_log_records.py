@@ -20,8 +20,8 @@ MADE_ELSEWHERE = {
 # Calls whose text comes from the program, or from the caller of a ThrottledLogger.
 OF_THE_CALLER = {
     ("waitress_core/throttled_logger.py", "level"),
-    ("waitress/_entries.py", "message"),
-    ("waitress/_entries.py", "getattr(logging, type.upper(), logging.INFO)"),
+    ("waitress/_logs.py", "message"),
+    ("waitress/_logs.py", "getattr(logging, type.upper(), logging.INFO)"),
 }
 
 Record = tuple[str, str, str]  # logger, level, text

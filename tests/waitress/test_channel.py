@@ -166,6 +166,16 @@ def test_the_end_of_a_connection_may_be_seen(way: str, caplog: pytest.LogCapture
     assert ("no tea" in caplog.text) == (way == "with a fault")
 
 
+def test_the_end_of_a_connection_may_be_seen_by_a_function_on_its_channel() -> None:
+    ended: list[str] = []
+    server = create_server(application, listen="127.0.0.1:0")
+    with running(server):
+        with Client(address_of(server)) as client:
+            client.get()
+            only_channel(server).handle_close = lambda: ended.append("seen")
+        assert becomes_true(lambda: ended == ["seen"])
+
+
 def test_each_request_may_be_wrapped() -> None:
     served: list[str] = []
 

@@ -7,10 +7,12 @@ For programs that run tasks in a pool of their own, give a server one, watch the
 import logging
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from waitress_core import Dispatcher
-from waitress_core.threads.dispatcher import is_replaced
+
+from ._replacements import replaceable
 
 logger = logging.getLogger("waitress")
 queue_logger = logging.getLogger("waitress.queue")
@@ -26,6 +28,7 @@ class Runnable(Protocol):
         """Give up: it will not run."""
 
 
+@replaceable
 class ThreadedTaskDispatcher:
     """A pool of threads that run tasks in the order in which they came.
 
@@ -115,9 +118,6 @@ class ThreadedTaskDispatcher:
         return cancel_pending
 
 
-_STOCK_ADD_TASK = ThreadedTaskDispatcher.add_task
-
-
 class _Queue(deque[Any]):
     """The queue of a server's own threads, as the queue of a dispatcher."""
 
@@ -139,7 +139,7 @@ class _Queue(deque[Any]):
 class ServerDispatcher(ThreadedTaskDispatcher):
     """The threads of a server, as `server.task_dispatcher` shows them: they are `waitress_core`'s."""
 
-    def __init__(self, dispatcher: Dispatcher, end_server: "EndServer") -> None:
+    def __init__(self, dispatcher: Dispatcher, end_server: Callable[[float], None]) -> None:
         self._dispatcher = dispatcher
         self._end_server = end_server
         super().__init__()
@@ -159,11 +159,6 @@ class ServerDispatcher(ThreadedTaskDispatcher):
     def threads(self, value: set[int]) -> None:
         """Leave them to the core."""
 
-    @property
-    def is_patched(self) -> bool:
-        """Whether a program has put its own `add_task` here or on the class, and so wants to see each task."""
-        return is_replaced(self.add_task, _STOCK_ADD_TASK)
-
     def _tell_depth(self, depth: int) -> None:
         """Leave that to the core."""
 
@@ -176,10 +171,3 @@ class ServerDispatcher(ThreadedTaskDispatcher):
         """End the server: without its threads it could serve nobody. Running applications get so long."""
         self._end_server(timeout)
         return cancel_pending
-
-
-class EndServer(Protocol):
-    """What ends a server."""
-
-    def __call__(self, seconds: float, /) -> None:
-        """End it, with so long for running applications."""

@@ -4,33 +4,20 @@ Threads of the server's own serve them all, so the loop of `wasyncore`, which an
 nothing to do for them; but any thread may close them.
 """
 
-import logging
 from typing import TYPE_CHECKING
 
 from waitress_core.net.listener import Listener
 
+from ._logs import Logs
+from ._replacements import replaceable
+
 if TYPE_CHECKING:
     import socket
 
-    from .server import BaseWSGIServer
+    from ._protocols import ListeningServer, LoopHost
 
 
-class Logs:
-    """Says what it has to say by `log` and `log_info`, which a program may override."""
-
-    __slots__ = ()
-
-    logger = logging.getLogger("waitress")
-
-    def log(self, message: str) -> None:
-        """Log at the level DEBUG."""
-        self.logger.debug(message)
-
-    def log_info(self, message: str, type: str = "info") -> None:
-        """Log at a level by its name."""
-        self.logger.log(getattr(logging, type.upper(), logging.INFO), message)
-
-
+@replaceable
 class Entry(Logs):
     """A server, a channel, or one of several listening sockets, as the loop and who closes it see it."""
 
@@ -60,13 +47,13 @@ class Listening(Entry):
 
     accepting = True
 
-    def __init__(self, server: "BaseWSGIServer", listener: Listener) -> None:
+    def __init__(self, server: "ListeningServer", listener: Listener) -> None:
         self.server = server
         self.listener = listener
 
     @property
-    def loop_host(self) -> "BaseWSGIServer":
-        """The server that the loop is to begin."""
+    def loop_host(self) -> "LoopHost":
+        """The server that the loop is to start."""
         return self.server
 
     @property

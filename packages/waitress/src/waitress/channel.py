@@ -22,13 +22,14 @@ from waitress_parser import RequestParser
 
 from ._entries import Entry
 from ._lazy import LazyAttribute
+from ._replacements import is_replaced, replaceable
 from .task import ErrorTask, Task, WSGITask, logged
 
 if TYPE_CHECKING:
     from waitress_core.observability.access_log import AccessLog, Exchange
 
+    from ._protocols import ChannelServer
     from .parser import HTTPRequestParser
-    from .server import BaseWSGIServer
 
 __all__ = ["ClientDisconnected", "HTTPChannel"]
 
@@ -39,6 +40,7 @@ def _parser_class() -> "type[HTTPRequestParser]":
     return HTTPRequestParser
 
 
+@replaceable
 class HTTPChannel(Entry):
     """One client; `task_class` answers its requests. Any thread may read it, and close it."""
 
@@ -51,12 +53,12 @@ class HTTPChannel(Entry):
     _is_told = False  # a subclass knows that the connection has ended, or is to
 
     def __init__(
-        self, server: "BaseWSGIServer", sock: Any, addr: Any, adj: Adjustments, map: dict[int, Any] | None = None
+        self, server: "ChannelServer", sock: Any, addr: Any, adj: Adjustments, map: dict[int, Any] | None = None
     ) -> None:
-        self.server = server
+        self.server: Any = server  # a BaseWSGIServer, for programs
         self.socket = sock
         self.connection: Connection = server.arriving
-        if type(self).received is not _STOCK_RECEIVED:
+        if is_replaced(self, "received"):
             self._tap = _TappedParser(adj, self)
             self.connection.use_parser(self._tap)
 
@@ -74,7 +76,8 @@ class HTTPChannel(Entry):
     @property
     def adj(self) -> Adjustments:
         """The settings of the server."""
-        return self.server.adj
+        adj: Adjustments = self.server.adj
+        return adj
 
     @property
     def connected(self) -> bool:
@@ -134,14 +137,14 @@ class HTTPChannel(Entry):
     def close(self) -> None:
         """End it: as far as a running request allows, for that one is told by the next thing it sends."""
         self._is_told = True
-        self.server.end_channel(self)
+        self.server.end_channel(self.connection)
 
     def on_closed(self) -> None:
         """Have a subclass know that the connection has ended, by its `handle_close`. Raises nothing.
 
         Thread: the holder of the lead.
         """
-        if type(self).handle_close is _STOCK_HANDLE_CLOSE or self._is_told:
+        if self._is_told or not is_replaced(self, "handle_close"):
             return
         self._is_told = True
         try:
@@ -241,13 +244,3 @@ class _TappedParser(RequestParser):
     def feed(self, data: bytes) -> None:
         """Take octets that have passed."""
         super().receive(data)
-
-
-_STOCK_RECEIVED = HTTPChannel.received
-_STOCK_HANDLE_CLOSE = HTTPChannel.handle_close
-_STOCK = {kind: dict(vars(kind)) for kind in (HTTPChannel, Task, WSGITask)}
-
-
-def is_stock(channel_class: type[HTTPChannel]) -> bool:
-    """Whether a program has replaced nothing of channels and tasks, nor of their classes."""
-    return channel_class is HTTPChannel and all(dict(vars(kind)) == was for kind, was in _STOCK.items())

@@ -23,15 +23,17 @@ from waitress_core.http.request import Request
 from waitress_core.net.binding import naming, open_listeners, reuse_address, separate_families
 from waitress_core.net.listener import Listener
 from waitress_core.server import server_class_for
-from waitress_core.threads.dispatcher import is_replaced
 from waitress_core.wsgi.environ import EnvironBuilder
 
 from ._dispatcher import ServerDispatcher
 from ._entries import Entry, Listening
 from ._lazy import LazyAttribute
+from ._replacements import are_unchanged, is_replaced, replaceable
 from .adjustments import Adjustments
 from .buffers import ReadOnlyFileBasedBuffer
-from .channel import HTTPChannel, is_stock
+from .channel import HTTPChannel
+from .task import Task as ChannelTask
+from .task import WSGITask
 from .trigger import trigger
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ def _wasyncore() -> ModuleType:
     return wasyncore
 
 
+@replaceable
 class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     """A server; the settings come as `adj` or as keyword arguments.
 
@@ -159,10 +162,10 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     def _sink(self) -> Callable[[Task], None] | None:
         """Return what a program wants to see every task, if there is such a thing."""
-        if is_replaced(self.add_task, _STOCK_ADD_TASK):
+        if is_replaced(self, "add_task"):
             return self.add_task
         own = self._own_dispatcher
-        if self.task_dispatcher is own and (own is None or not own.is_patched):
+        if self.task_dispatcher is own and (own is None or not is_replaced(own, "add_task")):
             return None
         sink: Callable[[Task], None] = self.task_dispatcher.add_task
         return sink
@@ -173,7 +176,8 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         """Return what makes the task of a request: the quick one, unless a program wants to see more of it."""
         environ_builder.offer("wsgi.file_wrapper", ReadOnlyFileBasedBuffer)
         quick = super().task_factory(environ_builder, access_log)
-        if is_stock(self.channel_class) and self._own_dispatcher is not None and self._sink() is None:
+        is_stock = are_unchanged(self.channel_class, ChannelTask, WSGITask)
+        if is_stock and self._own_dispatcher is not None and self._sink() is None:
             return quick
 
         def task_of(connection: Connection, request: Request) -> Task:
@@ -186,8 +190,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
         """Make the channel of a connection."""
-        if type(self).set_socket_options is not BaseWSGIServer.set_socket_options:
-            self.set_socket_options(accepted)
+        self.set_socket_options(accepted)
         self.arriving = connection
         peer = (connection.remote_addr, int(connection.remote_port) if connection.remote_port else None)
         channel = self.channel_class(self, accepted, peer, self.adj, self._map)
@@ -256,9 +259,8 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     # --- ending, from any thread
 
-    def end_channel(self, channel: HTTPChannel) -> None:
-        """End the connection of a channel soon; it has left the map at once."""
-        connection = channel.connection
+    def end_channel(self, connection: Connection) -> None:
+        """End a connection soon, and take its channel off the map at once."""
         self._unregister_channel(connection)
         if self._run is not None:
             self._run.call_soon_threadsafe(connection.close)
@@ -313,9 +315,6 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     def end_in_loop(self) -> None:
         """End."""
         waitress_core.BaseWSGIServer.close(self)
-
-
-_STOCK_ADD_TASK = BaseWSGIServer.add_task
 
 
 def _is_unbound(sock: socket.socket) -> bool:
@@ -389,7 +388,6 @@ class TcpWSGIServer(BaseWSGIServer, waitress_core.TcpWSGIServer):
 
 
 WSGIServer = TcpWSGIServer
-_STOCK_SERVER = TcpWSGIServer
 
 if AF_UNIX is not None:
 
@@ -405,9 +403,11 @@ if AF_UNIX is not None:
 class MultiSocketServer(BaseWSGIServer, waitress_core.MultiSocketServer):
     """A server on several listeners."""
 
+    _wrapped = TcpWSGIServer  # held here, as a program may bind its own class to that name
+
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         # Programs wrap the constructor of that class, and so the application: each listener was one of it in 3.0.
-        construct: Callable[..., None] = _STOCK_SERVER.__init__
+        construct: Callable[..., None] = self._wrapped.__init__
         construct(self, *arguments, **settings)
 
     @property

@@ -6,10 +6,8 @@ A server uses these tasks only where a program has replaced something of a chann
 `waitress_core`, which are the same but for the attributes.
 """
 
-import sys
 import time
 from collections.abc import Set
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import waitress_core.wsgi.task
@@ -20,12 +18,13 @@ from waitress_core.http.response_fields import HOP_BY_HOP
 from waitress_core.http.response_head import forbid
 
 from ._dispatcher import ThreadedTaskDispatcher, logger, queue_logger
+from ._replacements import call_when_rebound, replaceable
 from .buffers import ReadOnlyFileBasedBuffer
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-    from .channel import HTTPChannel
+    from ._protocols import TaskChannel
     from .parser import HTTPRequestParser
 
 __all__ = [
@@ -39,9 +38,10 @@ __all__ = [
     "queue_logger",
 ]
 
-hop_by_hop: Set[str] = HOP_BY_HOP  # what no application may send; rebinding it takes effect: see `_Module`
+hop_by_hop: Set[str] = HOP_BY_HOP  # what no application may send; rebinding it takes effect: see `_replacements`
 
 
+@replaceable
 class Task(waitress_core.wsgi.task.WSGITask):
     """One response to one request of a channel: a subclass's `execute` makes it, by `status` and `response_headers`,
     which `complete` says are there, and `write`.
@@ -54,10 +54,10 @@ class Task(waitress_core.wsgi.task.WSGITask):
     _framed_bytes = 0  # what was to be sent, where no length was known before
     _has_head_failed = False  # the answer to that is made without what has failed
 
-    def __init__(self, channel: "HTTPChannel", request: "HTTPRequestParser") -> None:
+    def __init__(self, channel: "TaskChannel", request: "HTTPRequestParser") -> None:
         assert request.whole is not None  # a task is made when its request has come
         super().__init__(channel.server, channel.environ_builder, channel.connection, request.whole)
-        self.channel = channel
+        self.channel: Any = channel  # an HTTPChannel, for programs
         self.request = request
         self.version = request.version
         self.response_headers: list[tuple[str, str]] = []
@@ -201,12 +201,13 @@ class ErrorTask(Task):
     def execute(self) -> None:
         """Send what the error says."""
         assert self.request.error is not None  # what it is for
-        self.status, self.response_headers, body = self.request.error.to_response(self.channel.adj.ident)
+        self.status, self.response_headers, body = self.request.error.to_response(self._context.adj.ident)
         self.content_length = len(body)
         self.set_close_on_finish()
         self.write(body)
 
 
+@replaceable
 class WSGITask(Task):
     """Calls the application."""
 
@@ -215,7 +216,7 @@ class WSGITask(Task):
     def get_environment(self) -> "WSGIEnvironment":
         """Return the environ of the request, the same at each call."""
         if self.environ is None:
-            connection = self.channel.connection
+            connection = self._connection
             assert self.request.whole is not None  # see `__init__`
             self.environ = self._environ_builder.build(
                 self.request.whole, connection.remote_addr, connection.remote_port, connection.is_client_gone
@@ -255,13 +256,4 @@ def logged(task_class: type[Task]) -> type[Task]:
     return found
 
 
-class _Module(ModuleType):
-    """This module, whose `hop_by_hop` is the server's."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if name == "hop_by_hop":
-            forbid(value)
-
-
-sys.modules[__name__].__class__ = _Module
+call_when_rebound(__name__, "hop_by_hop", forbid)

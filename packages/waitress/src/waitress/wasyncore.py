@@ -13,12 +13,16 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, MutableMapping, Set
-from types import ModuleType
-from typing import Any, ClassVar, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from waitress_core.net import transport
 
-from ._entries import Logs
+from ._logs import Logs
+from ._replacements import call_when_rebound
+
+if TYPE_CHECKING:
+    from ._protocols import LoopHost
 
 __all__ = [
     "ExitNow",
@@ -35,7 +39,7 @@ __all__ = [
 
 SLICE_SECONDS = 1.0  # the longest wait for a server, in which its map may be emptied by others
 
-_DISCONNECTED: Set[int] = transport.DISCONNECTS  # rebinding it takes effect: see `_Module`
+_DISCONNECTED: Set[int] = transport.DISCONNECTS  # rebinding it takes effect: see `_replacements`
 _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK)
 
 Map = MutableMapping[int, Any]
@@ -48,19 +52,6 @@ class ExitNow(Exception):  # the old name
 
 
 _reraised_exceptions = (ExitNow, KeyboardInterrupt, SystemExit)
-
-
-class LoopHost(Protocol):
-    """A server that an entry of a map belongs to, as the loop sees it; `loop_host` of the entry names it."""
-
-    def begin_in_loop(self) -> None:
-        """Serve, if that has not begun."""
-
-    def wait_in_loop(self, seconds: float) -> None:
-        """Wait for the end, so long at most."""
-
-    def end_in_loop(self) -> None:
-        """End."""
 
 
 # --- the loop
@@ -90,7 +81,7 @@ def loop(
             host.end_in_loop()
 
 
-def _hosts(entries: Map) -> list[LoopHost]:
+def _hosts(entries: Map) -> "list[LoopHost]":
     """Return the servers that entries of a map belong to."""
     hosts = [getattr(entry, "loop_host", None) for entry in list(entries.values())]
     return [host for host in dict.fromkeys(hosts) if host is not None]
@@ -388,13 +379,4 @@ class dispatcher(Logs):  # noqa: N801  # the old name
         self.close()
 
 
-class _Module(ModuleType):
-    """This module, whose `_DISCONNECTED` is the server's."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        super().__setattr__(name, value)
-        if name == "_DISCONNECTED":
-            transport.DISCONNECTS = value
-
-
-sys.modules[__name__].__class__ = _Module
+call_when_rebound(__name__, "_DISCONNECTED", partial(setattr, transport, "DISCONNECTS"))
