@@ -34,13 +34,13 @@ class Held:
 
 
 def only_channel(server: Any) -> Any:
-    """Wait for the one client, and give its channel."""
+    """Wait for the one client, and return its channel."""
     assert becomes_true(lambda: len(server.active_channels) == 1)
     (channel,) = server.active_channels.values()
     return channel
 
 
-def test_a_channel_tells_of_its_client() -> None:
+def test_a_channel_shows_its_client() -> None:
     server = create_server(application, listen="127.0.0.1:0")
     with running(server), Client(address_of(server)) as client:
         client.get()
@@ -229,7 +229,7 @@ def test_a_request_that_waits_is_cancelled_at_the_end(caplog: pytest.LogCaptureF
         thread.join(PATIENCE)
 
 
-def test_an_own_task_may_send_octets_of_its_own() -> None:
+def test_an_own_task_may_send_bytes_of_its_own() -> None:
     class Own(WSGITask):
         def execute(self) -> None:
             assert self.channel.write_soon(b"HTTP/1.1 102 Processing\r\n\r\n") == 27

@@ -47,7 +47,7 @@ def test_tasks_run_in_so_many_threads_and_wait_in_a_queue(caplog: pytest.LogCapt
     assert (pool.threads, pool.active_count, pool.stop_count) == (set(), 0, 0)
 
 
-def test_shutdown_cancels_what_waits_and_tells_of_what_runs(caplog: pytest.LogCaptureFixture) -> None:
+def test_shutdown_cancels_what_waits_and_logs_what_runs(caplog: pytest.LogCaptureFixture) -> None:
     pool = ThreadedTaskDispatcher()
     pool.set_thread_count(1)
     runs, waits = Held(), Held()
@@ -65,7 +65,7 @@ def test_shutdown_cancels_what_waits_and_tells_of_what_runs(caplog: pytest.LogCa
     assert becomes_true(lambda: not pool.threads)
 
 
-def test_shutdown_tells_of_what_runs_while_others_may_look_at_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shutdown_logs_what_runs_without_holding_the_lock_of_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = ThreadedTaskDispatcher()
     pool.set_thread_count(1)
     runs = Held()
@@ -223,7 +223,7 @@ def test_tasks_of_a_program_run_on_the_threads_of_the_server() -> None:
         assert task.runs.wait(PATIENCE)
 
 
-def test_the_queue_of_a_busy_server_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_queue_of_a_busy_server_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     server = create_server(application, listen="127.0.0.1:0", threads=1)
     tasks = [Held() for _ in range(2)]

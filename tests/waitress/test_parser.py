@@ -20,10 +20,10 @@ HEAD = b"GET /a%20b?x=y#z HTTP/1.1\r\nHost: a\r\nX-Y: 1\r\nx-y: 2\r\nX_Y: 3\r\nC
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_a_request_is_parsed_however_it_comes(size: int) -> None:
     parser = HTTPRequestParser(Adjustments())
-    octets = HEAD + b"GET"
+    data = HEAD + b"GET"
     taken = 0
     while not parser.completed:
-        taken += parser.received(octets[taken : taken + size])
+        taken += parser.received(data[taken : taken + size])
     assert taken == len(HEAD)
     assert parser.received(b"GET") == 0
     assert parser.error is None
@@ -69,7 +69,7 @@ def test_an_absolute_target_shows_its_parts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "kind", "code", "detail"),
+    ("data", "kind", "code", "detail"),
     [
         (b"get / HTTP/1.1\r\n", Error, 400, 'Malformed HTTP method "get"'),
         (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"a" * 200, RequestHeaderFieldsTooLarge, 431, "exceeds max_header of 100"),
@@ -88,9 +88,9 @@ def test_an_absolute_target_shows_its_parts() -> None:
         ),
     ],
 )
-def test_a_fault_is_an_error_and_the_end(octets: bytes, kind: type[Error], code: int, detail: str) -> None:
+def test_a_fault_is_an_error_and_the_end(data: bytes, kind: type[Error], code: int, detail: str) -> None:
     parser = HTTPRequestParser(Adjustments(max_request_header_size=100, max_request_body_size=8))
-    assert parser.received(octets) == len(octets)
+    assert parser.received(data) == len(data)
     assert parser.completed
     assert isinstance(parser.error, kind)
     assert (parser.error.code, parser.error.body) == (code, detail)
@@ -177,5 +177,5 @@ def test_a_method_in_lower_case_is_refused() -> None:
         crack_first_line(b"get / HTTP/1.0")
 
 
-def test_octets_become_characters() -> None:
+def test_bytes_become_characters() -> None:
     assert unquote_bytes_to_wsgi(b"%41%C3%A9") == "A\xc3\xa9"

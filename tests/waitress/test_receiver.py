@@ -22,8 +22,8 @@ def test_a_fixed_stream_takes_what_is_its_own() -> None:
 def test_chunks_are_decoded_however_they_come(size: int) -> None:
     with closing(OverflowableBuffer(2)) as buffer:
         receiver = ChunkedReceiver(buffer)
-        octets = CHUNKED + b"GET"
-        taken = sum(receiver.received(octets[start : start + size]) for start in range(0, len(octets), size))
+        data = CHUNKED + b"GET"
+        taken = sum(receiver.received(data[start : start + size]) for start in range(0, len(data), size))
         assert (taken, receiver.completed, receiver.error) == (len(CHUNKED), True, None)
         assert (len(receiver), receiver.getfile().read()) == (4, b"abcd")
 

@@ -43,7 +43,7 @@ def test_chunk_ext_re_is_strict(extensions: bytes, is_right: bool) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "octets", "is_right"),
+    ("name", "data", "is_right"),
     [
         ("ONLY_DIGIT_RE", b"012", True),
         ("ONLY_DIGIT_RE", b"+1", False),
@@ -52,8 +52,8 @@ def test_chunk_ext_re_is_strict(extensions: bytes, is_right: bool) -> None:
         ("ONLY_HEXDIG_RE", b"0x1", False),
     ],
 )
-def test_numbers_are_digits_and_nothing_else(name: str, octets: bytes, is_right: bool) -> None:
-    assert bool(getattr(rfc7230, name).match(octets)) is is_right
+def test_numbers_are_digits_and_nothing_else(name: str, data: bytes, is_right: bool) -> None:
+    assert bool(getattr(rfc7230, name).match(data)) is is_right
 
 
 def test_a_quoted_string_and_its_pairs() -> None:

@@ -107,7 +107,7 @@ def test_a_server_that_does_not_run_gives_its_sockets_back(way: Callable[[Any], 
     server.run()  # it ends at once
 
 
-def test_a_listener_that_is_closed_before_the_server_runs_is_not_served_and_the_others_are() -> None:
+def test_a_listener_closed_before_the_server_runs_is_not_served_but_the_others_are() -> None:
     server = create_server(application, listen=TWO)
     first = address_of(server)
     entry = server._map[min(server._map)]

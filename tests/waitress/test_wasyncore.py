@@ -62,7 +62,7 @@ def test_a_program_serves_its_own_sockets_in_the_loop() -> None:
     assert own == {}
 
 
-def test_a_program_serves_its_own_sockets_beside_a_server() -> None:
+def test_a_program_serves_its_own_sockets_next_to_a_server() -> None:
     own: dict[int, Any] = {}
     server = create_server(application, own, listen="127.0.0.1:0")
     echo = EchoServer(own)
@@ -130,22 +130,22 @@ def test_what_a_handler_raises_is_logged_and_closes_it(caplog: pytest.LogCapture
         wasyncore.loop(5, map=own)
     assert own == {}
     assert [record.levelname for record in caplog.records] == ["ERROR", "WARNING"]
-    told = caplog.messages[0]
-    assert told.startswith("uncaptured python exception, closing channel <tests.waitress.test_wasyncore.Echo at 0x")
-    assert "(<class 'ZeroDivisionError'>:division by zero [" in told
+    logged = caplog.messages[0]
+    assert logged.startswith("uncaptured python exception, closing channel <tests.waitress.test_wasyncore.Echo at 0x")
+    assert "(<class 'ZeroDivisionError'>:division by zero [" in logged
     assert caplog.messages[1] == "unhandled close event"
 
 
 def test_a_program_collects_what_is_logged_by_its_own_log_info() -> None:
     own: dict[int, Any] = {}
     entry, other = pair(own)
-    told: list[tuple[str, str]] = []
+    logged: list[tuple[str, str]] = []
     entry.handle_read = lambda: 1 / 0  # type: ignore[method-assign,assignment]  # it fails
-    entry.log_info = lambda message, type="info": told.append((type, message.split(",")[0]))  # type: ignore[method-assign]
+    entry.log_info = lambda message, type="info": logged.append((type, message.split(",")[0]))  # type: ignore[method-assign]
     with other:
         other.sendall(b"x")
         wasyncore.loop(5, map=own)
-    assert told == [("error", "uncaptured python exception"), ("warning", "unhandled close event")]
+    assert logged == [("error", "uncaptured python exception"), ("warning", "unhandled close event")]
 
 
 def by_readwrite(entry: Any) -> None:
@@ -233,7 +233,7 @@ def fails_with(error: Exception) -> Callable[[], None]:
         (ValueError("odd"), True, False),
     ],
 )
-def test_close_all_passes_on_what_is_no_news(error: Exception, ignores: bool, passes: bool) -> None:
+def test_close_all_raises_what_is_not_expected(error: Exception, ignores: bool, passes: bool) -> None:
     own: dict[int, Any] = {}
     entry, other = pair(own)
     sock = entry.socket
@@ -248,7 +248,7 @@ def test_close_all_passes_on_what_is_no_news(error: Exception, ignores: bool, pa
     other.close()
 
 
-def test_what_is_not_handled_is_said_at_its_level(caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_not_handled_is_logged_at_its_level(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     entry = wasyncore.dispatcher(map={})
     entry.handle_read()
@@ -266,7 +266,7 @@ def test_what_is_not_handled_is_said_at_its_level(caplog: pytest.LogCaptureFixtu
 
 
 @pytest.mark.parametrize(
-    ("addr", "accepting", "connected", "told"),
+    ("addr", "accepting", "connected", "shown"),
     [
         (("192.0.2.1", 80), False, True, " connected 192.0.2.1:80"),
         (("192.0.2.1", 80), True, True, " listening 192.0.2.1:80"),
@@ -277,13 +277,13 @@ def test_what_is_not_handled_is_said_at_its_level(caplog: pytest.LogCaptureFixtu
         (None, False, False, ""),
     ],
 )
-def test_a_dispatcher_tells_its_state_and_its_address(addr: Any, accepting: bool, connected: bool, told: str) -> None:
+def test_a_dispatcher_shows_its_state_and_its_address(addr: Any, accepting: bool, connected: bool, shown: str) -> None:
     entry = wasyncore.dispatcher(map={})
     entry.addr, entry.accepting, entry.connected = addr, accepting, connected
-    assert str(entry) == f"<waitress.wasyncore.dispatcher{told} at {id(entry):#x}>"
+    assert str(entry) == f"<waitress.wasyncore.dispatcher{shown} at {id(entry):#x}>"
 
 
-def test_a_dispatcher_of_a_given_socket_says_nothing_of_its_peer() -> None:
+def test_a_dispatcher_of_a_given_socket_shows_nothing_of_its_peer() -> None:
     own: dict[int, Any] = {}
     entry, other = pair(own)
     with other:
@@ -332,17 +332,17 @@ def test_a_socket_that_fails_to_connect_says_why_in_words() -> None:
         entry.handle_read_event()
 
 
-def test_a_traceback_is_told_in_a_line() -> None:
+def test_a_traceback_is_shown_in_one_line() -> None:
     with pytest.raises(AssertionError):
         wasyncore.compact_traceback()
     error = ValueError("odd")
-    told: Any = None
+    shown: Any = None
     try:
         raise error
     except ValueError:
-        told = wasyncore.compact_traceback()
-    (file, function, _), kind, raised, calls = told
-    assert (file, function) == (__file__, "test_a_traceback_is_told_in_a_line")
+        shown = wasyncore.compact_traceback()
+    (file, function, _), kind, raised, calls = shown
+    assert (file, function) == (__file__, "test_a_traceback_is_shown_in_one_line")
     assert (kind, raised) == (ValueError, error)
     assert calls.startswith(f"[{__file__}|")
 

@@ -50,7 +50,7 @@ class Channel(HTTPChannel):
     task_class = Task
 
     def received(self, data: bytes) -> bool:
-        log.debug("%d octets, %d requests", len(data), len(self.requests))
+        log.debug("%d bytes, %d requests", len(data), len(self.requests))
         return super().received(data)
 
 

@@ -1,7 +1,7 @@
 """The threads that run tasks, as `waitress.task.ThreadedTaskDispatcher` of waitress 3.0.
 
-For programs that run tasks in a pool of their own, give a server one, watch the threads of a server, or patch
-`add_task` to see every request.
+For programs that run tasks in a pool of their own, give such a pool to a server, watch the threads of a server, or
+patch `add_task` to see every request.
 """
 
 import logging
@@ -19,21 +19,21 @@ queue_logger = logging.getLogger("waitress.queue")
 
 
 class Runnable(Protocol):
-    """What a dispatcher runs."""
+    """A task, as a dispatcher sees it."""
 
     def service(self) -> None:
-        """Run."""
+        """Run the task."""
 
     def cancel(self) -> None:
-        """Give up: it will not run."""
+        """Give the task up: it will not run."""
 
 
 @replaceable
 class ThreadedTaskDispatcher:
-    """A pool of threads that run tasks in the order in which they came.
+    """A pool of threads that run tasks in the order of their arrival.
 
-    Guarded by `lock`, which both conditions are on: `queue`, `threads` (the numbers of those that run), `stop_count`
-    (how many of them are to end) and `active_count` (how many run a task).
+    Guarded by `lock`, which both conditions use: `queue`, `threads` (the numbers of the running threads), `stop_count`
+    (how many of them shall end) and `active_count` (how many run a task).
     """
 
     logger = logger
@@ -53,7 +53,7 @@ class ThreadedTaskDispatcher:
         threading.Thread(target=target, name=f"waitress-{thread_no}", args=(thread_no,), daemon=True).start()
 
     def handler_thread(self, thread_no: int) -> None:
-        """Run tasks, until it is told to end: what each thread does."""
+        """Run tasks until this thread shall end. Every thread of the pool calls this."""
         while (task := self._next_task(thread_no)) is not None:
             try:
                 task.service()
@@ -76,7 +76,7 @@ class ThreadedTaskDispatcher:
             return task
 
     def set_thread_count(self, count: int) -> None:
-        """Have so many threads: start what is missing, tell what is too much to end."""
+        """Start or end threads until there are `count` of them."""
         with self.lock:
             running = len(self.threads) - self.stop_count
             numbers = (number for number in range(len(self.threads) + count) if number not in self.threads)
@@ -89,19 +89,22 @@ class ThreadedTaskDispatcher:
             self.start_new_thread(self.handler_thread, number)
 
     def add_task(self, task: Any) -> None:
-        """Have a task run by one of the threads."""
+        """Queue a task for the threads."""
         with self.lock:
             self.queue.append(task)
             self.queue_cv.notify()
             depth = len(self.queue) - (len(self.threads) - self.stop_count - self.active_count)
-        self._tell_depth(depth)
+        self._log_depth(depth)
 
-    def _tell_depth(self, depth: int) -> None:
+    def _log_depth(self, depth: int) -> None:
         if depth > 0:
             self.queue_logger.warning("Task queue depth is %d", depth)
 
     def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:
-        """End the threads, and wait for them so long; then cancel what waits. True if that was asked for."""
+        """End the threads, wait for them up to `timeout` seconds, and cancel the tasks that wait if `cancel_pending`.
+
+        Return `cancel_pending`.
+        """
         self.set_thread_count(0)
         with self.lock:
             self.thread_exit_cv.wait_for(lambda: not self.threads, timeout)
@@ -119,14 +122,14 @@ class ThreadedTaskDispatcher:
 
 
 class _Queue(deque[Any]):
-    """The queue of a server's own threads, as the queue of a dispatcher."""
+    """The queue of a server's threads, as a dispatcher has one."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         super().__init__()
         self._dispatcher = dispatcher
 
     def append(self, task: Any) -> None:
-        """Have a task run."""
+        """Queue a task for the threads."""
         self._dispatcher.add_task(task)
 
     def __len__(self) -> int:
@@ -137,7 +140,7 @@ class _Queue(deque[Any]):
 
 
 class ServerDispatcher(ThreadedTaskDispatcher):
-    """The threads of a server, as `server.task_dispatcher` shows them: they are `waitress_core`'s."""
+    """The threads of a server, which are those of `waitress_core`, as `server.task_dispatcher`."""
 
     def __init__(self, dispatcher: Dispatcher, end_server: Callable[[float], None]) -> None:
         self._dispatcher = dispatcher
@@ -147,7 +150,7 @@ class ServerDispatcher(ThreadedTaskDispatcher):
 
     @property
     def active_count(self) -> int:  # type: ignore[override]  # the core counts it, the class above for itself
-        """How many threads run a task, or are the reactor."""
+        """The number of threads that run a task or are the leader."""
         return self._dispatcher.busy_count
 
     @property
@@ -157,17 +160,17 @@ class ServerDispatcher(ThreadedTaskDispatcher):
 
     @threads.setter
     def threads(self, value: set[int]) -> None:
-        """Leave them to the core."""
+        """Do nothing: the core sets them."""
 
-    def _tell_depth(self, depth: int) -> None:
-        """Leave that to the core."""
+    def _log_depth(self, depth: int) -> None:
+        """Do nothing: the core logs it."""
 
     def set_thread_count(self, count: int) -> None:
-        """Have so many threads, before the server runs; while it runs nothing changes."""
+        """Set the number of threads; without effect while the server runs."""
         if not self._dispatcher.threads:
             self._dispatcher.thread_count = count
 
     def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:
-        """End the server: without its threads it could serve nobody. Running applications get so long."""
+        """End the server, which could serve nobody without its threads. Running applications get `timeout` seconds."""
         self._end_server(timeout)
         return cancel_pending

@@ -1,7 +1,7 @@
-"""What stands in the map of a server, for each thing that is open.
+"""The entries of a server's map: one for each thing that is open.
 
-Threads of the server's own serve them all, so the loop of `wasyncore`, which any program may have walk the map, has
-nothing to do for them; but any thread may close them.
+The server's own threads serve them all. The loop of `wasyncore`, which a program may run over the map, has nothing to
+do for them; but any thread may close them.
 """
 
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @replaceable
 class Entry(Logs):
-    """A server, a channel, or one of several listening sockets, as the loop and who closes it see it."""
+    """A server, a channel, or one of several listening sockets, as the loop sees it, and anyone who closes it."""
 
     __slots__ = ()
 
@@ -30,15 +30,15 @@ class Entry(Logs):
         raise NotImplementedError
 
     def handle_close(self) -> None:
-        """Do what `close` does: by both names programs end what a map holds."""
+        """Do what `close` does: programs end the entries of a map by either name."""
         self.close()
 
     def readable(self) -> bool:
-        """Tell the loop that others read, or accept."""
+        """Return False: the loop shall not read, nor accept."""
         return False
 
     def writable(self) -> bool:
-        """Tell the loop that others write."""
+        """Return False: the loop shall not write."""
         return False
 
 
@@ -66,5 +66,5 @@ class Listening(Entry):
         return self.listener.descriptor
 
     def close(self) -> None:
-        """Listen no more. Thread: any."""
+        """Stop listening. Thread: any."""
         self.server.end_listening(self.listener)

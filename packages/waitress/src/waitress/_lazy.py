@@ -1,4 +1,4 @@
-"""Class attributes whose module is imported when they are asked for: what serving does not need."""
+"""Class attributes that serving does not need: their module is imported when they are read."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -7,7 +7,7 @@ Value = TypeVar("Value")
 
 
 class LazyAttribute(Generic[Value]):
-    """What `load` gives, read on the class or on an instance, which may set one of its own."""
+    """Return what `load` returns, read on a class or on an instance; either may set its own value."""
 
     def __init__(self, load: Callable[[], Value]) -> None:
         self._load = load

@@ -15,7 +15,7 @@ from waitress_core.wsgi.task import TaskContext
 class LoopHost(Protocol):
     """A server that an entry of a map belongs to, as the loop sees it; `loop_host` of the entry names it."""
 
-    def begin_in_loop(self) -> None:
+    def start_in_loop(self) -> None:
         """Serve, if that has not started."""
 
     def wait_in_loop(self, seconds: float) -> None:

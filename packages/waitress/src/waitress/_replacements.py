@@ -1,8 +1,7 @@
 """What a program may replace, how a server notices, and what it does then.
 
 Programs written for waitress 3.0.2 patch classes, set attributes of objects, derive classes, and rebind names of
-modules. As long as nothing of this has happened, each request takes the quick way: a task of `waitress_core`, run by
-whichever thread has read it, and seen by no channel.
+modules. Until one does, each request takes the fast path: a task of `waitress_core`, without a channel in between.
 
     what a program replaces               how it is noticed                  what changes then
     ------------------------------------  ---------------------------------  ----------------------------------------

@@ -63,10 +63,10 @@ class Adjustments(waitress_core.Adjustments):
     def parse_args(cls, argv: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
         """Read arguments of `waitress-serve`: give the settings as strings, and what follows the options.
 
-        The settings have two booleans besides, `help` and `call`: whether the option was given.
+        The settings also have two booleans, `help` and `call`: whether the option was given.
 
         Raises:
-            getopt.GetoptError: an unknown option, or one whose value is missing or too much.
+            getopt.GetoptError: an unknown option, a missing value, or a value where none is expected.
         """
         # Here, because only programs that read a command line need it.
         from getopt import GetoptError

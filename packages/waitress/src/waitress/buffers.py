@@ -1,7 +1,7 @@
 """Byte queues, by the names and methods of waitress 3.0: two over `waitress_buffers`, the rest as they were.
 
-For applications that give a `ReadOnlyFileBasedBuffer`, look whether a response is one, or buffer their own data with
-the others.
+For applications that return a `ReadOnlyFileBasedBuffer`, check whether a response is one, or buffer their own data
+with the others.
 """
 
 import io
@@ -28,11 +28,11 @@ class HasFile(Protocol):
     """A buffer of any kind, as another takes what it holds."""
 
     def getfile(self) -> IO[bytes]:
-        """Return a file, at the first unread octet."""
+        """Return a file, at the first unread byte."""
 
 
 class FileBasedBuffer:
-    """A queue in a file that the caller gives: `remain` octets are unread, from the position of `file` on."""
+    """A queue in a file that the caller gives: `remain` bytes are unread, from the position of `file`."""
 
     remain = 0
 
@@ -42,7 +42,7 @@ class FileBasedBuffer:
             self._take(from_buffer.getfile())
 
     def _take(self, source: IO[bytes]) -> None:
-        """Append what a file holds from its position on, and leave that as it was."""
+        """Append the rest of a file from its position, which stays as it was."""
         position = source.tell()
         while piece := source.read(COPY_BYTES):
             self.append(piece)
@@ -55,7 +55,7 @@ class FileBasedBuffer:
         return True
 
     def append(self, s: bytes) -> None:
-        """Add octets at the end."""
+        """Add bytes at the end."""
         position = self.file.tell()
         self.file.seek(0, os.SEEK_END)
         self.file.write(s)
@@ -63,7 +63,7 @@ class FileBasedBuffer:
         self.remain += len(s)
 
     def get(self, numbytes: int = -1, skip: bool = False) -> bytes:
-        """Return up to so many octets of the front, -1 for all; with `skip` they are consumed."""
+        """Return up to so many bytes from the front, -1 for all; with `skip` they are consumed."""
         position = self.file.tell()
         data = self.file.read(numbytes)
         if skip:
@@ -73,7 +73,7 @@ class FileBasedBuffer:
         return data
 
     def skip(self, numbytes: int, allow_prune: int = 0) -> None:
-        """Consume octets of the front; ValueError when there are fewer."""
+        """Consume bytes from the front; ValueError when there are fewer."""
         if numbytes > self.remain:
             raise ValueError(f"Can't skip {numbytes} bytes in buffer of {self.remain} bytes")
         self.file.seek(numbytes, os.SEEK_CUR)
@@ -84,7 +84,7 @@ class FileBasedBuffer:
         raise NotImplementedError
 
     def prune(self) -> None:
-        """Release the room of consumed octets: what is unread moves to a new file."""
+        """Free the space of consumed bytes: unread ones move to a new file."""
         source = self.file
         if not source.tell():
             return  # nothing is consumed
@@ -94,11 +94,11 @@ class FileBasedBuffer:
         source.close()
 
     def getfile(self) -> IO[bytes]:
-        """Return the file, at the first unread octet."""
+        """Return the file, at the first unread byte."""
         return self.file
 
     def close(self) -> None:
-        """Close the file, if it can be closed, and with it the queue."""
+        """Close the file, if it can be closed, and empty the queue."""
         if hasattr(self.file, "close"):
             self.file.close()
         self.remain = 0
@@ -129,7 +129,7 @@ class BytesIOBasedBuffer(FileBasedBuffer):
 
 
 class ReadOnlyFileBasedBuffer(ReadOnlyFileBuffer):
-    """The `wsgi.file_wrapper`: a file that an application has sent from where it stands."""
+    """The `wsgi.file_wrapper`: a file that an application sends from its current position."""
 
     @property
     def file(self) -> Any:
@@ -146,18 +146,18 @@ class ReadOnlyFileBasedBuffer(ReadOnlyFileBuffer):
         self._remaining = value
 
     def get(self, numbytes: int = -1, skip: bool = False) -> bytes:
-        """Return up to so many prepared octets, -1 for all; with `skip` they are consumed."""
+        """Return up to so many prepared bytes, -1 for all; with `skip` they are consumed."""
         data = bytes(self.peek(numbytes))
         if skip:
             self.skip(len(data))
         return data
 
     def skip(self, numbytes: int, allow_prune: int = 0) -> None:
-        """Consume prepared octets; ValueError when there are fewer."""
+        """Consume prepared bytes; ValueError when there are fewer."""
         super().skip(numbytes)
 
     def next(self) -> bytes:
-        """Read the next `block_size` octets; StopIteration at the end."""
+        """Read the next `block_size` bytes; StopIteration at the end."""
         return next(self)
 
     def getfile(self) -> Any:
@@ -166,7 +166,7 @@ class ReadOnlyFileBasedBuffer(ReadOnlyFileBuffer):
 
 
 class OverflowableBuffer:
-    """A queue in memory, and in a temporary file once it holds `overflow` octets."""
+    """A queue in memory, and in a temporary file once it holds `overflow` bytes."""
 
     def __init__(self, overflow: int) -> None:
         self.overflow = overflow
@@ -184,22 +184,22 @@ class OverflowableBuffer:
         return bool(self._queue)
 
     def append(self, s: bytes) -> None:
-        """Add octets at the end."""
+        """Add bytes at the end."""
         self._queue.append(s)
 
     def get(self, numbytes: int = -1, skip: bool = False) -> bytes:
-        """Return up to so many octets of the front, -1 for all; with `skip` they are consumed."""
+        """Return up to so many bytes from the front, -1 for all; with `skip` they are consumed."""
         data = bytes(self._queue.peek(numbytes))
         if skip:
             self._queue.skip(len(data))
         return data
 
     def skip(self, numbytes: int, allow_prune: bool = False) -> None:
-        """Consume octets of the front; ValueError when there are fewer."""
+        """Consume bytes from the front; ValueError when there are fewer."""
         self._queue.skip(numbytes)
 
     def prune(self) -> None:
-        """Release the room of consumed octets."""
+        """Free the space of consumed bytes."""
         self._queue.prune()
 
     def getfile(self) -> BinaryIO:

@@ -1,10 +1,9 @@
 """The connection of a client, by the names of waitress 3.0.
 
-For programs that look at `server.active_channels`, close what `server._map` holds, derive a `channel_class` (to see
-what is received, or wrap each request), or catch `ClientDisconnected`.
+For programs that read `server.active_channels`, close what `server._map` holds, derive a `channel_class` (to see what
+is received, or to wrap each request), or catch `ClientDisconnected`.
 
-A channel stands beside a connection of `waitress_core`, whose sockets threads of its own serve: it is what a program
-sees of it.
+A channel is the view that a program has of a connection of `waitress_core`, whose threads serve the socket.
 """
 
 import time
@@ -35,7 +34,7 @@ __all__ = ["ClientDisconnected", "HTTPChannel"]
 
 
 def _parser_class() -> "type[HTTPRequestParser]":
-    from .parser import HTTPRequestParser  # lazy import: a server makes none before a program wants to see one
+    from .parser import HTTPRequestParser  # lazy import: a server makes a parser only for a program that asks for one
 
     return HTTPRequestParser
 
@@ -49,8 +48,8 @@ class HTTPChannel(Entry):
     parser_class = LazyAttribute(_parser_class)  # replacing this one, or the next, has no effect
     error_task_class: type[Task] = ErrorTask
     task_class: type[Task] = WSGITask
-    _tap: "_TappedParser | None" = None  # where a subclass overrides `received`
-    _is_told = False  # a subclass knows that the connection has ended, or is to
+    _tap: "_TappedParser | None" = None  # where a program has replaced `received`
+    _is_end_known = False  # to the program: `handle_close` was called, or it closed the channel
 
     def __init__(
         self, server: "ChannelServer", sock: Any, addr: Any, adj: Adjustments, map: dict[int, Any] | None = None
@@ -65,7 +64,7 @@ class HTTPChannel(Entry):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.connection!r}>"
 
-    # --- what it is, and what it does just now
+    # --- its present state
 
     @property
     def addr(self) -> tuple[str, int | None]:
@@ -81,12 +80,12 @@ class HTTPChannel(Entry):
 
     @property
     def connected(self) -> bool:
-        """Whether it is open."""
+        """Whether the connection is open."""
         return not self.connection.is_gone
 
     @property
     def request(self) -> "HTTPRequestParser | None":
-        """The request whose body is on its way."""
+        """The request whose body is arriving."""
         incoming = self.connection.incoming
         return None if incoming is None else _parser_class().of_request(self.adj, incoming, completed=False)
 
@@ -94,8 +93,8 @@ class HTTPChannel(Entry):
     def requests(self) -> "list[HTTPRequestParser]":
         """The request that waits or runs, if there is one.
 
-        What it asks for is known only where a program has replaced something of channel, task or dispatcher; else it
-        is an empty parser that stands for it.
+        Its content is known only if a program has replaced something of channel, task or dispatcher. Otherwise the
+        list holds an empty parser.
         """
         taken: list[HTTPRequestParser] | None = self.__dict__.get("_taken")
         if taken is None:
@@ -104,19 +103,19 @@ class HTTPChannel(Entry):
 
     @property
     def last_activity(self) -> float:
-        """When something has come or gone last, in seconds since the epoch: now, unless it is idle."""
+        """When data was last received or sent, in seconds since the epoch: now, unless the connection is idle."""
         since = self.connection.idle_since
         return time.time() - (0 if since is None else time.monotonic() - since)
 
     @property
     def total_outbufs_len(self) -> int:
-        """Octets of output that the system has not taken yet."""
+        """Bytes of output that the system has not accepted yet."""
         outbox = self.connection.sender.outbox
         return 0 if outbox is None else outbox.pending_bytes
 
     @property
     def will_close(self) -> bool:
-        """Whether it is about to close; set it to close."""
+        """Whether the connection is about to close; set it to True to close the connection."""
         return self.connection.is_gone or self.connection.state_name == "linger"
 
     @will_close.setter
@@ -125,7 +124,7 @@ class HTTPChannel(Entry):
             self.handle_close()
 
     def check_client_disconnected(self) -> bool:
-        """Whether the client has ended its output, or left."""
+        """Return whether the client has ended its output, or disconnected."""
         return self.connection.is_client_gone()
 
     def fileno(self) -> int:
@@ -135,29 +134,29 @@ class HTTPChannel(Entry):
     # --- from any thread
 
     def close(self) -> None:
-        """End it: as far as a running request allows, for that one is told by the next thing it sends."""
-        self._is_told = True
+        """Close the connection. A running request notices when it sends next."""
+        self._is_end_known = True
         self.server.end_channel(self.connection)
 
     def on_closed(self) -> None:
-        """Have a subclass know that the connection has ended, by its `handle_close`. Raises nothing.
+        """Call a `handle_close` of the program: the connection has ended. Raises nothing.
 
-        Thread: the holder of the lead.
+        Thread: the leader.
         """
-        if self._is_told or not is_replaced(self, "handle_close"):
+        if self._is_end_known or not is_replaced(self, "handle_close"):
             return
-        self._is_told = True
+        self._is_end_known = True
         try:
             self.handle_close()
-        except Exception:  # of a program; the server has more to do for this end
+        except Exception:  # the program's; the server has more to do at this end
             self.logger.exception("Exception in handle_close of %r", self)
 
     # --- what a program may override
 
     def received(self, data: bytes) -> bool:
-        """Take octets of the client, in the holder of the lead, which must not be kept waiting.
+        """Receive bytes of the client. A subclass may change them; without one nothing calls this.
 
-        For a subclass, which may change them. Without one nothing calls this.
+        Thread: the leader, which must not be kept waiting.
         """
         if self._tap is None or not data:
             return False
@@ -165,7 +164,7 @@ class HTTPChannel(Entry):
         return True
 
     def service(self) -> None:
-        """Answer the request that waits, on an application thread."""
+        """Answer the waiting request. Thread: an application thread."""
         request, exchange = self._waiting.popleft()
         try:
             try:
@@ -178,7 +177,7 @@ class HTTPChannel(Entry):
             self._taken.remove(request)
 
     def cancel(self) -> None:
-        """Give up the request that waits: the server ends."""
+        """Give up the waiting request, because the server ends."""
         request, exchange = self._waiting.popleft()
         self._taken.remove(request)
         self._give_up(request, exchange)
@@ -203,19 +202,19 @@ class HTTPChannel(Entry):
     # --- for tasks, and for the server
 
     def write_soon(self, data: bytes) -> int:
-        """Send octets, from a task; waits while too much is pending.
+        """Send bytes, from a task; waits while too much is pending.
 
         Raises:
-            ClientDisconnected: the client has left.
+            ClientDisconnected: the client has disconnected.
         """
         if data:
             self.connection.sender.send(data)
         return len(data)
 
     def take(self, request: Request, environ_builder: EnvironBuilder, access_log: "AccessLog | None") -> "HTTPChannel":
-        """Have a request wait for `service`: give its task, which is this channel itself."""
+        """Keep a request for `service`, and return its task: this channel."""
         if "_taken" not in self.__dict__:
-            # One waits at a time. A list beside it, because the last may still be about to leave when the next comes.
+            # One request waits at a time. `_taken` may have two: `service` of the last may not have removed it yet.
             self._waiting: deque[tuple[HTTPRequestParser, Exchange | None]] = deque()
             self._taken: list[HTTPRequestParser] = []
         self.environ_builder = environ_builder
@@ -230,7 +229,7 @@ class HTTPChannel(Entry):
 
 
 class _TappedParser(RequestParser):
-    """A parser whose octets pass by a channel's `received` first."""
+    """A parser that passes all input through the `received` of a channel."""
 
     __slots__ = ("_channel",)
 
@@ -242,5 +241,5 @@ class _TappedParser(RequestParser):
         self._channel.received(bytes(data))
 
     def feed(self, data: bytes) -> None:
-        """Take octets that have passed."""
+        """Parse bytes that `received` has passed on."""
         super().receive(data)

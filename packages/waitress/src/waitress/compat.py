@@ -1,6 +1,6 @@
 """What differs between systems, by the names of waitress 3.0.
 
-For programs that look at `WIN` or `HAS_IPV6` before they choose where to listen; nothing here uses it.
+For programs that read `WIN` or `HAS_IPV6` before they choose where to listen; nothing here uses them.
 """
 
 import socket

@@ -52,8 +52,8 @@ class TransferEncodingNotImplemented(Exception):
 class HTTPRequestParser:
     """One request, as far as it has come; `adj` limits how large it may be."""
 
-    completed = False  # nothing more is wanted: the request is whole, or `error` says why it never will be
-    empty = False  # kept for programs that look at it: a request is never made of empty lines
+    completed = False  # no more input is needed: the request is complete, or `error` says why it is invalid
+    empty = False  # for programs that read it: a request never consists of empty lines only
     headers_finished = False
     expect_continue = False
     connection_close = False
@@ -95,7 +95,7 @@ class HTTPRequestParser:
         return self._request
 
     def received(self, data: bytes) -> int:
-        """Take octets; return how many of them are this request's, all of them while it is not whole."""
+        """Parse bytes; return how many of them belong to this request: all, until it is complete."""
         if self.completed:
             return 0
         parser = self._parser
@@ -171,9 +171,9 @@ class HTTPRequestParser:
 
 
 def unquote_bytes_to_wsgi(bytestring: str | bytes) -> str:
-    """Decode the percent signs, and return the octets as PEP 3333 wants them: one character of latin-1 each."""
-    octets = bytestring.encode() if isinstance(bytestring, str) else bytestring
-    return percent_decoded(octets.decode("latin-1"))
+    """Decode percent-encoding; return the bytes as PEP 3333 wants them, each as one latin-1 character."""
+    data = bytestring.encode() if isinstance(bytestring, str) else bytestring
+    return percent_decoded(data.decode("latin-1"))
 
 
 def split_uri(uri: bytes) -> tuple[str, str, str, str, str]:
@@ -186,7 +186,7 @@ def split_uri(uri: bytes) -> tuple[str, str, str, str, str]:
 
     try:
         text = uri.decode("ascii")
-        if text.startswith("//"):  # a path, although a URI that begins so has an authority there
+        if text.startswith("//"):  # a path, although in a URI an authority would follow
             path, _, fragment = text.partition("#")
             path, _, query = path.partition("?")
             return "", "", unquote_bytes_to_wsgi(path), query, fragment

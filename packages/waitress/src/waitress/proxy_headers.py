@@ -1,4 +1,4 @@
-"""What proxies say in headers, by the names of waitress 3.0, over the policy of `waitress_core`.
+"""Forwarding headers of proxies, by the names of waitress 3.0, over the policy of `waitress_core`.
 
 For programs that put the middleware in front of an application themselves, behind another server or in their tests.
 """
@@ -44,7 +44,7 @@ def proxy_headers_middleware(
     log_untrusted: bool = False,
     logger: logging.Logger = logger,
 ) -> "WSGIApplication":
-    """Return an application that believes the headers of a trusted proxy, and hides those that are not to be believed.
+    """Return an application that applies the headers of a trusted proxy, and removes untrusted ones.
 
     The arguments are the settings of similar names. A header that cannot be read is answered 400.
     """

@@ -1,6 +1,6 @@
 """Receivers of request bodies, by the names of waitress 3.0, over the parser's decoder of chunks.
 
-For programs that decode a body themselves, which came another way than by a socket of the server.
+For programs that decode a body that has not come through a socket of the server.
 """
 
 from typing import BinaryIO
@@ -15,7 +15,7 @@ __all__ = ["ChunkedReceiver", "FixedStreamReceiver"]
 
 
 class _Receiver:
-    """A body that fills `buf`: `completed` when it is whole, `error` when it cannot become so."""
+    """A body that fills `buf`: `completed` at its end, `error` when it is invalid."""
 
     completed = False
     error: Error | None = None
@@ -27,7 +27,7 @@ class _Receiver:
         return len(self.buf)
 
     def getfile(self) -> BinaryIO:
-        """Return what has come as a file."""
+        """Return what has arrived, as a file."""
         return self.buf.getfile()
 
     def getbuf(self) -> OverflowableBuffer:
@@ -36,14 +36,14 @@ class _Receiver:
 
 
 class FixedStreamReceiver(_Receiver):
-    """A body of `cl` octets."""
+    """A body of `cl` bytes."""
 
     def __init__(self, cl: int, buf: OverflowableBuffer) -> None:
         super().__init__(buf)
         self.remain = cl
 
     def received(self, data: bytes) -> int:
-        """Take octets; return how many of them are the body's."""
+        """Receive bytes; return how many of them belong to the body."""
         taken = data[: self.remain]
         if taken:
             self.buf.append(taken)
@@ -53,17 +53,17 @@ class FixedStreamReceiver(_Receiver):
 
 
 class ChunkedReceiver(_Receiver):
-    """A chunked body; `buf` gets what its chunks hold."""
+    """A chunked body; `buf` gets the data of its chunks."""
 
     error: BadRequest | None
 
     def __init__(self, buf: OverflowableBuffer) -> None:
         super().__init__(buf)
         self._body = ChunkedBody(Limits())
-        self._held = b""  # the beginning of a line, or of a section of trailers
+        self._held = b""  # the start of a line or of a trailer section
 
     def received(self, s: bytes) -> int:
-        """Take octets; return how many of them are the body's. After an error that is all of them."""
+        """Receive bytes; return how many of them belong to the body: after an error, all."""
         if self.completed:
             return 0
         if self.error is not None:

@@ -29,7 +29,7 @@ QUOTED_STRING_RE = re.compile(QUOTED_STRING)
 FIELD_VCHAR = f"[{VCHAR}{OBS_TEXT}]"
 FIELD_CONTENT = f"{FIELD_VCHAR}+(?:{WS}+{FIELD_VCHAR}+)*"
 FIELD_VALUE = f"(?:{FIELD_CONTENT})?"
-# No blank may begin the value: else a line of blanks would be tried from each of them.
+# The value may not start with a blank: otherwise a line of blanks would be tried from each of them.
 HEADER_FIELD_RE = re.compile(rf"^(?P<name>{TOKEN}):{OWS}(?P<value>(?!{WS}){FIELD_VALUE}){OWS}\Z".encode("latin-1"))
 
 CHUNK_EXT_NAME = TOKEN

@@ -11,7 +11,7 @@ from waitress_cli import main
 def run(argv: Sequence[str] | None = None, _serve: Callable[..., Any] | None = None) -> int:
     """Run the command with `argv`, by default `sys.argv`: the name of the program, then its arguments.
 
-    Gives the exit status: 0 when the server has ended, 1 when it could not begin. `_serve` stands in for
+    Return the exit status: 0 when the server has ended, 1 when it could not start. `_serve` replaces
     `waitress.serve`.
     """
     return main((sys.argv if argv is None else argv)[1:], waitress.serve if _serve is None else _serve)

@@ -1,9 +1,10 @@
 """The servers, by the names of waitress 3.0: those of `waitress_core`, with its constructors and ways to stop.
 
 For programs that derive a server or stop one from another thread (WebTest, plone.testing, Anki, ycmd), wrap its
-constructor (the agent of New Relic), or look at what is open.
+constructor (the agent of New Relic), or read what is open.
 
-What `_map` holds stands for what is open (see `_entries`). A server whose map becomes empty ends.
+`_map` has an entry for each thing that is open (see `_entries`). A server ends when its map has become empty. What a
+program may replace is in `_replacements`.
 """
 
 import socket
@@ -54,9 +55,9 @@ def _wasyncore() -> ModuleType:
 class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     """A server; the settings come as `adj` or as keyword arguments.
 
-    It listens on `_sock`, which the caller closes; else on `sockinfo`, one entry of `Adjustments.listen`; else where
-    the settings say. `bind_socket` allows to bind a `_sock` that has no address. Without `_start` a
-    TcpWSGIServer that makes its own socket listens only from `accept_connections` or `run` on.
+    It listens on `_sock`, which the caller closes, or on `sockinfo`, one entry of `Adjustments.listen`, or where the
+    settings say. With `bind_socket` a `_sock` without an address is bound. Without `_start` a TcpWSGIServer that makes
+    its own socket does not listen before `accept_connections` or `run`.
     """
 
     asyncore = LazyAttribute(_wasyncore)
@@ -76,7 +77,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         bind_socket: bool = True,
         **adjustments: Any,
     ) -> None:
-        # Before the base class, which calls what a subclass may override: `bind`, say.
+        # Before the base class, which calls what a subclass may override, such as `bind`.
         self._starts = _start
         self._given_socket = _sock
         self._given_address = None if sockinfo is None else ListenAddress(*sockinfo)
@@ -84,12 +85,12 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         self._is_emptied = False
         self._thunks: deque[Callable[[], object]] = deque()  # appended to by any thread
         self.trigger = trigger(self._call_soon)
-        # The holder of the lead only: the connection that `channel_class` is called for.
+        # Leader thread only: the connection that `channel_class` is called for
         self.arriving: Connection
-        self._channels: dict[Connection, HTTPChannel] = {}  # one that has left the map may still have a request
+        self._channels: dict[Connection, HTTPChannel] = {}  # one that is off the map may still have a request
         self._map: dict[int, Any] = {} if map is None else map  # any thread, and programs: see `_map_lock`
-        # Without it another thread could enter a descriptor between the look and the pop of `_unregister`. A signal
-        # handler may take it again.
+        # Without it another thread could enter a descriptor between the check and the pop of `_unregister`. Reentrant,
+        # because a signal handler may close the server in between.
         self._map_lock = threading.RLock()
         super().__init__(application, dispatcher, Adjustments(**adjustments) if adj is None else adj)
         self._entries = {listener.descriptor: self._entry(listener) for listener in self._listeners}
@@ -133,10 +134,10 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
             self.logger.info(format_str.format(*listener.url_authority))
 
     def handle_connect(self) -> None:
-        """Nothing calls this: a listening socket never connects."""
+        """Do nothing, and nothing calls this: a listening socket never connects."""
 
     def set_socket_options(self, conn: Any) -> None:
-        """Set options of an accepted socket, beside `Adjustments.socket_options`: for a subclass."""
+        """Set options of an accepted socket, in addition to `Adjustments.socket_options`: for a subclass."""
 
     # --- serving
 
@@ -150,8 +151,8 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     def _end(self) -> None:
         super()._end()
-        # A program that closes its server may give the dispatcher to another one; a signal ends them both.
-        if self._own_dispatcher is None and any(wish.is_signal for wish in self._stop_requests):
+        # A program that closes its server may give the dispatcher to another one; a signal ends both.
+        if self._own_dispatcher is None and any(request.is_signal for request in self._stop_requests):
             shutdown = getattr(self.task_dispatcher, "shutdown", None)
             if shutdown is not None:
                 shutdown()
@@ -161,7 +162,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         self.task_dispatcher.add_task(task)
 
     def _sink(self) -> Callable[[Task], None] | None:
-        """Return what a program wants to see every task, if there is such a thing."""
+        """Return the `add_task` by which a program wants to see every task; None without one."""
         if is_replaced(self, "add_task"):
             return self.add_task
         own = self._own_dispatcher
@@ -173,18 +174,18 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     def task_factory(
         self, environ_builder: EnvironBuilder, access_log: "AccessLog | None"
     ) -> Callable[[Connection, Request], Task]:
-        """Return what makes the task of a request: the quick one, unless a program wants to see more of it."""
+        """Return what makes the task of a request: the core's, unless a program has replaced something."""
         environ_builder.offer("wsgi.file_wrapper", ReadOnlyFileBasedBuffer)
-        quick = super().task_factory(environ_builder, access_log)
+        fast = super().task_factory(environ_builder, access_log)
         is_stock = are_unchanged(self.channel_class, ChannelTask, WSGITask)
         if is_stock and self._own_dispatcher is not None and self._sink() is None:
-            return quick
+            return fast
 
         def task_of(connection: Connection, request: Request) -> Task:
             channel = self._channels.get(connection)
             if isinstance(channel, HTTPChannel):
                 return channel.take(request, environ_builder, access_log)
-            return quick(connection, request)
+            return fast(connection, request)
 
         return task_of
 
@@ -267,7 +268,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         self._end_if_emptied()
 
     def end_listening(self, listener: Listener) -> None:
-        """Accept no more from one of the listeners; it has left the map at once."""
+        """Accept no more from one of the listeners, and take it off the map at once."""
         self._unregister(listener.descriptor, self._entries[listener.descriptor])
         run = self._run
         if run is None:
@@ -289,7 +290,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         super().abandon_after_fork()
 
     def _end_within(self, seconds: float) -> None:
-        """End a server that runs, with so long for running applications."""
+        """End a server that runs. Running applications get `seconds` seconds."""
         if self._has_run.locked():
             self._request_stop(State.CLOSING, seconds)
             self._await_end(seconds)
@@ -298,29 +299,29 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     @property
     def loop_host(self) -> "BaseWSGIServer":
-        """The server that the loop is to begin."""
+        """The server that the loop is to start."""
         return self
 
-    # A subclass may have a `start` or a `close` of its own, which may call the loop: not those.
+    # Not by `start` and `close`: a subclass may override them, and call the loop there.
 
-    def begin_in_loop(self) -> None:
-        """Serve, in threads of its own."""
+    def start_in_loop(self) -> None:
+        """Serve in the background, if that has not started."""
         if not self._has_run.locked():
             waitress_core.BaseWSGIServer.start(self)
 
     def wait_in_loop(self, seconds: float) -> None:
-        """Wait for the end, so long at most."""
+        """Wait for the end, for at most so many seconds."""
         self._ended.wait(seconds)
 
     def end_in_loop(self) -> None:
-        """End."""
+        """End the server."""
         waitress_core.BaseWSGIServer.close(self)
 
 
 def _is_unbound(sock: socket.socket) -> bool:
     try:
         name = sock.getsockname()
-    except OSError:  # what Windows says of such a socket
+    except OSError:  # Windows raises it for such a socket
         return True
     return not name if sock.family == AF_UNIX else not name[1]
 
@@ -328,7 +329,7 @@ def _is_unbound(sock: socket.socket) -> bool:
 class TcpWSGIServer(BaseWSGIServer, waitress_core.TcpWSGIServer):
     """A server on one TCP address.
 
-    A subclass may override how it comes to its socket: `create_socket`, `set_reuse_addr`, `bind`.
+    A subclass may override how its socket is made: `create_socket`, `set_reuse_addr`, `bind`.
     """
 
     _socket: Any = None  # while there is no listener yet
@@ -362,7 +363,7 @@ class TcpWSGIServer(BaseWSGIServer, waitress_core.TcpWSGIServer):
         self.set_socket(socket.socket(family, type))
 
     def set_socket(self, sock: Any, map: dict[int, Any] | None = None) -> None:
-        """Take this socket."""
+        """Use this socket."""
         self.socket = sock
 
     def set_reuse_addr(self) -> None:
@@ -406,7 +407,7 @@ class MultiSocketServer(BaseWSGIServer, waitress_core.MultiSocketServer):
     _wrapped = TcpWSGIServer  # held here, as a program may bind its own class to that name
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
-        # Programs wrap the constructor of that class, and so the application: each listener was one of it in 3.0.
+        # Programs wrap the constructor of that class, to wrap the application: in 3.0 each listener was one of it.
         construct: Callable[..., None] = self._wrapped.__init__
         construct(self, *arguments, **settings)
 
@@ -426,16 +427,16 @@ def create_server(
 ) -> BaseWSGIServer:
     """Make the server that the settings ask for, listening: on a unix socket, on one address, or on several.
 
-    `map` is a dict that the server keeps everything open in, by descriptor: a server whose map is emptied ends.
-    Requests go to `_dispatcher`, if it is given. `_sock` is a socket to listen on; without `_start` one TCP address is
-    bound, and listened on only from `run` on.
+    `map` is a dict in which the server keeps everything open, by descriptor: a server ends when its map is emptied.
+    Requests go to `_dispatcher`, if it is given. `_sock` is a socket to listen on. Without `_start` one TCP address is
+    bound, but does not listen before `run`.
 
     Raises:
         ValueError: the settings, or an application that is None.
         OSError: an address that cannot be had; nothing stays open.
     """
     adj = Adjustments(**adjustments)
-    unix = BaseWSGIServer if AF_UNIX is None else UnixWSGIServer  # the former says what the system lacks
-    # By the names of this module: programs put their own classes there, or wrap the constructors.
+    unix = BaseWSGIServer if AF_UNIX is None else UnixWSGIServer  # the former raises what the system lacks
+    # By the names of this module, where programs put their own classes, or wrap the constructors.
     kind: type[BaseWSGIServer] = server_class_for(adj, TcpWSGIServer, unix, MultiSocketServer)
     return kind(application, map, _start, _sock, _dispatcher, adj)

@@ -2,8 +2,8 @@
 
 For programs that derive a `task_class` (to add to the environ, or to see each response), or replace `hop_by_hop`.
 
-A server uses these tasks only where a program has replaced something of a channel or a task; else those of
-`waitress_core`, which are the same but for the attributes.
+A server uses these tasks only if a program has replaced something of a channel or a task (see `_replacements`).
+Otherwise it uses those of `waitress_core`, which are the same without the attributes.
 """
 
 import time
@@ -38,24 +38,25 @@ __all__ = [
     "queue_logger",
 ]
 
-hop_by_hop: Set[str] = HOP_BY_HOP  # what no application may send; rebinding it takes effect: see `_replacements`
+hop_by_hop: Set[str] = HOP_BY_HOP  # no application may send these; may be rebound: see `_replacements`
 
 
 @replaceable
 class Task(waitress_core.wsgi.task.WSGITask):
-    """One response to one request of a channel: a subclass's `execute` makes it, by `status` and `response_headers`,
-    which `complete` says are there, and `write`.
+    """One response to one request of a channel.
+
+    `execute` of a subclass makes it: it sets `status`, `response_headers` and then `complete`, and calls `write`.
     """
 
     logger = logger
     status = "200 OK"
     start_time = 0.0
     _is_complete = False
-    _framed_bytes = 0  # what was to be sent, where no length was known before
-    _has_head_failed = False  # the answer to that is made without what has failed
+    _framed_bytes = 0  # bytes given to `write`: the body's size where no length is declared
+    _has_head_failed = False  # the error response is then made without `build_response_header`
 
     def __init__(self, channel: "TaskChannel", request: "HTTPRequestParser") -> None:
-        assert request.whole is not None  # a task is made when its request has come
+        assert request.whole is not None  # a task is made when its request is complete
         super().__init__(channel.server, channel.environ_builder, channel.connection, request.whole)
         self.channel: Any = channel  # an HTTPChannel, for programs
         self.request = request
@@ -65,7 +66,7 @@ class Task(waitress_core.wsgi.task.WSGITask):
     # --- what a program may override
 
     def start(self) -> None:
-        """Begin."""
+        """Start the task."""
         self.start_time = time.time()
 
     def execute(self) -> None:
@@ -81,11 +82,11 @@ class Task(waitress_core.wsgi.task.WSGITask):
     def build_response_header(self) -> bytes:
         """Return the head of the response, as it is sent, from `status` and `response_headers`."""
         self._start()
-        self._heed_close_on_finish()
+        self._apply_close_on_finish()
         return super()._begin()
 
     def write(self, data: bytes) -> None:
-        """Send a piece of the body, after the head. An empty one sends nothing."""
+        """Send a piece of the body, after the head. An empty piece sends only the head."""
         if self.complete and not self._response.is_started:
             self._start()
         super().write(data)
@@ -95,7 +96,7 @@ class Task(waitress_core.wsgi.task.WSGITask):
 
     @property
     def complete(self) -> bool:
-        """Whether status and headers are there: by `start_response`, or because a task says so."""
+        """Whether status and headers are set: by `start_response`, or by the task itself."""
         return self._is_complete or self._response.is_started
 
     @complete.setter
@@ -119,7 +120,7 @@ class Task(waitress_core.wsgi.task.WSGITask):
 
     @property
     def content_length(self) -> int | None:
-        """Octets of the body, if they are known before the end."""
+        """Bytes of the body, if that is known before the end."""
         return self._response.content_length
 
     @content_length.setter
@@ -128,7 +129,7 @@ class Task(waitress_core.wsgi.task.WSGITask):
 
     @property
     def content_bytes_written(self) -> int:
-        """Octets of the body that have been sent, or left to be sent."""
+        """Bytes of the body that have been sent or queued."""
         response = self._response
         if not (response.has_begun and response.has_body):
             return 0
@@ -144,20 +145,20 @@ class Task(waitress_core.wsgi.task.WSGITask):
         self._response.persists = not value
 
     def set_close_on_finish(self) -> None:
-        """Have the connection end after the response."""
+        """Close the connection after the response."""
         self.close_on_finish = True
 
     def remove_content_length_header(self) -> None:
-        """Take Content-Length out of the headers."""
+        """Remove Content-Length from the headers."""
         self.response_headers = [field for field in self.response_headers if field[0].lower() != "content-length"]
 
-    # --- the seams of the core's task
+    # --- what the core's task calls
 
     def _run(self, environ: "WSGIEnvironment | None" = None) -> None:
         self.start()
         self.execute()
         self.finish()
-        self._heed_close_on_finish()
+        self._apply_close_on_finish()
 
     def _begin(self) -> bytes:
         if self._has_head_failed:
@@ -168,7 +169,7 @@ class Task(waitress_core.wsgi.task.WSGITask):
             self._has_head_failed = True
             raise
         response = self._response
-        if not response.has_begun:  # a program's own head: only that one says how the body is framed
+        if not response.has_begun:  # a program's own head, which alone says how the body is framed
             response.begin()
             if response.framing is CHUNKED:
                 response.framing = CLOSE
@@ -179,14 +180,14 @@ class Task(waitress_core.wsgi.task.WSGITask):
         super()._answer(status, detail)
 
     def _end_body(self) -> None:
-        """Leave the end of the body to `finish`, which may write more."""
+        """Do nothing: `finish`, which may write more, ends the body."""
 
-    def _heed_close_on_finish(self) -> None:
-        if self.close_on_finish:  # a class may say so for all its responses
+    def _apply_close_on_finish(self) -> None:
+        if self.close_on_finish:  # a class may set it for all its responses
             self._response.persists = False
 
     def _start(self) -> None:
-        """Take status and headers from the attributes, and the length, where one is known already."""
+        """Start the response with the status, headers and length of the attributes."""
         length = self.content_length
         self._response.start(self.status, self.response_headers)
         if length is not None:
@@ -194,13 +195,13 @@ class Task(waitress_core.wsgi.task.WSGITask):
 
 
 class ErrorTask(Task):
-    """Answers with the `error` of its request."""
+    """Answers with the `error` of the request."""
 
     _is_complete = True
 
     def execute(self) -> None:
-        """Send what the error says."""
-        assert self.request.error is not None  # what it is for
+        """Send the error as the response."""
+        assert self.request.error is not None  # only a request with an error gets this task
         self.status, self.response_headers, body = self.request.error.to_response(self._context.adj.ident)
         self.content_length = len(body)
         self.set_close_on_finish()
@@ -229,14 +230,14 @@ class WSGITask(Task):
         waitress_core.wsgi.task.WSGITask._run(self, self.environ)
 
     def start_response(self, status: str, headers: list[tuple[str, str]], /, exc_info: Any = None) -> Any:
-        """Take the application's status and headers (PEP 3333, "The start_response() Callable")."""
+        """Set the application's status and headers (PEP 3333, "The start_response() Callable")."""
         write = super().start_response(status, headers, exc_info)
         self.status, self.response_headers = status, list(headers)
         return write
 
     def _send_file(self, file: ReadOnlyFileBuffer) -> bool:
         size = file.prepare(self.content_length) if self.complete and not self.wrote_header else 0
-        if size:  # nothing else of it goes through `write`
+        if size:  # a file bypasses `write`, but for its head
             self.content_length = size
             self.write(b"")
         return super()._send_file(file)
@@ -246,7 +247,7 @@ _logged: dict[type[Task], type[Task]] = {}  # task class of the program -> its s
 
 
 def logged(task_class: type[Task]) -> type[Task]:
-    """Return the subclass of a task class that tells the access log."""
+    """Return the subclass of a task class that writes the access log."""
     from waitress_core.wsgi.logged_task import LoggedTask  # lazy import: only servers with an access log need it
 
     found = _logged.get(task_class)

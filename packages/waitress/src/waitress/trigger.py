@@ -1,6 +1,6 @@
 """`server.trigger`, by its old name.
 
-For programs that have something called by the thread which runs the server, from another thread: the end, say.
+For programs that let the thread in `run` call something, for example the end of the server.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ __all__ = ["trigger"]
 
 
 class trigger:  # noqa: N801  # the old name
-    """Has thunks called by the thread in `run`, or by the one that waits for a server in the background."""
+    """Lets the thread in `run`, or the one that waits for a server in the background, call thunks."""
 
     kind = "event"
 
@@ -17,11 +17,11 @@ class trigger:  # noqa: N801  # the old name
         self._call_soon = call_soon
 
     def pull_trigger(self, thunk: Callable[[], object] | None = None) -> None:
-        """Have this called soon; what it raises is logged. Thread: any."""
+        """Call this soon, in that thread; what it raises is logged. Thread: any."""
         if thunk is not None:
             self._call_soon(thunk)
 
     def close(self) -> None:
-        """Do nothing: there is nothing to give back."""
+        """Do nothing: there is nothing to release."""
 
     handle_close = close

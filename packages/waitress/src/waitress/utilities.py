@@ -40,7 +40,7 @@ queue_logger = logging.getLogger("waitress.queue")
 
 
 class Error:
-    """What a request is refused with; `body` says what was wrong. A value, not an exception."""
+    """An error response; `body` says what was wrong with the request. A value, not an exception."""
 
     code = 500
     reason = "Internal Server Error"
@@ -86,7 +86,7 @@ class InternalServerError(Error):
 
 
 class ServerNotImplemented(Error):
-    """The request asks for what the server has not."""
+    """The request asks for something that the server does not implement."""
 
     code = 501
     reason = "Not Implemented"
@@ -116,8 +116,8 @@ def build_http_date(when: float) -> str:
 
 
 def parse_http_date(d: str) -> int:
-    """Return the seconds since the epoch of a date as HTTP writes it, or used to; 0 for what is none."""
-    # Here, because they take longer to import than the rest, and few parse dates.
+    """Return the seconds since the epoch of a date as HTTP writes it, or used to; 0 for anything else."""
+    # Imported here: they take longer to import than the rest, and few programs parse dates.
     import calendar
     import email.utils
 
@@ -126,7 +126,7 @@ def parse_http_date(d: str) -> int:
 
 
 def undquote(value: str) -> str:
-    """Return what a quoted-string (RFC 9110 5.6.4) stands for; a value without quotes as it is.
+    """Return the content of a quoted-string (RFC 9110 5.6.4), or a value without quotes as it is.
 
     Raises:
         ValueError: quotes that do not match.
@@ -139,10 +139,10 @@ def undquote(value: str) -> str:
 
 
 def cleanup_unix_socket(path: str) -> None:
-    """Remove a unix socket that an earlier server has left; whatever else lies there stays.
+    """Remove a unix socket that an earlier server has left; any other file stays.
 
     Raises:
-        OSError: it cannot be removed.
+        OSError: the path cannot be read or removed.
     """
     try:
         is_socket = stat.S_ISSOCK(os.stat(path).st_mode)

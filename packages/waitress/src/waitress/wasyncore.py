@@ -1,8 +1,8 @@
 """The loop and the dispatcher that waitress 3.0 took over from the standard library's asyncore, by their names.
 
-Servers do not need it: threads of their own serve their sockets. It is for programs that drive a server by
+Servers do not need it: their threads serve their sockets. It is for programs that drive a server by
 `server.asyncore.loop(timeout, map=server._map)` (WebTest, plone.testing), close what a map holds, serve sockets of
-their own in the loop, or change `_DISCONNECTED`, the errors that the log does not tell of.
+their own in the loop, or change `_DISCONNECTED`, the errors that are not logged.
 """
 
 import errno
@@ -37,18 +37,18 @@ __all__ = [
     "write",
 ]
 
-SLICE_SECONDS = 1.0  # the longest wait for a server, in which its map may be emptied by others
+SLICE_SECONDS = 1.0  # the longest wait for a server: other threads may empty its map meanwhile
 
-_DISCONNECTED: Set[int] = transport.DISCONNECTS  # rebinding it takes effect: see `_replacements`
+_DISCONNECTED: Set[int] = transport.DISCONNECTS  # may be rebound: see `_replacements`
 _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK)
 
 Map = MutableMapping[int, Any]
 
-socket_map: dict[int, Any] = {}  # where a dispatcher goes without another map
+socket_map: dict[int, Any] = {}  # of each dispatcher that is given no other
 
 
 class ExitNow(Exception):  # the old name
-    """Raised by a handler: the loop ends, and with it passes this on."""
+    """Raised by a handler to end the loop, which raises it again."""
 
 
 _reraised_exceptions = (ExitNow, KeyboardInterrupt, SystemExit)
@@ -62,7 +62,8 @@ def loop(
 ) -> None:
     """Serve what a map holds, by default `socket_map`, until it is empty or `count` waits are over.
 
-    Servers in it begin, and end when the map has become empty or an exception ends the loop. `use_poll` has no effect.
+    Starts the servers in it, and ends them when the map has become empty or an exception ends the loop. `use_poll` has
+    no effect.
     """
     entries = socket_map if map is None else map
     hosts: list[LoopHost] = []
@@ -88,11 +89,11 @@ def _hosts(entries: Map) -> "list[LoopHost]":
 
 
 def poll(timeout: float | None = 0.0, map: Map | None = None) -> None:
-    """Wait once for the entries of a map that want to read or write, and have them do so; servers in it begin."""
+    """Wait once for the entries of a map that want to read or write, and call them; start the servers in it."""
     entries = socket_map if map is None else map
     hosts = _hosts(entries)
     for host in hosts:
-        host.begin_in_loop()
+        host.start_in_loop()
     seconds = SLICE_SECONDS if timeout is None else min(timeout, SLICE_SECONDS)
     with selectors.DefaultSelector() as selector:
         for descriptor, entry in list(entries.items()):
@@ -118,12 +119,12 @@ poll2 = poll3 = poll
 
 
 def read(obj: Any) -> None:
-    """Have an entry read; what it raises is its own to handle."""
+    """Let an entry read; its `handle_error` handles what it raises."""
     _call(obj, obj.handle_read_event)
 
 
 def write(obj: Any) -> None:
-    """Have an entry write; what it raises is its own to handle."""
+    """Let an entry write; its `handle_error` handles what it raises."""
     _call(obj, obj.handle_write_event)
 
 
@@ -137,7 +138,7 @@ def _call(obj: Any, handle: Callable[[], object]) -> None:
 
 
 def readwrite(obj: Any, flags: int) -> None:
-    """Have an entry read or write, by events of `selectors`; when its peer has gone, have it close."""
+    """Let an entry read or write, by events of `selectors`; close it when its peer has disconnected."""
     try:
         if flags & selectors.EVENT_READ:
             obj.handle_read_event()
@@ -155,7 +156,7 @@ def readwrite(obj: Any, flags: int) -> None:
 def close_all(map: Map | None = None, ignore_all: bool = False) -> None:
     """Close every entry of a map, and empty it.
 
-    What closing raises is passed on, unless it says that the entry is closed already, or with `ignore_all`.
+    Raises what closing raises, except that an entry is closed already; with `ignore_all`, nothing.
     """
     entries = socket_map if map is None else map
     for entry in list(entries.values()):
@@ -185,7 +186,7 @@ def compact_traceback() -> tuple[tuple[str, str, str], type[BaseException], Base
 
 
 class dispatcher(Logs):  # noqa: N801  # the old name
-    """A non-blocking socket in a map, and what is done when it is ready: by a subclass that overrides `handle_*`."""
+    """A non-blocking socket in a map; a subclass overrides `handle_*`, which are called when it is ready."""
 
     debug = False
     connected = False
@@ -231,13 +232,13 @@ class dispatcher(Logs):  # noqa: N801  # the old name
         self._fileno = None
 
     def create_socket(self, family: int = socket.AF_INET, type: int = socket.SOCK_STREAM) -> None:
-        """Take a new socket."""
+        """Make a socket and use it."""
         sock = socket.socket(family, type)
         sock.setblocking(False)
         self.set_socket(sock)
 
     def set_socket(self, sock: socket.socket, map: Map | None = None) -> None:
-        """Take this socket."""
+        """Use this socket."""
         self.socket = sock
         self._fileno = sock.fileno()
         self.add_channel(map)
@@ -250,11 +251,11 @@ class dispatcher(Logs):  # noqa: N801  # the old name
             pass
 
     def readable(self) -> bool:
-        """Whether `handle_read` or `handle_accept` are wanted."""
+        """Return whether to wait for `handle_read` or `handle_accept`."""
         return True
 
     def writable(self) -> bool:
-        """Whether `handle_write` is wanted."""
+        """Return whether to wait for `handle_write`."""
         return True
 
     def listen(self, num: int) -> None:
@@ -278,7 +279,7 @@ class dispatcher(Logs):  # noqa: N801  # the old name
         return accepted
 
     def send(self, data: bytes, do_close: bool = True) -> int:
-        """Give octets to the system; returns how many it took. With `do_close` a peer that has gone closes this."""
+        """Send bytes; return how many the system took. With `do_close`, close this if the peer has disconnected."""
         try:
             sent: int = self.socket.send(data)
         except OSError as error:
@@ -292,7 +293,7 @@ class dispatcher(Logs):  # noqa: N801  # the old name
         return sent
 
     def recv(self, buffer_size: int) -> bytes:
-        """Take octets; empty when the peer has gone, which closes this."""
+        """Receive bytes; none when the peer has disconnected, which closes this."""
         try:
             data: bytes = self.socket.recv(buffer_size)
         except OSError as error:
@@ -316,7 +317,7 @@ class dispatcher(Logs):  # noqa: N801  # the old name
                     raise
 
     def handle_read_event(self) -> None:
-        """The loop has found it readable."""
+        """Handle that the socket is readable."""
         if self.accepting:
             self.handle_accept()
             return
@@ -325,7 +326,7 @@ class dispatcher(Logs):  # noqa: N801  # the old name
         self.handle_read()
 
     def handle_write_event(self) -> None:
-        """The loop has found it writable."""
+        """Handle that the socket is writable."""
         if self.accepting:
             return
         if not self.connected and self.connecting:
@@ -333,7 +334,7 @@ class dispatcher(Logs):  # noqa: N801  # the old name
         self.handle_write()
 
     def handle_connect_event(self) -> None:
-        """The attempt to connect has ended."""
+        """Handle the end of an attempt to connect."""
         code = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
@@ -341,40 +342,40 @@ class dispatcher(Logs):  # noqa: N801  # the old name
         self.connected, self.connecting = True, False
 
     def handle_error(self) -> None:
-        """A handler has raised: log it, and close."""
+        """Log what a handler has raised, and close."""
         _, kind, error, calls = self.compact_traceback()
         try:
             name = repr(self)
-        except Exception:  # a program's own, of a socket that has gone say
+        except Exception:  # a program's own, for example of a closed socket
             name = object.__repr__(self)
         self.log_info(f"uncaptured python exception, closing channel {name} ({kind}:{error} {calls})", "error")
         self.handle_close()
 
     def handle_read(self) -> None:
-        """It is readable."""
+        """Handle data that can be read: for a subclass."""
         self.log_info("unhandled read event", "warning")
 
     def handle_write(self) -> None:
-        """It is writable."""
+        """Handle space that can be written to: for a subclass."""
         self.log_info("unhandled write event", "warning")
 
     def handle_connect(self) -> None:
-        """It has connected."""
+        """Handle a new connection to a peer: for a subclass."""
         self.log_info("unhandled connect event", "warning")
 
     def handle_accept(self) -> None:
-        """A client waits."""
+        """Accept a client that waits."""
         accepted = self.accept()
         if accepted is not None:
             self.handle_accepted(*accepted)
 
     def handle_accepted(self, sock: socket.socket, addr: Any) -> None:
-        """A client has been accepted."""
+        """Handle an accepted client: for a subclass."""
         sock.close()
         self.log_info("unhandled accepted event", "warning")
 
     def handle_close(self) -> None:
-        """The peer has gone, or the program wants an end."""
+        """Close, because the peer has disconnected or the program asks for it."""
         self.log_info("unhandled close event", "warning")
         self.close()
 
