@@ -1,4 +1,4 @@
-"""The servers: what `create_server` gives, and how they are run and ended.
+"""The servers: what `create_server` returns, and how they are run and ended.
 
 A server is bound and listens from its construction; it serves while `run` runs, or from `start` to its end. All real
 work is done by the run (`lifecycle.run`).
@@ -46,14 +46,16 @@ NO_APPLICATION = (
 
 
 class BaseWSGIServer:
-    """A server; its kind says on which listeners.
+    """A server; its class says on which listeners.
 
-    `application` may be replaced before `run`. With `dispatcher` every request goes to its `add_task`. The settings
-    come as `adj` or as keyword arguments.
+    `application` may be replaced before `run`. With `dispatcher`, every request goes to its `add_task`. The settings
+    are `adj`, or keyword arguments.
+
+    `close_seconds` is the time that `close` gives to running requests and to responses that are being sent.
 
     Raises:
-        ValueError: the settings (see `Adjustments`), or an application that is None.
-        OSError: an address that cannot be had; nothing stays open.
+        ValueError: a setting is invalid (see `Adjustments`), or the application is None.
+        OSError: an address cannot be bound; nothing stays open.
     """
 
     close_seconds = CLOSE_SECONDS
@@ -75,7 +77,7 @@ class BaseWSGIServer:
         own = dispatcher if isinstance(dispatcher, Dispatcher) else Dispatcher(adj.threads, dispatcher)
         self._dispatcher = own
         self.task_dispatcher: Any = own if dispatcher is None else dispatcher
-        # Any thread or signal handler: what the server is wanted to do; appended to without a lock
+        # Appended to by any thread or signal handler, without a lock
         self._stop_requests: list[StopRequest] = []
         self._signal_count = 0
         self._has_run = threading.Lock()  # held from the first `run` or `start` on, for ever
@@ -88,9 +90,9 @@ class BaseWSGIServer:
         return open_listeners(adj, adj.listen)
 
     def stats(self) -> ServerStats:
-        """Tell what the server does at this moment; all zero before it serves, and what it has done after its end.
+        """Return a snapshot of the counters: zero before the server starts, the final totals after it stops.
 
-        Thread: any; takes no lock, and a moment for each open connection.
+        Thread: any. Takes no lock; takes a moment for each open connection.
         """
         if self._run is None:
             return make_stats(Counters(), 0, dict.fromkeys(STATE_NAMES, 0), 0, self._dispatcher.thread_count, ())
@@ -99,17 +101,17 @@ class BaseWSGIServer:
     # --- serving
 
     def run(self) -> None:
-        """Serve until SIGTERM, SIGINT, `shutdown` or `close`; returns when everything has ended.
+        """Serve until SIGTERM, SIGINT, `shutdown` or `close`; return when everything has ended.
 
-        In the main thread the two signals do what `shutdown` does, if nobody else handles them; a second signal ends
-        at once.
+        In the main thread the two signals do what `shutdown` does, unless the program handles them; a second signal
+        ends the server at once.
 
-        A server that has been closed before ends at once: whoever closes it from another thread cannot know how far
-        this one is.
+        If the server has been closed before, this returns at once: a thread that closes it cannot know how far the
+        thread that runs it has got.
 
         Raises:
-            RuntimeError: the server runs or has run.
-            CannotStartThread: the system has none left; nothing stays open.
+            RuntimeError: the server is running or has run.
+            CannotStartThread: the system has no thread left; nothing stays open.
         """
         self._claim()
         with self.ending_signals():
@@ -120,9 +122,9 @@ class BaseWSGIServer:
                 self._end()
 
     def start(self) -> None:
-        """Serve in the background, from before this returns until `shutdown` or `close`; signals are not handled.
+        """Serve in the background until `shutdown` or `close`; it serves when this returns. Signals are not handled.
 
-        The threads do not keep the process alive. As a context manager a server starts, and at the end is closed.
+        The threads do not keep the process alive. As a context manager, a server is started, and closed at the end.
 
         Raises: as `run`.
         """
@@ -142,7 +144,7 @@ class BaseWSGIServer:
         self.close()
 
     def _claim(self) -> None:
-        """Become the one that serves."""
+        """Make the current thread the one that serves."""
         if not self._has_run.acquire(blocking=False):
             state = "has ended" if self._ended.is_set() else "is serving already"
             raise RuntimeError(f"this server {state}: create_server makes another one")
@@ -150,8 +152,8 @@ class BaseWSGIServer:
         fork.add(self)
 
     def _begin(self) -> None:
-        if not any(wish.state is State.CLOSING for wish in self._stop_requests):
-            # A wish that comes before the run is in the list already, one that comes later finds the run.
+        if not any(request.state is State.CLOSING for request in self._stop_requests):
+            # A request that comes before the run is in the list already, one that comes later finds the run.
             self._run = ServerRun(self, self._listeners, self._dispatcher, self._stop_requests)
             self._run.start()
 
@@ -166,14 +168,14 @@ class BaseWSGIServer:
             self._end()
 
     def _end(self) -> None:
-        """Leave nothing, whether it has served or could not begin."""
+        """Release everything, also after a failed start."""
         if self._run is not None:
             self._run.close_all()
         fork.remove(self)
         self._close_listeners()
         self._ended.set()
 
-    # --- what the run asks for
+    # --- called by the run
 
     def task_factory(
         self, environ_builder: EnvironBuilder, access_log: "AccessLog | None"
@@ -195,14 +197,14 @@ class BaseWSGIServer:
         """Do nothing: for a subclass."""
 
     def while_waiting(self) -> None:
-        """Do nothing: the lead looks after all there is."""
+        """Do nothing: the leader does all there is to do."""
 
     # --- ending
 
     def ending_signals(self) -> AbstractContextManager[None]:
-        """Have SIGTERM and SIGINT drain this server within a context; `run` does so by itself.
+        """Return a context in which SIGTERM and SIGINT drain this server; `run` enters it by itself.
 
-        To be entered before `run` by who wants a signal in between to be heard.
+        Enter it before `run()` if a signal that arrives in between must not be lost.
         """
         return ending_signals(self._on_signal)
 
@@ -219,12 +221,13 @@ class BaseWSGIServer:
             self._run.wake_leader()
 
     def shutdown(self, timeout: float | None = None) -> None:
-        """End the server in order: what has begun is answered, what is idle is closed, and nothing new is accepted.
+        """End the server in order: answer what has started, close what is idle, and accept nothing new.
 
-        With `shutdown_delay` new clients are answered for so long before. What is not done `timeout` seconds after the
-        call, by default `shutdown_timeout`, is cut off, and the log tells of it. A server that does not run is closed.
+        With `shutdown_delay`, new clients are answered for that long first. What is not done `timeout` seconds after
+        the call, by default `shutdown_timeout`, is cut off, and the log reports it. A server that does not run is
+        closed.
 
-        From any thread, any number of times: the shortest time holds. Returns as `close` does.
+        Thread: any, any number of times; the shortest time counts. Returns as `close` does.
         """
         if self._has_run.locked():
             seconds = self.adj.shutdown_timeout if timeout is None else timeout
@@ -234,10 +237,10 @@ class BaseWSGIServer:
             self.close()
 
     def close(self) -> None:
-        """End the server now: running requests and responses under way get 5 seconds, all others are cut off.
+        """End the server now: running requests and responses that are being sent get 5 seconds, all others are cut off.
 
-        From any thread, any number of times. Returns when everything has ended; from an application, a signal handler
-        or whatever else the thread in `run` does, at once.
+        Thread: any, any number of times. Returns when everything has ended; in an application, a signal handler, or
+        anything else that the thread in `run` does, it returns at once.
         """
         self._request_stop(State.CLOSING, self.close_seconds)
         if self._has_run.locked():
@@ -247,7 +250,7 @@ class BaseWSGIServer:
 
     def _await_end(self, seconds: float) -> None:
         if threading.current_thread() not in (self._runner, *self._dispatcher.threads):
-            # Bounded: a signal handler may call this. The reactor looks at the time once a second.
+            # Bounded: a signal handler may call this. The reactor checks the time once a second.
             self._ended.wait(seconds + TICK_SECONDS + THREADS_SECONDS)
 
     def abandon_after_fork(self) -> None:
@@ -263,13 +266,13 @@ class BaseWSGIServer:
 
     @property
     def urls(self) -> list[str]:
-        """What each listener listens on: `http://HOST:PORT`, or `http://unix:PATH`."""
+        """The address of each listener: `http://HOST:PORT`, or `http://unix:PATH`."""
         return ["http://{}:{}".format(*listener.url_authority) for listener in self._listeners]
 
     @property
     def url(self) -> str:
-        """Where a client on this machine finds the first listener."""
-        # The addresses that stand for every address are none to connect to.
+        """The address of the first listener, for a client on this machine."""
+        # Nobody can connect to the addresses that mean every address.
         return self.urls[0].replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 
 
@@ -278,12 +281,12 @@ class _SingleServer(BaseWSGIServer):
 
     @property
     def effective_host(self) -> str:
-        """The address that is listened on, numeric; `unix` for a unix socket."""
+        """The numeric address of the listener; `unix` for a unix socket."""
         return self._listeners[0].host
 
     @property
     def effective_port(self) -> str:
-        """The port that is listened on, in decimal; the path for a unix socket."""
+        """The port of the listener, in decimal; the path for a unix socket."""
         return self._listeners[0].port
 
     @property
@@ -297,7 +300,7 @@ class _SingleServer(BaseWSGIServer):
 
 
 class TcpWSGIServer(_SingleServer):
-    """A server on one TCP address: the first that the settings name, or the given socket."""
+    """A server on one TCP address: the first one in the settings, or the given socket."""
 
     def _open(self, adj: Adjustments) -> list[Listener]:
         if adj.unix_socket is not None or any(sock.family == AF_UNIX for sock in adj.sockets):
@@ -328,7 +331,7 @@ def create_server(
     dispatcher: TaskSink | None = None,
     **adjustments: Any,
 ) -> BaseWSGIServer:
-    """Make the server that the settings ask for, listening: on a unix socket, on one address, or on several.
+    """Create the server that the settings ask for, listening on a unix socket, on one address, or on several.
 
     Raises: see `BaseWSGIServer`.
     """
@@ -340,7 +343,7 @@ def create_server(
 
 
 def server_class_for(adj: Adjustments, tcp: Kind, unix: Kind, several: Kind) -> Kind:
-    """Choose among three kinds of server the one that fits what the settings listen on."""
+    """Return the one of three classes of server that fits the listeners in the settings."""
     if adj.unix_socket is not None or (len(adj.sockets) == 1 and adj.sockets[0].family == AF_UNIX):
         return unix
     return tcp if len(adj.sockets or adj.listen) == 1 else several

@@ -16,6 +16,7 @@ from typing import Any
 from ..net.listener import ClientLeft, Listener
 from ..net.transport import close
 from ..reactor.poller import READ
+from ..throttled_logger import ThrottledLogger
 from .connection import Connection
 from .context import Endpoint, ServerContext
 
@@ -53,7 +54,8 @@ class Acceptor:
         self._doors = [_Door(self, endpoint) for endpoint in endpoints]
         self._is_paused = False
         self._is_crowded = False  # at the limit, and the log has reported it
-        self._failed_at = -QUIET_SECONDS  # when an accept has failed last
+        # Each client that leaves lets another in, and then none: a failure is not news each time.
+        self._failures = ThrottledLogger(logger, QUIET_SECONDS, until_quiet=True)
 
     def start(self) -> None:
         """Start to accept."""
@@ -136,11 +138,8 @@ class Acceptor:
 
     def _pause(self, door: "_Door", cause: OSError) -> None:
         """Accept nothing from this listener for a while: the next attempt would fail too."""
-        now = self._reactor.now
-        # Not each time that one has succeeded in between: each client that leaves lets another in, and then none.
-        if now - self._failed_at >= QUIET_SECONDS and self._context.adj.log_socket_errors:
-            logger.warning("server accept() threw an exception: %s", cause)
-        self._failed_at = now
+        if self._context.adj.log_socket_errors:
+            self._failures.log(logging.WARNING, self._reactor.now, "server accept() threw an exception: %s", cause)
         self._is_paused = True
         self._reactor.watch(door, 0)
 

@@ -28,7 +28,7 @@ class OutboxAborted(Exception):
 class Outbox:
     """Output that the system has not taken yet.
 
-    `overflow`: bytes of a segment from which it lies in a temporary file. `high_watermark`: bytes from which
+    A segment of `overflow` bytes or more is in a temporary file. While `high_watermark` bytes or more are pending,
     `wait_for_room` waits.
     """
 
@@ -55,21 +55,21 @@ class Outbox:
         # Guarded by self._changed
         self._changed = threading.Condition(threading.Lock())
         self._segments: deque[Segment] = deque()
-        self._filling: Segment | None = None  # the worker appends to it right now: not to be taken
+        self._filling: Segment | None = None  # the task appends to it right now: not to be taken
         self._front: Segment | None = None  # taken by the reactor
-        self._has_sender = False  # the reactor will look again by itself
+        self._has_sender = False  # the reactor will check again by itself
         self.pending_bytes = 0
         self.sent_bytes = 0  # by the reactor, since the outbox was made
         self.is_waited_for = False
         self.is_aborted = False
-        # The holder of the lead only
+        # Reactor only
         self._rate: MinDataRate | None = None  # of a client that has something to take
         self._rate_while_waiting: MinDataRate | None = None  # and makes a task wait meanwhile
 
-    # --- the worker (while no task runs, the holder of the lead in its place)
+    # --- application thread (while no task runs, the reactor in its place)
 
     def append(self, data: bytes | memoryview) -> bool:
-        """Append octets; true when the reactor must be told that there is something to send.
+        """Append bytes; True when the reactor must be notified that there is something to send.
 
         Raises:
             OutboxAborted: the connection has been given up.
@@ -92,11 +92,11 @@ class Outbox:
                 self.pending_bytes += appended
                 if self.is_aborted:
                     segment.close()
-                tell = not self._has_sender
-        return tell
+                must_notify = not self._has_sender
+        return must_notify
 
     def append_file(self, file: ReadOnlyFileBuffer) -> bool:
-        """Append the prepared rest of a file, which the reactor will send and give to be closed; as `append`."""
+        """Append the prepared rest of a file, which the reactor sends and then has closed; otherwise as `append`."""
         with self._changed:
             self._raise_if_aborted_locked()
             self._segments.append(file)
@@ -108,7 +108,7 @@ class Outbox:
         return self._high_watermark - self.pending_bytes
 
     def wait_for_room(self) -> None:
-        """Wait until less than the high watermark is pending. Blocks: the caller has given the lead away.
+        """Wait until less than the high watermark is pending. Blocks: the caller has given the leadership away.
 
         Raises:
             OutboxAborted: the connection has been given up.
@@ -124,12 +124,12 @@ class Outbox:
         if self.is_aborted:
             raise OutboxAborted
 
-    # --- the holder of the lead
+    # --- reactor only
 
     def front(self) -> Segment | None:
-        """Return the segment to send from, which stays the reactor's until `pop_front`; None when there is none now.
+        """Return the segment to send from, which is the reactor's until `pop_front`; None when there is none now.
 
-        After None the reactor is told by the next append's caller.
+        After None, the caller of the next append notifies the reactor.
         """
         with self._changed:
             if self._front is None and self._segments and self._segments[0] is not self._filling:
@@ -138,7 +138,7 @@ class Outbox:
             return self._front
 
     def sent(self, size: int) -> None:
-        """Count octets that the system has taken, and that the front has skipped."""
+        """Count bytes that the system has taken, and that the front has skipped."""
         with self._changed:
             self.pending_bytes -= size
             self.sent_bytes += size
@@ -146,7 +146,7 @@ class Outbox:
                 self._changed.notify()
 
     def pop_front(self) -> None:
-        """Give up the front, which is sent and closed (or given to be closed)."""
+        """Forget the front, which is sent and closed (or will be closed)."""
         with self._changed:
             self._front = None
 
@@ -171,7 +171,7 @@ class Outbox:
         return while_waiting.is_too_slow(now, sent_bytes, is_free=not self.is_waited_for) or is_too_slow
 
     def abort(self) -> list[ReadOnlyFileBuffer]:
-        """Give up: drop what is pending, end the worker's wait. Returns the files, which an application closes."""
+        """Drop what is pending and end the wait of a task; return the files, which an application thread closes."""
         with self._changed:
             self.is_aborted = True
             segments = [*([self._front] if self._front is not None else []), *self._segments]

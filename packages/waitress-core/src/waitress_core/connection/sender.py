@@ -18,11 +18,11 @@ logger = logging.getLogger("waitress")
 
 FLUSH_BYTES = 256 * 1024  # sent for one connection in one turn, so that a fast reader does not hold up the others
 PROMPT_SECONDS = 0.002  # a client that makes room within these reads as fast as it is sent to
-SEND_FILE_BYTES = 1024 * 1024  # of a file given to the system in one call by a worker
+SEND_FILE_BYTES = 1024 * 1024  # of a file given to the system in one call by a task
 
 
 class ClientDisconnected(Exception):
-    """The client has left: what is sent to it can go nowhere. Raised by `write` of its application."""
+    """The client has left: what is sent to it goes nowhere. `write` raises it in the application."""
 
 
 class Sender:
@@ -43,7 +43,7 @@ class Sender:
     # --- application thread, while a task runs
 
     def send(self, data: bytes) -> None:
-        """Send octets, or leave them to the reactor; waits while the client makes room at once, and at the watermark.
+        """Send bytes, or leave them to the reactor; waits while the client makes room at once, and at the watermark.
 
         Raises:
             ClientDisconnected: they cannot reach the client.
@@ -64,9 +64,9 @@ class Sender:
             self._append(memoryview(data)[sent:])
 
     def send_file(self, file: ReadOnlyFileBuffer) -> bool:
-        """Send what is prepared of a file.
+        """Send the prepared part of a file.
 
-        True when all of it is sent; false when the rest is left to the reactor, to which the file then belongs: it has
+        True when all of it has been sent; False when the rest is left to the reactor, which then owns the file and has
         it closed on an application thread.
 
         Raises:
@@ -88,7 +88,7 @@ class Sender:
         return False
 
     def _send_promptly(self, data: memoryview) -> int:
-        """Send on while the client makes room at once: the outbox would cost a copy, and a change of threads."""
+        """Go on sending while the client makes room at once: the outbox would cost a copy, and a change of threads."""
         self._context.yield_leadership()
         sent = 0
         while sent < len(data) and self._transport.wait_for_room(PROMPT_SECONDS):
@@ -99,7 +99,7 @@ class Sender:
         return sent
 
     def _append(self, data: memoryview) -> None:
-        """Leave octets to the reactor, no more at a time than there is room for."""
+        """Leave bytes to the reactor, no more at a time than there is room for."""
         outbox = self._need_outbox()
         try:
             while data:
@@ -124,7 +124,7 @@ class Sender:
 
     @property
     def sent_bytes(self) -> int:
-        """What the system has taken since the connection began."""
+        """The number of bytes that the system has taken since the connection started."""
         return self._transport.sent_bytes
 
     @property
@@ -152,9 +152,9 @@ class Sender:
             self._need_outbox().append(data[sent:])
 
     def flush(self) -> bool:
-        """Send what is pending, up to FLUSH_BYTES; false when there is nothing more to send for now.
+        """Send what is pending, up to FLUSH_BYTES; False when there is nothing more to send for now.
 
-        After false whoever appends next says so by `notify`.
+        After False, the next one to append notifies the reactor.
 
         Raises:
             Disconnected, FileFailed: the rest cannot be sent.
@@ -196,7 +196,7 @@ class Sender:
                 self._close(file)
 
     def log(self, error: Disconnected) -> None:
-        """Write an error of the socket down, unless it is how clients leave."""
+        """Log an error of the socket, unless it is how clients leave."""
         if not error.is_expected and self._context.adj.log_socket_errors:
             logger.error("Socket error", exc_info=error)
 
@@ -208,7 +208,7 @@ class Sender:
 
 
 class FileClosing(InternalTask):
-    """A task that closes a file of the application, which may have made closing do more than that."""
+    """A task that closes a file of the application: its `close` may run code of the application."""
 
     __slots__ = ("_file",)
 
@@ -220,5 +220,5 @@ class FileClosing(InternalTask):
         self._file.close()
 
     def cancel(self) -> None:
-        """Close the file: there is no application thread any more, or each is kept by its request."""
+        """Close the file: there is no application thread any more, or each is busy with its request."""
         self._file.close()

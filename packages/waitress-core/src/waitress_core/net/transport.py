@@ -1,10 +1,10 @@
-"""The octets of one connection: a non-blocking socket whose errors have become three plain answers.
+"""The bytes of one connection: a non-blocking socket whose errors have become three plain answers.
 
-A call gives octets, or says that nothing can be moved now, or raises `Disconnected`. Nothing above this file sees an
+A call moves bytes, or says that none can be moved now, or raises `Disconnected`. Nothing above this file sees an
 OSError of a client's socket. Another transport (TLS) is another class with these methods.
 
-Thread: `receive` and `close` only the holder of the lead; `send` and `send_file` the worker while nothing is pending,
-else the holder of the lead.
+Thread: `receive` and `close` only the leader; `send` and `send_file` the task while nothing is pending, otherwise the
+leader.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ from waitress_buffers import ReadOnlyFileBuffer
 
 from ..reactor.poller import WRITE
 
-# What a client that leaves looks like; any other error is worth a log record.
+# Errors of a client that leaves; any other error is worth a log record.
 DISCONNECTS: Set[int] = frozenset(
     getattr(errno, name)
     for name in (
@@ -28,7 +28,7 @@ DISCONNECTS: Set[int] = frozenset(
     if hasattr(errno, name)
 )  # fmt: skip
 
-# (socket, file, offset, size) -> octets taken; not on every system
+# (socket, file, offset, size) -> bytes taken; not on every system
 _sendfile: Callable[[int, int, int, int], int] | None = getattr(os, "sendfile", None)
 _poll = getattr(select, "poll", None)  # not on Windows, whose select takes any descriptor
 # A file system, or a kind of socket, that has no sendfile.
@@ -37,7 +37,7 @@ READ_BYTES = 256 * 1024  # of a file at once, where it has to be read
 
 
 class Disconnected(Exception):
-    """The connection can move no more octets. `is_expected` is false for an error that no mere leaving explains."""
+    """The connection can move no more bytes. `is_expected` is False for errors other than those of leaving clients."""
 
     def __init__(self, cause: OSError) -> None:
         super().__init__(str(cause))
@@ -45,12 +45,12 @@ class Disconnected(Exception):
 
 
 class FileFailed(Exception):
-    """A file that is being sent has not the octets that were promised."""
+    """A file that is being sent does not have the bytes that were promised."""
 
 
 def close(sock: socket.socket) -> None:
     """Close the descriptor of a client's socket."""
-    with contextlib.suppress(OSError):  # what the system tells of is what was lost; the descriptor is free all the same
+    with contextlib.suppress(OSError):  # the system reports what was lost; the descriptor is free all the same
         sock.close()
 
 
@@ -67,7 +67,7 @@ class SocketTransport:
         self.sent_bytes = 0  # written by whoever sends
 
     def receive(self, size: int) -> bytes | None:
-        """Take up to `size` octets; empty at the end of input, None when there are none now."""
+        """Return up to `size` bytes; empty at the end of input, None when there are none now."""
         try:
             return self._socket.recv(size)
         except BlockingIOError:
@@ -76,7 +76,7 @@ class SocketTransport:
             raise Disconnected(error) from error
 
     def receive_into(self, buffer: memoryview) -> int | None:
-        """Like `receive`, into a buffer; returns how many octets came."""
+        """Like `receive`, into a buffer; return how many bytes came."""
         try:
             return self._socket.recv_into(buffer)
         except BlockingIOError:
@@ -85,7 +85,7 @@ class SocketTransport:
             raise Disconnected(error) from error
 
     def send(self, data: bytes | memoryview) -> int:
-        """Give octets to the system; returns how many it took, 0 when it takes none now."""
+        """Give bytes to the system; return how many it took, 0 when it takes none now."""
         try:
             sent = self._socket.send(data)
         except BlockingIOError:
@@ -96,7 +96,7 @@ class SocketTransport:
         return sent
 
     def wait_for_room(self, seconds: float) -> bool:
-        """Wait until `send` may take octets, or fail; false when that is not so within these seconds."""
+        """Wait until `send` can take bytes, or fails; False when neither happens within these seconds."""
         if _poll is None:
             return bool(select.select([], [self.descriptor], [], seconds)[1])
         poll = _poll()
@@ -104,7 +104,7 @@ class SocketTransport:
         return bool(poll.poll(seconds * 1000))
 
     def send_file(self, file: ReadOnlyFileBuffer, size: int) -> int:
-        """Give up to `size` of a file's prepared octets to the system; returns how many it took, 0 when none now.
+        """Give up to `size` of a file's prepared bytes to the system; return how many it took, 0 when none now.
 
         Raises:
             Disconnected: the connection has failed.
@@ -140,7 +140,7 @@ class SocketTransport:
         return sent
 
     def end_output(self) -> None:
-        """Tell the peer that nothing more will come; it can still send."""
+        """End output: the peer sees that nothing more will come. It can still send."""
         with contextlib.suppress(OSError):  # it has left already
             self._socket.shutdown(socket.SHUT_WR)
 

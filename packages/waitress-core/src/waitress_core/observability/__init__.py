@@ -1,4 +1,4 @@
-"""What the server tells: the access log, slow requests, and counters.
+"""What the server reports: the access log, slow requests, and counters.
 
 A server that asks for none of it imports none of it, but for the counters.
 """

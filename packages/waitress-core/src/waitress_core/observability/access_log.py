@@ -1,9 +1,9 @@
-"""The access log: what is remembered of a request until its response has ended, and the line that is written then.
+"""The access log: what is kept of a request until its response has ended, and the line that is written then.
 
-Lines are written by application threads, until the server ends: a slow handler of the log keeps no client waiting but
-its own. The worker writes the line if everything is sent when its task ends; otherwise a task of its own does, once the
-reactor has sent the rest or given it up. Of those no more wait for a thread than fit MAX_WAITING_BYTES; the log says
-how many were left out.
+Application threads write the lines, until the server ends: a slow handler of the log keeps no client waiting but its
+own. The task of the request writes its line if everything has been sent when it ends; otherwise a separate task does,
+once the reactor has sent the rest or given it up. Of those, no more wait for a thread than fit into MAX_WAITING_BYTES;
+the log reports how many were left out.
 """
 
 import logging
@@ -20,9 +20,9 @@ from ..throttled_logger import ThrottledLogger
 logger = logging.getLogger("waitress.access")
 server_logger = logging.getLogger("waitress")
 
-# Of lines that wait for a thread. Clients that are refused make as many as they like, as large as their requests.
+# Of lines that wait for a thread. Refused clients cause as many as they like, as large as their requests.
 MAX_WAITING_BYTES = 4 * 1024 * 1024
-LINE_BYTES = 1000  # of one in memory, beside what its client has said
+LINE_BYTES = 1000  # of one in memory, besides what its client has sent
 LOG_SECONDS = 1.0  # at most one record about lines that were left out in so many seconds
 
 
@@ -32,7 +32,7 @@ class AccessLog:
     def __init__(
         self, format_text: str, clock: Callable[[], float], wall_clock: Callable[[], float] = time.time
     ) -> None:
-        """Make it; raises ValueError for a format that is none."""
+        """Raises ValueError if the format is invalid."""
         self.clock = clock  # monotonic, the one of the reactor
         self._wall_clock = wall_clock
         self._format = make_format(format_text)
@@ -41,12 +41,12 @@ class AccessLog:
         self._waiting_bytes = 0
         self._left_out = ThrottledLogger(server_logger, LOG_SECONDS)  # counts lines
         if logger.level == logging.NOTSET:
-            logger.setLevel(logging.INFO)  # who asks for the log wants to see it, whatever the level of the others
+            logger.setLevel(logging.INFO)  # whoever turns the log on wants to see it, whatever the level of the others
 
     def begin(self, remote_addr: str, head: RequestHead | None, method: str, sent_bytes: int) -> "Exchange":
-        """Begin to remember a request that is complete, or will not be.
+        """Start to follow a request that is complete, or never will be.
 
-        `head` is None for one that could not be read, of which only `method` may be known; `sent_bytes` is what its
+        `head` is None for one that could not be parsed, of which at most `method` is known; `sent_bytes` is what its
         connection has sent before.
         """
         return Exchange(self, remote_addr, head, method, sent_bytes)
@@ -57,7 +57,7 @@ class AccessLog:
             logger.info("%s", self._format(access))
 
     def reserve(self, size: int) -> bool:
-        """Have a line wait for a thread; false when there is no room for it: it is left out."""
+        """Let a line wait for a thread; False when there is no room for it: it is left out."""
         with self._lock:
             if self._waiting_bytes + size > MAX_WAITING_BYTES:
                 self._left_out.suppress()
@@ -75,14 +75,14 @@ class AccessLog:
             server_logger.warning("%d line(s) of the access log left out: no thread was free to write them", left_out)
 
     def started_at(self, duration: float) -> float:
-        """Return the time of the wall clock so many seconds ago."""
+        """Return the time of the wall clock `duration` seconds ago."""
         return self._wall_clock() - duration
 
 
 class Exchange(InternalTask):
     """One request and its response; as a task it writes its line.
 
-    Thread: whoever has the request, the worker while its task runs, else the holder of the lead.
+    Thread: the one that has the request: the application thread while its task runs, else the leader.
     """
 
     __slots__ = (
@@ -121,12 +121,12 @@ class Exchange(InternalTask):
         self.queue_time = self._log.clock() - self._began_at
 
     def answer(self, status: str, head_bytes: int) -> None:
-        """A response of this status has begun, with a head of so many octets."""
+        """A response with this status has started, with a head of `head_bytes`."""
         self.status = int(status[:3])
         self.head_bytes = head_bytes
 
     def end(self, sent_bytes: int) -> None:
-        """The response has ended, or been given up, when its connection had sent so much."""
+        """The response has ended, or been given up, when its connection had sent `sent_bytes`."""
         duration = self._log.clock() - self._began_at
         head = self._head
         values = {} if head is None else head.values
@@ -148,7 +148,7 @@ class Exchange(InternalTask):
         self._head = None  # it may be large
 
     def reserve_room(self) -> bool:
-        """Have the line wait for a thread, after `end`; false when too much waits already: it is left out."""
+        """Let the line wait for a thread, after `end`; False when too much waits already: it is left out."""
         access = self._access
         assert access is not None  # `end` has been called
         said = (access.method, access.target, access.referer, access.user_agent)
@@ -165,4 +165,4 @@ class Exchange(InternalTask):
             self._log.release(self._waiting_bytes)
         self._log.write(self._access)
 
-    cancel = service  # also when no application thread is free for it before the end
+    cancel = service  # also when no application thread gets to it before the end

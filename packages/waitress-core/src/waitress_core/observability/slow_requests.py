@@ -1,8 +1,8 @@
-"""Requests that run for long: each is told in the log once, with what its thread is doing at that moment.
+"""Requests that run for long: the log reports each once, with what its thread is doing at that moment.
 
-Only where it is asked for, and then by one look a second at what the threads run: no request pays for a timer.
+Only where a setting asks for it, and then by one check a second of what the threads run: no request pays for a timer.
 
-Thread: the holder of the lead.
+Thread: the leader.
 """
 
 import logging
@@ -17,24 +17,24 @@ logger = logging.getLogger("waitress")
 
 
 class SlowRequests:
-    """Looks for tasks that run for `seconds` or longer."""
+    """Reports tasks that run for `seconds` or longer."""
 
     def __init__(self, seconds: float, running: Callable[[], Sequence[RunningTask]]) -> None:
         # Set once
         self._seconds = seconds
         self._running = running
-        # The holder of the lead only
-        self._told: list[object] = []  # tasks that still ran when it last looked
+        # Reactor only
+        self._reported: list[object] = []  # tasks that still ran at the last check
 
     def tick(self) -> None:
-        """Log those that have become slow. To be called once a second."""
+        """Log those that have become slow. Call it once a second."""
         slow = [run for run in self._running() if run.seconds >= self._seconds]
         for run in slow:
-            if not any(run.task is told for told in self._told):
-                self._tell(run)
-        self._told = [run.task for run in slow]
+            if not any(run.task is reported for reported in self._reported):
+                self._report(run)
+        self._reported = [run.task for run in slow]
 
-    def _tell(self, run: RunningTask) -> None:
+    def _report(self, run: RunningTask) -> None:
         frame = sys._current_frames().get(run.thread_id)
         names = {thread.ident: thread.name for thread in threading.enumerate()}
         logger.warning(

@@ -1,7 +1,7 @@
-"""What a server tells of itself: a snapshot, and the counters that it is made from.
+"""A snapshot of what a server does, and the counters that it is made from.
 
-Counting costs an addition where something is counted and no lock. Every counter has one writer, the holder of the
-lead, who hands it on with the lead; a reader in another thread sees it as it was a moment ago.
+Counting costs an addition and no lock. Every counter has one writer, the leader; a reader in another thread sees it as
+it was a moment ago.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,18 +13,18 @@ _CLASSES = {"2": "2xx", "3": "3xx", "4": "4xx", "5": "5xx", "": "none"}  # by th
 
 
 class ServerStats(NamedTuple):
-    """A server at one moment; `_asdict()` gives it for JSON. Counters begin with `run` or `start`, and only grow.
+    """A server at one moment; `_asdict()` returns it for JSON. Counters start with `run` or `start`, and only grow.
 
-    Where nothing else happens it may take a second until a response that has ended is counted.
+    If nothing else happens, it may take a second until a response that has ended is counted.
     """
 
     connections: int
     """Open client connections."""
     idle_connections: int
-    """Those of them that wait for a request of which no octet has come."""
+    """Those of them that wait for a request of which no byte has arrived."""
     connections_by_state: Mapping[str, int]
-    """Open connections by what they do: "idle", "head" and "body" of a request arriving, "task" when a request waits
-    for a thread or runs, "flush" when the rest of a response is sent, "linger" when only the client's end is awaited.
+    """Open connections by state: "idle"; "head" and "body" while a request arrives; "task" while a request waits for a
+    thread or runs; "flush" while the rest of a response is sent; "linger" while only the client's end is awaited.
     """
     queue_depth: int
     """Requests that wait for a thread."""
@@ -39,19 +39,19 @@ class ServerStats(NamedTuple):
     responses: Mapping[str, int]
     """The same by the class of their status: "2xx", "3xx", "4xx", "5xx"; "none" where no response could begin."""
     bytes_in: int
-    """Octets received."""
+    """Bytes received."""
     bytes_out: int
-    """Octets sent."""
+    """Bytes sent."""
 
 
 class Counters:
-    """What is counted while a server runs. Thread: written by the holder of the lead, read by any."""
+    """What is counted while a server runs. Thread: written by the leader, read by any."""
 
     __slots__ = ("by_status", "bytes_in", "ended_bytes_out")
 
     def __init__(self) -> None:
         self.bytes_in = 0
-        self.ended_bytes_out = 0  # of connections that have ended: added when they are among the open ones no more
+        self.ended_bytes_out = 0  # of connections that have ended: added when they are no longer among the open ones
         self.by_status = dict.fromkeys(_CLASSES, 0)  # requests that have ended
 
     def responses(self) -> dict[str, int]:

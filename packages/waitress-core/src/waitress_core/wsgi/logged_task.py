@@ -1,4 +1,4 @@
-"""A task that tells the access log what becomes of its request. In place of `task.WSGITask` where there is such a log.
+"""A task that reports to the access log what becomes of its request. In place of `task.WSGITask` if there is a log.
 
 Thread: an application thread, but for the construction.
 """
@@ -35,7 +35,7 @@ class LoggedTask(WSGITask):
         self.follow(log.begin(connection.remote_addr, request.head, "", connection.sender.sent_bytes))
 
     def follow(self, exchange: Exchange) -> None:
-        """Tell this of what becomes of the request; before it is served."""
+        """Report to this exchange what becomes of the request. Call it before `service`."""
         self._exchange = exchange
         self._context = self._observer = _Observer(self._context)
 

@@ -1,7 +1,7 @@
 """One call of the application: environ in, response out, by PEP 3333.
 
 Runs on an application thread. It is the only file that calls an application, and whatever an application does ends
-here: in a response, in a closed connection and a log record, and with `close` called on what it returned.
+here: in a response, or in a closed connection and a log record, and with `close` called on what it returned.
 """
 
 import logging
@@ -64,7 +64,7 @@ class WSGITask:
         return f"<WSGITask {head.method} {head.path}>"
 
     def cancel(self) -> None:
-        """The server ends before the request could run: the client sees its connection close."""
+        """Give the request up before it could run: the client sees its connection close."""
         self._request.close()
         self._finish(Ending.CLOSE)
 
@@ -94,13 +94,13 @@ class WSGITask:
         self._connection.finish(ending, self._response.status)
 
     def _last_ending(self) -> Ending:
-        # A client that has asked for the end sends no more; any other may, and must still be able to read.
+        # A client that has asked for the end sends nothing more; any other may, and must still be able to read.
         return Ending.LINGER if self._request.head.is_persistent else Ending.CLOSE
 
     # --- the way of a response
 
     def _run(self, environ: "WSGIEnvironment | None" = None) -> None:
-        """Answer the request: with this environ, if it has been made already."""
+        """Answer the request, with this environ if it has been built already."""
         context, connection, request = self._context, self._connection, self._request
         if environ is None:
             environ = self._environ_builder.build(
@@ -137,9 +137,9 @@ class WSGITask:
         return self.write
 
     def write(self, data: bytes) -> None:
-        """Send a piece of the body; the old way beside the returned iterable (PEP 3333, "The write() Callable")."""
+        """Send a piece of the body: the old way next to the returned iterable (PEP 3333, "The write() Callable")."""
         if not isinstance(data, bytes):
-            data = _octets(data)
+            data = _bytes_of(data)
         if not data:
             return
         response, sender = self._response, self._connection.sender
@@ -159,13 +159,13 @@ class WSGITask:
                 sender.send(head)
                 sender.send(framed)
         except (ClientDisconnected, BufferStorageError):
-            # Whatever the application makes of it, a part of the response is lost: nothing may follow it.
+            # Whatever the application does about it, a part of the response is lost: nothing may follow it.
             self._ending = Ending.RESET if response.is_open_ended else Ending.CLOSE
             response.give_up()
             raise
 
     def _begin(self) -> bytes:
-        """Return the response head; the server's state of this moment decides whether the connection persists."""
+        """Return the response head; the state of the server at this moment decides whether the connection persists."""
         if self._connection.wants_close():
             self._response.persists = False
         return self._response.begin()
@@ -173,21 +173,21 @@ class WSGITask:
     def _send_body(self, body: Iterable[bytes]) -> None:
         response = self._response
         try:
-            count = len(body)  # type: ignore[arg-type]  # most iterables have no length: that is what is asked
+            count = len(body)  # type: ignore[arg-type]  # most iterables have no length: that is the question
         except TypeError:
             count, body = None, _iterator(body)
         for piece in body:
             if count == 1 and response.content_length is None and response.is_started and not response.has_begun:
                 if not isinstance(piece, bytes):
-                    piece = _octets(piece)
+                    piece = _bytes_of(piece)
                 response.content_length = len(piece)
             self.write(piece)
             if response.surplus:
-                break  # no octet more can be sent, and an application may go on for ever
+                break  # not one byte more can be sent, and an application may go on for ever
         self._end_body()
 
     def _end_body(self) -> None:
-        """Send the head if nothing has, and what ends the body; say in the log where the application lied."""
+        """Send the head if it has not been sent, and the end of the body; log a Content-Length that was not kept."""
         response = self._response
         if not response.is_started:
             raise RuntimeError("start_response was not called before the response ended")
@@ -228,10 +228,10 @@ class WSGITask:
             )
 
     def _send_file(self, file: ReadOnlyFileBuffer) -> bool:
-        """Send a wrapped file, without reading it where the system can; true when the connection has taken it over."""
+        """Send a wrapped file, without reading it where the system can; True when the connection has taken it over."""
         response, connection = self._response, self._connection
         size = file.prepare(response.content_length) if response.is_started and not response.has_begun else 0
-        if not size:  # empty, or nothing to seek in, or begun by `write`: a body like any other
+        if not size:  # empty, not seekable, or started by `write`: a body like any other
             self._send_body(file)
             return False
         response.content_length = size
@@ -249,11 +249,11 @@ class WSGITask:
             self._end_body()
         return False
 
-    # --- what the server says in the application's place
+    # --- answers in the application's place
 
     def _answer_exception(self, error: BaseException) -> None:
         if self._response.has_begun:
-            # Too late for another answer: the connection ends, and the client sees that the message is not complete.
+            # Too late for another answer: the connection ends, and the client sees that the message is incomplete.
             if self._response.is_open_ended:
                 self._ending = Ending.RESET
             return
@@ -275,10 +275,10 @@ class WSGITask:
         logger.info("Client disconnected while serving %s", self._request.head.path)
 
 
-def _octets(piece: object) -> bytes:
-    """Return a piece that is not `bytes`, as PEP 3333 asks, by what it holds: a copy, for its owner may change it."""
+def _bytes_of(piece: object) -> bytes:
+    """Return the content of a piece that is not `bytes` (PEP 3333): a copy, because its owner may change it."""
     try:
-        return memoryview(piece).tobytes()  # type: ignore[arg-type]  # whether it holds octets is what is asked
+        return memoryview(piece).tobytes()  # type: ignore[arg-type]  # whether it has a buffer is the question
     except TypeError:
         raise TypeError(f"a piece of a response body must be bytes, not {type(piece).__name__}") from None
 
