@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Any
 
 import waitress
+from waitress.server import TcpWSGIServer
 from waitress_core.threads import leadership
 from waitress_core.threads.dispatcher import Dispatcher
 
@@ -107,6 +108,7 @@ def record(is_accept: bool) -> list[Call]:
     recorder = Recorder()
     threading.setprofile(recorder.profile)
     server = waitress.create_server(application, listen="127.0.0.1:0", threads=1)
+    assert isinstance(server, TcpWSGIServer)
     with server:
         address = server.effective_host, int(server.effective_port)
         with socket.create_connection(address) as first, socket.create_connection(address) as second:

@@ -57,7 +57,7 @@ def test_a_slow_request_is_told_once_with_its_path_and_its_stack(
     assert "in wait_for_the_database" in record.getMessage()
 
 
-def test_each_slow_request_is_told(thread_id: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_each_slow_request_is_reported(thread_id: int, caplog: pytest.LogCaptureFixture) -> None:
     runs = [RunningTask(thread_id, Task(path), 9) for path in ("/a", "/b")]
     slow = SlowRequests(5, lambda: runs)
     slow.tick()
@@ -72,7 +72,7 @@ def test_a_request_that_has_ended_is_let_go(thread_id: int) -> None:
     slow.tick()
     runs.clear()
     slow.tick()
-    assert slow._told == []
+    assert slow._reported == []
 
 
 def test_a_thread_that_has_ended_meanwhile_has_no_stack(caplog: pytest.LogCaptureFixture) -> None:
