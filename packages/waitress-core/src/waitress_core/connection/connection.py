@@ -303,7 +303,10 @@ class Connection:
         if not self.interest & WRITE:
             reactor.watch(self, self.interest | WRITE)
             sender.start_rate(reactor.now)
-        sender.enter(FLUSH if self._task is None else PENDING, reactor.now)
+        # No task: the response is complete, or it is the 100 (Continue) for a body that is still arriving.
+        state = FLUSH if self._task is None and self.receiver.request is None else PENDING
+        if sender.state is not state:
+            sender.enter(state, reactor.now)
 
     def _flush(self) -> None:
         sender, reactor = self.sender, self._context.reactor

@@ -16,8 +16,9 @@ The sending side says who sends:
 
     READY    nothing is pending: a task sends on the    -
              socket itself
-    PENDING  a task is running; the reactor sends what  the minimum rate of the client (channel_timeout,
-             the client did not take at once            response_timeout, response_rate)
+    PENDING  a task is running, or a body is arriving   the minimum rate of the client (channel_timeout,
+             after 100 (Continue); the reactor sends    response_timeout, response_rate)
+             what the client did not take at once
     FLUSH    the response is complete; the reactor      the same
              sends the rest
     SHUT     output has ended                           - (the receiving side lingers)
