@@ -117,6 +117,8 @@ class Receiver:
         """Read what is no head: content, what comes after the present request, or what nobody wants."""
         context, state = self._context, self.state
         data: bytes | memoryview | None
+        if state is ENDED:
+            return PAUSE  # the answer to half a request is pending; the end stays readable: watching on would spin
         if state is AHEAD:
             data = self._transport.receive(context.adj.recv_bytes)
         else:
