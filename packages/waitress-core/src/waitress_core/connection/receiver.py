@@ -224,7 +224,9 @@ class Receiver:
 
     def late_response(self) -> ErrorResponse:
         """Return the answer to a request that has not arrived in time, and parse nothing more."""
-        return late_request_response(self._parser)
+        answer = late_request_response(self._parser)
+        self._parser = RequestParser(self._context.parser_limits)  # the other one takes nothing after its end of input
+        return answer
 
     def stop(self) -> None:
         """Drop a request that is arriving: the server answers itself, and nothing after it is parsed."""
