@@ -119,7 +119,8 @@ class Connection:
     @property
     def idle_since(self) -> float | None:
         """The instant since which no byte of a next request has arrived; None while there is something to do."""
-        return self._context.idle.armed_at(self.descriptor)
+        since = self._context.idle.armed_at(self.descriptor)
+        return None if self.is_gone else since  # checked last: from its end on the descriptor may be another's
 
     # --- before the first byte
 
