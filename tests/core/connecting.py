@@ -1,50 +1,111 @@
 """Connections over real sockets, with the reactor turned by hand and a clock that tests move."""
 
+import os
 import socket
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+from unittest import mock
 
+from tests.support.fake_socket import FakeSocket, as_socket
 from tests.support.manual_clock import ManualClock
 from tests.support.pairs import tcp_pair
 from waitress_core import Adjustments, Task
+from waitress_core.connection import acceptor
 from waitress_core.connection.connection import Connection
-from waitress_core.connection.context import ServerContext
-from waitress_core.connection.states import TRANSITIONS, Ending, Phase
+from waitress_core.connection.context import Endpoint, ServerContext
+from waitress_core.connection.manager import ConnectionManager
+from waitress_core.connection.receiver import Receiver
+from waitress_core.connection.sender import Sender
+from waitress_core.connection.states import (
+    CLOSED,
+    IDLE,
+    RECEIVE_TRANSITIONS,
+    SEND_TRANSITIONS,
+    Ending,
+    ReceiveState,
+    SendState,
+)
 from waitress_core.http.request import Request
+from waitress_core.net.binding import open_listeners
+from waitress_core.net.listener import Listener
 from waitress_core.net.transport import SocketTransport
-from waitress_core.reactor.reactor import Reactor
-from waitress_core.wsgi.environ import EnvironBuilder
+from waitress_core.reactor.reactor import Handler, Reactor
 
-PATIENCE = 20.0  # seconds of the real clock for what comes at once on an idle machine
+WAIT_SECONDS = 20.0  # of the real clock, for what comes at once on an idle machine
 
-Move = tuple[Phase, Phase]
+Kind = TypeVar("Kind", bound=Connection)
+ReceiveTransition = tuple[ReceiveState, ReceiveState]
+SendTransition = tuple[SendState, SendState]
+
+
+class CheckedReceiver(Receiver):
+    """Remembers its transitions; refuses any that the table does not have, and a wrong deadline."""
+
+    def __init__(self, transport: SocketTransport, context: ServerContext) -> None:
+        super().__init__(transport, context)
+        self.transitions: list[ReceiveTransition] = []
+        self.illegal: list[ReceiveTransition] = []
+        self.has_started = False
+
+    def enter(self, state: ReceiveState, since: float) -> None:
+        before = self.state
+        super().enter(state, since)
+        if not self.has_started:  # the start of a connection arms the deadline of the state that it is in
+            self.has_started = True
+            if state is IDLE:
+                return
+        self.transitions.append((before, state))
+        queues, descriptor = self._context.receive_deadlines, self._transport.descriptor
+        armed = [one for one in queues if one is not None and one.armed_at(descriptor) is not None]
+        if state not in RECEIVE_TRANSITIONS[before] or armed != [one for one in [queues[state]] if one is not None]:
+            self.illegal.append((before, state))
+
+
+class CheckedSender(Sender):
+    """Remembers its transitions; refuses any that the table does not have, and a wrong deadline."""
+
+    def __init__(self, transport: SocketTransport, context: ServerContext) -> None:
+        super().__init__(transport, context)
+        self.transitions: list[SendTransition] = []
+        self.illegal: list[SendTransition] = []
+
+    def enter(self, state: SendState, since: float) -> None:
+        before = self.state
+        super().enter(state, since)
+        self.transitions.append((before, state))
+        is_armed = self._context.output.armed_at(self._transport.descriptor) is not None
+        if state not in SEND_TRANSITIONS[before] or is_armed is not (self._context.send_deadlines[state] is not None):
+            self.illegal.append((before, state))
 
 
 class CheckedConnection(Connection):
-    """Remembers its moves from phase to phase, and those that the table does not allow."""
+    """Its two sides remember their transitions."""
 
-    moves: list[Move]
-    illegal: list[Move]
+    receiver: CheckedReceiver
+    sender: CheckedSender
+
+    def __init__(
+        self,
+        transport: SocketTransport,
+        remote_addr: str,
+        remote_port: str,
+        *,
+        endpoint: Endpoint,
+        context: ServerContext,
+        on_closed: Callable[[Connection], None],
+    ) -> None:
+        super().__init__(transport, remote_addr, remote_port, endpoint=endpoint, context=context, on_closed=on_closed)
+        self.receiver = CheckedReceiver(transport, context)
+        self.sender = CheckedSender(transport, context)
 
     @property
-    def phase(self) -> Phase:
-        return self._phase
-
-    @phase.setter
-    def phase(self, phase: Phase) -> None:
-        before = self.__dict__.get("_phase")
-        self._phase = phase
-        if before is None:
-            self.moves, self.illegal = [], []
-            return
-        self.moves.append((before, phase))
-        if phase not in TRANSITIONS[before]:
-            self.illegal.append((before, phase))
+    def parser(self) -> Any:
+        return self.receiver._parser
 
 
 class HeldTask:
-    """A task that the test runs: it is the worker."""
+    """A task that the test runs: the test is the application thread."""
 
     def __init__(self, connection: Connection, request: Request) -> None:
         self.connection = connection
@@ -69,25 +130,32 @@ class HeldTask:
         self.finish(Ending.CLOSE)
 
 
+def fake_listener(fake: FakeSocket | None = None) -> Listener:
+    """Return a listener that accepts what a fake socket gives."""
+    return Listener(as_socket(fake or FakeSocket()), owns_socket=True)
+
+
 class Harness:
-    """A reactor, its connections, and the tasks they have submitted, which nobody runs but the test."""
+    """A reactor, its connections, and the tasks they have submitted, which only the test runs."""
 
     def __init__(self, **settings: Any) -> None:
         self.clock = ManualClock()
-        self.reactor = Reactor(clock=self.clock, on_tick=self._tick)
+        self.reactor = Reactor(clock=self.clock, on_tick=self.on_tick)
         self.tasks: list[HeldTask] = []
         self.other_tasks: list[Task] = []
         self.yields = 0
-        adj = Adjustments(listen="127.0.0.1:0", **settings)
-        self.services = ServerContext(adj, self.reactor, HeldTask, self._submit, self._yield_lead)
-        self.services.remove = self._forget
-        for queue in self.services.deadlines:
-            self.reactor.add_deadlines(queue)
-        self.environ_builder = EnvironBuilder(adj, "80")
+        self.adj = Adjustments(listen="127.0.0.1:0", **settings)
+        self.context = ServerContext(
+            self.adj, self.reactor, submit=self._submit, yield_leadership=self._yield_leadership
+        )
+        self.endpoint = Endpoint(fake_listener(), open_transport=SocketTransport, make_task=HeldTask)
         self.connections: list[CheckedConnection] = []
         self.clients: list[socket.socket] = []
-        self.forgotten: list[Connection] = []
+        self.closed: list[Connection] = []  # in the order of their ends
         self.is_closed = False
+
+    def on_tick(self) -> None:
+        """Once a second."""
 
     def _submit(self, task: Task) -> None:
         if isinstance(task, HeldTask):
@@ -95,24 +163,33 @@ class Harness:
         else:
             self.other_tasks.append(task)
 
-    def _tick(self) -> None:
-        pass
-
-    def _yield_lead(self) -> None:
+    def _yield_leadership(self) -> None:
         self.yields += 1
 
-    def _forget(self, connection: Connection) -> None:
-        self.forgotten.append(connection)
+    def _remove(self, connection: Connection) -> None:
+        self.closed.append(connection)
         self.reactor.handlers.pop(connection.descriptor, None)
+
+    def make(self, accepted: socket.socket, kind: type[Kind]) -> Kind:
+        """Make a connection of an accepted socket, and start it."""
+        connection = kind(
+            SocketTransport(accepted),
+            "127.0.0.1",
+            "5000",
+            endpoint=self.endpoint,
+            context=self.context,
+            on_closed=self._remove,
+        )
+        self.reactor.handlers[connection.descriptor] = connection
+        connection.start()
+        return connection
 
     def open(
         self, buffer_bytes: int | None = None, kind: type[CheckedConnection] = CheckedConnection
     ) -> tuple[CheckedConnection, socket.socket]:
         """Accept a connection; return it and its client."""
         accepted, client = tcp_pair(buffer_bytes)
-        connection = kind(SocketTransport(accepted), "127.0.0.1", "5000", self.environ_builder, self.services)
-        self.reactor.handlers[connection.descriptor] = connection
-        connection.begin()
+        connection = self.make(accepted, kind)
         self.connections.append(connection)
         self.clients.append(client)
         return connection, client
@@ -124,14 +201,14 @@ class Harness:
 
     def turn_until(self, is_reached: Callable[[], object]) -> None:
         """Turn until something holds."""
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + WAIT_SECONDS
         while not is_reached():
             assert time.monotonic() < until, "what the test waits for does not come"
             self.reactor.turn(0.02)
 
-    def turn_to(self, connection: Connection, phase: Phase) -> None:
-        """Turn until a connection has got into a phase."""
-        self.turn_until(lambda: connection.phase is phase)
+    def turn_to(self, connection: Connection, state: ReceiveState | SendState) -> None:
+        """Turn until one side of a connection is in a state."""
+        self.turn_until(lambda: connection.receiver.state is state or connection.sender.state is state)
 
     def next_task(self) -> HeldTask:
         """Turn until a task has been submitted; take it."""
@@ -145,24 +222,24 @@ class Harness:
             self.reactor.turn(0)
 
     def receive(self, client: socket.socket, size: int) -> bytes:
-        """Read exactly so many octets while the reactor turns."""
+        """Read exactly this many bytes while the reactor turns."""
         received = bytearray()
         client.setblocking(False)
-        until = time.monotonic() + PATIENCE
+        until = time.monotonic() + WAIT_SECONDS
         while len(received) < size:
-            assert time.monotonic() < until, f"only {len(received)} octets came"
+            assert time.monotonic() < until, f"only {len(received)} bytes came"
             self.reactor.turn(0.001)
             try:
                 data = client.recv(size - len(received))
             except BlockingIOError:
                 continue
-            assert data, f"the end came after {len(received)} octets"
+            assert data, f"the end came after {len(received)} bytes"
             received += data
-        client.settimeout(PATIENCE)
+        client.settimeout(WAIT_SECONDS)
         return bytes(received)
 
     def close(self) -> None:
-        """End everything; no connection may have made a move that is not allowed."""
+        """End everything; no connection may have made a transition that is not allowed."""
         if self.is_closed:
             return
         self.is_closed = True
@@ -170,12 +247,118 @@ class Harness:
             task.cancel()
         for connection in self.connections:
             connection.close()
-            if connection.phase is not Phase.CLOSED:
+            if connection.sender.state is not CLOSED:
                 connection.finish(Ending.CLOSE)
         self.turn()
         self.reactor.close()
         for client in self.clients:
             client.close()
-        assert [move for connection in self.connections for move in connection.illegal] == []
-        assert all(connection.phase is Phase.CLOSED for connection in self.connections)
-        assert sorted(map(id, self.forgotten)) == sorted(map(id, self.connections))  # each once
+        assert_legal(self.connections)
+        assert all(connection.sender.state is CLOSED for connection in self.connections)
+        assert sorted(map(id, self.closed)) == sorted(map(id, self.connections))  # each once
+
+
+def assert_legal(connections: list[CheckedConnection]) -> None:
+    """No connection has made a transition that its table does not have, or has armed another state's deadline."""
+    illegal = [(one.receiver.illegal, one.sender.illegal) for one in connections]
+    assert illegal == [([], [])] * len(connections)
+
+
+class ManagedHarness(Harness):
+    """Real listeners and real clients; the connections are those of a manager."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.listeners = open_listeners(self.adj, self.adj.listen)
+        self.socket = self.listeners[0].socket
+        self.made: list[CheckedConnection] = []
+        self.opened: list[tuple[Connection, socket.socket, int]] = []
+        self.on_opened: Callable[[Connection, socket.socket], None] = self._note_opened
+        self.on_closed: Callable[[Connection], None] = self.closed.append
+        self.manager = ConnectionManager(
+            self.context,
+            [Endpoint(one, open_transport=SocketTransport, make_task=HeldTask) for one in self.listeners],
+            on_opened=lambda connection, accepted: self.on_opened(connection, accepted),
+            on_closed=lambda connection: self.on_closed(connection),
+        )
+        self._patch = mock.patch.object(acceptor, "Connection", self._make_checked)
+        self._patch.start()
+        self.manager.start()
+        self.turn()  # the first turn has a tick; the next tick comes after a second
+
+    def _make_checked(self, *arguments: Any, **named: Any) -> CheckedConnection:
+        self.made.append(CheckedConnection(*arguments, **named))
+        return self.made[-1]
+
+    def _note_opened(self, connection: Connection, accepted: socket.socket) -> None:
+        self.opened.append((connection, accepted, connection.interest))
+
+    def on_tick(self) -> None:
+        self.manager.tick()
+
+    @property
+    def listener(self) -> Listener:
+        return self.listeners[0]
+
+    @property
+    def door(self) -> Handler:
+        """The listener's handler."""
+        return self.reactor.handlers[self.listener.descriptor]
+
+    def connect(self) -> socket.socket:
+        """Let a client arrive in the backlog."""
+        client = socket.create_connection(self.socket.getsockname(), 20)
+        self.clients.append(client)
+        return client
+
+    def accept(self) -> tuple[Connection, socket.socket]:
+        """Let a client arrive and be accepted."""
+        client = self.connect()
+        port = str(client.getsockname()[1])
+        found: list[Connection] = []
+
+        def is_there() -> list[Connection]:
+            found[:] = [one for one in self.manager.connections.values() if one.remote_port == port]
+            return found
+
+        self.turn_until(is_there)
+        return found[0], client
+
+    def turn_to_pause(self) -> None:
+        """Turn until the listener is not watched any more."""
+        self.turn_until(lambda: self.door.interest == 0)
+
+    def fail_to_accept(self, number: int, times: int) -> FakeSocket:
+        """Let accepting fail this many times, and work again then."""
+        fake = FakeSocket(accept=[*[OSError(number, os.strerror(number))] * times, *[self.socket.accept] * 100])
+        self.listener.socket = as_socket(fake)
+        return fake
+
+    def close(self) -> None:
+        self._patch.stop()
+        self.listener.socket = self.socket
+        self.manager.stop_listening()
+        for task in self.tasks:
+            task.cancel()
+        self.tasks.clear()
+        self.manager.close_all(but_busy=False)
+        self.turn()
+        self.reactor.close()
+        for client in self.clients:
+            client.close()
+        assert_legal(self.made)
+        assert self.manager.connections == {}
+        assert self.reactor.handlers == {}
+
+
+def is_open(client: socket.socket) -> bool:
+    """Whether the server has not ended this client's connection."""
+    client.setblocking(False)
+    try:
+        return client.recv(1) != b""
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+    finally:
+        client.settimeout(20)

@@ -1,4 +1,4 @@
-"""The sender: straight to the socket where it can, by way of the outbox where it cannot, never out of order."""
+"""The sender: straight to the socket where possible, else through the outbox, never out of order; its states."""
 
 import errno
 import io
@@ -8,19 +8,23 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.fake_poller import FakePoller
 from tests.support.fake_socket import DESCRIPTOR, FakeSocket, as_socket
 from waitress_buffers import BufferStorageError, ReadOnlyFileBuffer
 from waitress_core import Adjustments, Task
 from waitress_core.connection import sender as module
-from waitress_core.connection.sender import ClientDisconnected, FileClosing, Sender, SenderContext
+from waitress_core.connection.context import ServerContext
+from waitress_core.connection.sender import ClientDisconnected, FileClosing, Sender
+from waitress_core.connection.states import CLOSED, FLUSH, GONE, PENDING, READY, SHUT, SendState
 from waitress_core.net.transport import Disconnected, FileFailed, SocketTransport
+from waitress_core.reactor.reactor import Reactor
 
 BLOCKED = BlockingIOError()
 RESET = ConnectionResetError(errno.ECONNRESET, "text")
 
 
 class Transport(SocketTransport):
-    """Finds room so many times when it waits for some."""
+    """Finds room this many times when it waits for some."""
 
     rooms = 0
 
@@ -29,32 +33,45 @@ class Transport(SocketTransport):
         return self.rooms >= 0
 
 
+class NotedReactor(Reactor):
+    """Remembers whom it was asked to notify."""
+
+    def __init__(self, notified: list[int]) -> None:
+        super().__init__(poller=FakePoller())
+        self.noted = notified
+
+    def notify(self, descriptor: int) -> None:
+        self.noted.append(descriptor)
+
+
 class Sending:
-    """A sender over a fake socket, with what it has asked of its server."""
+    """A sender over a fake socket, and what it has asked of its server."""
 
     def __init__(self, *sends: object, rooms: int = 0, **settings: object) -> None:
         self.socket = FakeSocket(send=list(sends))
-        self.attended: list[int] = []
+        self.notified: list[int] = []
         self.yields = 0
         self.on_yield: Callable[[], None] = lambda: None
         self.tasks: list[Task] = []
         adj = Adjustments(listen="127.0.0.1:0", **settings)
-        services = SenderContext(adj, self.attended.append, self._yield_lead, self.tasks.append)
+        reactor = NotedReactor(self.notified)
+        self.context = ServerContext(adj, reactor, submit=self.tasks.append, yield_leadership=self._yield_leadership)
         self.transport = Transport(as_socket(self.socket))
         self.transport.rooms = rooms
-        self.sender = Sender(self.transport, services)
+        self.sender = Sender(self.transport, self.context)
+        reactor.close()
 
-    def _yield_lead(self) -> None:
+    def _yield_leadership(self) -> None:
         self.yields += 1
         self.on_yield()
 
     def let_send(self, *sends: object) -> None:
-        """Have the socket take what these say in the next calls."""
+        """Let the socket take this in the next calls."""
         self.socket.script["send"].extend(sends)
 
 
 class Wrapped(ReadOnlyFileBuffer):
-    """A prepared file without a descriptor that remembers whether it was closed."""
+    """A prepared file without a descriptor; remembers whether it was closed."""
 
     __slots__ = ("was_closed",)
 
@@ -68,22 +85,22 @@ class Wrapped(ReadOnlyFileBuffer):
         super().close()
 
 
-# --- the worker
+# --- application thread, while a task runs
 
 
-def test_what_the_socket_takes_at_once_goes_no_other_way() -> None:
+def test_what_the_socket_takes_at_once_needs_no_outbox() -> None:
     sending = Sending()
-    sending.sender.send(b"octets")
-    assert sending.socket.sent == b"octets"
+    sending.sender.send(b"bytes")
+    assert sending.socket.sent == b"bytes"
     assert not sending.sender.has_pending
-    assert sending.attended == []
+    assert sending.notified == []
 
 
 def test_what_the_socket_does_not_take_is_left_to_the_reactor() -> None:
     sending = Sending(3)
     sending.sender.send(b"abcdef")
     assert sending.sender.has_pending
-    assert sending.attended == [DESCRIPTOR]
+    assert sending.notified == [DESCRIPTOR]
     assert not sending.sender.flush()
     assert sending.socket.sent == b"abcdef"
     assert not sending.sender.has_pending
@@ -94,8 +111,8 @@ def test_what_the_client_makes_room_for_at_once_needs_no_outbox() -> None:
     sending.sender.send(b"abcdef")
     assert sending.socket.sent == b"abcdef"
     assert sending.sender.outbox is None
-    assert sending.attended == []
-    assert sending.yields == 1  # a wait, and be it short, is not to stop the I/O
+    assert sending.notified == []
+    assert sending.yields == 1  # even a short wait must not stop all I/O
 
 
 @pytest.mark.parametrize(
@@ -106,18 +123,18 @@ def test_what_the_client_makes_no_room_for_is_left_to_the_reactor(sends: list[ob
     sending = Sending(*sends, rooms=rooms)
     sending.sender.send(b"abcdef")
     assert sending.socket.sent == b"abcd"
-    assert sending.attended == [DESCRIPTOR]
+    assert sending.notified == [DESCRIPTOR]
     sending.sender.flush()
     assert sending.socket.sent == b"abcdef"
 
 
-def test_a_client_that_leaves_while_it_is_waited_for_is_told_to_the_worker() -> None:
+def test_a_client_that_leaves_while_it_is_waited_for_is_reported_to_the_task() -> None:
     sending = Sending(2, RESET, rooms=1)
     with pytest.raises(ClientDisconnected):
         sending.sender.send(b"abcdef")
 
 
-def test_a_worker_does_not_overtake_what_is_pending() -> None:
+def test_a_task_does_not_overtake_what_is_pending() -> None:
     sending = Sending(BLOCKED)
     sending.sender.send(b"one,")
     sending.sender.send(b"two,")
@@ -127,13 +144,13 @@ def test_a_worker_does_not_overtake_what_is_pending() -> None:
     assert sending.socket.sent == b"one,two,three"
 
 
-def test_a_worker_waits_at_the_watermark_and_gives_the_lead_away_before() -> None:
+def test_a_task_waits_at_the_watermark_and_yields_the_leadership_before() -> None:
     sending = Sending(BLOCKED, outbuf_high_watermark=10)
     events: list[str] = []
 
     def on_yield() -> None:
         events.append(f"{len(sending.socket.sent)} sent")
-        sending.sender.flush()  # as the spare does, once it has the lead
+        sending.sender.flush()  # as the standby does, once it is the leader
 
     sending.on_yield = on_yield
     sending.sender.send(b"0123456789" * 3)
@@ -142,7 +159,7 @@ def test_a_worker_waits_at_the_watermark_and_gives_the_lead_away_before() -> Non
     assert sending.socket.sent == b"0123456789" * 3
 
 
-def test_a_worker_fills_only_the_room_that_there_is() -> None:
+def test_a_task_fills_only_the_room_that_there_is() -> None:
     sending = Sending(BLOCKED, outbuf_high_watermark=10)
     sending.on_yield = sending.sender.abort
     with pytest.raises(ClientDisconnected):
@@ -150,33 +167,33 @@ def test_a_worker_fills_only_the_room_that_there_is() -> None:
     assert sending.yields == 2  # before it waits for the client, and at the watermark
 
 
-def test_a_client_that_is_gone_is_told_to_the_worker(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_that_is_gone_is_reported_to_the_task(caplog: pytest.LogCaptureFixture) -> None:
     sending = Sending(RESET)
     with pytest.raises(ClientDisconnected):
-        sending.sender.send(b"octets")
+        sending.sender.send(b"bytes")
     assert not caplog.records
 
 
-def test_after_an_abort_the_worker_is_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_abort_is_reported_to_the_task(caplog: pytest.LogCaptureFixture) -> None:
     sending = Sending(BLOCKED)
-    sending.sender.send(b"octets")
+    sending.sender.send(b"bytes")
     sending.sender.abort()
     for send in (lambda: sending.sender.send(b"x"), lambda: sending.sender.send_file(Wrapped(b"x"))):
         with pytest.raises(ClientDisconnected):
             send()
 
 
-def test_a_full_disk_is_told_to_the_worker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_to_the_task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     sending = Sending(BLOCKED, outbuf_overflow=4)
     with pytest.raises(BufferStorageError):
-        sending.sender.send(b"octets")
+        sending.sender.send(b"bytes")
 
 
 # --- files
 
 
-def test_a_file_that_the_socket_takes_whole_is_the_callers_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_the_socket_takes_whole_stays_the_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SEND_FILE_BYTES", 4)
     sending = Sending()
     file = Wrapped(b"0123456789")
@@ -184,14 +201,14 @@ def test_a_file_that_the_socket_takes_whole_is_the_callers_again(monkeypatch: py
     assert sending.socket.sent == b"0123456789"
     assert [len(call[1]) for call in sending.socket.calls if call[0] == "send"] == [4, 4, 2]
     assert not file.was_closed
-    assert sending.attended == []
+    assert sending.notified == []
 
 
-def test_the_rest_of_a_file_is_left_to_the_reactor_which_has_it_closed_by_a_task() -> None:
+def test_the_rest_of_a_file_is_left_to_the_reactor_and_a_task_closes_it() -> None:
     sending = Sending(4, BLOCKED)
     file = Wrapped(b"0123456789")
     assert sending.sender.send_file(file) is False
-    assert sending.attended == [DESCRIPTOR]
+    assert sending.notified == [DESCRIPTOR]
     assert sending.sender.has_pending
     assert not sending.sender.flush()
     assert sending.socket.sent == b"0123456789"
@@ -211,7 +228,7 @@ def test_a_file_keeps_its_place_behind_what_is_pending() -> None:
     assert sending.socket.sent == b"head,file,end"
 
 
-def test_a_client_that_leaves_while_a_file_is_sent_leaves_the_file_to_the_caller() -> None:
+def test_a_file_whose_client_leaves_stays_the_callers() -> None:
     sending = Sending(4, RESET)
     file = Wrapped(b"0123456789")
     with pytest.raises(ClientDisconnected):
@@ -220,13 +237,13 @@ def test_a_client_that_leaves_while_a_file_is_sent_leaves_the_file_to_the_caller
     assert sending.tasks == []
 
 
-def test_a_cancelled_closing_closes_all_the_same() -> None:
+def test_a_cancelled_closing_closes_the_file_too() -> None:
     file = Wrapped(b"x")
     FileClosing(file).cancel()
     assert file.was_closed
 
 
-# --- the holder of the lead
+# --- reactor only
 
 
 def test_a_flush_sends_until_the_socket_is_full() -> None:
@@ -250,26 +267,26 @@ def test_a_flush_ends_after_its_share_of_a_turn(monkeypatch: pytest.MonkeyPatch)
     assert not sending.sender.flush()
 
 
-def test_after_a_flush_with_nothing_left_the_next_append_tells() -> None:
+def test_after_a_flush_with_nothing_left_the_next_append_notifies() -> None:
     sending = Sending(BLOCKED, 3, BLOCKED)
     sending.sender.send(b"012345")
     assert sending.sender.flush()
     sending.sender.send(b"67")
-    assert sending.attended == [DESCRIPTOR]  # the reactor looks by itself
+    assert sending.notified == [DESCRIPTOR]  # the reactor checks by itself
     assert not sending.sender.flush()
     sending.let_send(BLOCKED)
     sending.sender.send(b"89")
-    assert sending.attended == [DESCRIPTOR, DESCRIPTOR]
+    assert sending.notified == [DESCRIPTOR, DESCRIPTOR]
 
 
-def test_a_flush_tells_of_a_client_that_is_gone() -> None:
+def test_a_flush_reports_a_client_that_is_gone() -> None:
     sending = Sending(BLOCKED, RESET)
-    sending.sender.send(b"octets")
+    sending.sender.send(b"bytes")
     with pytest.raises(Disconnected):
         sending.sender.flush()
 
 
-def test_a_flush_tells_of_a_file_that_became_shorter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_flush_reports_a_file_that_became_shorter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("waitress_core.net.transport._sendfile", None)
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
@@ -289,10 +306,10 @@ def test_flushing_nothing_is_done_at_once() -> None:
     assert not Sending().sender.flush()
 
 
-def test_an_abort_has_the_files_closed_by_tasks() -> None:
+def test_an_abort_lets_tasks_close_the_files() -> None:
     sending = Sending(BLOCKED)
     files = [Wrapped(b"one"), Wrapped(b"two")]
-    sending.sender.send(b"octets")
+    sending.sender.send(b"bytes")
     for file in files:
         sending.sender.send_file(file)
     sending.sender.abort()
@@ -302,7 +319,7 @@ def test_an_abort_has_the_files_closed_by_tasks() -> None:
     assert all(file.was_closed for file in files)
 
 
-def test_an_abort_of_what_never_was_pending_does_nothing() -> None:
+def test_an_abort_with_nothing_pending_does_nothing() -> None:
     sending = Sending()
     sending.sender.abort()
     assert sending.tasks == []
@@ -311,7 +328,7 @@ def test_an_abort_of_what_never_was_pending_does_nothing() -> None:
 def test_the_servers_own_answer_is_sent_at_once() -> None:
     sending = Sending(3)
     sending.sender.send_now(b"answer")
-    assert sending.attended == []  # the caller is the reactor
+    assert sending.notified == []  # the caller is the reactor
     assert sending.sender.has_pending
     sending.sender.flush()
     assert sending.socket.sent == b"answer"
@@ -327,24 +344,60 @@ def test_the_servers_own_answer_does_not_overtake_what_is_pending() -> None:
 
 def test_a_response_that_is_sent_leaves_nothing_behind() -> None:
     sending = Sending(BLOCKED)
-    sending.sender.send(b"octets")
+    sending.sender.send(b"bytes")
     sending.sender.flush()
     sending.sender.outbox = None
     sending.sender.send(b",next")
-    assert sending.socket.sent == b"octets,next"
+    assert sending.socket.sent == b"bytes,next"
 
 
-def test_the_pace_is_that_of_the_settings() -> None:
+def test_the_minimum_rate_is_that_of_the_settings() -> None:
     sending = Sending(BLOCKED, channel_timeout=7, response_timeout=3)
-    sending.sender.begin_pace(999.0)
-    assert sending.sender.spend_patience(1000.0)  # there is nothing to take
-    sending.sender.send(b"octets")
-    sending.sender.begin_pace(1000.0)
-    assert [sending.sender.spend_patience(1000.0 + second) for second in range(8)] == [True] * 7 + [False]
-    sending.sender.begin_pace(2000.0)
+    sending.sender.start_rate(999.0)
+    assert not sending.sender.is_too_slow(1000.0)  # there is nothing to take
+    sending.sender.send(b"bytes")
+    sending.sender.start_rate(1000.0)
+    assert [sending.sender.is_too_slow(1000.0 + second) for second in range(8)] == [False] * 7 + [True]
+    sending.sender.start_rate(2000.0)
     assert sending.sender.outbox is not None
     sending.sender.outbox.is_waited_for = True
-    assert [sending.sender.spend_patience(2000.0 + second) for second in range(4)] == [True] * 3 + [False]
+    assert [sending.sender.is_too_slow(2000.0 + second) for second in range(4)] == [False] * 3 + [True]
+
+
+# --- states
+
+
+@pytest.mark.parametrize("state", [PENDING, FLUSH], ids=lambda state: state.name)
+def test_output_that_the_reactor_sends_is_checked_from_its_start_on(state: SendState) -> None:
+    sending = Sending()
+    assert sending.sender.state is READY
+    sending.sender.enter(state, 1000.0)
+    assert sending.context.output.armed_at(DESCRIPTOR) == 1000.0
+    sending.sender.enter(READY, 1001.0)
+    assert len(sending.context.output) == 0
+
+
+def test_the_end_of_a_task_does_not_restart_the_time_to_the_next_check() -> None:
+    sending = Sending()
+    sending.sender.enter(PENDING, 1000.0)
+    sending.sender.enter(FLUSH, 1000.5)
+    assert sending.context.output.armed_at(DESCRIPTOR) == 1000.0
+
+
+@pytest.mark.parametrize("state", [PENDING, FLUSH], ids=lambda state: state.name)
+def test_a_connection_that_is_gone_has_no_deadline(state: SendState) -> None:
+    sending = Sending()
+    sending.sender.enter(state, 1000.0)
+    sending.sender.enter(GONE, 0.0)
+    assert len(sending.context.output) == 0
+
+
+def test_a_state_without_output_has_no_deadline() -> None:
+    sending = Sending()
+    for state in (SHUT, GONE, CLOSED):
+        sending.sender.enter(state, 1000.0)
+        assert sending.sender.state is state
+        assert len(sending.context.output) == 0
 
 
 # --- the log
@@ -359,11 +412,11 @@ def test_the_pace_is_that_of_the_settings() -> None:
         (errno.EIO, False, []),
     ],
 )
-def test_only_an_error_that_no_leaving_explains_is_logged(
+def test_only_an_error_that_is_no_ordinary_end_of_a_client_is_logged(
     caplog: pytest.LogCaptureFixture, number: int, logs: bool, expected: list[str]
 ) -> None:
     sending = Sending(OSError(number, "text"), log_socket_errors=logs)
     with pytest.raises(ClientDisconnected):
-        sending.sender.send(b"octets")
+        sending.sender.send(b"bytes")
     assert [record.getMessage() for record in caplog.records] == expected
     assert all(record.levelno == logging.ERROR and record.exc_info for record in caplog.records)

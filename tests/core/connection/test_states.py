@@ -1,43 +1,97 @@
-"""The table of moves: closed, connected, and what is said of it."""
+"""The two tables of transitions: closed, connected, and explained at the head of their file."""
+
+import enum
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
 from waitress_core.connection import states
-from waitress_core.connection.states import TRANSITIONS, Ending, Phase
+from waitress_core.connection.states import (
+    AHEAD,
+    CLOSED,
+    ENDED,
+    GONE,
+    IDLE,
+    READY,
+    RECEIVE_TRANSITIONS,
+    SEND_TRANSITIONS,
+    STATE_NAMES,
+    Ending,
+    ReceiveState,
+    SendState,
+)
+
+Table = Mapping[Any, frozenset[Any]]
 
 
-def test_every_phase_has_a_row() -> None:
-    assert set(TRANSITIONS) == set(Phase)
+def reachable(table: Table, start: enum.IntEnum) -> set[Any]:
+    reached: set[Any] = set()
+    new: set[Any] = {start}
+    while new:
+        reached |= new
+        new = {target for state in new for target in table[state]} - reached
+    return reached
 
 
-def test_no_phase_moves_to_itself() -> None:
-    assert all(phase not in targets for phase, targets in TRANSITIONS.items())
+both_tables = pytest.mark.parametrize(
+    ("table", "kind", "first", "last"),
+    [
+        pytest.param(RECEIVE_TRANSITIONS, ReceiveState, IDLE, ENDED, id="receiving"),
+        pytest.param(SEND_TRANSITIONS, SendState, READY, CLOSED, id="sending"),
+    ],
+)
 
 
-def test_every_phase_is_reached_from_idle_and_leads_to_closed() -> None:
-    def reachable(start: Phase) -> set[Phase]:
-        reached: set[Phase] = set()
-        new = {start}
-        while new:
-            reached |= new
-            new = {target for phase in new for target in TRANSITIONS[phase]} - reached
-        return reached
-
-    assert reachable(Phase.IDLE) == set(Phase)
-    assert all(Phase.CLOSED in reachable(phase) for phase in Phase)
+@both_tables
+def test_every_state_has_a_row(table: Table, kind: type[enum.IntEnum], first: Any, last: Any) -> None:
+    assert set(table) == set(kind)
+    assert all(type(state) is kind for state in table)
+    assert all(type(target) is kind for targets in table.values() for target in targets)
 
 
-def test_closed_is_the_only_end() -> None:
-    assert {phase for phase, targets in TRANSITIONS.items() if not targets} == {Phase.CLOSED}
+@both_tables
+def test_no_state_moves_to_itself(table: Table, kind: type[enum.IntEnum], first: Any, last: Any) -> None:
+    assert all(state not in targets for state, targets in table.items())
 
 
-def test_only_a_complete_response_leads_back_to_idle() -> None:
-    assert {phase for phase, targets in TRANSITIONS.items() if Phase.IDLE in targets} == {Phase.FLUSH}
+@both_tables
+def test_every_state_is_reached_from_the_first_and_leads_to_the_last(
+    table: Table, kind: type[enum.IntEnum], first: Any, last: Any
+) -> None:
+    assert reachable(table, first) == set(kind)
+    assert all(last in reachable(table, state) for state in kind)
 
 
-@pytest.mark.parametrize("phase", Phase, ids=lambda phase: phase.name)
-def test_every_phase_is_explained(phase: Phase) -> None:
-    assert f"    {phase.name} " in (states.__doc__ or "")
+@both_tables
+def test_the_last_state_is_the_only_end(table: Table, kind: type[enum.IntEnum], first: Any, last: Any) -> None:
+    assert {state for state, targets in table.items() if not targets} == {last}
+
+
+def test_input_can_end_in_every_state() -> None:
+    assert {state for state, targets in RECEIVE_TRANSITIONS.items() if ENDED in targets} == set(ReceiveState) - {ENDED}
+
+
+def test_a_connection_can_end_in_every_state_and_only_then_is_its_descriptor_closed() -> None:
+    assert {state for state, targets in SEND_TRANSITIONS.items() if GONE in targets} == set(SendState) - {GONE, CLOSED}
+    assert {state for state, targets in SEND_TRANSITIONS.items() if CLOSED in targets} == {GONE}
+
+
+def test_only_a_request_that_has_been_answered_leads_back_to_idle() -> None:
+    assert {state for state, targets in RECEIVE_TRANSITIONS.items() if IDLE in targets} == {AHEAD}
+
+
+def test_the_connection_has_ended_from_gone_on() -> None:
+    assert [state for state in SendState if state >= GONE] == [GONE, CLOSED]
+
+
+@pytest.mark.parametrize("state", [*ReceiveState, *SendState], ids=lambda state: state.name)
+def test_every_state_is_explained(state: enum.IntEnum) -> None:
+    assert f"    {state.name} " in (states.__doc__ or "")
+
+
+def test_outsiders_know_six_states() -> None:
+    assert STATE_NAMES == ("idle", "head", "body", "task", "flush", "linger")
 
 
 def test_the_endings_are_four() -> None:

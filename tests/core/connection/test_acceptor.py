@@ -1,0 +1,482 @@
+"""The acceptor: who may come in, how many, and what the log reports of it."""
+
+import contextlib
+import errno
+import logging
+import os
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.core.connecting import HeldTask, ManagedHarness, fake_listener, is_open
+from tests.support.fake_poller import FakePoller
+from tests.support.fake_socket import DESCRIPTOR, FakeSocket, as_socket
+from tests.support.manual_clock import ManualClock
+from waitress_core import Adjustments
+from waitress_core.connection.acceptor import ACCEPT_BURST, QUIET_SECONDS, Acceptor
+from waitress_core.connection.connection import Connection
+from waitress_core.connection.context import Endpoint, ServerContext
+from waitress_core.connection.states import CLOSED
+from waitress_core.net.transport import SocketTransport
+from waitress_core.reactor.poller import READ
+from waitress_core.reactor.reactor import Reactor
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+FULL = "total open connections reached the connection limit, no longer accepting new connections"
+RELIEVED = "total open connections dropped below the connection limit, listening again"
+
+Make = Callable[..., ManagedHarness]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    """Make acceptors with settings, for real clients; they are closed at the end."""
+    with contextlib.ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(contextlib.closing(ManagedHarness(**settings)))
+
+
+def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records]
+
+
+class Accepting:
+    """An acceptor whose listener accepts what a test has written down, without a client."""
+
+    def __init__(self, *accepts: object, can_make_room: bool = False, poller_limit: int | None = None, **settings: Any):
+        self.clock = ManualClock()
+        self.poller = FakePoller()
+        self.poller.limit = poller_limit
+        self.reactor = Reactor(poller=self.poller, clock=self.clock)
+        self.context = ServerContext(
+            Adjustments(listen="127.0.0.1:0", **settings),
+            self.reactor,
+            submit=lambda task: None,
+            yield_leadership=lambda: None,
+        )
+        self.fake = FakeSocket(accept=list(accepts))
+        self.listener = fake_listener(self.fake)
+        endpoint = Endpoint(self.listener, open_transport=self._open_transport, make_task=HeldTask)
+        self.connections: dict[int, Connection] = {}
+        self.transports: list[SocketTransport] = []
+        self.can_make_room = can_make_room
+        self.asked_for_room = 0
+        self.acceptor = Acceptor(
+            self.context,
+            [endpoint],
+            self.connections,
+            close_longest_idle=self._close_longest_idle,
+            on_opened=lambda connection, accepted: None,
+            on_closed=self._remove,
+        )
+        self.acceptor.start()
+
+    def _open_transport(self, accepted: socket.socket) -> SocketTransport:
+        self.transports.append(SocketTransport(accepted))
+        return self.transports[-1]
+
+    def _close_longest_idle(self) -> bool:
+        self.asked_for_room += 1
+        if self.can_make_room:
+            next(iter(self.connections.values())).close()
+        return self.can_make_room
+
+    def _remove(self, connection: Connection) -> None:
+        self.connections.pop(connection.descriptor, None)
+        self.reactor.handlers.pop(connection.descriptor, None)
+
+    @property
+    def accepted(self) -> list[str]:
+        """The addresses of the clients that have been accepted and are open."""
+        return [connection.remote_addr for connection in self.connections.values()]
+
+    @property
+    def accepts(self) -> int:
+        """How often the socket was asked to accept."""
+        return self.fake.names.count("accept")
+
+    @property
+    def is_watching(self) -> bool:
+        """Whether the poller watches the listener."""
+        return self.poller.interests.get(DESCRIPTOR) == READ
+
+    def turn(self) -> "Accepting":
+        """Serve the listener once, if it is watched."""
+        assert self.is_watching
+        self.poller.script.append([(DESCRIPTOR, READ)])
+        self.reactor.turn(0)
+        return self
+
+
+AcceptFrom = Callable[..., Accepting]
+
+
+@pytest.fixture
+def accept_from() -> Iterator[AcceptFrom]:
+    """Make acceptors from what a listener's socket gives; their reactors are closed at the end."""
+    with contextlib.ExitStack() as stack:
+
+        def make_one(*accepts: object, **settings: Any) -> Accepting:
+            accepting = Accepting(*accepts, **settings)
+            stack.callback(accepting.reactor.close)
+            return accepting
+
+        yield make_one
+
+
+_descriptors = iter(range(DESCRIPTOR + 1, DESCRIPTOR + 100_000))
+
+
+def client(address: str) -> tuple[socket.socket, tuple[str, int]]:
+    """Return what a socket gives when it accepts a client."""
+    return as_socket(FakeSocket(next(_descriptors))), (address, 5)
+
+
+def clients(number: int) -> list[object]:
+    return [client(f"client {one}") for one in range(number)]
+
+
+# --- one turn
+
+
+def test_all_that_wait_are_accepted(accept_from: AcceptFrom) -> None:
+    accepting = accept_from(client("a"), client("b"), client("c")).turn()
+    assert accepting.accepted == ["a", "b", "c"]
+    assert accepting.is_watching
+
+
+def test_a_flood_of_clients_does_not_hold_up_a_turn(accept_from: AcceptFrom) -> None:
+    accepting = accept_from(*clients(3 * ACCEPT_BURST)).turn()
+    assert len(accepting.accepted) == ACCEPT_BURST
+
+
+def test_no_more_are_accepted_than_there_is_room_for(accept_from: AcceptFrom) -> None:
+    accepting = accept_from(*clients(3), connection_limit=2).turn()
+    assert len(accepting.accepted) == 2
+    assert accepting.accepts == 2
+    # Room is made for a client that is surely there: at the next readiness.
+    assert accepting.asked_for_room == 0
+    assert accepting.is_watching
+
+
+def test_without_room_nothing_is_accepted(accept_from: AcceptFrom) -> None:
+    accepting = accept_from(*clients(3), connection_limit=1).turn().turn()
+    assert accepting.asked_for_room == 1
+    assert accepting.accepts == 1
+    assert not accepting.is_watching
+
+
+def test_room_is_made_for_one_client_at_a_time(accept_from: AcceptFrom) -> None:
+    accepting = accept_from(client("a"), client("b"), client("c"), connection_limit=1, can_make_room=True).turn()
+    accepting.turn()
+    assert accepting.accepted == ["b"]
+    assert accepting.asked_for_room == 1
+
+
+@pytest.mark.parametrize("number", [errno.ECONNABORTED, errno.EPROTO], ids=errno.errorcode.get)
+def test_a_client_that_left_before_it_was_accepted_does_not_hold_up_the_next(
+    accept_from: AcceptFrom, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    accepting = accept_from(OSError(number, "text"), client("b")).turn()
+    assert accepting.accepted == ["b"]
+    assert accepting.is_watching
+    assert not caplog.records
+
+
+def test_a_client_without_an_address_has_left_already(accept_from: AcceptFrom) -> None:
+    left = FakeSocket()
+    accepting = accept_from((left, b""), client("b")).turn()
+    assert left.is_closed
+    assert accepting.accepted == ["b"]
+
+
+@pytest.mark.parametrize(
+    "number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EINVAL], ids=errno.errorcode.get
+)
+def test_an_error_that_trying_again_would_not_mend_pauses(
+    accept_from: AcceptFrom, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    accepting = accept_from(client("a"), OSError(number, "text"), client("never")).turn()
+    assert accepting.accepted == ["a"]
+    assert accepting.accepts == 2
+    assert not accepting.is_watching
+    assert messages(caplog) == [f"server accept() threw an exception: [Errno {number}] text"]
+
+
+def test_accepting_resumes_when_that_may_help(accept_from: AcceptFrom) -> None:
+    accepting = accept_from(OSError(errno.EMFILE, "text"), client("a")).turn()
+    assert not accepting.is_watching
+    accepting.acceptor.tick()
+    assert accepting.is_watching
+    assert accepting.turn().accepted == ["a"]
+
+
+def test_a_pause_for_an_error_does_not_ask_clients_to_leave(accept_from: AcceptFrom) -> None:
+    accepting = accept_from(OSError(errno.EMFILE, "text")).turn()
+    assert not accepting.context.is_full
+
+
+def test_a_handler_of_a_listener_is_named_after_it_and_survives_a_fault(accept_from: AcceptFrom) -> None:
+    accepting = accept_from(client("a"))
+    door = accepting.reactor.handlers[DESCRIPTOR]
+    assert door.descriptor == accepting.listener.descriptor == DESCRIPTOR
+    assert repr(door) == repr(accepting.listener) == "<Listener 127.0.0.1:8080>"
+    door.on_notify()
+    door.on_fault()
+    assert accepting.turn().accepted == ["a"]
+
+
+def test_each_endpoint_opens_its_transports(accept_from: AcceptFrom) -> None:
+    accepting = accept_from(client("a"), client("b")).turn()
+    assert [one.descriptor for one in accepting.transports] == list(accepting.connections)
+
+
+# --- coming in
+
+
+def test_a_client_is_accepted_with_its_address_and_options(make: Make) -> None:
+    harness = make()
+    connection, client = harness.accept()
+    host, port = client.getsockname()
+    assert (connection.remote_addr, connection.remote_port) == (host, str(port))
+    assert harness.reactor.handlers[connection.descriptor] is connection
+    accepted = connection._transport._socket
+    assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    assert not accepted.getblocking()
+
+
+def test_the_socket_options_are_those_of_the_settings(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Adjustments, "socket_options", [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)])
+    connection, _ = make().accept()
+    accepted = connection._transport._socket
+    assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    assert not accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_a_client_of_a_unix_socket_is_called_localhost_and_has_no_options(accept_from: AcceptFrom) -> None:
+    accepted = FakeSocket(next(_descriptors))
+    accepting = accept_from((accepted, ""))
+    accepting.listener.is_unix = True
+    accepting.turn()
+    (connection,) = accepting.connections.values()
+    assert (connection.remote_addr, connection.remote_port) == ("localhost", "")
+    assert "setsockopt" not in accepted.names
+
+
+def test_a_client_that_has_left_while_it_is_accepted_leaves_nothing(accept_from: AcceptFrom) -> None:
+    gone = FakeSocket(next(_descriptors), setsockopt=[OSError(errno.EINVAL, "text")])
+    accepting = accept_from((gone, ("127.0.0.1", 5)), client("b")).turn()
+    assert gone.is_closed
+    assert accepting.accepted == ["b"]
+
+
+def test_a_client_that_the_poller_refuses_leaves_nothing(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    harness = make()
+
+    def refuse(descriptor: int, interest: int) -> None:
+        raise OSError(errno.ENOSPC, "too many watches")
+
+    register = harness.reactor.poller.register
+    harness.reactor.poller.register = refuse  # type: ignore[method-assign]
+    client = harness.connect()
+    harness.turn_until(lambda: messages(caplog))
+    harness.reactor.poller.register = register  # type: ignore[method-assign]
+    assert harness.manager.connections == {}
+    assert sum(map(len, harness.reactor._deadlines)) == 0
+    assert client.recv(1) == b""
+    assert len(caplog.records) == 1
+    harness.accept()
+
+
+def test_a_fault_of_a_callback_costs_that_connection_only(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    harness = make()
+
+    def fail(*arguments: Any) -> None:
+        raise ValueError("odd")
+
+    harness.on_opened, on_opened = fail, harness.on_opened
+    client = harness.connect()
+    harness.turn_until(lambda: messages(caplog))
+    assert client.recv(1) == b""
+    assert harness.manager.connections == {}
+    harness.on_opened = on_opened
+    harness.accept()
+
+
+# --- the limit
+
+
+@pytest.mark.promise("S67")
+def test_clients_beyond_the_limit_wait_in_the_backlog_while_all_are_busy(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    harness = make(connection_limit=2)
+    for _ in range(2):
+        harness.accept()[1].sendall(GET)
+    harness.turn_until(lambda: len(harness.tasks) == 2)
+    waiting = harness.connect()
+    harness.turn_to_pause()
+    harness.turn(3)
+    assert len(harness.manager.connections) == 2
+    assert is_open(waiting)
+    assert messages(caplog) == [FULL]
+    harness.tasks.pop().cancel()
+    harness.turn_until(lambda: len(harness.manager.connections) == 2 and harness.door.interest)
+    waiting.sendall(GET)
+    harness.turn_until(lambda: len(harness.tasks) == 2)
+    assert messages(caplog) == [FULL]
+
+
+def test_responses_close_their_connections_while_a_client_waits_at_the_limit(make: Make) -> None:
+    harness = make(connection_limit=2)
+    first, client = harness.accept()
+    second, _ = harness.accept()
+    harness.turn()
+    assert not second.wants_close()  # at the limit, but no client waits: connections persist
+    harness.connect()
+    harness.turn_until(second.wants_close)
+    client.close()
+    harness.turn_to(first, CLOSED)
+    assert not second.wants_close()
+    harness.turn_until(lambda: len(harness.manager.connections) == 2)
+
+
+def test_the_limit_is_logged_once_until_there_is_relief(make: Make, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    harness = make(connection_limit=10)
+    for _ in range(10):
+        harness.accept()
+    for _ in range(5):  # each makes room for the next
+        harness.pass_seconds(2)
+        harness.accept()
+    assert messages(caplog) == [FULL]
+    for connection in list(harness.manager.connections.values())[:1]:
+        connection.close()
+    harness.pass_seconds(2)
+    assert messages(caplog) == [FULL]  # nine of ten are no relief
+    for connection in list(harness.manager.connections.values())[:1]:
+        connection.close()
+    harness.pass_seconds(2)
+    assert messages(caplog) == [FULL, RELIEVED]
+    harness.pass_seconds(5)
+    assert messages(caplog) == [FULL, RELIEVED]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3])
+def test_a_small_limit_is_logged_once_when_reached_and_once_when_there_is_room(
+    make: Make, limit: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    harness = make(connection_limit=limit)
+    for _ in range(limit):
+        harness.accept()
+    for _ in range(3):
+        harness.pass_seconds(2)
+        harness.accept()
+    assert messages(caplog) == [FULL]
+    next(iter(harness.manager.connections.values())).close()
+    for _ in range(3):
+        harness.pass_seconds(2)
+    assert messages(caplog) == [FULL, RELIEVED]
+
+
+def test_a_poller_with_a_limit_lowers_the_servers(accept_from: AcceptFrom) -> None:
+    accepting = accept_from(*clients(10), poller_limit=5, connection_limit=100).turn()
+    assert len(accepting.accepted) == 3  # one is the listener's, one the wake-up's
+    accepting.turn()
+    assert accepting.asked_for_room == 1
+
+
+def test_the_backlog_is_accepted_beyond_the_limit_but_not_beyond_the_pollers(accept_from: AcceptFrom) -> None:
+    accepting = accept_from(*clients(10), poller_limit=7, connection_limit=1)
+    accepting.acceptor.take_backlog()
+    assert len(accepting.accepted) == 5
+    assert accepting.asked_for_room == 0
+
+
+def test_a_backlog_that_fills_again_does_not_hold_up_the_end(accept_from: AcceptFrom) -> None:
+    accepting = accept_from(*clients(10), backlog=3)
+    accepting.acceptor.take_backlog()
+    assert len(accepting.accepted) == 4
+
+
+# --- out of descriptors
+
+
+def test_out_of_descriptors_accepting_pauses_and_resumes_by_itself(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    harness = make()
+    fake = harness.fail_to_accept(errno.EMFILE, 3)
+    harness.connect()
+    harness.turn_to_pause()
+    assert fake.names.count("accept") == 1
+    harness.turn(5)
+    assert fake.names.count("accept") == 1  # no spinning
+    for seconds in range(1, 4):
+        harness.pass_seconds(1)
+        harness.turn_until(lambda seconds=seconds: fake.names.count("accept") > seconds)  # type: ignore[misc]
+    harness.turn_until(lambda: len(harness.manager.connections) == 1)
+    assert len(caplog.records) == 1
+    assert "server accept() threw an exception" in caplog.text
+    assert os.strerror(errno.EMFILE) in caplog.text
+
+
+def test_out_of_descriptors_is_logged_once_however_many_clients_come_and_go(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    harness = make()
+
+    def fail_and_recover() -> None:
+        harness.fail_to_accept(errno.EMFILE, 1)
+        harness.connect()
+        harness.turn_to_pause()
+        harness.pass_seconds(1)
+        harness.turn_until(lambda: harness.manager.connections)
+        for connection in list(harness.manager.connections.values()):
+            connection.close()
+
+    for _ in range(5):
+        fail_and_recover()
+    assert len(caplog.records) == 1
+    harness.pass_seconds(int(QUIET_SECONDS))  # without a failure: the next one is logged
+    fail_and_recover()
+    assert len(caplog.records) == 2
+
+
+def test_errors_of_accept_are_not_logged_where_socket_errors_are_not(
+    accept_from: AcceptFrom, caplog: pytest.LogCaptureFixture
+) -> None:
+    accepting = accept_from(OSError(errno.EMFILE, "text"), log_socket_errors=False).turn()
+    assert not accepting.is_watching
+    assert caplog.records == []
+
+
+# --- the end
+
+
+def test_after_its_stop_an_acceptor_does_not_resume(accept_from: AcceptFrom) -> None:
+    accepting = accept_from(OSError(errno.EMFILE, "text"), client("never")).turn()
+    accepting.acceptor.stop()
+    assert accepting.fake.is_closed
+    accepting.acceptor.tick()
+    accepting.acceptor.resume()
+    assert not accepting.is_watching
+    assert DESCRIPTOR not in accepting.reactor.handlers
+
+
+def test_a_listener_that_is_not_the_acceptors_is_not_removed(accept_from: AcceptFrom) -> None:
+    accepting = accept_from(client("a"))
+    accepting.acceptor.remove(fake_listener())
+    assert accepting.turn().accepted == ["a"]
+    accepting.acceptor.remove(accepting.listener)
+    assert accepting.fake.is_closed
+    assert not accepting.is_watching
+
+
+def test_a_forked_child_closes_its_copies_of_listeners(accept_from: AcceptFrom) -> None:
+    accepting = accept_from()
+    accepting.acceptor.abandon_after_fork()
+    assert accepting.fake.is_closed
