@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-import waitress_core.connection.connection
+import waitress_core.connection.acceptor
 import waitress_core.connection.context
 import waitress_core.connection.manager
-import waitress_core.net.listener
+import waitress_core.connection.receiver
 import waitress_core.observability.access_log
 import waitress_parser.errors
 from tests.project.repository import ROOT
@@ -33,8 +33,8 @@ def test_every_name_in_quotes_is_a_setting_or_a_limit() -> None:
 def test_every_constant_is_in_its_file() -> None:
     modules = (
         waitress_core.observability.access_log,
-        waitress_core.connection.connection,
-        waitress_core.net.listener,
+        waitress_core.connection.acceptor,
+        waitress_core.connection.receiver,
         waitress_core.connection.manager,
         waitress_core.connection.context,
         waitress_parser.errors,
