@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.functional.applications import Recorder, environ_of, get, refusal_of
+from tests.functional.applications import Recorder, environ_of, get
 from tests.support.servers import running
 
 if TYPE_CHECKING:
@@ -349,22 +349,6 @@ def test_the_connection_field_is_in_environ(fields: list[str], value: str | None
 )
 def test_fields_of_one_name_are_joined_in_their_order(fields: list[str], value: str) -> None:
     assert environ_of(get(*fields))["HTTP_X"] == value
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        pytest.param(["Host: a", "Host: b"], id="S47-host"),
-        pytest.param(["Host: a", "Host: a"], id="S47-equal-host"),
-        pytest.param(["Host: a", "hOST: a"], id="S47-host-in-another-case"),
-        pytest.param(["Host: a", "Content-Length: 1", "Content-Length: 2"], id="S47-content-length"),
-        pytest.param(["Host: a", "Content-Length: 0", "Content-Length: 0"], id="S47-equal-content-length"),
-        pytest.param(["Host: a", "Content-Type: a/b", "Content-Type: c/d"], id="S47-content-type"),
-        pytest.param(["Host: a", "Content-Type: a/b", "Content-Type: a/b"], id="S47-equal-content-type"),
-    ],
-)
-def test_a_single_valued_field_that_comes_twice_is_refused(fields: list[str]) -> None:
-    assert refusal_of("\r\n".join(["GET / HTTP/1.1", *fields, "", ""]).encode()).status == 400
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.functional.applications import SECONDS, Recorder, errors_in, get, post, refusal_of, set_at_end
+from tests.functional.applications import SECONDS, Recorder, get, post, set_at_end
 from tests.support.servers import running
 
 if TYPE_CHECKING:
@@ -123,127 +123,6 @@ def test_the_coding_s_name_is_read_in_any_case(field: str) -> None:
         assert client.response().status == 200
     assert recorder.bodies == [b"hello"]
     assert "HTTP_TRANSFER_ENCODING" not in recorder.environs[0]
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        pytest.param(b"zz\r\nhello\r\n0\r\n\r\n", id="S54-letters"),
-        pytest.param(b"\r\nhello\r\n0\r\n\r\n", id="S54-empty-size"),
-        pytest.param(b"-5\r\nhello\r\n0\r\n\r\n", id="S54-minus"),
-        pytest.param(b"+5\r\nhello\r\n0\r\n\r\n", id="S54-plus"),
-        pytest.param(b"0x5\r\nhello\r\n0\r\n\r\n", id="S54-prefix"),
-        pytest.param(b" 5\r\nhello\r\n0\r\n\r\n", id="S54-blank-before-size"),
-        pytest.param(b"5 \r\nhello\r\n0\r\n\r\n", id="S54-blank-after-size"),
-        pytest.param(b"5\t\r\nhello\r\n0\r\n\r\n", id="S54-tab-after-size"),
-        pytest.param(b"0_5\r\nhello\r\n0\r\n\r\n", id="S54-underscore"),
-        pytest.param("٥\r\nhello\r\n0\r\n\r\n".encode(), id="S54-arabic-digit"),
-        pytest.param(b"\xb2\r\nhello\r\n0\r\n\r\n", id="S54-superscript-digit"),
-        pytest.param(b"5\nhello\r\n0\r\n\r\n", id="S54-lf-after-size"),
-        pytest.param(b"5\n\r\nhello\r\n0\r\n\r\n", id="S54-lf-before-crlf"),
-        pytest.param(b"5\r\r\nhello\r\n0\r\n\r\n", id="S54-cr-before-crlf"),
-        pytest.param(b"5\r\nhello0\r\n\r\n", id="S54-nothing-after-data"),
-        pytest.param(b"5\r\nhello\n0\r\n\r\n", id="S54-lf-after-data"),
-        pytest.param(b"5\r\nhello\r\r\n0\r\n\r\n", id="S54-cr-after-data"),
-        pytest.param(b"4\r\nhello\r\n0\r\n\r\n", id="S54-size-too-small"),
-        pytest.param(b"6\r\nhello\r\n0\r\n\r\n", id="S54-size-too-great"),
-        pytest.param(b"5;\r\nhello\r\n0\r\n\r\n", id="S54-empty-extension"),
-        pytest.param(b"5;a=\r\nhello\r\n0\r\n\r\n", id="S54-extension-without-value"),
-        pytest.param(b"5; a\r\nhello\r\n0\r\n\r\n", id="S54-blank-in-extension"),
-        pytest.param(b'5;a="b\r\nhello\r\n0\r\n\r\n', id="S54-open-quotes"),
-        pytest.param(b"5;a=\x00\r\nhello\r\n0\r\n\r\n", id="S54-nul-in-extension"),
-        pytest.param(b"5;a\nb\r\nhello\r\n0\r\n\r\n", id="S54-lf-in-extension"),
-        pytest.param(b"5,5\r\nhello\r\n0\r\n\r\n", id="S54-list"),
-        pytest.param(b"5\r\nhello\r\n0\r\nbad trailer\r\n\r\n", id="S54-trailer-without-colon"),
-        pytest.param(b"5\r\nhello\r\n0\r\nX : a\r\n\r\n", id="S54-blank-before-colon-of-trailer"),
-        pytest.param(b"5\r\nhello\r\n0\r\nX: a\nY: b\r\n\r\n", id="S54-bare-lf-in-trailer"),
-        pytest.param(b"5\r\nhello\r\n0\r\n X: a\r\n\r\n", id="S54-blank-first-in-trailer"),
-        pytest.param(b"5\r\nhello\r\nzz\r\n\r\n", id="S54-second-chunk"),
-    ],
-)
-def test_a_broken_chunked_body_is_answered_400(body: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    response = refusal_of(post(CHUNKED, body=body))
-    assert (response.status, response.reason) == (400, "Bad Request")
-    assert response.version == "HTTP/1.1"
-    assert errors_in(caplog.records) == []
-
-
-@pytest.mark.parametrize(
-    "size",
-    [
-        pytest.param(b"F" * 16, id="S54-16-digits"),
-        pytest.param(b"1" + b"0" * 5000, id="S54-5000-digits"),
-        pytest.param(b"0" * 5000 + b"5", id="S54-5000-zeros"),
-    ],
-)
-def test_an_absurd_chunk_size_is_refused(size: bytes) -> None:
-    assert refusal_of(post(CHUNKED, body=size + b"\r\nhello\r\n0\r\n\r\n")).status in (400, 413)
-
-
-@pytest.mark.parametrize(
-    ("fields", "status"),
-    [
-        pytest.param([CHUNKED, "Content-Length: 15"], 400, id="S51-with-content-length"),
-        pytest.param(["Content-Length: 15", CHUNKED], 400, id="S51-with-content-length-before"),
-        pytest.param([CHUNKED, "Content-Length: x"], 400, id="S51-with-bad-content-length"),
-        pytest.param(["Transfer-Encoding: gzip", "Content-Length: 15"], 400, id="S51-unknown-with-content-length"),
-        pytest.param([CHUNKED, CHUNKED], 400, id="S51-two-fields"),
-        pytest.param(["Transfer-Encoding: chunked, chunked"], 400, id="S51-twice"),
-        pytest.param(["Transfer-Encoding: "], 400, id="S51-empty"),
-        pytest.param(["Transfer-Encoding: chunked, gzip"], 400, id="S51-not-last"),
-        pytest.param(["Transfer-Encoding: gzip"], 501, id="S51-unknown"),
-        pytest.param(["Transfer-Encoding: \x0bchunked"], 400, id="S51-vertical-tab"),
-        pytest.param(["Transfer-Encoding: chunked\xa0"], 400, id="S51-no-break-space"),
-    ],
-)
-def test_a_transfer_coding_that_could_be_read_two_ways_is_refused(fields: list[str], status: int) -> None:
-    response = refusal_of(post(*fields, body=b"5\r\nhello\r\n0\r\n\r\n"))
-    assert response.status == status
-
-
-@pytest.mark.promise("S51")
-@pytest.mark.parametrize("fields", [[CHUNKED], [CHUNKED, "Content-Length: 15"], [CHUNKED, "Connection: keep-alive"]])
-def test_a_transfer_coding_in_http10_is_refused(fields: list[str]) -> None:
-    assert refusal_of(post(*fields, body=b"5\r\nhello\r\n0\r\n\r\n", version="1.0")).status == 400
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        pytest.param("", id="S52-empty"),
-        pytest.param("+5", id="S52-plus"),
-        pytest.param("-5", id="S52-minus"),
-        pytest.param("5,5", id="S52-list"),
-        pytest.param("5 5", id="S52-two"),
-        pytest.param("1_0", id="S52-underscore"),
-        pytest.param("0x5", id="S52-prefix"),
-        pytest.param("5.0", id="S52-point"),
-        pytest.param("\xb2", id="S52-superscript-digit"),
-        pytest.param("\x0b5", id="S52-vertical-tab"),
-    ],
-)
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_a_content_length_that_is_no_number_is_refused(value: str, version: str) -> None:
-    assert refusal_of(post(f"Content-Length: {value}", body=b"hello", version=version)).status == 400
-
-
-@pytest.mark.parametrize(
-    "request_",
-    [
-        pytest.param(post("Content-Length: 6", body=b"hello"), id="S52-content-length"),
-        pytest.param(post(CHUNKED, body=b"5\r\nhello\r\n"), id="S51-no-last-chunk"),
-        pytest.param(post(CHUNKED, body=b"5\r\nhel"), id="S51-in-a-chunk"),
-        pytest.param(post(CHUNKED, body=b"5\r\nhello\r\n0\r\n"), id="S51-in-the-end"),
-    ],
-)
-def test_an_incomplete_body_is_never_handed_over(request_: bytes) -> None:
-    recorder = Recorder()
-    with running(recorder) as server, server.client() as client:
-        client.send(request_)
-        client.end_output()
-        answer = client.rest()
-    assert recorder.paths == []
-    assert answer == b"" or answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.0 400 "))
 
 
 @pytest.mark.promise("S51", "S52")

@@ -1,4 +1,4 @@
-"""Look for octets that a target does not hold for: `make fuzz SECONDS=60`.
+"""Look for bytes that a target does not hold for: `make fuzz SECONDS=60`.
 
 Each target runs for its part of the time. What makes one fail is written to its corpus as `crash-*`, with the trace on
 standard error; inputs that reach new code are kept outside the repository, in `.fuzz`, for the next run.

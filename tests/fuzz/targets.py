@@ -1,6 +1,6 @@
-"""What is fuzzed: each target takes any octets, and raises when what they meet with does not hold.
+"""The fuzz targets: each takes any bytes, and raises if something does not hold for them.
 
-`make fuzz` looks for such octets; `test_corpus` gives each target what was found or is worth keeping.
+`make fuzz` looks for such bytes; `test_corpus` gives each target what was found or is worth keeping.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any, cast
 
 import h11
 
-from tests.parser.helpers import exhaust, parse
+from tests.parser.helpers import CHUNKED, exhaust, parse
+from tests.support.strict import read_response
 from waitress_core import Adjustments, Task
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.context import Endpoint, ServerContext
@@ -28,7 +29,7 @@ from waitress_core.wsgi.proxy_headers import MalformedProxyHeader, ProxyPolicy
 from waitress_core.wsgi.task import TaskContext, WSGITask
 from waitress_parser import Limits, RequestParser
 
-MOST = 20_000  # octets of one input; more shows nothing more
+MOST = 20_000  # bytes of one input; more shows nothing more
 TURNS = 500  # after which a connection whose client has ended must be closed
 LIMITS = Limits(
     max_head_bytes=600,
@@ -38,11 +39,10 @@ LIMITS = Limits(
     max_chunk_line_bytes=40,
     max_chunk_extension_bytes=60,
 )
-CHUNKED = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def pieces_of(data: bytes) -> list[bytes]:
-    """Cut the rest of an input into pieces; its first octet says how long they are."""
+    """Cut the rest of an input into pieces; its first byte says how long they are."""
     size = data[0] + 1 if data else 1
     return [data[start : start + size] for start in range(1, len(data), size)]
 
@@ -60,7 +60,7 @@ def fuzz_parser(data: bytes) -> None:
 
 
 def fuzz_chunked(data: bytes) -> None:
-    """The same for what stands behind the head of a chunked request."""
+    """The same for what follows the head of a chunked request."""
     fuzz_parser(data[:1] + CHUNKED + data[1:])
 
 
@@ -68,7 +68,7 @@ def fuzz_proxy_headers(data: bytes) -> None:
     """MalformedProxyHeader, or an environ of which each value can be used: no other error, no empty host or port."""
     names = ["FORWARDED", "X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO", "X_FORWARDED_PORT"]
     choice = data[0] if data else 0
-    # What the parser lets through: no control octet but HTAB, no blanks at the ends.
+    # What the parser lets through: no control byte but HTAB, no blanks at the ends.
     texts = data[1:].decode("latin-1").split("\n")
     values = ["".join(c for c in text if c == "\t" or c >= " ").strip(" \t") for text in texts]
     is_forwarded = choice % 2 == 0
@@ -112,23 +112,23 @@ def fuzz_connection(data: bytes) -> None:
     logger.addHandler(faults)
     propagates, logger.propagate = logger.propagate, False
     try:
-        methods, octets = _converse(pieces_of(data[:MOST]))
+        methods, answer = _converse(pieces_of(data[:MOST]))
     except ConnectionResetError:
         # It has sent on behind a request that was to end the connection: that may cost it the response (RFC 9112 9.6).
-        methods, octets = [], b""
+        methods, answer = [], b""
     finally:
         logger.removeHandler(faults)
         logger.propagate = propagates
     assert not faults.records, faults.records
-    rest = _read_responses(methods, octets)
-    # An answer of the server itself to what it has refused, of which nobody knows here whether it was a HEAD.
+    rest = _read_responses(methods, answer)
+    # The server's own answer to a request that it refused; whether that was a HEAD is not known here.
     if rest:
         rest = _read_responses(["GET" if rest.partition(b"\r\n\r\n")[2] else "HEAD"], rest)
     assert not rest, rest
 
 
 class _Faults(logging.Handler):
-    """Keeps the records that tell of an exception."""
+    """Keeps the records of exceptions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -205,20 +205,13 @@ def _converse(pieces: list[bytes]) -> tuple[list[str], bytes]:
         return methods, bytes(received)
 
 
-def _read_responses(methods: list[str], octets: bytes) -> bytes:
-    """Read the responses to requests of these methods, as a strict client does; return what stands behind them."""
+def _read_responses(methods: list[str], data: bytes) -> bytes:
+    """Read the responses to requests of these methods; return what follows them."""
     for method in methods:
-        client = h11.Connection(h11.CLIENT, max_incomplete_event_size=1 << 20)
-        client.send(h11.Request(method=method, target="/", headers=[("Host", "a")]))
-        client.send(h11.EndOfMessage())
-        client.receive_data(octets)
-        client.receive_data(b"")  # the end of the connection, which may be that of the body
-        event: Any = None
-        while not isinstance(event, h11.EndOfMessage):
-            event = client.next_event()
-            assert isinstance(event, (h11.InformationalResponse, h11.Response, h11.Data, h11.EndOfMessage)), octets
-        octets, _ = client.trailing_data
-    return octets
+        head: h11.Response | h11.InformationalResponse | None = None
+        while not isinstance(head, h11.Response):
+            head, _, data = read_response(data, method, has_end=True)
+    return data
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {

@@ -1,18 +1,21 @@
-"""A client that sends exactly the octets it is given, and reads responses strictly."""
+"""A client that sends exactly the bytes it is given, and reads responses strictly."""
 
 import socket
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
 
+from . import strict
 from .platforms import unix_socket
 
 TIMEOUT = 20.0  # seconds; a test that waits so long for the server has failed
+MOST_CHECKED_BYTES = 65536  # of a response that h11 reads too: for more it takes too long
 
 
 @dataclass
 class Response:
-    """One response as it came: `headers` in wire order, names as sent; `body` decoded; `raw` all of its octets."""
+    """One response as it came: `headers` in wire order, names as sent; `body` decoded; `raw` all of its bytes."""
 
     version: str
     status: int
@@ -51,8 +54,17 @@ class Client:
         self.close()
 
     def send(self, data: bytes) -> None:
-        """Send octets."""
+        """Send bytes."""
         self.socket.sendall(data)
+
+    def send_until_refused(self, pieces: Iterable[bytes]) -> None:
+        """Send pieces, each at once, and stop if the server has closed the connection; its answer can be read."""
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            for piece in pieces:
+                self.socket.sendall(piece)
+        except ConnectionError:
+            pass
 
     def get(self, path: str = "/", *fields: str, version: str = "1.1") -> Response:
         """Send a GET with a Host field and the given field lines, and read its response."""
@@ -75,6 +87,7 @@ class Client:
             headers.append((name, value))
         response = Response(version, int(status), reason, headers, b"", b"")
         start = end + 4
+        has_end = False
         if method == "HEAD" or response.status < 200 or response.status in (204, 304):
             stop = start
         elif response.header("Transfer-Encoding") is not None:
@@ -90,8 +103,12 @@ class Client:
             received += self.rest()
             stop = len(received)
             response.body = bytes(received[start:])
+            has_end = True
         response.raw = bytes(received[:stop])
         self._received = bytes(received[stop:])
+        if stop <= MOST_CHECKED_BYTES:
+            head, content, rest = strict.read_response(response.raw, method, has_end=has_end)
+            assert (head.status_code, content, rest) == (response.status, response.body, b""), "h11 reads it otherwise"
         return response
 
     def rest(self) -> bytes:
