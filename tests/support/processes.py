@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import socket
 import sys
 import time
@@ -15,6 +16,7 @@ import pytest
 
 from .client import Client
 from .servers import Spawned, spawned_script
+from .times import SHORT_TICKS
 
 if sys.platform == "win32":  # where what asks for them is skipped
     PAGE_BYTES = TICKS_PER_SECOND = 1
@@ -22,6 +24,10 @@ else:
     PAGE_BYTES, TICKS_PER_SECOND = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
 
 SECONDS = 30.0  # bound of every wait: only a fault takes so long
+
+MOMENT = 0.3  # seconds in which a process that has nothing to do is watched
+MOST_SWITCHES = 30  # an idle server has some 14 at a tick, once a second; a loop that waits a millisecond has 600
+MOST_CPU_SECONDS = 0.03  # a busy loop takes ten times as much, or a third of that on a machine that others use
 
 PROGRAM = """
 import logging
@@ -61,8 +67,12 @@ class Program:
 
 
 @contextlib.contextmanager
-def serving_program(source: str, tmp_path: Path, at_end: str = "", **settings: Any) -> Iterator[Program]:
+def serving_program(
+    source: str, tmp_path: Path, at_end: str = "", *, has_short_ticks: bool = False, **settings: Any
+) -> Iterator[Program]:
     """Serve the `application` that the text defines, in a process of its own; `at_end` is one statement after `run`."""
+    if has_short_ticks:
+        source = SHORT_TICKS + source
     settings.setdefault("listen", "127.0.0.1:0")
     text = PROGRAM.format(source=source, settings=settings, at_end=at_end)
     with spawned_script(text, tmp_path) as process:
@@ -87,9 +97,41 @@ def peak_bytes(process_id: int) -> int:
 
 
 def cpu_seconds(process_id: int) -> float:
-    """Return the CPU time that all threads of a process have used, to a hundredth of a second or so."""
+    """Return the CPU time that all threads of a process have used, to a hundredth of a second."""
     fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+
+
+@dataclass
+class Activity:
+    """What all threads of a process have done so far."""
+
+    cpu_seconds: float
+    switches: int
+
+    @classmethod
+    def of(cls, process_id: int) -> "Activity":
+        switches = 0
+        for thread in Path(f"/proc/{process_id}/task").iterdir():
+            status = (thread / "status").read_text()
+            switches += sum(int(count) for count in re.findall(r"ctxt_switches:\s*(\d+)", status))
+        return cls(cpu_seconds(process_id), switches)
+
+
+def comes_to_rest(process_id: int, seconds: float = SECONDS, most_switches: int = MOST_SWITCHES) -> bool:
+    """Wait until a process does nothing for MOMENT: no busy loop, and no more context switches than a tick makes.
+
+    At first the system's buffers and the process's own may still be filling. A server with short ticks has more switches.
+    """
+
+    def is_at_rest() -> bool:
+        before = Activity.of(process_id)
+        time.sleep(MOMENT)
+        after = Activity.of(process_id)
+        switches, cpu_seconds = after.switches - before.switches, after.cpu_seconds - before.cpu_seconds
+        return switches <= most_switches and cpu_seconds <= MOST_CPU_SECONDS
+
+    return becomes_true(is_at_rest, seconds)
 
 
 def becomes_true(condition: Callable[[], bool], seconds: float = SECONDS) -> bool:
