@@ -11,6 +11,8 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+from tests.support.times import SkippingClock, skip_time
+
 # A slow machine is no failure, and in continuous integration the same commit gives the same result twice.
 hypothesis.settings.register_profile("developer", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
@@ -24,6 +26,12 @@ def _log_level_as_it_was() -> Iterator[None]:
     level = logger.level
     yield
     logger.setLevel(level)
+
+
+@pytest.fixture
+def skipping_clock(monkeypatch: pytest.MonkeyPatch) -> SkippingClock:
+    """The clock of the servers that a test runs in this process."""
+    return skip_time(monkeypatch)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -16,6 +16,7 @@ import pytest
 from tests.functional.applications import SECONDS, Held, Recorder, answering, get, post, set_at_end
 from tests.support.processes import becomes_true
 from tests.support.servers import running
+from tests.support.times import SkippingClock, shorten_close, shorten_ticks
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -207,9 +208,11 @@ def test_a_refused_request_has_a_line(
     assert line["bytes"] == len(answer.body)
 
 
-def test_a_request_that_does_not_arrive_in_time_has_a_line(lines: Lines) -> None:
-    with logging_server(Recorder(), request_head_timeout=1) as server, server.client() as client:
+def test_a_request_that_does_not_arrive_in_time_has_a_line(lines: Lines, skipping_clock: SkippingClock) -> None:
+    with logging_server(Recorder()) as server, server.client() as client:
         client.send(b"GET /slow")
+        assert becomes_true(lambda: server.server.stats().connections_by_state["head"] == 1)
+        skipping_clock.skip(31)
         assert client.response().status == 408
         assert lines.one["status"] == 408
 
@@ -258,7 +261,8 @@ def test_a_client_that_leaves_between_requests_has_no_line(lines: Lines) -> None
 def test_a_response_that_is_cut_off_by_the_end_of_the_server_has_a_line(
     end: str, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("waitress_core.server.CLOSE_SECONDS", 0.1)
+    shorten_close(monkeypatch, 0.1)
+    shorten_ticks(monkeypatch)
     with logging_server(answering([b"x" * LARGE]), outbuf_high_watermark=2 * LARGE) as server:
         with server.client() as client:
             client.send(get(target="/large"))

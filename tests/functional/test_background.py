@@ -22,6 +22,7 @@ import pytest
 from tests.functional.applications import Held
 from tests.support.client import Client
 from tests.support.servers import running, spawned_script
+from tests.support.times import shorten_close
 from waitress_core import BaseWSGIServer, create_server
 
 if TYPE_CHECKING:
@@ -197,14 +198,18 @@ def test_shutdown_answers_what_runs_and_returns_when_all_has_ended() -> None:
             assert second.is_alive()
             held.released.set()
             response = client.response()
-        assert response.body == b"ok"
-        assert response.header("Connection") == "close"
-        assert client.rest() == b""
+            assert response.body == b"ok"
+            assert response.header("Connection") == "close"
+            assert client.rest() == b""
+            client.close()
     server.shutdown()
     assert waitress_threads() == []
 
 
-def test_the_shortest_time_of_several_shutdowns_holds(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_shortest_time_of_several_shutdowns_holds(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shorten_close(monkeypatch, 1)
     held = Held()
     server = create_server(held, listen="127.0.0.1:0")
     server.start()
@@ -247,7 +252,7 @@ def test_shutdown_from_an_application_does_not_wait_for_itself() -> None:
 
 def test_with_a_delay_new_clients_are_still_answered(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "waitress")
-    server = create_server(hello, listen="127.0.0.1:0", shutdown_delay=2)
+    server = create_server(hello, listen="127.0.0.1:0", shutdown_delay=1)
     server.start()
     with in_thread(server.shutdown):
         while not caplog.messages:  # the line that says that it begins

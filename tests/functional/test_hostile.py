@@ -29,6 +29,7 @@ from tests.support.processes import (
     serving_program,
 )
 from tests.support.servers import Running, running
+from tests.support.times import SHORT_TICK_SECONDS, SkippingClock
 from waitress_core.reactor.poller import SelectPoller
 
 if TYPE_CHECKING:
@@ -361,34 +362,36 @@ def test_a_long_request_is_judged_in_no_time(status: int, attack: Callable[[int]
 
 @pytest.mark.promise("S68")
 @pytest.mark.parametrize("words", [b"", get(), get() * 3], ids=["never-spoken", "after-a-request", "after-three"])
-def test_an_idle_connection_is_closed(words: bytes) -> None:
-    with running(Recorder(), channel_timeout=1, cleanup_interval=1) as server:
-        began = time.monotonic()  # whatever the server counts from is later
-        with server.client() as client:
-            client.send(words)
-            for _ in range(words.count(b"GET")):
-                assert client.response().status == 200
-            assert client.rest() == b""
-            assert 0.9 < time.monotonic() - began < 15
+def test_an_idle_connection_is_closed(words: bytes, skipping_clock: SkippingClock) -> None:
+    with running(Recorder(), channel_timeout=100, cleanup_interval=1) as server, server.client() as client:
+        client.send(words)
+        for _ in range(words.count(b"GET")):
+            assert client.response().status == 200
+        assert becomes_true(lambda: len(server.server.active_channels) == 1)
+        skipping_clock.skip(70)
+        assert not client.is_closed_within(5 * SHORT_TICK_SECONDS)
+        skipping_clock.skip(31)
+        assert client.is_closed_within(SECONDS)
 
 
 @pytest.mark.promise("S68")
-def test_a_connection_that_is_used_is_not_idle() -> None:
-    # A machine that stands still for some seconds does not make the connection idle.
-    with running(Recorder(), channel_timeout=5, cleanup_interval=1) as server, server.client() as client:
-        until = time.monotonic() + 7
-        while time.monotonic() < until:
+def test_a_connection_that_is_used_is_not_idle(skipping_clock: SkippingClock) -> None:
+    with running(Recorder(), channel_timeout=100, cleanup_interval=1) as server, server.client() as client:
+        for _ in range(10):
             assert client.get().status == 200
-            time.sleep(0.2)
+            skipping_clock.skip(60)
+            assert not client.is_closed_within(2 * SHORT_TICK_SECONDS)
 
 
 @pytest.mark.promise("S68")
-def test_only_the_idle_are_closed(caplog: pytest.LogCaptureFixture) -> None:
+def test_only_the_idle_are_closed(skipping_clock: SkippingClock, caplog: pytest.LogCaptureFixture) -> None:
     application = Stream()
-    with running(application, channel_timeout=1, cleanup_interval=1) as server, set_at_end(application.released):
+    with running(application, channel_timeout=100, cleanup_interval=1) as server, set_at_end(application.released):
         with server.client() as busy, server.client() as idle:
             busy.send(get(target="/wait"))
             assert application.entered.wait(SECONDS)
+            assert becomes_true(lambda: len(server.server.active_channels) == 2)
+            skipping_clock.skip(101)
             assert idle.rest() == b""
             application.released.set()
             assert busy.response().body == b"waited"

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
-import select
 import socket
 import threading
-import time
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +16,9 @@ from tests.functional.applications import SECONDS, Recorder, errors_in, get, pos
 from tests.support.client import Client
 from tests.support.processes import becomes_true
 from tests.support.servers import Running, running
+from tests.support.times import SHORT_TICK_SECONDS, SkippingClock, shorten_ticks
 from waitress_core import Adjustments
+from waitress_core.connection.states import Phase
 from waitress_core.threads import queue_log
 
 if TYPE_CHECKING:
@@ -50,11 +50,6 @@ class Waiting:
         return [path.encode()]
 
 
-def has_answer(client: Client, seconds: float) -> bool:
-    """Whether something can be read within the time."""
-    return bool(select.select([client.socket], [], [], seconds)[0])
-
-
 @contextlib.contextmanager
 def clients_of(server: Running, count: int) -> Iterator[list[Client]]:
     """Open so many connections, one after the other."""
@@ -62,13 +57,19 @@ def clients_of(server: Running, count: int) -> Iterator[list[Client]]:
         yield [stack.enter_context(server.client()) for _ in range(count)]
 
 
+def active(server: Running) -> list[Any]:
+    return list(server.server.active_channels.values())
+
+
 # --- connections
 
 
 @pytest.mark.promise("S67")
-def test_the_longest_idle_of_a_hundred_connections_make_room_for_new_ones() -> None:
+def test_the_longest_idle_of_a_hundred_connections_make_room_for_new_ones(skipping_clock: SkippingClock) -> None:
     assert Adjustments().connection_limit == 100
     with running(Recorder()) as server, clients_of(server, 110) as clients:
+        assert becomes_true(lambda: len(server.server.active_channels) == 100)
+        skipping_clock.skip(1)
         with server.client() as late:
             assert late.get().body == b"ok"
         for client in clients[:10]:
@@ -93,7 +94,7 @@ def test_at_the_limit_a_response_ends_its_connection_once_a_client_waits() -> No
 
 
 @pytest.mark.promise("S67")
-def test_a_connection_that_was_told_to_persist_is_not_closed_because_the_limit_is_reached_just_then() -> None:
+def test_a_connection_that_was_told_to_persist_is_not_closed_at_the_limit() -> None:
     """Between the last octet of a response and the end of its request: as long as the application's close takes."""
     released = threading.Event()
 
@@ -113,7 +114,7 @@ def test_a_connection_that_was_told_to_persist_is_not_closed_because_the_limit_i
         with server.client():
             assert becomes_true(lambda: server.server.stats().connections == 2)
             released.set()
-            assert not has_answer(first, 0.5), "the connection is closed"
+            assert not first.can_read_within(0.5), "the connection is closed"
             assert first.get().body == b"ok"
 
 
@@ -126,7 +127,9 @@ def test_only_client_connections_are_counted() -> None:
 
 
 @pytest.mark.promise("S67")
-def test_with_no_connection_idle_new_clients_wait(caplog: pytest.LogCaptureFixture) -> None:
+def test_with_no_connection_idle_new_clients_wait(
+    skipping_clock: SkippingClock, caplog: pytest.LogCaptureFixture
+) -> None:
     application = Waiting()
     caplog.set_level("INFO", "waitress")
     with running(application, connection_limit=2) as server, set_at_end(application.released):
@@ -137,10 +140,12 @@ def test_with_no_connection_idle_new_clients_wait(caplog: pytest.LogCaptureFixtu
             for client in late:
                 client.send(get(target="/late"))
             assert becomes_true(lambda: REACHED in caplog.messages)
-            assert not has_answer(late[0], 1.5)
+            skipping_clock.skip(10)
+            assert not late[0].can_read_within(5 * SHORT_TICK_SECONDS)
             application.released.set()
-            assert [client.response().body for client in busy] == [b"/wait"] * 2
-            assert [client.response().body for client in late] == [b"/late"] * 3
+            for client, body in [*((client, b"/wait") for client in busy), *((client, b"/late") for client in late)]:
+                assert client.response().body == body
+                client.close()
         assert becomes_true(lambda: DROPPED in caplog.messages)
     # Told when it comes to that, not once for each client.
     assert set(errors_in(caplog.records)) == {REACHED}
@@ -148,23 +153,27 @@ def test_with_no_connection_idle_new_clients_wait(caplog: pytest.LogCaptureFixtu
 
 
 @pytest.mark.promise("S67")
-def test_a_connection_is_let_idle_for_a_second_before_it_makes_room() -> None:
+def test_a_connection_is_let_idle_for_a_second_before_it_makes_room(skipping_clock: SkippingClock) -> None:
     with running(Recorder(), connection_limit=1) as server:
-        began = time.monotonic()
         with server.client() as fresh, server.client() as late:
-            assert late.get().body == b"ok"
-            assert time.monotonic() - began > 0.95
+            late.send(get())
+            assert not late.can_read_within(5 * SHORT_TICK_SECONDS)
+            skipping_clock.skip(1)
+            assert late.response().body == b"ok"
             assert fresh.is_closed_within(SECONDS)
 
 
 @pytest.mark.promise("S67")
-def test_a_connection_with_a_part_of_a_request_is_not_idle() -> None:
+def test_a_connection_with_a_part_of_a_request_is_not_idle(skipping_clock: SkippingClock) -> None:
     with running(Recorder(), connection_limit=1) as server, server.client() as slow, server.client() as late:
         slow.send(b"G")
         late.send(get(target="/late"))
-        assert not has_answer(late, 2.5)
+        assert becomes_true(lambda: [channel.phase for channel in active(server)] == [Phase.HEAD])
+        skipping_clock.skip(2.5)
+        assert not late.can_read_within(5 * SHORT_TICK_SECONDS)
         slow.send(get(target="/slow")[1:])
         assert slow.response().status == 200
+        slow.close()
         assert late.response().status == 200
 
 
@@ -255,7 +264,7 @@ def test_an_endless_head_is_cut_at_the_limit() -> None:
         client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n")
         # Until it answers, which has to be long before this is all sent.
         with contextlib.suppress(ConnectionError):
-            while not has_answer(client, 0) and sent < 100_000_000:
+            while not client.can_read_within(0) and sent < 100_000_000:
                 client.send(b"X: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\n" * 20)
                 sent += 860
         assert client.response().status == 431
@@ -269,7 +278,7 @@ def test_an_endless_chunked_body_is_cut_at_the_limit() -> None:
         sent = 0
         client.send(post(CHUNKED))
         with contextlib.suppress(ConnectionError):
-            while not has_answer(client, 0) and sent < 100_000_000:
+            while not client.can_read_within(0) and sent < 100_000_000:
                 client.send(b"400\r\n" + b"a" * 1024 + b"\r\n")
                 sent += 1024
         assert client.response().status == 413
@@ -324,14 +333,15 @@ def test_a_body_arrives_whole_on_both_sides_of_its_overflow(framing: str, size: 
 # --- time
 
 
-def trickle(client: Client, begin: bytes, octet: bytes) -> bytes:
-    """Send an octet ten times a second until the server ends the connection; return what it said."""
-    client.send(begin)
-    until = time.monotonic() + SECONDS
+def trickle(client: Client, clock: SkippingClock, start: bytes, again: bytes) -> bytes:
+    """Send some bytes once a second until the server ends the connection; return its answer."""
+    client.send(start)
     with contextlib.suppress(ConnectionError):
-        while not has_answer(client, 0.1):
-            assert time.monotonic() < until, "the server waits on and on"
-            client.send(octet)
+        for _ in range(200):
+            if client.can_read_within(0.01):
+                return client.rest()
+            clock.skip(1)
+            client.send(again)
     return client.rest()
 
 
@@ -345,14 +355,13 @@ SLOW = {
     "chunk-extension": (post(CHUNKED, body=b"1;a="), b"b"),
     "trailers": (post(CHUNKED, body=b"0\r\nX: "), b"a"),
 }
-QUICK_DEADLINES = {"request_head_timeout": 1, "request_body_timeout": 1, "request_body_rate": 500}
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_a_client_that_trickles_is_cut_off(name: str) -> None:
+def test_a_client_that_trickles_is_cut_off(name: str, skipping_clock: SkippingClock) -> None:
     recorder = Recorder()
-    with running(recorder, **QUICK_DEADLINES) as server, server.client() as client:
-        said = trickle(client, *SLOW[name])
+    with running(recorder) as server, server.client() as client:
+        said = trickle(client, skipping_clock, *SLOW[name])
         assert not said or said.split(b" ")[1] == b"408"
         assert b"\r\nConnection: close\r\n" in said or not said
         assert recorder.paths == []
@@ -361,25 +370,29 @@ def test_a_client_that_trickles_is_cut_off(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_a_client_that_stops_within_a_request_is_cut_off(name: str) -> None:
+def test_a_client_that_stops_within_a_request_is_cut_off(name: str, skipping_clock: SkippingClock) -> None:
     recorder = Recorder()
-    with running(recorder, **QUICK_DEADLINES) as server, server.client() as client:
+    with running(recorder) as server, server.client() as client:
         client.send(SLOW[name][0])
+        assert becomes_true(lambda: [channel.phase in (Phase.HEAD, Phase.BODY) for channel in active(server)] == [True])
+        skipping_clock.skip(20)
+        assert not client.can_read_within(3 * SHORT_TICK_SECONDS)
+        skipping_clock.skip(11)
         said = client.rest()
         assert not said or said.split(b" ")[1] == b"408"
     assert recorder.paths == []
 
 
-def test_a_body_that_keeps_its_rate_may_take_longer_than_the_time_for_silence() -> None:
+def test_a_body_that_keeps_its_rate_may_take_longer_than_the_time_for_silence(skipping_clock: SkippingClock) -> None:
     recorder = Recorder()
-    settings = {"request_body_timeout": 1, "request_body_rate": 1}
-    with running(recorder, **settings) as server, server.client() as client:
-        client.send(post("Content-Length: 2000"))
-        for _ in range(20):
-            assert not has_answer(client, 0.15)
-            client.send(b"a" * 100)
+    with running(recorder, request_body_timeout=30, request_body_rate=100) as server, server.client() as client:
+        client.send(post("Content-Length: 20000"))
+        for _ in range(10):
+            assert not client.can_read_within(2 * SHORT_TICK_SECONDS)
+            client.send(b"a" * 2000)
+            skipping_clock.skip(15)
         assert client.response().status == 200
-    assert recorder.bodies == [b"a" * 2000]
+    assert recorder.bodies == [b"a" * 20000]
 
 
 class Torrent:
@@ -408,41 +421,45 @@ class Torrent:
 SMALL_OUTBOX = {"outbuf_high_watermark": 200_000, "outbuf_overflow": 100_000}
 
 
-def test_a_reader_that_takes_nothing_is_cut_off_and_gives_its_thread_back() -> None:
+def test_a_reader_that_takes_nothing_is_cut_off_and_gives_its_thread_back(skipping_clock: SkippingClock) -> None:
     application = Torrent(10_000)
-    with running(application, threads=1, response_timeout=1, response_rate=500, **SMALL_OUTBOX) as server:
+    with running(application, threads=1, **SMALL_OUTBOX) as server:
         with server.client() as client, server.client() as other:
             client.send(get(target="/torrent"))
             assert becomes_true(lambda: application.given > 0)
             other.send(get(target="/torrent/not", version="1.0"))
-            assert application.ended.wait(SECONDS)
+            while not application.ended.wait(SHORT_TICK_SECONDS):
+                skipping_clock.skip(5)
             assert application.given < 10_000
             assert other.rest().startswith(b"HTTP/1.0 200 OK")
             # What the system had taken before is all that comes.
             assert len(client.rest()) < 10_000 * len(Torrent.PIECE)
 
 
-def test_a_reader_that_keeps_its_rate_gets_everything() -> None:
+def test_a_reader_that_keeps_its_rate_gets_everything(skipping_clock: SkippingClock) -> None:
     application = Torrent(300)
-    with running(application, response_timeout=3, response_rate=1, **SMALL_OUTBOX) as server, server.client() as client:
+    with running(application, **SMALL_OUTBOX) as server, server.client() as client:
         # A small buffer, or the system tells the server only every few seconds that something was read.
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         client.send(get("Connection: close", target="/torrent"))
         received = 0
         for _ in range(50):
-            time.sleep(0.1)
+            skipping_clock.skip(1)
+            assert not application.ended.wait(0.02)
             received += len(client.socket.recv(32768))
         assert application.given < 300, "the client was not slow"
         assert received + len(client.rest()) > 300 * 65536
     assert application.given == 300
 
 
-def test_a_request_may_run_longer_than_a_connection_may_be_idle() -> None:
+def test_a_request_may_run_longer_than_a_connection_may_be_idle(skipping_clock: SkippingClock) -> None:
     application = Waiting()
-    with running(application, channel_timeout=1, cleanup_interval=1) as server, set_at_end(application.released):
+    with running(application, channel_timeout=100, cleanup_interval=1) as server, set_at_end(application.released):
         with server.client() as client:
             client.send(get(target="/wait"))
-            assert not has_answer(client, 3)
+            assert becomes_true(lambda: application.running == ["/wait"])
+            skipping_clock.skip(1000)
+            assert not client.can_read_within(5 * SHORT_TICK_SECONDS)
             application.released.set()
             assert client.response().body == b"/wait"
             assert client.get("/next").body == b"/next"
@@ -470,6 +487,7 @@ def test_so_many_requests_run_at_once(threads: int, caplog: pytest.LogCaptureFix
 def test_a_queue_is_told_when_it_has_grown_and_when_it_is_empty_again(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shorten_ticks(monkeypatch)
     monkeypatch.setattr(queue_log, "QUIET_SECONDS", 0.0)
     caplog.set_level(logging.INFO, "waitress.queue")
     application = Waiting()

@@ -11,6 +11,7 @@ import pytest
 from tests.functional.applications import SECONDS, get, set_at_end
 from tests.support.processes import becomes_true
 from tests.support.servers import running
+from tests.support.times import SHORT_TICK_SECONDS, shorten_ticks
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -36,13 +37,16 @@ def slow_records(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 @pytest.mark.parametrize("threads", [1, 4])
-def test_a_request_that_runs_too_long_is_logged_once(threads: int, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_request_that_runs_too_long_is_logged_once(
+    threads: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shorten_ticks(monkeypatch)
     application = Waiting()
     with running(application, threads=threads, log_slow_requests=1) as server, set_at_end(application.released):
         with server.client() as client:
             client.send(get(target="/tea%0a?milk=1"))
             assert becomes_true(lambda: bool(slow_records(caplog)), SECONDS)
-            assert not client.is_closed_within(2.2)  # two more looks
+            assert not client.is_closed_within(5 * SHORT_TICK_SECONDS)
             application.released.set()
             assert client.response().body == b"ok"
     (text,) = slow_records(caplog)
@@ -52,12 +56,13 @@ def test_a_request_that_runs_too_long_is_logged_once(threads: int, caplog: pytes
     assert any("in brew" in line for line in stack)
 
 
-def test_by_default_none_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_by_default_none_is_logged(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    shorten_ticks(monkeypatch)
     application = Waiting()
     with running(application) as server, set_at_end(application.released), server.client() as client:
         client.send(get())
         assert application.entered.wait(SECONDS)
-        assert not client.is_closed_within(2.2)
+        assert not client.is_closed_within(1.2)
         application.released.set()
         client.response()
     assert slow_records(caplog) == []

@@ -14,6 +14,7 @@ import pytest
 from tests.functional.applications import SECONDS, Recorder, answering, get, post, set_at_end
 from tests.support.processes import becomes_true
 from tests.support.servers import Running, running
+from tests.support.times import shorten_ticks
 from waitress_core import ServerStats, create_server
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ def test_a_response_that_waits_for_its_reader_is_counted_as_such() -> None:
         assert server.server.stats().bytes_out > LARGE
 
 
-def test_running_and_waiting_requests_are_told() -> None:
+def test_running_and_waiting_requests_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_ticks(monkeypatch)
     application = Waiting()
     with running(application, threads=2) as server, set_at_end(application.released):
         clients = [server.client() for _ in range(5)]
@@ -200,7 +202,9 @@ def test_counters_never_go_back_while_connections_come_and_go() -> None:
         assert after.bytes_out <= 200 * (total + 10)
 
 
-def test_a_dispatcher_of_ones_own_has_threads_of_its_own() -> None:
+def test_a_dispatcher_of_ones_own_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_ticks(monkeypatch)
+
     class Threads:
         def add_task(self, task: Any) -> None:
             threading.Thread(target=task.service).start()

@@ -1,5 +1,6 @@
 """A client that sends exactly the bytes it is given, and reads responses strictly."""
 
+import select
 import socket
 import time
 from collections.abc import Iterable
@@ -123,8 +124,9 @@ class Client:
         return bytes(received)
 
     def is_closed_within(self, seconds: float) -> bool:
-        """Wait so long for the server to end the connection."""
+        """Wait up to so many seconds for the server to end the connection; discard what it sends before."""
         until = time.monotonic() + seconds
+        timeout = self.socket.gettimeout()
         try:
             while (left := until - time.monotonic()) > 0:
                 self.socket.settimeout(left)
@@ -134,7 +136,13 @@ class Client:
             return False
         except ConnectionError:
             return True
+        finally:
+            self.socket.settimeout(timeout)
         return False
+
+    def can_read_within(self, seconds: float) -> bool:
+        """Wait up to so many seconds for bytes from the server, or for the end of the connection."""
+        return bool(select.select([self.socket], [], [], seconds)[0])
 
     def end_output(self) -> None:
         """Half-close: send no more, still read."""

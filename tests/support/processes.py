@@ -121,7 +121,7 @@ class Activity:
 def comes_to_rest(process_id: int, seconds: float = SECONDS, most_switches: int = MOST_SWITCHES) -> bool:
     """Wait until a process does nothing for MOMENT: no busy loop, and no more context switches than a tick makes.
 
-    At first the system's buffers and the process's own may still be filling. A server with short ticks has more switches.
+    At first the system's buffers and the process's own may still be filling. With short ticks there are more switches.
     """
 
     def is_at_rest() -> bool:

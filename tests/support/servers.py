@@ -21,7 +21,7 @@ START_SECONDS = 30.0  # a machine under load starts an interpreter slowly
 
 
 class Running:
-    """A server that runs in a thread of this process."""
+    """A server that runs in threads of this process."""
 
     def __init__(self, server: BaseWSGIServer) -> None:
         self.server = server
@@ -40,28 +40,26 @@ class Running:
 
 @contextlib.contextmanager
 def running(application: Callable[..., Any], **settings: Any) -> Iterator[Running]:
-    """Run a server with the application and settings; on 127.0.0.1 unless they say where.
+    """Serve the application with the settings, on 127.0.0.1 unless they say where.
 
-    At the end it is closed, and nothing of it may be left.
+    At the end the server is closed, and no thread of it may be left.
     """
     if not {"listen", "host", "port", "unix_socket", "sockets"} & settings.keys():
         settings["listen"] = "127.0.0.1:0"
     server = create_server(application, **settings)
     threads_before = set(threading.enumerate())
-    thread = threading.Thread(target=server.run, name="server-run")
-    thread.start()
+    server.start()
     try:
         yield Running(server)
     finally:
         server.close()
-        thread.join(20)
-    assert not thread.is_alive(), "run() has not returned after close()"
-    left = [
-        thread.name
-        for thread in threading.enumerate()
-        if thread not in threads_before and thread.name.startswith("waitress") and thread.is_alive()
-    ]
-    assert not left, f"threads left by the server: {left}"
+        left = [thread for thread in threading.enumerate() if thread not in threads_before]
+        left = [thread for thread in left if thread.name.startswith("waitress")]
+        for thread in left:
+            if thread.name == "waitress-run":  # it has announced its end
+                thread.join(20)
+    names = [thread.name for thread in left if thread.is_alive()]
+    assert not names, f"threads left by the server: {names}"
 
 
 class Spawned:
