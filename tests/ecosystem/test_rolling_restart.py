@@ -28,7 +28,7 @@ def options_of_page(kind: Kind) -> list[str]:
 
 
 class Load:
-    """Clients that ask again and again, until they are told to stop; what went wrong, and who has answered."""
+    """Clients that ask again and again until the end; what went wrong, and which instances have answered."""
 
     def __init__(self, running_front: Front) -> None:
         self.failures: list[str] = []
@@ -70,11 +70,10 @@ class Load:
 @each_kind
 @pytest.mark.timeout(240)
 def test_instances_restart_under_load_without_a_failed_request(kind: Kind) -> None:
-    options = options_of_page(kind)
     ports = [free_port(), free_port()]
 
     @contextlib.contextmanager
-    def instance(number: int, age: str) -> Iterator[Spawned]:
+    def instance(number: int, age: str, options: list[str]) -> Iterator[Spawned]:
         where = f"--listen=127.0.0.1:{ports[number]}"
         with served("waitress-serve", where, f"--ident={number}-{age}", *options, "plain:application") as server:
             server.wait_for_address()
@@ -83,7 +82,7 @@ def test_instances_restart_under_load_without_a_failed_request(kind: Kind) -> No
     with contextlib.ExitStack() as stack:
         old = [stack.enter_context(contextlib.ExitStack()) for _ in ports]
         for number, one in enumerate(old):
-            one.enter_context(instance(number, "old"))
+            one.enter_context(instance(number, "old", options_of_page(kind)))
         addresses = {f"127.0.0.1:{8081 + number}": f"127.0.0.1:{port}" for number, port in enumerate(ports)}
         running_front = stack.enter_context(front(kind, kind.configurations.several, addresses))
         with Load(running_front) as load:
@@ -91,6 +90,6 @@ def test_instances_restart_under_load_without_a_failed_request(kind: Kind) -> No
                 load.wait_until_answered_by(f"{number}-old")
             for number, one in enumerate(old):
                 one.close()  # asks it to end, and waits for that
-                stack.enter_context(instance(number, "new"))
+                stack.enter_context(instance(number, "new", []))
                 load.wait_until_answered_by(f"{number}-new")
         assert load.failures == []

@@ -156,7 +156,7 @@ def test_pipelined_requests_stay_with_a_client_that_does_not_read(first: bytes, 
             if first:
                 for client in clients:
                     client.send(b"a" if b"Length" in first else b"\r\na\r\n0\r\n\r\n")
-            send_side_by_side(clients, get(f"X: {'x' * 1000}", target="/large"), patience=0.1)
+            send_side_by_side(clients, get(f"X: {'x' * 1000}", target="/large"), patience=0.05)
 
 
 BUSY = """

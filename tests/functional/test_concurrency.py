@@ -232,7 +232,7 @@ def test_the_application_waits_for_the_client_at_the_watermark() -> None:
         with server.client() as other:
             for _ in range(200):
                 assert other.get("/quick").body == b"quick"
-        assert not is_ahead.wait(1)
+        assert not is_ahead.wait(0.3)
         received = client.rest()
     body = received.partition(b"\r\n\r\n")[2]
     assert is_ahead.is_set()
