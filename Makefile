@@ -20,7 +20,7 @@ BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary
 
 .DELETE_ON_ERROR:
-.PHONY: help run test typecheck lint format pytest test-all test-ecosystem fuzz soak bench figures docs dist bump clean
+.PHONY: help run test typecheck $(PLATFORMS:%=typecheck-%) lint format pytest test-all test-ecosystem fuzz soak bench figures docs dist bump clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -30,11 +30,12 @@ run: $(VENV)/packages.stamp ## serve the example application on HOST:PORT
 
 test: typecheck lint pytest ## all checks: typecheck, lint, pytest
 
+# At once: each platform has a cache of its own, as what mypy keeps of a module depends on the platform.
 typecheck: $(VENV)/checks.stamp ## mypy --strict, for each of PLATFORMS
-	@for platform in $(PLATFORMS); do \
-	    echo "mypy --strict for $$platform"; \
-	    $(BIN)/mypy --strict --platform $$platform --cache-dir .mypy_cache/$$platform || exit 1; \
-	done
+	@$(MAKE) --no-print-directory --jobs $(PLATFORMS:%=typecheck-%)
+
+$(PLATFORMS:%=typecheck-%): typecheck-%:
+	$(BIN)/mypy --strict --platform $* --cache-dir .mypy_cache/$*
 
 lint: $(VENV)/checks.stamp ## ruff: rules and format; import-linter: which package or folder may import which
 	$(BIN)/ruff check

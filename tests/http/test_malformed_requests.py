@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.functional.applications import Recorder, errors_in, get
-from tests.parser.helpers import parse, parse_every_cut
+from tests.parser.helpers import Outcome, parse, parse_every_cut
 from tests.support.client import Client, Response
 from tests.support.malformed_requests import INCOMPLETE, LIMITS, MALFORMED, MAX_BODY_BYTES, SERVER_LIMITS, Row, post
 from tests.support.sending import WAYS_TO_SEND, Send, send_byte_by_byte
@@ -16,13 +16,14 @@ from tests.support.servers import Running, running
 from waitress_parser import IncompleteRequest
 
 NEVER = b"GET /never HTTP/1.1\r\nHost: a\r\n\r\n"
-BIG = 6500  # bytes; a larger request is not sent byte by byte
+LARGE = 3000  # bytes; a larger request is not cut at every place
+MOST_SENT_BY_BYTE = 6500
 ROWS = [pytest.param(row, id=row.id) for row in MALFORMED]
 SENT_ROWS = [
     pytest.param(row, way.values[0], id=f"{row.id}-{way.id}")
     for row in MALFORMED
     for way in WAYS_TO_SEND
-    if len(row.wire) <= BIG or way.values[0] is not send_byte_by_byte
+    if len(row.wire) <= MOST_SENT_BY_BYTE or way.values[0] is not send_byte_by_byte
 ]
 BAD_LINE = b"GET / HTTP/1.1\r\nBad line\r\n\r\n"
 
@@ -35,9 +36,18 @@ def test_each_malformed_request_and_each_id_is_in_the_table_once() -> None:
 # --- the parser
 
 
+def parse_in_cuts(wire: bytes) -> Outcome:
+    """Parse whole, byte by byte, and cut in two at many places: a large request is the same at most of them."""
+    outcome = parse([wire], LIMITS)
+    assert parse([wire[at : at + 1] for at in range(len(wire))], LIMITS) == outcome
+    for at in [*range(1, 300), *range(300, len(wire) - 300, 23), *range(len(wire) - 300, len(wire))]:
+        assert parse([wire[:at], wire[at:]], LIMITS) == outcome, at
+    return outcome
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_the_parser_refuses_it_in_every_cut(row: Row) -> None:
-    outcome = parse_every_cut(row.wire, LIMITS)
+    outcome = parse_every_cut(row.wire, LIMITS) if len(row.wire) < LARGE else parse_in_cuts(row.wire)
     assert outcome.refusal is not None
     assert (outcome.refusal.kind, outcome.refusal.status) == (row.error, row.error.status)
     assert all(message.trailers is None for message in outcome.messages), "a request was read to its end"
