@@ -51,6 +51,19 @@ def pytest_collection_finish() -> None:
         gc.freeze()
 
 
+MOST_ID_CHARACTERS = 32
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name the cases that a test does not name: short, and without what a shell or a terminal would act on."""
+    if isinstance(val, bytes):
+        val = val.decode("latin-1")
+    if not isinstance(val, str):
+        return None
+    words = re.sub(r"[^\w.:/*+=]+", "-", val.encode("unicode_escape").decode("ascii"))
+    return words[:MOST_ID_CHARACTERS].strip("-") or argname
+
+
 PROMISE_ID = re.compile(r"S(0[1-9]|[1-8][0-9]|9[0-2])")
 
 

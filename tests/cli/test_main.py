@@ -51,7 +51,7 @@ def test_the_application_is_served_with_the_settings_as_strings() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [["--app=main_shop:application"], ["--call", "main_shop:make"], ["--call", "--app", "main_shop.make"]],
-    ids=" ".join,
+    ids="".join,
 )
 def test_the_application_may_be_an_option_or_the_result_of_a_call(arguments: list[str]) -> None:
     serve = Recorder()

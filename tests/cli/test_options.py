@@ -116,7 +116,7 @@ def test_the_help_lists_every_option_once_but_those_from_python_only() -> None:
     assert sorted(listed) == sorted(names | {"app", "call", "help", "log-level"})
 
 
-def test_the_help_groups_the_options_as_the_table_does_and_lists_those_without_effect_last() -> None:
+def test_the_help_groups_the_options_as_the_table_does_those_without_effect_last() -> None:
     titles = re.findall(r"^(\w.*):$", help_text(), re.MULTILINE)
     groups = list(dict.fromkeys(setting.group for setting in SETTINGS))
     assert titles == ["Options", *groups, "Accepted, without effect", "Examples"]

@@ -213,7 +213,7 @@ def test_httpx_reads_a_piece_before_the_next_one_is_made(url: str) -> None:
         assert list(pieces) == [b"second\n"]
 
 
-def test_urllib3_reads_a_piece_before_the_next_one_is_made_and_uses_the_connection_again(url: str) -> None:
+def test_urllib3_reads_each_piece_when_it_is_made_and_uses_the_connection_again(url: str) -> None:
     with urllib3.PoolManager(timeout=20, retries=False) as pool:
         first = pool.request("GET", f"{url}/environ").json()["REMOTE_PORT"]
         answer = pool.request("GET", f"{url}/stream", preload_content=False)

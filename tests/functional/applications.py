@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from tests.support.client import Response
@@ -121,11 +120,3 @@ def errors_in(records: Iterable[logging.LogRecord]) -> list[str]:
 def exceptions_in(records: Iterable[logging.LogRecord]) -> list[BaseException]:
     """Return the exceptions whose tracebacks the log records have."""
     return [record.exc_info[1] for record in records if record.exc_info and record.exc_info[1]]
-
-
-def wait_until(predicate: Callable[[], bool]) -> None:
-    """Wait for what no event tells of."""
-    until = time.monotonic() + SECONDS
-    while not predicate():
-        assert time.monotonic() < until
-        time.sleep(0.005)

@@ -125,10 +125,10 @@ def test_the_line_is_written_at_info_whatever_the_level_of_the_others(caplog: py
         pytest.param(answering([b"abc"]), get(), 200, 3, id="length"),
         pytest.param(answering([]), get(), 200, 0, id="empty"),
         pytest.param(generated(b"abc", b"de"), get(), 200, len(b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"), id="chunks"),
-        pytest.param(generated(b"abc", b"de"), get(version="1.0"), 200, 5, id="until the end"),
+        pytest.param(generated(b"abc", b"de"), get(version="1.0"), 200, 5, id="until-the-end"),
         pytest.param(answering([b"abc"]), b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", 200, 0, id="head"),
-        pytest.param(answering([], status="204 No Content"), get(), 204, 0, id="no body"),
-        pytest.param(answering([b"abc"], status="404 Not Found"), get(), 404, 3, id="not found"),
+        pytest.param(answering([], status="204 No Content"), get(), 204, 0, id="no-body"),
+        pytest.param(answering([b"abc"], status="404 Not Found"), get(), 404, 3, id="not-found"),
     ],
 )
 def test_the_bytes_are_those_of_the_body(
@@ -181,17 +181,17 @@ def test_a_slow_readers_line_comes_when_all_is_sent(lines: Lines) -> None:
 @pytest.mark.parametrize(
     ("octets", "status", "method", "target"),
     [
-        pytest.param(b"nonsense\r\n\r\n", 400, None, None, id="request line"),
-        pytest.param(b"GET / HTTP/1.1\r\n\r\n", 400, "GET", None, id="no host"),
+        pytest.param(b"nonsense\r\n\r\n", 400, None, None, id="request-line"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", 400, "GET", None, id="no-host"),
         pytest.param(b"GET / HTTP/3.0\r\nHost: a\r\n\r\n", 505, "GET", None, id="version"),
-        pytest.param(get("X: " + "x" * 70_000), 431, "GET", None, id="head too large"),
-        pytest.param(post("Content-Length: 2000"), 413, "POST", None, id="declared too large"),
+        pytest.param(get("X: " + "x" * 70_000), 431, "GET", None, id="head-too-large"),
+        pytest.param(post("Content-Length: 2000"), 413, "POST", None, id="declared-too-large"),
         pytest.param(
-            post("Transfer-Encoding: chunked", body=b"7d0\r\n" + b"x" * 2000), 413, "POST", "/", id="chunks too large"
+            post("Transfer-Encoding: chunked", body=b"7d0\r\n" + b"x" * 2000), 413, "POST", "/", id="chunks-too-large"
         ),
         pytest.param(post("Transfer-Encoding: chunked", body=b"zz\r\n"), 400, "POST", "/", id="chunk"),
-        pytest.param(b"GET / HT", 400, None, None, id="end within a head"),
-        pytest.param(post("Content-Length: 3", body=b"a"), 400, "POST", "/", id="end within a body"),
+        pytest.param(b"GET / HT", 400, None, None, id="end-within-a-head"),
+        pytest.param(post("Content-Length: 3", body=b"a"), 400, "POST", "/", id="end-within-a-body"),
     ],
 )
 def test_a_refused_request_has_a_line(

@@ -21,8 +21,8 @@ import pytest
 
 from tests.functional.applications import Held
 from tests.support.client import Client
-from tests.support.servers import running, spawned_script
-from tests.support.times import shorten_close
+from tests.support.servers import running, spawned_script, waitress_threads
+from tests.support.times import shorten_end
 from waitress_core import BaseWSGIServer, create_server
 
 if TYPE_CHECKING:
@@ -34,10 +34,6 @@ SECONDS = 20.0  # of a wait for what comes at once
 def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     start_response("200 OK", [])
     return [environ["PATH_INFO"].encode()]
-
-
-def waitress_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("waitress")]
 
 
 def read(url: str) -> bytes:
@@ -64,12 +60,12 @@ def in_thread(call: Any, *arguments: Any) -> Iterator[threading.Thread]:
 
 
 def test_a_server_serves_within_its_context_and_leaves_nothing() -> None:
-    assert waitress_threads() == []
+    assert waitress_threads() == set()
     with create_server(hello, listen="127.0.0.1:0") as server:
         assert read(server.url + "/here") == b"/here"
-        assert "waitress-run" in waitress_threads()
+        assert "waitress-run" in {thread.name for thread in waitress_threads()}
         address = address_of(server)
-    assert waitress_threads() == []
+    assert waitress_threads() == set()
     with pytest.raises(OSError):
         socket.create_connection(address, 1)
 
@@ -86,7 +82,7 @@ def test_started_it_serves_until_it_is_shut_down() -> None:
     server.start()
     assert read(server.url + "/") == b"/"
     server.shutdown()
-    assert waitress_threads() == []
+    assert waitress_threads() == set()
     assert server.stats().connections == 0
 
 
@@ -107,7 +103,7 @@ def test_a_server_that_was_closed_before_it_was_started_serves_nobody() -> None:
     server.close()
     server.start()
     server.close()
-    assert waitress_threads() == []
+    assert waitress_threads() == set()
 
 
 @pytest.mark.parametrize("end", ["close", "shutdown"])
@@ -137,7 +133,7 @@ def test_a_start_without_a_thread_left_leaves_nothing(threads_before_it: int, mo
         server.start()
     monkeypatch.undo()
     assert len(started) == threads_before_it  # one that works, the spare, the watchdog: the fourth waits
-    assert waitress_threads() == []
+    assert waitress_threads() == set()
     with pytest.raises(OSError):
         socket.create_connection(address, 1)
 
@@ -203,13 +199,13 @@ def test_shutdown_answers_what_runs_and_returns_when_all_has_ended() -> None:
             assert client.rest() == b""
             client.close()
     server.shutdown()
-    assert waitress_threads() == []
+    assert waitress_threads() == set()
 
 
 def test_the_shortest_time_of_several_shutdowns_holds(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shorten_close(monkeypatch, 1)
+    shorten_end(monkeypatch)
     held = Held()
     server = create_server(held, listen="127.0.0.1:0")
     server.start()

@@ -17,7 +17,7 @@ import pytest
 from tests.functional.applications import Recorder, errors_in, get
 from tests.support.platforms import unix_socket
 from tests.support.processes import becomes_true
-from tests.support.servers import running
+from tests.support.servers import running, waitress_threads
 from waitress_core import Adjustments, create_server
 
 if TYPE_CHECKING:
@@ -127,8 +127,8 @@ BAD_SETTINGS: list[tuple[dict[str, Any], list[str]]] = [
 
 
 def id_of(settings: dict[str, Any]) -> str:
-    """Return names and values, without characters that a terminal or a shell would act on."""
-    return "-".join(f"{name}-{re.sub(r'[^!-~]+', ' ', str(value))}"[:40] for name, value in settings.items())
+    words = "-".join(f"{name}-{value}" for name, value in settings.items())
+    return re.sub(r"[^\w.:/*=-]+", "", words)[:50]
 
 
 @pytest.mark.parametrize(
@@ -373,10 +373,6 @@ class Site:
             return self.bad(environ, start_response)
         start_response("200 OK", [])
         return [b"well"]
-
-
-def waitress_threads() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if thread.name.startswith("waitress")}
 
 
 @pytest.mark.parametrize("application", [pytest.param(app, id=name) for name, app in FAILING.items()])

@@ -203,7 +203,7 @@ SETTINGS: list[dict[str, int]] = [
 ]
 
 
-@pytest.fixture(scope="module", params=SETTINGS, ids=["as they are", "small buffers"])
+@pytest.fixture(scope="module", params=SETTINGS, ids=["as-they-are", "small-buffers"])
 def server(request: pytest.FixtureRequest) -> Iterator[Running]:
     with running(application, **request.param) as server:
         yield server

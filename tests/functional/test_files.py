@@ -13,7 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
-from tests.functional.applications import SECONDS, Headers, errors_in, get, wait_until
+from tests.functional.applications import SECONDS, Headers, errors_in, get
+from tests.support.processes import becomes_true
 from tests.support.servers import running
 
 if TYPE_CHECKING:
@@ -469,7 +470,7 @@ def test_the_server_closes_a_file_of_the_system(method: str, status: str, conten
         client.send(f"{method} / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         client.response(method)
         assert client.rest() == b""
-        wait_until(lambda: file.closed)
+        assert becomes_true(lambda: file.closed)
 
 
 @pytest.mark.promise("S35")
@@ -489,7 +490,7 @@ def test_the_file_is_closed_when_the_client_leaves(kind: str, tmp_path: Path) ->
         client.send(get())
         assert client.socket.recv(100).startswith(b"HTTP/1.1 200 OK\r\n")
         client.reset()
-        wait_until(is_closed)
+        assert becomes_true(is_closed)
 
 
 @pytest.mark.promise("S35")
@@ -534,7 +535,7 @@ def test_500_requests_leave_no_descriptor(path: Path) -> None:
     with running(sending(open_file)) as server:
         with server.client() as client:
             assert client.get("/").body == CONTENT
-            wait_until(lambda: files[0].closed)
+            assert becomes_true(lambda: files[0].closed)
             before = descriptors()
             for _ in range(300):
                 assert client.get("/").body == CONTENT
@@ -542,8 +543,8 @@ def test_500_requests_leave_no_descriptor(path: Path) -> None:
                 with server.client() as other:
                     other.send((b"HEAD" if number % 3 else b"GET") + get("Connection: close")[3:])
                     other.rest()
-        wait_until(lambda: all(file.closed for file in files))
-        wait_until(lambda: descriptors() <= before)
+        assert becomes_true(lambda: all(file.closed for file in files))
+        assert becomes_true(lambda: descriptors() <= before)
     assert len(files) == 501
 
 

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +21,8 @@ import pytest
 from tests.functional.applications import SECONDS, Recorder, errors_in, get, set_at_end
 from tests.support.client import Client
 from tests.support.processes import Program, becomes_true, needs_fifo, needs_proc, open_descriptors, serving_program
-from tests.support.servers import Running, running, spawned_script
-from tests.support.times import SHORT_END, default_close_seconds, shorten_close, shorten_ticks
+from tests.support.servers import Running, run_in_thread, running, spawned_script, waitress_threads
+from tests.support.times import SHORT_END, default_close_seconds, shorten_close, shorten_end, shorten_ticks
 from waitress_core import Adjustments, BaseWSGIServer, TcpWSGIServer, create_server
 
 if TYPE_CHECKING:
@@ -430,21 +430,6 @@ class Blocking:
         return [b"ok"]
 
 
-@contextlib.contextmanager
-def run_in_thread(server: BaseWSGIServer) -> Iterator[threading.Thread]:
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        yield thread
-    finally:
-        server.close()
-        thread.join(SECONDS)
-
-
-def waitress_threads() -> set[threading.Thread]:
-    return {thread for thread in threading.enumerate() if thread.name.startswith("waitress")}
-
-
 def test_close_from_another_thread_ends_run_and_returns_when_all_is_over() -> None:
     before = waitress_threads()
     with running(Recorder()) as server, server.client() as client:
@@ -546,6 +531,7 @@ def test_close_waits_five_seconds_and_no_longer_for_what_runs(
 ) -> None:
     assert default_close_seconds() == 5
     shorten_close(monkeypatch, 0.5)
+    shorten_end(monkeypatch)
     shorten_ticks(monkeypatch)
     application = Blocking()
     server = create_server(application, listen="127.0.0.1:0")

@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -23,7 +22,7 @@ from tests.functional.applications import Recorder
 from tests.support.client import Client
 from tests.support.platforms import unix_socket
 from tests.support.processes import serving_program
-from tests.support.servers import running, spawned_script
+from tests.support.servers import run_in_thread, running, spawned_script
 from waitress_core import Adjustments, BaseWSGIServer, MultiSocketServer, TcpWSGIServer, UnixWSGIServer, create_server
 
 
@@ -43,19 +42,6 @@ def application(environ, start_response):
     start_response("200 OK", [])
     return [b"ok"]
 """
-
-
-@contextlib.contextmanager
-def served(server: BaseWSGIServer) -> Iterator[None]:
-    """Run a server that has been made, and close it."""
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        yield
-    finally:
-        server.close()
-        thread.join(30)
-        assert not thread.is_alive()
 
 
 def on_free_port(make: Callable[[int], BaseWSGIServer]) -> tuple[BaseWSGIServer, int]:
@@ -111,7 +97,7 @@ def test_the_version_decides_status_line_and_persistence(
 @needs_ipv6
 def test_an_asterisk_is_every_address_of_both_families() -> None:
     server, port = on_free_port(lambda port: create_server(Recorder(), listen=f"*:{port}"))
-    with served(server):
+    with run_in_thread(server):
         assert answers(("127.0.0.1", port))
         assert answers(("::1", port))
     assert isinstance(server, MultiSocketServer)
@@ -132,7 +118,7 @@ def test_an_asterisk_is_one_family_when_the_other_is_off(setting: dict[str, Any]
 @needs_ipv6
 def test_an_ipv6_listener_leaves_ipv4_to_others() -> None:
     server, port = on_free_port(lambda port: create_server(Recorder(), listen=f"[::]:{port}"))
-    with served(server):
+    with run_in_thread(server):
         assert answers(("::1", port))
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port))
@@ -147,7 +133,7 @@ def test_several_addresses_are_listened_on_each_once() -> None:
     ports = [int(number) for _, number in server.effective_listen]
     assert ports[0] == port
     assert len(set(ports)) == len(ports) == 3
-    with served(server):
+    with run_in_thread(server):
         assert all(answers(("127.0.0.1", number)) for number in ports)
     assert [environ["SERVER_PORT"] for environ in recorder.environs] == [str(number) for number in ports]
 
@@ -162,7 +148,7 @@ def test_several_addresses_are_listened_on_each_once() -> None:
 )
 def test_a_port_may_be_text(settings: Callable[[int], dict[str, Any]]) -> None:
     server, port = on_free_port(lambda port: create_server(Recorder(), **settings(port)))
-    with served(server):
+    with run_in_thread(server):
         assert answers(("127.0.0.1", port))
     assert isinstance(server, TcpWSGIServer)
     assert (server.effective_host, server.effective_port) == ("127.0.0.1", str(port))
@@ -221,7 +207,7 @@ def test_a_listen_word_is_split_at_the_port(listen: str, address: tuple[str, int
 def test_an_ipv6_host_goes_with_or_without_brackets(host: str) -> None:
     server = create_server(Recorder(), host=host, port=0)
     assert isinstance(server, TcpWSGIServer)
-    with served(server):
+    with run_in_thread(server):
         assert server.effective_host == "::1"
         assert answers(("::1", int(server.effective_port)))
 
@@ -231,18 +217,18 @@ def test_the_backlog_takes_connections_before_run() -> None:
     assert isinstance(server, TcpWSGIServer)
     with Client(("127.0.0.1", int(server.effective_port))) as client:
         client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        with served(server):
+        with run_in_thread(server):
             assert client.response().body == b"ok"
 
 
 def test_a_port_can_be_had_again_at_once() -> None:
     """Connections that the first server has ended are still in TIME_WAIT."""
     server, port = on_free_port(lambda port: create_server(Recorder(), listen=f"127.0.0.1:{port}"))
-    with served(server), Client(("127.0.0.1", port)) as client:
+    with run_in_thread(server), Client(("127.0.0.1", port)) as client:
         assert client.get("/", "Connection: close").status == 200
         assert client.rest() == b""
     again = create_server(Recorder(), listen=f"127.0.0.1:{port}")
-    with served(again):
+    with run_in_thread(again):
         assert answers(("127.0.0.1", port))
 
 
@@ -274,7 +260,7 @@ def test_no_name_is_looked_up(settings: dict[str, Any], monkeypatch: pytest.Monk
     monkeypatch.setattr(socket, "getaddrinfo", only_numeric)
     server = create_server(Recorder(), **settings)
     assert isinstance(server, TcpWSGIServer)
-    with served(server):
+    with run_in_thread(server):
         assert answers(("127.0.0.1", int(server.effective_port)))
     assert looked_up == []
 
@@ -565,7 +551,7 @@ def test_when_one_address_can_not_be_had_none_is_taken() -> None:
             return create_server(Recorder(), listen=f"127.0.0.1:{port}")
 
         server, port = on_free_port(fail)
-        with served(server):
+        with run_in_thread(server):
             assert answers(("127.0.0.1", port))
 
 
@@ -578,7 +564,7 @@ def test_every_listener_has_its_url() -> None:
     assert server.urls == [
         f"http://{host}:{port}" for host, (_, port) in zip(hosts, server.effective_listen, strict=True)
     ]
-    with served(server):
+    with run_in_thread(server):
         for host, port in server.effective_listen:
             reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
             assert answers((reached, int(port)))

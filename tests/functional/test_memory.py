@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.functional.applications import get, wait_until
+from tests.functional.applications import get
 from tests.support.client import Client
+from tests.support.processes import becomes_true
 from tests.support.servers import spawned_script
 
 MIB = 1 << 20
@@ -138,9 +139,9 @@ def test_output_that_is_no_file_waits_in_a_temporary_file_for_a_slow_client(tmp_
         with Client(address) as client:
             client.send(get(target=f"/generated?{size}"))
             receive_head(client)
-            wait_until(lambda: len(status(address)["temporary_files"]) > len(before["temporary_files"]))
+            assert becomes_true(lambda: len(status(address)["temporary_files"]) > len(before["temporary_files"]))
             receive(client, size)
-            wait_until(lambda: len(status(address)["temporary_files"]) == len(before["temporary_files"]))
+            assert becomes_true(lambda: len(status(address)["temporary_files"]) == len(before["temporary_files"]))
 
 
 @pytest.mark.promise("S36")

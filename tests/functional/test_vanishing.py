@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 
 import pytest
 
-from tests.functional.applications import SECONDS, errors_in, get, post, set_at_end, wait_until
+from tests.functional.applications import SECONDS, errors_in, get, post, set_at_end
 from tests.support.client import Client
 from tests.support.processes import (
     becomes_true,
@@ -111,13 +111,13 @@ def test_a_client_that_vanishes_in_any_state_leaves_nothing(
             if words == get():
                 for client in clients:
                     client.response()
-            wait_until(lambda: states() == Counter(["idle", state, state, state]))
+            assert becomes_true(lambda: states() == Counter(["idle", state, state, state]))
             for client in clients:
                 vanish(client)
             if state != "task" or words == get(target="/endless"):
-                wait_until(lambda: states() == {"idle": 1})
+                assert becomes_true(lambda: states() == {"idle": 1})
             application.may_end.set()
-            wait_until(lambda: states() == {"idle": 1})
+            assert becomes_true(lambda: states() == {"idle": 1})
             assert healthy.get().body == b"ok"
             assert becomes_true(lambda: open_descriptors() <= before)
             assert all(file.closed for file in application.files)

@@ -1,1 +1,1 @@
-"""What the tests share: real servers, a client that sends raw octets, fakes of what cannot be had otherwise."""
+"""What the tests share: real servers, the one client, the table of malformed requests, clocks and fakes."""

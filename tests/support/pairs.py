@@ -30,6 +30,20 @@ def receive_all(client: socket.socket) -> tuple[bytes, bool]:
     return bytes(received), False
 
 
+def is_open(client: socket.socket) -> bool:
+    """Whether the peer has not closed; discards what it has sent."""
+    timeout = client.gettimeout()
+    client.setblocking(False)
+    try:
+        return client.recv(65536) != b""
+    except BlockingIOError:
+        return True
+    except ConnectionError:
+        return False
+    finally:
+        client.settimeout(timeout)
+
+
 def reset(client: socket.socket) -> None:
     """Close so that the peer sees a reset."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")

@@ -47,19 +47,36 @@ def running(application: Callable[..., Any], **settings: Any) -> Iterator[Runnin
     if not {"listen", "host", "port", "unix_socket", "sockets"} & settings.keys():
         settings["listen"] = "127.0.0.1:0"
     server = create_server(application, **settings)
-    threads_before = set(threading.enumerate())
+    threads_before = waitress_threads()
     server.start()
     try:
         yield Running(server)
     finally:
         server.close()
-        left = [thread for thread in threading.enumerate() if thread not in threads_before]
-        left = [thread for thread in left if thread.name.startswith("waitress")]
+        left = waitress_threads() - threads_before
         for thread in left:
             if thread.name == "waitress-run":  # it has announced its end
                 thread.join(20)
     names = [thread.name for thread in left if thread.is_alive()]
     assert not names, f"threads left by the server: {names}"
+
+
+@contextlib.contextmanager
+def run_in_thread(server: Any, run: Callable[[], object] | None = None) -> Iterator[threading.Thread]:
+    """Run a server that was made already, in a thread; at the end it is closed, unless it has ended before."""
+    thread = threading.Thread(target=run or server.run)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        server.close()
+        thread.join(20)
+    assert not thread.is_alive(), "run() has not returned after close()"
+
+
+def waitress_threads() -> set[threading.Thread]:
+    """Return the threads of this process that belong to a server."""
+    return {thread for thread in threading.enumerate() if thread.name.startswith("waitress")}
 
 
 class Spawned:

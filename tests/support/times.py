@@ -20,7 +20,7 @@ _reactor.Reactor.tick_seconds = _reactor.TICK_SECONDS = _dispatcher.IDLE_WAIT = 
 """
 
 
-# At the head of a program that serves: for threads that run no application to end, when the server ends.
+# At the head of a program that serves: a server that ends waits so long for its threads.
 SHORT_END = """
 from waitress_core import server as _server
 from waitress_core.lifecycle import run as _run
@@ -37,10 +37,15 @@ def shorten_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def shorten_close(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Have `close()` give running requests so many seconds, and the threads that run none a tenth of a second."""
+    """Have `close()` give running requests so many seconds."""
     monkeypatch.setattr(BaseWSGIServer, "close_seconds", seconds, raising=False)
     for module in ("waitress_core.server", "waitress_core.lifecycle.run"):
         monkeypatch.setattr(f"{module}.CLOSE_SECONDS", seconds, raising=False)
+
+
+def shorten_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a server that ends wait a tenth of a second for its threads: where the test holds one up."""
+    for module in ("waitress_core.server", "waitress_core.lifecycle.run"):
         monkeypatch.setattr(f"{module}.THREADS_SECONDS", 0.1, raising=False)
 
 
