@@ -349,16 +349,3 @@ class ManagedHarness(Harness):
         assert_legal(self.made)
         assert self.manager.connections == {}
         assert self.reactor.handlers == {}
-
-
-def is_open(client: socket.socket) -> bool:
-    """Whether the server has not ended this client's connection."""
-    client.setblocking(False)
-    try:
-        return client.recv(1) != b""
-    except BlockingIOError:
-        return True
-    except ConnectionError:
-        return False
-    finally:
-        client.settimeout(20)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.core.connecting import HeldTask, ManagedHarness, fake_listener, is_open
+from tests.core.connecting import HeldTask, ManagedHarness, fake_listener
+from tests.support.pairs import is_open
 from tests.support.fake_poller import FakePoller
 from tests.support.fake_socket import DESCRIPTOR, FakeSocket, as_socket
 from tests.support.manual_clock import ManualClock

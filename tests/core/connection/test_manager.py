@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.core.connecting import ManagedHarness, is_open
+from tests.core.connecting import ManagedHarness
+from tests.support.pairs import is_open
 from waitress_core.connection.context import State
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -15,6 +15,7 @@ from typing import Any, cast
 import pytest
 
 from tests.support.manual_clock import ManualClock
+from tests.support.pairs import is_open
 from waitress_core import Adjustments, Dispatcher, Task
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.context import State
@@ -202,18 +203,6 @@ def make() -> Iterator[Make]:
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records]
-
-
-def is_open(client: socket.socket) -> bool:
-    client.setblocking(False)
-    try:
-        return client.recv(65536) != b""
-    except BlockingIOError:
-        return True
-    except ConnectionError:
-        return False
-    finally:
-        client.settimeout(20)
 
 
 # --- the table of moves
