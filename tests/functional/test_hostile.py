@@ -367,7 +367,7 @@ def test_an_idle_connection_is_closed(words: bytes, skipping_clock: SkippingCloc
         client.send(words)
         for _ in range(words.count(b"GET")):
             assert client.response().status == 200
-        assert becomes_true(lambda: len(server.server.active_channels) == 1)
+        assert becomes_true(lambda: server.server.stats().connections == 1)
         skipping_clock.skip(70)
         assert not client.is_closed_within(5 * SHORT_TICK_SECONDS)
         skipping_clock.skip(31)
@@ -390,7 +390,7 @@ def test_only_the_idle_are_closed(skipping_clock: SkippingClock, caplog: pytest.
         with server.client() as busy, server.client() as idle:
             busy.send(get(target="/wait"))
             assert application.entered.wait(SECONDS)
-            assert becomes_true(lambda: len(server.server.active_channels) == 2)
+            assert becomes_true(lambda: server.server.stats().connections == 2)
             skipping_clock.skip(101)
             assert idle.rest() == b""
             application.released.set()

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from tests.core.connecting import HeldTask, ManagedHarness, fake_listener
-from tests.support.pairs import is_open
 from tests.support.fake_poller import FakePoller
 from tests.support.fake_socket import DESCRIPTOR, FakeSocket, as_socket
 from tests.support.manual_clock import ManualClock
+from tests.support.pairs import is_open
 from waitress_core import Adjustments
 from waitress_core.connection.acceptor import ACCEPT_BURST, QUIET_SECONDS, Acceptor
 from waitress_core.connection.connection import Connection
