@@ -283,7 +283,7 @@ def test_an_application_that_outlasts_close_is_told_of_and_its_thread_ends_with_
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(BaseWSGIServer, "close_seconds", 0.0)
-    monkeypatch.setattr(run_module, "THREADS_SECONDS", 0.1)
+    monkeypatch.setattr(ServerRun, "threads_seconds", 0.1)
     held = Held()
     server = make(held, threads=2)
     thread = start(server)

@@ -22,7 +22,7 @@ from tests.functional.applications import SECONDS, Recorder, errors_in, get, set
 from tests.support.client import Client
 from tests.support.processes import Program, becomes_true, needs_fifo, needs_proc, open_descriptors, serving_program
 from tests.support.servers import Running, run_in_thread, running, spawned_script, waitress_threads
-from tests.support.times import SHORT_END, default_close_seconds, shorten_close, shorten_end, shorten_ticks
+from tests.support.times import SHORT_END, shorten_close, shorten_end, shorten_ticks
 from waitress_core import Adjustments, BaseWSGIServer, TcpWSGIServer, create_server
 
 if TYPE_CHECKING:
@@ -529,7 +529,7 @@ def test_close_lets_what_runs_end_and_answers_it() -> None:
 def test_close_waits_five_seconds_and_no_longer_for_what_runs(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert default_close_seconds() == 5
+    assert BaseWSGIServer.close_seconds == 5
     shorten_close(monkeypatch, 0.5)
     shorten_end(monkeypatch)
     shorten_ticks(monkeypatch)

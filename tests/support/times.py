@@ -6,52 +6,39 @@ from functools import partial
 import pytest
 
 from waitress_core import BaseWSGIServer
-from waitress_core.lifecycle import states
+from waitress_core.lifecycle.run import ServerRun
 from waitress_core.reactor.reactor import Reactor
 
 SHORT_TICK_SECONDS = 0.05
 
-# At the head of a program that serves: an idle reactor waits for IDLE_WAIT, and ticks at most once in TICK_SECONDS.
+# At the head of a program that serves: an idle reactor ticks so often.
 SHORT_TICKS = f"""
-from waitress_core.reactor import reactor as _reactor
-from waitress_core.threads import dispatcher as _dispatcher
+from waitress_core.reactor.reactor import Reactor
 
-_reactor.Reactor.tick_seconds = _reactor.TICK_SECONDS = _dispatcher.IDLE_WAIT = {SHORT_TICK_SECONDS}
+Reactor.tick_seconds = {SHORT_TICK_SECONDS}
 """
-
 
 # At the head of a program that serves: a server that ends waits so long for its threads.
 SHORT_END = """
-from waitress_core import server as _server
-from waitress_core.lifecycle import run as _run
+from waitress_core.lifecycle.run import ServerRun
 
-_run.THREADS_SECONDS = _server.THREADS_SECONDS = 0.1
+ServerRun.threads_seconds = 0.1
 """
 
 
 def shorten_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the servers of this process tick twenty times a second."""
-    monkeypatch.setattr(Reactor, "tick_seconds", SHORT_TICK_SECONDS, raising=False)
-    monkeypatch.setattr("waitress_core.reactor.reactor.TICK_SECONDS", SHORT_TICK_SECONDS, raising=False)
-    monkeypatch.setattr("waitress_core.threads.dispatcher.IDLE_WAIT", SHORT_TICK_SECONDS, raising=False)
+    monkeypatch.setattr(Reactor, "tick_seconds", SHORT_TICK_SECONDS)
 
 
 def shorten_close(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
     """Have `close()` give running requests so many seconds."""
-    monkeypatch.setattr(BaseWSGIServer, "close_seconds", seconds, raising=False)
-    for module in ("waitress_core.server", "waitress_core.lifecycle.run"):
-        monkeypatch.setattr(f"{module}.CLOSE_SECONDS", seconds, raising=False)
+    monkeypatch.setattr(BaseWSGIServer, "close_seconds", seconds)
 
 
 def shorten_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a server that ends wait a tenth of a second for its threads: where the test holds one up."""
-    for module in ("waitress_core.server", "waitress_core.lifecycle.run"):
-        monkeypatch.setattr(f"{module}.THREADS_SECONDS", 0.1, raising=False)
-
-
-def default_close_seconds() -> float:
-    """Return how many seconds `close()` gives running requests unless a test shortens them."""
-    return float(getattr(BaseWSGIServer, "close_seconds", None) or states.CLOSE_SECONDS)
+    monkeypatch.setattr(ServerRun, "threads_seconds", 0.1)
 
 
 class SkippingClock:

@@ -19,7 +19,7 @@ from .connection.context import State
 from .connection.states import STATE_NAMES
 from .http.request import Request
 from .lifecycle import fork
-from .lifecycle.run import THREADS_SECONDS, ServerRun
+from .lifecycle.run import ServerRun
 from .lifecycle.signals import ending_signals
 from .lifecycle.states import CLOSE_SECONDS, StopRequest
 from .net.binding import open_listeners
@@ -251,7 +251,7 @@ class BaseWSGIServer:
     def _await_end(self, seconds: float) -> None:
         if threading.current_thread() not in (self._runner, *self._dispatcher.threads):
             # Bounded: a signal handler may call this. The reactor checks the time once a second.
-            self._ended.wait(seconds + TICK_SECONDS + THREADS_SECONDS)
+            self._ended.wait(seconds + TICK_SECONDS + ServerRun.threads_seconds)
 
     def abandon_after_fork(self) -> None:
         """In a forked child: release what is the parent's. The server has ended here, and never waits."""

@@ -67,6 +67,8 @@ class Observer(TaskContext, Protocol):
 class ServerRun:
     """Serves `listeners` with the application of `observer`, once: `start`, `wait`, `close_all`, in this order."""
 
+    threads_seconds = THREADS_SECONDS  # an attribute, so that a test can shorten it
+
     def __init__(
         self,
         observer: Observer,
@@ -197,13 +199,13 @@ class ServerRun:
             seconds = self._observer.close_seconds
             self._stop_requests.append(StopRequest(State.CLOSING, self._reactor.clock() + seconds, is_signal=is_exit))
             self.wake_leader()
-            self._leadership_ended.wait(seconds + THREADS_SECONDS)
+            self._leadership_ended.wait(seconds + self.threads_seconds)
             if not is_exit:
                 raise
 
     def close_all(self) -> None:
         """Release everything, also after a failed start. There is no leader any more: what is left is this thread's."""
-        still_running = self._dispatcher.stop_threads(THREADS_SECONDS)
+        still_running = self._dispatcher.stop_threads(self.threads_seconds)
         if still_running:
             logger.warning("%d thread(s) still running", still_running)
         self._dispatcher.cancel_pending()

@@ -81,6 +81,8 @@ def _nothing() -> None:
 class Reactor:
     """The handlers of one server, by their descriptors, and the turn that serves them."""
 
+    tick_seconds = TICK_SECONDS  # an attribute, so that a test can shorten it
+
     def __init__(
         self,
         *,
@@ -89,7 +91,6 @@ class Reactor:
         ready: Sized = (),  # what handlers have handed off and has not run yet; no wait starts before it has
         on_tick: Callable[[], None] = _nothing,  # called once in `tick_seconds`
         on_wake: Callable[[], None] = _nothing,  # called after `wake`
-        tick_seconds: float = TICK_SECONDS,
     ) -> None:
         # Set once, read anywhere
         self.clock = clock
@@ -107,7 +108,6 @@ class Reactor:
         self._ready = ready
         self._on_tick = on_tick
         self._on_wake = on_wake
-        self.tick_seconds = tick_seconds
         self.now = clock()  # the instant at which the poll of this turn ended
         self._next_tick_at = self.now
         self._faults = ThrottledLogger(logger, LOG_SECONDS)  # one that stays does not fill the log
@@ -183,6 +183,8 @@ class Reactor:
             self._call_notified()
             if self._ready:
                 timeout = 0
+        if timeout > self.tick_seconds:
+            timeout = self.tick_seconds
         with self._lock:
             self._is_polling = not self._notified
             if self._notified:
