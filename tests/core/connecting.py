@@ -144,9 +144,14 @@ class Harness:
         self.tasks: list[HeldTask] = []
         self.other_tasks: list[Task] = []
         self.yields = 0
+        self.resumes = False  # whether the thread that ends a task is the leader again
         self.adj = Adjustments(listen="127.0.0.1:0", **settings)
         self.context = ServerContext(
-            self.adj, self.reactor, submit=self._submit, yield_leadership=self._yield_leadership
+            self.adj,
+            self.reactor,
+            submit=self._submit,
+            yield_leadership=self._yield_leadership,
+            resume_leadership=lambda: self.resumes,
         )
         self.endpoint = Endpoint(fake_listener(), open_transport=SocketTransport, make_task=HeldTask)
         self.connections: list[CheckedConnection] = []

@@ -165,7 +165,9 @@ def _converse(pieces: list[bytes]) -> tuple[list[str], bytes]:
         methods.append(request.head.method)
         return WSGITask(server, builder, connection, request)
 
-    context = ServerContext(adj, reactor, submit=ready.append, yield_leadership=lambda: None)
+    context = ServerContext(
+        adj, reactor, submit=ready.append, yield_leadership=lambda: None, resume_leadership=lambda: False
+    )
     accepted, client = socket.socketpair()
     with client, contextlib.closing(reactor):
         endpoint = Endpoint(cast(Listener, None), open_transport=SocketTransport, make_task=make_task)

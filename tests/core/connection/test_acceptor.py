@@ -55,6 +55,7 @@ class Accepting:
             self.reactor,
             submit=lambda task: None,
             yield_leadership=lambda: None,
+            resume_leadership=lambda: False,
         )
         self.fake = FakeSocket(accept=list(accepts))
         self.listener = fake_listener(self.fake)

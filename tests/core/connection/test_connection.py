@@ -1514,6 +1514,41 @@ def test_the_end_of_a_response_starts_a_turn_when_there_is_something_to_do(
     assert woken == ["woken"]
 
 
+def test_a_task_that_leads_again_at_its_end_ends_the_response_at_once(harness: Harness) -> None:
+    connection, client = harness.open()
+    client.sendall(GET % b"1")
+    task = harness.next_task()
+    harness.resumes = True
+    task.service()
+    assert (connection.receiver.state, connection.idle_since) == (IDLE, harness.reactor.now)
+    assert harness.context.counters.by_status[""] == 1
+    harness.turn()
+    assert harness.context.counters.by_status[""] == 1
+
+
+def test_a_task_that_leads_again_goes_on_with_what_was_read_ahead(harness: Harness) -> None:
+    _, client = harness.open()
+    client.sendall(GET % b"1" + GET % b"2")
+    task = harness.next_task()
+    harness.resumes = True
+    task.service()
+    assert [task.request.head.path for task in harness.tasks] == ["/2"]
+
+
+def test_a_fault_at_the_end_of_a_task_that_leads_again_costs_its_connection(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    connection, client = harness.open()
+    client.sendall(GET % b"1")
+    task = harness.next_task()
+    harness.resumes = True
+    monkeypatch.setattr(type(connection), "_end_response", lambda self, instant: 1 / 0)
+    task.service()
+    assert connection.is_gone
+    assert "uncaptured python exception, closing channel" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_a_connection_is_idle_from_the_end_of_its_response_on(harness: Harness) -> None:
     connection, client = harness.open()
     start_task(harness, connection, client)

@@ -61,6 +61,7 @@ class Sharing:
             self.reactor,
             submit=lambda task: None,
             yield_leadership=lambda: None,
+            resume_leadership=lambda: False,
         )
         self.reactor.turn(0)  # the first turn has a tick; the next tick comes after a second
 

@@ -74,6 +74,7 @@ class Receiving:
             self.reactor,
             submit=lambda task: None,
             yield_leadership=lambda: None,
+            resume_leadership=lambda: False,
         )
         self.source = Source()
         self.receiver = CheckedReceiver(self.source, self.context)

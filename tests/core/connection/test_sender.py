@@ -55,7 +55,13 @@ class Sending:
         self.tasks: list[Task] = []
         adj = Adjustments(listen="127.0.0.1:0", **settings)
         reactor = NotedReactor(self.notified)
-        self.context = ServerContext(adj, reactor, submit=self.tasks.append, yield_leadership=self._yield_leadership)
+        self.context = ServerContext(
+            adj,
+            reactor,
+            submit=self.tasks.append,
+            yield_leadership=self._yield_leadership,
+            resume_leadership=lambda: False,
+        )
         self.transport = Transport(as_socket(self.socket))
         self.transport.rooms = rooms
         self.sender = Sender(self.transport, self.context)

@@ -46,6 +46,9 @@ class FakeDispatcher:
     def yield_leadership(self) -> None:
         pass
 
+    def resume_leadership(self) -> bool:
+        return False
+
     def end_leadership(self) -> None:
         self.has_leadership_ended = True
 

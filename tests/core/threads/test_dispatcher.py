@@ -477,6 +477,11 @@ def test_one_thread_leads_whatever_races(threads: int) -> None:
             if number % 11 == 0:
                 running.dispatcher.yield_leadership()
             ran.put(number)
+            if number % 2 and running.dispatcher.resume_leadership():
+                # What a turn does: the collision of two leaders would be seen.
+                running.turning += 1
+                running.collisions += running.turning > 1
+                running.turning -= 1
 
         return RecordedTask(call)
 
@@ -544,6 +549,75 @@ def test_a_task_without_leadership_gives_nothing_away(make: Make, still: Time) -
     for _ in range(3):
         running.wait_for_turn_of(STANDBY)
     slow.gate.set()
+
+
+# --- tasks that act for the leader at their end
+
+
+def resuming(running: Running, results: list[bool]) -> RecordedTask:
+    """Make a task that takes leadership back as its last act, and remembers whether it could."""
+    return RecordedTask(lambda: results.append(running.dispatcher.resume_leadership()))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_task_of_the_leader_resumes_leadership_and_the_thread_goes_on_leading(make: Make, threads: int) -> None:
+    running = make(threads)
+    name = lead_on_an_application_thread(running)
+    results: list[bool] = []
+    tasks = [resuming(running, results) for _ in range(3)]
+    running.run(*tasks)
+    assert results == [True] * 3
+    assert {task.thread for task in tasks} == {name}
+    running.wait_for_turn_of(name)
+
+
+def test_a_task_from_which_leadership_was_taken_does_not_resume_it(make: Make, still: Time) -> None:
+    running = make(1)
+    lead_on_an_application_thread(running)
+    results: list[bool] = []
+    gate = threading.Event()
+
+    def call() -> None:
+        gate.wait(SOON)
+        results.append(running.dispatcher.resume_leadership())
+
+    slow = RecordedTask(call)
+    running.deliver(slow)
+    assert slow.started.wait(SOON)
+    still.watchdog.check(2)
+    running.wait_for_turn_of(STANDBY)
+    gate.set()
+    assert slow.done.wait(SOON)
+    assert results == [False]
+    running.wait_for_turn_of(STANDBY)
+
+
+def test_a_task_from_the_queue_resumes_nothing_while_another_thread_leads(make: Make, still: Time) -> None:
+    running = make(2)
+    lead_on_an_application_thread(running)
+    slow = take_leadership_from(running, still)
+    still.clock.advance(LONGEST_HOLD)
+    later = Blocked()
+    running.deliver(later)  # another application thread leads, and has put leadership into the slot
+    assert later.started.wait(SOON)
+    results: list[bool] = []
+    slow.gate.set()  # this thread takes that leadership after its task, and hands off: it has to go to the queue
+    running.wait_for_turn_of(slow.thread)
+    queued = resuming(running, results)
+    later.gate.set()
+    assert later.done.wait(SOON)
+    running.dispatcher.add_task(queued)
+    assert queued.done.wait(SOON)
+    assert queued.thread == later.thread
+    assert results == [False]
+
+
+def test_a_task_that_was_cancelled_in_a_turn_resumes_nothing(make: Make) -> None:
+    running = make(1)
+    lead_on_an_application_thread(running)
+    results: list[bool] = []
+    running.in_turn(lambda: results.append(running.dispatcher.resume_leadership()))
+    assert results == [False]
 
 
 # --- programs that take the tasks themselves

@@ -150,6 +150,13 @@ class Connection:
         context = self._context
         reactor = context.reactor
         self._finished = (ending, status, reactor.clock())
+        if context.resume_leadership():  # nearly always while the application is quick: no turn has to see the end
+            try:
+                self.on_notify()
+            except Exception:
+                logger.exception("uncaptured python exception, closing channel %r", self)
+                self.on_fault()
+            return
         reactor.notify_lazily(self.descriptor)
         # Usually there is nothing to do before the client's next byte, which starts a turn, and ending the poller's
         # wait costs a change of threads. Checked only now: whoever changes one of these notifies afterwards.

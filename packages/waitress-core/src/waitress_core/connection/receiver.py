@@ -89,11 +89,11 @@ class Receiver:
         """Move to a state; its deadline, if it has one, counts from `since`."""
         deadline = self._deadline
         if deadline is not None:
-            deadline.disarm(self._descriptor)
+            deadline.armed.pop(self._descriptor, None)  # every request: no call for that
         self.state = state
         self._deadline = deadline = self._deadlines[state]
         if deadline is not None:
-            deadline.arm(self._descriptor, since)
+            deadline.armed[self._descriptor] = since
 
     # --- what arrives
 

@@ -88,6 +88,7 @@ class ServerRun:
             self._reactor,
             submit=dispatcher.ready.append,
             yield_leadership=dispatcher.yield_leadership,
+            resume_leadership=dispatcher.resume_leadership,
             access_log=access_log,
         )
         endpoints = [

@@ -20,7 +20,9 @@ Rules
 4. `ready` belongs to leadership, not to a thread: the leader alone may touch it. The leader runs tasks for a QUANTUM,
    then it asks the poller again, without waiting if tasks are left. The mean time of the tasks is updated once for all
    of them, and checked before the next.
-5. A task that is about to block gives leadership away first (`yield_leadership`).
+5. A task that is about to block gives leadership away first (`yield_leadership`). A task that ends takes it back from
+   the slot, if it is still there (`resume_leadership`): what is left to do at its end is then done at once, in place of
+   a notification that the next turn would handle.
 6. With another dispatcher (`delegate`) the standby keeps leadership, and that dispatcher gets every task.
 
 Guarantees, each with its test in tests/core/threads
@@ -37,6 +39,9 @@ Races, each with its test
 - A thread that has lost leadership ends its task, and finds in the slot the leadership of a later leader. It takes it,
   which is right too, so no thread remembers across a task whether it led
   (test_a_thread_takes_the_leadership_that_a_later_leader_has_put_down).
+- A task takes leadership back while the watchdog takes it (test_one_thread_leads_whatever_races).
+- A thread that has lost leadership takes a task from the queue, which ends while another leads: it takes nothing back
+  (test_a_task_from_the_queue_resumes_nothing_while_another_thread_leads).
 - The standby gives leadership away, and the new leader is quicker than the standby's next statement
   (test_the_standby_touches_nothing_once_it_has_given_leadership_away).
 - All threads are busy when the application has been quick (test_leadership_is_not_given_while_no_thread_is_free).
@@ -116,6 +121,8 @@ class Dispatcher:
         # Leader only
         self.ready: deque[Task] = deque()
         self.has_leadership_ended = False  # read by every thread after a turn or a task
+        self._leader_id = 0  # the application thread that leads, as `threading.get_ident` gives it; read by any
+        self._has_resumed = False  # a task has taken leadership back from the slot
         # Guarded by self._lock: without it two threads could count one item once, and rule 3 would not hold
         self._lock = threading.Lock()
         self._outstanding = 0  # items of `_queue` that are waiting, or that an application thread works on
@@ -279,6 +286,20 @@ class Dispatcher:
             self._policy.on_take(_now())
             self._standby_queue.put(_Message.LEAD)
 
+    def resume_leadership(self) -> bool:
+        """Take back the leadership that was put down for this task: its last act may then be that of the leader.
+
+        False if this thread has not led, or leads no more. Thread: the one that runs the task.
+        """
+        if threading.get_ident() != self._leader_id:
+            return False
+        try:
+            self._leadership.pop()
+        except IndexError:
+            return False
+        self._has_resumed = True
+        return True
+
     # --- the threads
 
     def _run_application_thread(self, slot: ThreadSlot) -> None:
@@ -286,7 +307,11 @@ class Dispatcher:
         slot.thread_id = threading.get_ident()
         while (item := self._queue.get()) is not _Message.STOP:
             if isinstance(item, _Message):
+                self._leader_id = slot.thread_id
                 self._run_as_leader(slot)
+                # Before this thread takes a task from the queue: at its end that one must not take leadership from the
+                # slot, because this thread would not know. A later leader that has set it meanwhile loses nothing else.
+                self._leader_id = 0
             else:
                 task, queued_at = item
                 started_at = _now()
@@ -328,6 +353,9 @@ class Dispatcher:
                 self._service(task)
                 slot.running = None
                 now = _now()
+                if self._has_resumed:
+                    self._has_resumed = False
+                    continue
                 try:
                     leadership.pop()
                 except IndexError:  # taken: another thread leads
