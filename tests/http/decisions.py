@@ -152,6 +152,7 @@ DECISIONS = [
     refused(HOSTS, "with userinfo", "host-user"),
     refused(HOSTS, "one that is none, in HTTP/1.0", "host-path-in-http10"),
     refused(HOSTS, "a port above 65535", "host-port-out-of-range"),
+    Decision(HOSTS, "above 1024 characters", "RFC 1035 2.3.4", get(b"Host: " + b"a" * 1025 + b"\r\n"), 400),
     Decision(HOSTS, "an empty port", "RFC 3986 3.2.3", get(b"Host: a:\r\n"), {"HTTP_HOST": "a:"}),
     Decision(HOSTS, "IPv6", "RFC 3986 3.2.2", get(b"Host: [::1]:80\r\n"), {"HTTP_HOST": "[::1]:80"}),
     refused(HOSTS, "IPv6 with a zone", "host-zone"),
@@ -175,6 +176,13 @@ DECISIONS = [
     ),
     refused(FIELDS, "a head above the limit", "limit-head-of-one-value"),
     refused(FIELDS, "more than 1000", "limit-fields"),
+    Decision(
+        FIELDS,
+        "more than 1000, continuation lines counted",
+        "RFC 6585 5",
+        b"GET / HTTP/1.1\r\nHost: a\r\nX:\r\n" + b" \r\n" * 999 + b"\r\n",
+        431,
+    ),
     Decision(
         FIELDS,
         "X-Forwarded-For, from nobody who is trusted",
@@ -212,6 +220,9 @@ DECISIONS = [
     refused(CODING, "with a control octet", "coding-vertical-tab-first"),
     refused(CODING, "empty", "coding-empty"),
     Decision(
+        CODING, "above 1024 characters", "RFC 9112 6.1", post(b"Transfer-Encoding: " + b"a," * 512 + b"a\r\n"), 400
+    ),
+    Decision(
         CHUNKS, "joined", "RFC 9112 7.1", chunked(b"3\r\nabc\r\nA\r\n0123456789\r\n0\r\n\r\n"), body("abc0123456789")
     ),
     Decision(CHUNKS, "an extension", "RFC 9112 7.1.1", chunked(b'3;a="b;\\"c";d\r\nabc\r\n0;e=f\r\n\r\n'), body("abc")),
@@ -248,6 +259,20 @@ DECISIONS = [
     ),
     refused(CONNECTION, "100-continue and a body above the limit", "length-above-limit-and-expect"),
     refused(CONNECTION, "another expectation", "expect-unknown"),
+    Decision(
+        CONNECTION,
+        "Expect above 1024 characters",
+        "RFC 9110 5.6.1.2",
+        get(HOST + b"Expect: " + b"," * 1025 + b"\r\n"),
+        417,
+    ),
+    Decision(
+        CONNECTION,
+        "Connection above 1024 characters",
+        "RFC 9110 5.6.1.2",
+        get(HOST + b"Connection: close" + b"," * 1025 + b"\r\n"),
+        431,
+    ),
     Decision(
         CONNECTION,
         "another expectation in HTTP/1.0",

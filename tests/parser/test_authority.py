@@ -10,6 +10,7 @@ from tests.parser.helpers import GET, head_of, refusal_of
 from waitress_parser import InvalidHost
 from waitress_parser import authority as authority_module
 from waitress_parser.authority import is_authority, is_ipv6_address
+from waitress_parser.grammar import MAX_EXAMINED_CHARACTERS
 
 
 @pytest.mark.parametrize(
@@ -125,3 +126,12 @@ def test_the_host_cache_is_bounded() -> None:
     assert max(map(len, authority_module._known_valid)) <= authority_module.MAX_REMEMBERED_CHARACTERS
     assert is_authority("new.example")
     assert not is_authority("new.example/")
+
+
+@pytest.mark.parametrize("unit", ["a", "%41", "a."])
+def test_an_authority_of_exactly_the_limit_is_read_and_one_byte_more_is_refused(unit: str) -> None:
+    text = (unit * MAX_EXAMINED_CHARACTERS)[: MAX_EXAMINED_CHARACTERS - 4] + "x:80"
+    text = text.replace("%x", "xx").replace("%4x", "xxx")
+    assert is_authority(text)
+    assert not is_authority("a" + text)
+    assert refusal_of(GET + b"Host: a" + text.encode() + b"\r\n\r\n").kind is InvalidHost

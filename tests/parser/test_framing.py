@@ -16,6 +16,7 @@ from waitress_parser import (
     UnknownTransferCoding,
 )
 from waitress_parser.framing import body_length
+from waitress_parser.grammar import MAX_EXAMINED_CHARACTERS
 
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
 
@@ -132,6 +133,17 @@ def test_any_other_transfer_encoding_is_refused(value: bytes, kind: type[Protoco
     refusal = refusal_of(POST + b"Transfer-Encoding: " + value + b"\r\n\r\n0\r\n\r\n")
     assert refusal.kind is kind
     assert refusal.status == (501 if kind is UnknownTransferCoding else 400)
+
+
+@pytest.mark.parametrize(
+    "unit", [b"a,", b"a", b"chunked,", b"a;b,"], ids=["codings", "coding", "chunked", "parameters"]
+)
+def test_a_transfer_encoding_beyond_the_limit_is_invalid_whatever_it_says(unit: bytes) -> None:
+    value = unit * (MAX_EXAMINED_CHARACTERS // len(unit) + 1)
+    refusal = refusal_of(POST + b"Transfer-Encoding: " + value + b"a\r\n\r\n")
+    assert (refusal.kind, refusal.status) == (InvalidTransferCoding, 400)
+    exactly = b"a," * (MAX_EXAMINED_CHARACTERS // 2 - 1) + b"aa"
+    assert refusal_of(POST + b"Transfer-Encoding: " + exactly + b"\r\n\r\n").kind is UnknownTransferCoding
 
 
 @pytest.mark.parametrize(

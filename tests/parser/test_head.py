@@ -176,14 +176,18 @@ def test_structure_goes_before_the_limit_of_the_head_where_they_meet(tail: bytes
     assert refusal_of(wire, Limits(max_head_bytes=len(GET) + len(b"A:") + 4)).kind is kind
 
 
-def test_as_many_fields_as_the_limit_are_accepted_and_one_more_is_not() -> None:
+@pytest.mark.parametrize("line", [b"G: h\r\n", b" h\r\n", b"\th\r\n"], ids=["field", "fold", "fold-by-tab"])
+@pytest.mark.parametrize(
+    "lines", [b"A: b\r\nC: d\r\n", b"A: b\r\n c\r\n", b"A:\r\n \r\n"], ids=["fields", "fold", "fold-of-blanks"]
+)
+def test_as_many_lines_of_fields_as_the_limit_are_accepted_and_one_more_is_not(lines: bytes, line: bytes) -> None:
     limits = Limits(max_fields=3)
-    three = GET + HOST + b"A: b\r\n c\r\n d\r\nE: f\r\n"
-    assert len(head_of(three + b"\r\n", limits).fields) == 3
-    refusal = refusal_of(three + b"G: h\r\n\r\n", limits)
+    three = GET + HOST + lines
+    assert head_of(three + b"\r\n", limits).method == "GET"
+    refusal = refusal_of(three + line + b"\r\n", limits)
     assert (refusal.kind, refusal.status) == (TooManyFields, 431)
     assert refusal.detail == "exceeds max_fields of 3"
-    assert is_shown_by_last_byte(three + b"G", limits)
+    assert is_shown_by_last_byte(three + line[:1], limits)
 
 
 def test_no_fields_at_all_may_be_the_limit() -> None:
@@ -198,7 +202,9 @@ def test_no_fields_at_all_may_be_the_limit() -> None:
         pytest.param(b"\n", BareLineBreak, id="lf-starts-the-field"),
         pytest.param(b"\rx", BareLineBreak, id="cr-starts-the-field"),
         pytest.param(b"x\x00", TooManyFields, id="byte-after"),
-        pytest.param(b" \x00", ForbiddenOctet, id="byte-in-a-fold"),
+        pytest.param(b" \x00", TooManyFields, id="byte-in-a-fold"),
+        pytest.param(b"\rx\r\n\r\n", BareLineBreak, id="cr-starts-a-line-and-lines-follow"),
+        pytest.param(b"\rx\r\ny\r\n\r\n", BareLineBreak, id="cr-starts-a-line-and-more-lines-follow"),
         pytest.param(b"\r\nx\r\n", MissingHost, id="empty-line"),
     ],
 )

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.parser.helpers import head_of, refusal_of
-from waitress_parser import UnknownExpectation
+from waitress_parser import ConnectionTooLong, UnknownExpectation
+from waitress_parser.grammar import MAX_EXAMINED_CHARACTERS
 
 
 @pytest.mark.parametrize(
@@ -67,3 +68,30 @@ def test_a_client_waits_with_a_chunked_body() -> None:
 def test_any_other_expectation_fails(value: bytes, body: bytes) -> None:
     refusal = refusal_of(b"PUT / HTTP/1.1\r\nHost: a\r\n" + body + b"Expect: " + value + b"\r\n\r\n")
     assert (refusal.kind, refusal.status, refusal.version) == (UnknownExpectation, 417, "1.1")
+
+
+LONGEST_LISTS = [
+    pytest.param(b"," * (MAX_EXAMINED_CHARACTERS - 5), id="commas"),
+    pytest.param(b", " * ((MAX_EXAMINED_CHARACTERS - 5) // 2) + b",", id="commas-and-spaces"),
+]
+
+
+@pytest.mark.parametrize("commas", LONGEST_LISTS)
+def test_a_connection_of_exactly_the_limit_is_read_and_one_byte_more_is_refused(commas: bytes) -> None:
+    """RFC 9110 5.6.1.2: empty members are ignored, but not so many that they deny the service."""
+    wire = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: "
+    assert not head_of(wire + commas + b"close\r\n\r\n").is_persistent
+    refusal = refusal_of(wire + b"," + commas + b"close\r\n\r\n")
+    assert (refusal.kind, refusal.status, refusal.version) == (ConnectionTooLong, 431, "1.1")
+    assert refusal.detail == f"exceeds max_connection of {MAX_EXAMINED_CHARACTERS}"
+    lines = b"\r\nConnection: " + commas  # what counts is the joined value
+    assert refusal_of(wire + lines + b"close\r\n\r\n").kind is ConnectionTooLong
+
+
+def test_an_expect_of_exactly_the_limit_is_read_and_one_byte_more_is_refused() -> None:
+    commas = b"," * (MAX_EXAMINED_CHARACTERS - len(b"100-continue"))
+    wire = b"PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nExpect: "
+    assert head_of(wire + commas + b"100-continue\r\n\r\nx").expects_continue
+    refusal = refusal_of(wire + commas + b",100-continue\r\n\r\n")
+    assert (refusal.kind, refusal.status) == (UnknownExpectation, 417)
+    assert head_of(b"GET / HTTP/1.0\r\nExpect: ," + commas + b"100-continue\r\n\r\n").method == "GET"

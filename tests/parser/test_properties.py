@@ -7,7 +7,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from tests.parser.helpers import Message, Outcome, drain, parse
-from waitress_parser import Limits, ProtocolError, RequestParser
+from waitress_parser import (
+    BareLineBreak,
+    ForbiddenOctet,
+    HeadTooLarge,
+    Limits,
+    ProtocolError,
+    RequestParser,
+    TooManyFields,
+)
 
 LIMITS = Limits(
     max_head_bytes=150,
@@ -87,6 +95,49 @@ def test_the_outcome_is_the_same_for_every_cut(wire: bytes, places: list[int]) -
 @given(st.binary(max_size=60), st.lists(st.integers(1, 60), max_size=4))
 def test_random_bytes_are_events_or_an_error(wire: bytes, places: list[int]) -> None:
     assert parse(cut(wire, places), LIMITS) == parse([wire] if wire else [], LIMITS)
+
+
+STRUCTURE = (BareLineBreak, ForbiddenOctet, TooManyFields, HeadTooLarge)
+
+
+def first_fault(section: bytes, max_bytes: int) -> type[ProtocolError] | None:
+    """Read a section, which starts with the CRLF before it, byte by byte: the fault of structure or limits, if any."""
+    line_count = 0
+    for index in range(2, len(section)):
+        byte, before = section[index : index + 1], section[index - 1 : index]
+        if (before == b"\r") != (byte == b"\n"):
+            return BareLineBreak
+        if (byte < b" " and byte not in b"\t\r\n") or byte == b"\x7f":
+            return ForbiddenOctet
+        if section[index - 2 : index] == b"\r\n" and byte != b"\r":
+            line_count += 1
+        if line_count > LIMITS.max_fields:
+            return TooManyFields
+        if index >= max_bytes:
+            return HeadTooLarge
+        if section[index - 3 : index + 1] == b"\r\n\r\n":
+            break
+    return None
+
+
+SECTIONS = st.lists(
+    st.sampled_from(
+        [b"\r\n", b"A: b\r\n", b"\r\nA", b" \r\n", b"\t", b"A", b"\r", b"\n", b"\0", b"\x7f", b"\xff", b"-" * 60]
+    ),
+    max_size=16,
+).map(b"".join)
+
+
+@settings(max_examples=1500, derandomize=True, deadline=None)
+@given(SECTIONS, st.lists(st.integers(1, 200), max_size=3))
+def test_the_fault_of_a_section_is_the_one_that_a_byte_by_byte_reading_meets_first(
+    section: bytes, places: list[int]
+) -> None:
+    line = b"GET / HTTP/1.1"
+    expected = first_fault(b"\r\n" + section, LIMITS.max_head_bytes - len(line))
+    refusal = parse(cut(line + b"\r\n" + section, places), LIMITS).refusal
+    kind = refusal.kind if refusal is not None and issubclass(refusal.kind, STRUCTURE) else None
+    assert kind is expected
 
 
 class Calls(RuleBasedStateMachine):

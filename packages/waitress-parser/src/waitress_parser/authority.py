@@ -9,6 +9,7 @@ Choices where the RFCs leave one:
 - An empty host is refused: a URI of scheme http or https without a host is invalid (RFC 9110 section 4.2.1).
 - A comma is refused, though sub-delims has it: two Host fields that a proxy has joined look like this.
 - `host:` with an empty port is accepted, as in the grammar; a port has at most five digits and is at most 65535.
+- Text longer than MAX_EXAMINED_CHARACTERS is refused: a name in the DNS has at most 253.
 - Userinfo is refused (RFC 9110 section 4.2.4), and so are IPvFuture and IPv6 zone identifiers, which name nothing here.
 
 Pure, except for a bounded cache of valid values, because a server sees the same few all the time. The cache never
@@ -18,6 +19,8 @@ evicts: a client that fills it with made-up names costs the others one match of 
 from __future__ import annotations
 
 import re
+
+from .grammar import MAX_EXAMINED_CHARACTERS
 
 _PORT = r"(?::(?P<port>[0-9]{0,5}))?"
 
@@ -40,6 +43,8 @@ def is_authority(text: str) -> bool:
     """Return whether `text` is a non-empty uri-host with an optional port."""
     if text in _known_valid:
         return True
+    if len(text) > MAX_EXAMINED_CHARACTERS:
+        return False
     match = _LITERAL.fullmatch(text) if text.startswith("[") else _NAME.fullmatch(text)
     if match is None or int(match["port"] or 0) > 65535:
         return False

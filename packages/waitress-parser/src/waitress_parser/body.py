@@ -39,11 +39,12 @@ from .limits import Limits
 from .lines import NOT_YET, TOO_LONG, LineScanner, Part, SectionScanner
 
 _SIZE = rb"[0-9A-Fa-f]{1,%d}" % MAX_CHUNK_SIZE_DIGITS
-_PLAIN_LINE = re.compile(rb"(%s)\r\n" % _SIZE)
 _LINE_START = re.compile(rb"(%s)(?:[;\r]|\Z)" % _SIZE)
 
 # Every alternative starts with a character that cannot come before it: no backtracking into what was matched.
-_EXTENSIONS = re.compile(rf"(?:;{TCHAR}+(?:=(?:{TCHAR}+|{QUOTED_STRING}))?)*".encode("latin-1"))
+_EXTENSION = rf";{TCHAR}+(?:=(?:{TCHAR}+|{QUOTED_STRING}))?".encode("latin-1")
+_EXTENSIONS = re.compile(rb"(?:%s)*" % _EXTENSION)
+_LINE = re.compile(rb"(%s)(?:\r\n|(?:%s)+\r\n)" % (_SIZE, _EXTENSION))  # the alternatives are for speed
 
 
 class Step(enum.Enum):
@@ -104,7 +105,13 @@ class ChunkedBody:
                         break
                     if self._remaining:
                         position = line_end + len(CRLF)
-                        self._step = _DATA
+                        end = position + self._remaining
+                        if data.startswith(CRLF, end):  # the whole chunk is held: many small ones are quicker so
+                            pieces.append(bytes(data[position:end]))
+                            self._remaining = 0
+                            position = end + len(CRLF)
+                        else:
+                            self._step = _DATA
                     else:
                         position = line_end  # a trailer section starts with the CRLF before it (lines.py)
                         self._step = _TRAILERS
@@ -124,37 +131,38 @@ class ChunkedBody:
 
     def _read_size_line(self, data: bytes | bytearray, position: int) -> int:
         """Read the chunk line at `position` into `_remaining`; return the index of its CRLF, or NOT_YET."""
-        plain = _PLAIN_LINE.match(data, position)
-        if plain is not None:
-            digits, line_end = plain[1], plain.end(1)
-            extension_bytes = self._extension_bytes
+        limits = self._limits
+        line = None
+        if self._line is None:  # a line that came in pieces goes the other way: no byte is matched again and again
+            line = _LINE.match(data, position, position + limits.max_chunk_line_bytes + len(CRLF))
+        if line is not None:
+            digits, line_end = line[1], line.end() - len(CRLF)
         else:
-            start = _LINE_START.match(data, position)
-            if start is None:
-                if position == len(data):
-                    return NOT_YET
-                raise InvalidChunkSize
-            digits = start[1]
-            line_end = self._scan_size_line(data, position, len(digits))
+            digits, line_end = self._scan_size_line(data, position)
             if line_end == NOT_YET:
                 return NOT_YET
-            if not _EXTENSIONS.fullmatch(data, start.end(1), line_end):
-                raise InvalidChunkExtension
-            extension_bytes = self._extension_bytes + line_end - start.end(1)
+        extension_bytes = self._extension_bytes + line_end - position - len(digits)
+        if extension_bytes > limits.max_chunk_extension_bytes:
+            raise ChunkExtensionsTooLong(limits.max_chunk_extension_bytes)
         size = int(digits, 16)
-        if self._total + size > self._limits.max_body_bytes:
-            raise BodyTooLarge(self._limits.max_body_bytes)
+        if self._total + size > limits.max_body_bytes:
+            raise BodyTooLarge(limits.max_body_bytes)
         self._total += size
         self._extension_bytes = extension_bytes
         self._line = None
         self._remaining = size
         return line_end
 
-    def _scan_size_line(self, data: bytes | bytearray, position: int, digits: int) -> int:
-        """Return the index of the CRLF of a chunk line that has extensions or is incomplete, or NOT_YET."""
+    def _scan_size_line(self, data: bytes | bytearray, position: int) -> tuple[bytes | bytearray, int]:
+        """Return the size and the index of the CRLF, or NOT_YET, of a line that is incomplete or refused."""
+        start = _LINE_START.match(data, position)
+        if start is None:
+            if position == len(data):
+                return b"", NOT_YET
+            raise InvalidChunkSize
         max_line = self._limits.max_chunk_line_bytes
         max_extension = self._limits.max_chunk_extension_bytes
-        max_with_extension = digits + max_extension - self._extension_bytes
+        max_with_extension = len(start[1]) + max_extension - self._extension_bytes
         if self._line is None:
             self._line = LineScanner(Part.CHUNK_LINE)
         line_end = self._line.advance(data, position, min(max_line, max_with_extension))
@@ -162,7 +170,9 @@ class ChunkedBody:
             if max_line <= max_with_extension:
                 raise ChunkLineTooLong(max_line)
             raise ChunkExtensionsTooLong(max_extension)
-        return line_end
+        if line_end != NOT_YET and not _EXTENSIONS.fullmatch(data, start.end(1), line_end):
+            raise InvalidChunkExtension
+        return start[1], line_end
 
     def _has_data_end(self, data: bytes | bytearray, position: int) -> bool:
         """Return whether the CRLF after chunk data has come; raise ChunkNotTerminated for anything else."""

@@ -121,11 +121,19 @@ class HeadTooLarge(LimitExceeded):
 
 
 class TooManyFields(LimitExceeded):
-    """A field section has more field lines than the limit."""
+    """A field section has more lines than the limit; a continuation line is one too."""
 
     status = 431
     reason = "Request Header Fields Too Large"
     name = "max_fields"
+
+
+class ConnectionTooLong(LimitExceeded):
+    """The value of Connection, all its lines together, is longer than the limit."""
+
+    status = 431
+    reason = "Request Header Fields Too Large"
+    name = "max_connection"
 
 
 class InvalidFieldLine(ProtocolError):
@@ -184,7 +192,7 @@ class MissingHost(ProtocolError):
 
 
 class InvalidHost(ProtocolError):
-    """A Host that is not `uri-host [ ":" port ]`."""
+    """A Host that is not `uri-host [ ":" port ]`, or too long to be one."""
 
     def __init__(self, value: str) -> None:
         super().__init__(f'Host "{shown(value)}" is invalid')
@@ -215,7 +223,7 @@ class TransferCodingInHttp10(ProtocolError):
 
 
 class InvalidTransferCoding(ProtocolError):
-    """A Transfer-Encoding that is malformed or empty, or where `chunked` is not last, comes twice or has parameters."""
+    """A malformed, empty or overlong Transfer-Encoding, or `chunked` not last, twice or with parameters."""
 
     def __init__(self) -> None:
         super().__init__("Transfer-Encoding is invalid.")

@@ -7,7 +7,8 @@ request that two recipients end at different bytes carries a second request for 
     3.     Transfer-Encoding and Content-Length, whatever their values: refused (400).
     4.     Transfer-Encoding in HTTP/1.0: refused (400).
            Exactly one `chunked`: the body is chunked. `chunked` elsewhere than last, twice, with parameters or next to
-           a malformed or empty member: refused (400). Any other coding: refused (501).
+           a malformed or empty member: refused (400). Any other coding: refused (501). A value longer than
+           MAX_EXAMINED_CHARACTERS: refused (400).
     5.     A Content-Length that is not 1*DIGIT: refused (400). Repeated ones never get here (fields.py).
     6.     A valid Content-Length is the length; above the limit: refused (413) before anything is read.
     7.     Neither: no body.
@@ -25,7 +26,7 @@ from .errors import (
     TransferCodingInHttp10,
     UnknownTransferCoding,
 )
-from .grammar import OWS, is_digits, is_token
+from .grammar import MAX_EXAMINED_CHARACTERS, OWS, is_digits, is_token
 
 # No body is longer. int() is quadratic in the digits, and raises ValueError for more than 4300 of them.
 _MAX_LENGTH_DIGITS = 19
@@ -59,6 +60,8 @@ def body_length(
 
 def _check_transfer_coding(value: str) -> None:
     """Raise unless `value`, all Transfer-Encoding fields joined, is exactly one `chunked` (step 4)."""
+    if len(value) > MAX_EXAMINED_CHARACTERS:
+        raise InvalidTransferCoding
     if value.lower() == "chunked":
         return
     codings = []

@@ -35,14 +35,13 @@ def read_whole_head(block: bytes | bytearray, limits: Limits) -> RequestHead | N
     `block` is without the CRLFCRLF that ends the head, which is known to be within `max_head_bytes`. Raises
     ProtocolError for a fault in clean lines.
     """
-    lines = block.decode("latin-1").split("\r\n")
-    count = len(lines) - 1
-    # Without the bytes that lines may have, CR, LF and forbidden bytes are left: two for each split, or it is a fault.
+    lines = block.decode("latin-1").split("\r\n", limits.max_fields)
+    # Without the bytes that lines may have, CR, LF and forbidden bytes are left. They are two for each split, or
+    # there is a fault or a line too many.
     if (
-        len(block.translate(None, ALLOWED_IN_LINES)) != 2 * count
+        len(block.translate(None, ALLOWED_IN_LINES)) != 2 * len(lines) - 2
         or not lines[0]  # an empty line before the head
         or len(lines[0]) > limits.max_request_line_bytes
-        or count > limits.max_fields
     ):
         return None
     return _read_lines(lines, limits.max_body_bytes)
