@@ -96,16 +96,25 @@ def parse(pieces: Iterable[bytes | memoryview], limits: Limits, *, has_end: bool
         parser.receive(piece)
         refusal = drain(parser, messages)
         if refusal is not None:
-            parser.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-            assert drain(parser, messages) == refusal
-            assert parser.held_bytes == 0
-            return Outcome(messages, refusal)
+            break
+    else:
+        refusal = None
     if has_end:
-        try:
-            parser.end_of_input()
-        except ProtocolError as error:
-            return Outcome(messages, describe(error))
-    return Outcome(messages, None)
+        refusal = end(parser) or refusal
+    if refusal is not None:  # what arrives now is dropped
+        parser.receive(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert drain(parser, messages) == refusal
+        assert parser.held_bytes == 0
+    return Outcome(messages, refusal)
+
+
+def end(parser: RequestParser) -> Refusal | None:
+    """End the input; return the refusal if a message is incomplete."""
+    try:
+        parser.end_of_input()
+    except ProtocolError as error:
+        return describe(error)
+    return None
 
 
 def reused(wire: bytes, size: int) -> Iterator[memoryview]:

@@ -395,11 +395,51 @@ def test_end_of_input_may_be_called_twice_and_after_an_error() -> None:
     assert drain(parser, []) == refusal
 
 
-def test_receiving_after_the_end_is_a_runtime_error() -> None:
+@pytest.mark.parametrize("before", [NOTHING, *REQUESTS])
+def test_receiving_after_the_end_of_good_input_is_a_runtime_error(before: bytes) -> None:
     parser = RequestParser()
+    parser.receive(before)
     parser.end_of_input()
     with pytest.raises(RuntimeError):
         parser.receive(b"G")
+    drain(parser, [])
+    with pytest.raises(RuntimeError):
+        parser.receive(b"G")
+
+
+@pytest.mark.parametrize("sent_on", [PLAIN, b"x", memoryview(PLAIN)], ids=["request", "byte", "view"])
+@pytest.mark.parametrize(
+    ("wire", "kind"),
+    [
+        pytest.param(b"G", IncompleteRequest, id="request-line"),
+        pytest.param(PLAIN[:-1], IncompleteRequest, id="head"),
+        pytest.param(FIXED[:-1], IncompleteRequest, id="fixed-body"),
+        pytest.param(CHUNKED, IncompleteRequest, id="chunked-body"),
+        pytest.param(CHUNKED + b"0\r\nA", IncompleteRequest, id="trailers"),
+        pytest.param(PLAIN + b"G", IncompleteRequest, id="second-request"),
+        pytest.param(b"x\r\n", StartLineInvalid, id="fault"),
+    ],
+)
+@pytest.mark.parametrize("is_drained", [True, False], ids=["drained", "undrained"])
+def test_what_arrives_after_a_failure_and_the_end_is_dropped(
+    wire: bytes, kind: type[ProtocolError], sent_on: bytes | memoryview, is_drained: bool
+) -> None:
+    """A 408 that is not taken at once: the input was ended for it, and the client sends on."""
+    parser = RequestParser()
+    parser.receive(wire)
+    if is_drained:
+        exhaust(parser)
+    try:
+        parser.end_of_input()
+    except IncompleteRequest:
+        pass
+    exhaust(parser)
+    for _ in range(2):
+        parser.receive(sent_on)
+        assert parser.held_bytes == 0
+        parser.end_of_input()
+        with pytest.raises(kind):
+            parser.next_event()
 
 
 def test_a_large_chunked_body_is_not_read_as_a_head(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -181,7 +181,7 @@ class Calls(RuleBasedStateMachine):
             self.take_all()
 
     def receive(self, data: bytes | memoryview) -> None:
-        if self.has_ended:
+        if self.has_ended and not self.refusal:
             return
         if not self.refusal:
             self.wire += data

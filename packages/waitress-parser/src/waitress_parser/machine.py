@@ -15,7 +15,8 @@ Guarantees:
 
 - `next_event()` returns an event or raises ProtocolError, never anything else, for any bytes in any cut; the
   events, their joined content and the error are the same for every cut.
-- After an error nothing is interpreted: every later call raises an equal error, and bytes that arrive are dropped.
+- After an error nothing is interpreted: `next_event()` raises an equal error on every later call, bytes that arrive are
+  dropped, and `end_of_input()` does nothing, in whatever order they are called.
 - Time is linear in the bytes received, for any cut. After NEED_MORE the parser holds less than one head, one chunk line
   or one trailer section; the limits bound each of them.
 - No socket, file, thread, clock or log. A parser serves one connection, and one thread at a time.
@@ -126,12 +127,13 @@ class RequestParser:
 
         A bytes object is kept as it is when nothing is held. A memoryview (contiguous, format "B") is copied, unless
         all of it is content of a fixed-length body and nothing else is held: then it becomes a BodyPiece, and its
-        buffer may be filled again once that piece is used. Raises RuntimeError after `end_of_input()`.
+        buffer may be filled again once that piece is used. After an error the data is dropped. Raises RuntimeError
+        after an `end_of_input()` that was no error.
         """
-        if self._has_input_ended:
-            raise RuntimeError("receive() after end_of_input()")
         if not data or self._step is _FAILED:
             return
+        if self._has_input_ended:
+            raise RuntimeError("receive() after end_of_input()")
         self._is_starved = False
         buffer = self._buffer
         if buffer.data or buffer.view is not None:
