@@ -16,7 +16,7 @@ from waitress_parser import (
     ProtocolError,
 )
 from waitress_parser import fields as fields_module
-from waitress_parser.fields import parse_fields, parse_trailers, read_known_fields
+from waitress_parser.fields import IF_REPEATED, parse_fields, parse_trailers, read_known_fields
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,41 @@ def test_a_fold_in_a_field_that_frames_or_routes_is_refused(name: str) -> None:
     assert (refusal.kind, refusal.status, refusal.detail) == (FoldedField, 400, f"Folded header: {name}")
 
 
-@pytest.mark.parametrize("name", ["Host", "Content-Length", "Content-Type"])
+@pytest.mark.parametrize(
+    ("lines", "cookie"),
+    [
+        pytest.param(b"Cookie: a=1\r\nCookie: b=2\r\n", "a=1; b=2", id="two"),
+        pytest.param(b"cookie: a=1; b=2\r\nCOOKIE: c=3\r\nCookie:\td=4 \r\n", "a=1; b=2; c=3; d=4", id="three"),
+        pytest.param(b'Cookie: a="1, 2"\r\nX: y\r\nCookie: b=3\r\n', 'a="1, 2"; b=3', id="apart"),
+        pytest.param(b"Cookie: a=1\r\n b=2\r\nCookie: c=3\r\n", "a=1 b=2; c=3", id="folded"),
+        pytest.param(b"Cookie: a=1\r\n", "a=1", id="one"),
+        pytest.param(b"Cookie: a=1\r\nCookie_: b=2\r\n", "a=1", id="another-name"),
+    ],
+)
+def test_several_cookie_lines_are_joined_as_one_would_be_written(lines: bytes, cookie: str) -> None:
+    """RFC 9113 8.2.3: "concatenated [...] using the two-octet delimiter of 0x3b, 0x20"."""
+    assert head_of(GET + HOST + lines + b"\r\n").values["cookie"] == cookie
+
+
+@pytest.mark.parametrize("name", [*IF_REPEATED, "accept", "via", "if-match", "x-anything", "x-forwarded-for"])
+def test_what_becomes_of_a_repeated_field_is_what_the_table_says(name: str) -> None:
+    lines = b"".join(b"%b: %b\r\n" % (name.title().encode(), value) for value in (b"1", b"2", b"1"))
+    separator = IF_REPEATED.get(name, ", ")
+    if separator is None:
+        host = b"" if name == "host" else HOST
+        refusal = refusal_of(GET + host + lines + b"\r\n")
+        assert (refusal.kind, refusal.status, refusal.detail) == (
+            DuplicateField,
+            400,
+            f"Duplicate header: {name.title()}",
+        )
+    else:
+        head = head_of(GET + HOST + lines + b"\r\n")
+        assert head.values[name] == separator.join("121")
+        assert head.fields[1:] == [(name, "1"), (name, "2"), (name, "1")]
+
+
+@pytest.mark.parametrize("name", ["Host", "Content-Length", "Content-Type", "Authorization", "Proxy-Authorization"])
 @pytest.mark.parametrize("second", [b"0", b"1"], ids=["equal", "other"])
 def test_a_single_field_that_is_repeated_is_refused_even_when_equal(name: str, second: bytes) -> None:
     line = name.encode() + b": 0\r\n"

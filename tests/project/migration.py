@@ -131,6 +131,17 @@ REQUESTS = [
     ),
     Change("a request line above 64 KiB", get(target=b"/" + b"a" * 65536), "served", "414"),
     Change("more than 1000 fields", get(HOST + b"X: y\r\n" * 1000), "served", "431"),
+    Change("the same, continuation lines counted", get(HOST + b"X: y\r\n" + b" y\r\n" * 999), "served", "431"),
+    Change(
+        "two lines of Cookie",
+        get(HOST + b"Cookie: a=1\r\nCookie: b=2\r\n"),
+        "served; `HTTP_COOKIE` is `a=1, b=2`",
+        "served; `HTTP_COOKIE` is `a=1; b=2`",
+        ("HTTP_COOKIE",),
+    ),
+    Change("two lines of Authorization", get(HOST + b"Authorization: a b\r\n" * 2), "served", "400"),
+    Change("a Host above 1024 characters", get(b"Host: " + b"a" * 1025 + b"\r\n"), "served", "400"),
+    Change("a Connection above 1024 characters", get(HOST + b"Connection: x" + b"," * 1025 + b"\r\n"), "served", "431"),
     Change(
         "a continuation line",
         get(HOST + b"X: a\r\n   b\r\n"),

@@ -158,7 +158,7 @@ class FoldedField(ProtocolError):
 
 
 class DuplicateField(ProtocolError):
-    """A second Host, Content-Length or Content-Type."""
+    """A second Host, Content-Length, Content-Type, Authorization or Proxy-Authorization."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Duplicate header: {shown(name)}")

@@ -25,7 +25,7 @@ class RequestHead(NamedTuple):
     fields: list[tuple[str, str]]
     """(lower-case name, value) of every field line, in wire order."""
     values: dict[str, str]
-    """lower-case name -> value; the values of a repeated field are joined with ", " in wire order."""
+    """lower-case name -> value; a repeated field has its values joined in wire order, with ", ", Cookie with "; "."""
     authority: str | None
     """Host and port of an absolute-form target, else the Host field, else None (HTTP/1.0 only)."""
     path: str

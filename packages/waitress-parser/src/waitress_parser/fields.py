@@ -39,9 +39,29 @@ MAX_REMEMBERED_NAME_CHARACTERS = 64
 # Name as sent, with its colon -> lower-case name. Only valid names get in, so a hit needs no check.
 _known_names = {f"{name}:": name.lower() for known in _COMMON_NAMES for name in (known, known.lower())}
 
-# A second one is refused even if it is equal: a proxy in front may have used the other (RFC 9112 section 6.3 step 5,
-# RFC 9110 section 7.2). Transfer-Encoding is a list; framing.py refuses all lists but one.
-_SINGLE = frozenset({"host", "content-length", "content-type"})
+# What becomes of a field that is no list if it comes in several lines: the separator that joins the values, or None for
+# DuplicateField. Any other field is a list or unknown, and is joined by ", " (RFC 9110 section 5.3).
+# docs/reference/http.md shows it. Transfer-Encoding is a list; framing.py refuses all lists but one.
+IF_REPEATED: dict[str, str | None] = {
+    # These frame, route or authorise, and a proxy in front may have used the other line. Equal ones are refused too:
+    # RFC 9112 section 6.3 step 5, RFC 9110 sections 7.2, 8.3 and 11.6.2.
+    **dict.fromkeys(("authorization", "content-length", "content-type", "host", "proxy-authorization")),
+    # RFC 9113 section 8.2.3: HTTP/2 clients send a line for each cookie, and not every proxy joins them for HTTP/1.1.
+    "cookie": "; ",
+    # No value of such a field is a list, so the joined one is invalid and the application can see that. Some of them it
+    # must ignore then (RFC 9110 sections 13.1.3, 13.1.4, 14.2); and waitress has always joined them.
+    **dict.fromkeys(
+        (
+            "access-control-request-method", "content-disposition", "content-location", "content-range", "date",
+            "early-data", "from", "http2-settings", "if-modified-since", "if-range", "if-unmodified-since",
+            "max-forwards", "origin", "range", "referer", "sec-fetch-dest", "sec-fetch-mode", "sec-fetch-site",
+            "sec-fetch-user", "sec-websocket-key", "traceparent", "upgrade-insecure-requests", "user-agent",
+        ),
+        ", ",
+    ),
+}  # fmt: skip
+_REFUSED = frozenset(name for name, separator in IF_REPEATED.items() if separator is None)
+_SEPARATORS = [(name, separator) for name, separator in IF_REPEATED.items() if separator not in (None, ", ")]
 
 # RFC 9112 section 5.2 lets a server refuse any fold. In other fields waitress has always read it. In these fields a
 # proxy that reads the lines as two fields would frame, route or authorise another request (CVE-2019-16786).
@@ -90,19 +110,23 @@ def read_known_fields(lines: list[str]) -> tuple[list[tuple[str, str]], dict[str
 def parse_fields(lines: list[str]) -> tuple[list[tuple[str, str]], dict[str, str]]:
     """Return the fields of a header section: `[(lower-case name, value)]` in wire order, and `{name: value}`.
 
-    The dict has the values of a repeated field joined by ", ". Source: RFC 9112 section 5. Raises InvalidFieldLine,
-    FoldWithoutField, FoldedField or DuplicateField (400), for the first line that is wrong.
+    The dict has the values of a repeated field joined, as IF_REPEATED says. Source: RFC 9112 section 5. Raises
+    InvalidFieldLine, FoldWithoutField, FoldedField or DuplicateField (400), for the first line that is wrong.
     """
     fields: list[tuple[str, str]] = []
     grouped: dict[str, list[str]] = {}
     for name_as_sent, name, value in _read_lines(lines):
         fields.append((name, value))
         group = grouped.setdefault(name, [])
-        if group and name in _SINGLE:
+        if group and name in _REFUSED:
             raise DuplicateField(name_as_sent)
         group.append(value)
-    # RFC 9110 section 5.3. One join: adding part by part would copy the value again for each of them.
-    return fields, {name: ", ".join(group) for name, group in grouped.items()}
+    # One join: adding part by part would copy the value again for each of them.
+    values = {name: ", ".join(group) for name, group in grouped.items()}
+    for name, separator in _SEPARATORS:
+        if name in values:
+            values[name] = separator.join(grouped[name])
+    return fields, values
 
 
 def parse_trailers(lines: list[str]) -> list[tuple[str, str]]:
