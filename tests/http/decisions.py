@@ -260,6 +260,15 @@ DECISIONS = [
     refused(CHUNKS, "LF alone behind the data", "lf-ends-chunk-data"),
     refused(CHUNKS, "data longer than the size", "data-too-long"),
     refused(CHUNKS, "a body above the limit", "size-above-limit"),
+    Decision(
+        CHUNKS,
+        "blanks around `;` and `=`",
+        "RFC 9110 5.6.3",
+        chunked(b"3 ; a\t= b;\tc\r\nabc\r\n0 ;d\r\n\r\n"),
+        body("abc"),
+    ),
+    Decision(CHUNKS, "a blank elsewhere in an extension", "RFC 9112 7.1.1", chunked(b"3;a b\r\nabc\r\n0\r\n\r\n"), 400),
+    Decision(CHUNKS, "a blank behind an extension", "RFC 9112 7.1.1", chunked(b"3;a \r\nabc\r\n0\r\n\r\n"), 400),
     Decision(CHUNKS, "trailers: read and dropped", "RFC 9110 6.5", chunked(b"0\r\nX-T: v\r\n\r\n"), {"HTTP_X_T": ""}),
     Decision(
         CHUNKS,

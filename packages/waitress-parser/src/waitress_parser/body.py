@@ -4,7 +4,8 @@
     chunk          = chunk-size [ chunk-ext ] CRLF chunk-data CRLF
     chunk-size     = 1*HEXDIG                                   at most 16 digits
     last-chunk     = 1*"0" [ chunk-ext ] CRLF
-    chunk-ext      = *( ";" token [ "=" ( token / quoted-string ) ] )   no whitespace; checked and ignored
+    chunk-ext      = *( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] )      checked and ignored
+    BWS            = *( SP / HTAB )                             so whitespace after a size needs a ";" after it
 
     SIZE_LINE --size > 0--> DATA --size bytes--> DATA_END --CRLF--> SIZE_LINE
     SIZE_LINE --size 0--> TRAILERS --CRLFCRLF--> (end of message)
@@ -39,10 +40,11 @@ from .limits import Limits
 from .lines import NOT_YET, TOO_LONG, LineScanner, Part, SectionScanner
 
 _SIZE = rb"[0-9A-Fa-f]{1,%d}" % MAX_CHUNK_SIZE_DIGITS
-_LINE_START = re.compile(rb"(%s)(?:[;\r]|\Z)" % _SIZE)
+_LINE_START = re.compile(rb"(%s)(?:[;\r\t ]|\Z)" % _SIZE)
 
-# Every alternative starts with a character that cannot come before it: no backtracking into what was matched.
-_EXTENSION = rf";{TCHAR}+(?:=(?:{TCHAR}+|{QUOTED_STRING}))?".encode("latin-1")
+# Apart from whitespace, every alternative starts with a character that cannot come before it: no backtracking into what
+# was matched. Whitespace is matched once before "=" and once before ";".
+_EXTENSION = rf"[\t ]*;[\t ]*{TCHAR}+(?:[\t ]*=[\t ]*(?:{TCHAR}+|{QUOTED_STRING}))?".encode("latin-1")
 _EXTENSIONS = re.compile(rb"(?:%s)*" % _EXTENSION)
 _LINE = re.compile(rb"(%s)(?:\r\n|(?:%s)+\r\n)" % (_SIZE, _EXTENSION))  # the alternatives are for speed
 
@@ -171,7 +173,7 @@ class ChunkedBody:
                 raise ChunkLineTooLong(max_line)
             raise ChunkExtensionsTooLong(max_extension)
         if line_end != NOT_YET and not _EXTENSIONS.fullmatch(data, start.end(1), line_end):
-            raise InvalidChunkExtension
+            raise InvalidChunkExtension if data.find(b";", position, line_end) >= 0 else InvalidChunkSize
         return start[1], line_end
 
     def _has_data_end(self, data: bytes | bytearray, position: int) -> bool:

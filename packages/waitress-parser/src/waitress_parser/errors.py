@@ -268,7 +268,7 @@ class InvalidChunkSize(ProtocolError):
 
 
 class InvalidChunkExtension(ProtocolError):
-    """A chunk extension that is not `*( ";" token [ "=" ( token / quoted-string ) ] )`."""
+    """A chunk extension that is not `*( BWS ";" BWS token [ BWS "=" BWS ( token / quoted-string ) ] )`."""
 
     def __init__(self) -> None:
         super().__init__("Invalid chunk extension")
