@@ -2,14 +2,18 @@
 
 import pytest
 
-from tests.parser.helpers import head_of, refusal_of
+from tests.parser.helpers import head_of, is_shown_by_last_byte, parse, refusal_of
 from waitress_parser import (
     BadTarget,
     BareLineBreak,
     ForbiddenOctet,
+    Http2Preface,
+    IncompleteRequest,
+    Limits,
     MethodNotUpperCase,
     ProtocolError,
     StartLineInvalid,
+    TlsHandshake,
     VersionNotSupported,
 )
 from waitress_parser.request_line import parse_request_line
@@ -74,8 +78,16 @@ def test_a_request_line_is_split_at_its_two_spaces(line: bytes, expected: tuple[
         pytest.param(b"HEAD / HTTP/2.0", VersionNotSupported, id="version-2.0-of-head"),
         pytest.param(b"HEAD /\xe4 HTTP/1.1", BadTarget, id="latin-1-in-target-of-head"),
         pytest.param(b"GET / HTTP/3.1", VersionNotSupported, id="version-3.1"),
-        pytest.param(b"PRI * HTTP/2.0", VersionNotSupported, id="http-2-preface"),
-        pytest.param(b"\x16\x03\x01\x02\x00\x01", ForbiddenOctet, id="tls-client-hello"),
+        pytest.param(b"PRI * HTTP/2.0", Http2Preface, id="http-2-preface"),
+        pytest.param(b"PRI / HTTP/2.0", VersionNotSupported, id="http-2-preface-with-another-target"),
+        pytest.param(b"PRI * HTTP/3.0", VersionNotSupported, id="http-2-preface-with-another-version"),
+        pytest.param(b"\x16\x03\x01\x02\x00\x01", TlsHandshake, id="tls-client-hello"),
+        pytest.param(b"\x16\x03\x03", TlsHandshake, id="tls-client-hello-of-another-record-version"),
+        pytest.param(b"\x16\x03", TlsHandshake, id="start-of-a-tls-client-hello"),
+        pytest.param(b"\x16", ForbiddenOctet, id="first-byte-of-a-tls-client-hello"),
+        pytest.param(b"\x16\x02", ForbiddenOctet, id="first-byte-of-a-tls-client-hello-and-another"),
+        pytest.param(b"\x15\x03", ForbiddenOctet, id="tls-alert"),
+        pytest.param(b"GET /\x16\x03 HTTP/1.1", ForbiddenOctet, id="tls-client-hello-in-target"),
         pytest.param(b"GET /\x00 HTTP/1.1", ForbiddenOctet, id="nul-in-target"),
         pytest.param(b"GET /\x7f HTTP/1.1", ForbiddenOctet, id="del-in-target"),
         pytest.param(b"GET /\x0b HTTP/1.1", ForbiddenOctet, id="vertical-tab-in-target"),
@@ -89,9 +101,10 @@ def test_a_request_line_is_split_at_its_two_spaces(line: bytes, expected: tuple[
 def test_anything_else_is_refused_before_the_fields_arrive(line: bytes, kind: type[ProtocolError]) -> None:
     refusal = refusal_of(line + b"\r\n" if line else b"\r\n\r\n")
     assert refusal.kind is kind
-    assert refusal.status == (505 if kind is VersionNotSupported else 400)
+    assert refusal.status == (505 if issubclass(kind, VersionNotSupported) else 400)
     # The method is known where nothing is wrong but what follows it: an answer to HEAD has no content.
-    method = line.partition(b" ")[0].decode() if kind in (BadTarget, VersionNotSupported) else ""
+    is_known = issubclass(kind, (BadTarget, VersionNotSupported))
+    method = line.partition(b" ")[0].decode() if is_known else ""
     assert (refusal.method, refusal.version) == (method, "1.0")
     assert refusal_of(line + END if line else b"\r\n\r\n" + END) == refusal
 
@@ -100,7 +113,79 @@ def test_details_are_those_that_users_of_waitress_know() -> None:
     assert refusal_of(b"get / HTTP/1.1\r\n").detail == 'Malformed HTTP method "get"'
     assert refusal_of(b"GET / HTTP/1.1\n").detail == "Bare CR or LF found in HTTP message"
     assert refusal_of(b"GET /\r\n").detail == "Start line is invalid"
-    assert refusal_of(b"GET /\xe4 HTTP/1.1\r\n").detail == "Bad URI"
+    assert refusal_of(b"GET /\xe4 HTTP/1.1\r\n").detail.startswith("Bad URI: ")
+
+
+@pytest.mark.parametrize(
+    ("target", "byte", "index"),
+    [
+        pytest.param(b"/\xe4", 0xE4, 1, id="latin-1"),
+        pytest.param(b"/caf\xc3\xa9", 0xC3, 4, id="utf-8"),
+        pytest.param(b"/a?b=\xff&c=\xe4", 0xFF, 5, id="first-of-two"),
+        pytest.param(b"\x80", 0x80, 0, id="first"),
+        pytest.param(b"http://a/\xe4", 0xE4, 9, id="absolute-form"),
+        pytest.param(b"/" + b"a" * 5000 + b"\xe4", 0xE4, 5001, id="far-behind"),
+        pytest.param(b"/\t", 0x09, 1, id="tab"),
+        pytest.param(b"/\x00", 0x00, 1, id="nul"),
+        pytest.param(b"/a\x1f\xe4", 0x1F, 2, id="control"),
+        pytest.param(b"/\x7f", 0x7F, 1, id="del"),
+        pytest.param(b"/a b", 0x20, 2, id="space"),
+        pytest.param(b"/a b c\xe4", 0x20, 2, id="spaces-and-latin-1"),
+        pytest.param(b"\x01/", 0x01, 0, id="control-first"),
+    ],
+)
+def test_a_refused_target_says_which_byte_it_is_about_and_how_to_send_it(target: bytes, byte: int, index: int) -> None:
+    outcome = parse([b"GET " + target + b" HTTP/1.1" + END], Limits())
+    assert outcome.refusal is not None
+    assert outcome.refusal.detail.partition(": ")[2] == (
+        f"byte 0x{byte:02X} at index {index} of the request target must be percent-encoded, as %{byte:02X}"
+    )
+    fixed = target.replace(bytes([byte]), b"%%%02X" % byte)
+    again = parse([b"GET " + fixed + b" HTTP/1.1" + END], Limits()).refusal
+    assert again is None or f"0x{byte:02X} " not in again.detail
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"GET  / HTTP/1.1",
+        b"GET /  HTTP/1.1",
+        b" GET / HTTP/1.1",
+        b"GET / HTTP/1.1 ",
+        b"G T / x",
+        b"a b c d",
+        b"\x01 / ",
+    ],
+    ids=["before-target", "after-target", "leading", "trailing", "no-version", "words", "control-byte-in-method"],
+)
+def test_what_is_wrong_outside_the_target_is_not_put_down_to_it(line: bytes) -> None:
+    assert refusal_of(line + b"\r\n").detail == "Start line is invalid"
+
+
+@pytest.mark.parametrize("line", [b" \x01", b"G \x01", b"G /a\x01"], ids=["no-method", "no-target", "target"])
+def test_the_byte_is_the_same_whatever_came_before_the_line_and_in_every_cut(line: bytes) -> None:
+    detail = refusal_of(line).detail
+    assert detail.endswith(
+        f"at index {len(line) - line.index(b' ') - 2} of the request target must be percent-encoded, as %01"
+    )
+    assert refusal_of(b"GET / HTTP/1.1" + END + line).detail == detail
+
+
+def test_a_tls_client_hello_and_an_http_2_preface_are_called_what_they_are() -> None:
+    tls, http2 = refusal_of(b"\x16\x03\x01"), refusal_of(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+    assert tls.detail == "This port speaks plain HTTP, and the client started TLS"
+    assert http2.detail == "This port speaks HTTP/1.1, and the client started HTTP/2"
+    for before in (b"\r\n", b"GET / HTTP/1.1" + END, b"GET / HTTP/1.1" + END + b"\r\n"):
+        assert refusal_of(before + b"\x16\x03\x01") == tls
+        assert refusal_of(before + b"PRI * HTTP/2.0\r\n") == http2
+
+
+def test_a_tls_client_hello_is_found_at_its_second_byte_and_not_before() -> None:
+    assert is_shown_by_last_byte(b"\x16\x03")
+    assert is_shown_by_last_byte(b"\x16A")
+    assert refusal_of(b"\x16", has_end=True).kind is IncompleteRequest
+    hello = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"
+    assert refusal_of(hello).kind is TlsHandshake
 
 
 @pytest.mark.parametrize("character", ["\x00", "\r", "\x7f", "\x85"], ids=["nul", "cr", "del", "next-line"])

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.parser.helpers import HOST, head_of, refusal_of
-from waitress_parser import BadTarget, ConnectNotSupported, InvalidHost, MissingHost, ProtocolError
+from tests.parser.helpers import HOST, head_of, parse, refusal_of
+from waitress_parser import BadTarget, ConnectNotSupported, InvalidHost, Limits, MissingHost, ProtocolError
 
 
 @pytest.mark.parametrize(
@@ -84,6 +84,25 @@ def test_any_other_target_is_refused(method: bytes, target: bytes, kind: type[Pr
     assert refusal.kind is kind
     assert refusal.status == (501 if kind is ConnectNotSupported else 400)
     assert (refusal.method, refusal.version) == (method.decode(), "1.1")
+
+
+@pytest.mark.parametrize(
+    ("method", "target", "why"),
+    [
+        ("GET", "a/b", '"a/b" does not start with "/" and is no http or https URL with a host'),
+        ("GET", "ftp://a/", '"ftp://a/" does not start with "/" and is no http or https URL with a host'),
+        ("GET", "http://u@a/", '"http://u@a/" does not start with "/" and is no http or https URL with a host'),
+        ("OPTIONS", "*?a", '"*?a" does not start with "/" and is no http or https URL with a host'),
+        ("GET", "*", '"*" is a target of OPTIONS only'),
+        ("CONNECT", "a", '"a" is not the host:port that CONNECT needs'),
+        ("GET", "x" * 999, f'"{"x" * 80}..." does not start with "/" and is no http or https URL with a host'),
+    ],
+    ids=["path", "scheme", "userinfo", "asterisk-with-query", "asterisk", "connect", "long"],
+)
+def test_a_refused_target_says_what_it_should_have_been(method: str, target: str, why: str) -> None:
+    outcome = parse([f"{method} {target} HTTP/1.1\r\n".encode() + HOST + b"\r\n"], Limits())
+    assert outcome.refusal is not None
+    assert outcome.refusal.detail == f"Bad URI: {why}"
 
 
 @pytest.mark.parametrize("target", [b"/", b"http://b.example/"], ids=["origin-form", "absolute-form"])

@@ -25,6 +25,11 @@ def shown(text: str) -> str:
     return printable + "..." if is_long else printable
 
 
+def unencoded(byte: int, index: int) -> str:
+    """Return what a detail says about a byte that a request target cannot have."""
+    return f"byte 0x{byte:02X} at index {index} of the request target must be percent-encoded, as %{byte:02X}"
+
+
 class ProtocolError(Exception):
     """A request that is refused.
 
@@ -77,11 +82,18 @@ class ForbiddenOctet(ProtocolError):
 # Request line (RFC 9112 section 3)
 
 
+class TlsHandshake(ProtocolError):
+    """The first bytes of a TLS ClientHello in place of a request: an `https:` URL, or a proxy's, with a plain port."""
+
+    def __init__(self) -> None:
+        super().__init__("This port speaks plain HTTP, and the client started TLS")
+
+
 class StartLineInvalid(ProtocolError):
     """Not exactly `method SP request-target SP HTTP/digit.digit`."""
 
-    def __init__(self) -> None:
-        super().__init__("Start line is invalid")
+    def __init__(self, why: str = "") -> None:
+        super().__init__("Start line is invalid" + (why and f": {why}"))
 
 
 class MethodNotUpperCase(ProtocolError):
@@ -107,6 +119,13 @@ class VersionNotSupported(ProtocolError):
 
     def __init__(self, version: str) -> None:
         super().__init__(f'HTTP version "{shown(version)}" is not supported')
+
+
+class Http2Preface(VersionNotSupported):
+    """The preface of HTTP/2 in place of a request: a client that speaks HTTP/2 without being asked to."""
+
+    def __init__(self) -> None:
+        ProtocolError.__init__(self, "This port speaks HTTP/1.1, and the client started HTTP/2")
 
 
 # Field sections (RFC 9112 section 5)
@@ -170,8 +189,8 @@ class DuplicateField(ProtocolError):
 class BadTarget(ProtocolError):
     """A request target in none of the four forms, in the wrong form for its method, or not of visible ASCII."""
 
-    def __init__(self) -> None:
-        super().__init__("Bad URI")
+    def __init__(self, why: str) -> None:
+        super().__init__(f"Bad URI: {why}")
 
 
 class ConnectNotSupported(ProtocolError):

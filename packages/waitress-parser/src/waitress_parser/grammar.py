@@ -14,6 +14,10 @@ CRLF: Final = b"\r\n"
 HEAD_END: Final = b"\r\n\r\n"
 CR: Final = 0x0D
 
+# RFC 8446 section 5.1: how a TLS connection starts: type handshake, legacy version 3.x.
+TLS_HANDSHAKE: Final = 0x16
+TLS_MAJOR_VERSION: Final = 0x03
+
 # OWS = *( SP / HTAB ). Only these two are ever stripped: str.strip() without an argument would also strip VT, FF, NEL
 # and NBSP, and so turn `Transfer-Encoding:\x0bchunked` into a field that a proxy has not seen (CVE-2019-16789).
 OWS: Final = " \t"

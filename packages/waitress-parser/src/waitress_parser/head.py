@@ -15,11 +15,11 @@ The order of checks is part of the behaviour, because it decides which fault of 
 
 from __future__ import annotations
 
-from .errors import HeadTooLarge, ProtocolError, RequestLineTooLong
+from .errors import HeadTooLarge, ProtocolError, RequestLineTooLong, TlsHandshake
 from .events import RequestHead
 from .fields import parse_fields, read_known_fields
 from .framing import body_length
-from .grammar import ALLOWED_IN_LINES
+from .grammar import ALLOWED_IN_LINES, TLS_HANDSHAKE, TLS_MAJOR_VERSION
 from .limits import Limits
 from .lines import NOT_YET, TOO_LONG, LineScanner, Part, SectionScanner
 from .persistence import expects_continue, is_persistent
@@ -87,6 +87,11 @@ class HeadScanner:
             raise
 
     def _scan_request_line(self, data: bytes | bytearray, start: int) -> int:
+        if data[start] == TLS_HANDSHAKE:  # no line may have this byte; the next one decides how to call the fault
+            if len(data) - start < 2:
+                return NOT_YET
+            if data[start + 1] == TLS_MAJOR_VERSION:
+                raise TlsHandshake
         max_line, max_head = self._limits.max_request_line_bytes, self._limits.max_head_bytes
         line_end = self._line.advance(data, start, min(max_line, max_head))
         if line_end == TOO_LONG:

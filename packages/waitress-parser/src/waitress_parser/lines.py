@@ -35,6 +35,7 @@ from .errors import (
     InvalidChunkExtension,
     ProtocolError,
     TooManyFields,
+    unencoded,
 )
 from .grammar import ALLOWED_IN_LINES, CR, CRLF, FORBIDDEN_TO_NUL, HEAD_END
 
@@ -143,7 +144,8 @@ def _check_structure(data: bytes | bytearray, start: int, unchecked: int, stop: 
         return
     marked = window.replace(CRLF, b"  ").translate(FORBIDDEN_TO_NUL)  # a regex would take ten times as long
     fault = unchecked + marked.find(0)
-    line_start = max(data.rfind(CRLF, start, fault) + 2, start)
+    line_end = data.rfind(CRLF, start, fault)
+    line_start = start if line_end < 0 else line_end + len(CRLF)
     raise _structure_error(part, data[fault], data[line_start:fault].decode("latin-1"))
 
 
@@ -153,4 +155,8 @@ def _structure_error(part: Part, byte: int, line: str) -> ProtocolError:
         return BareLineBreak(line if part is Part.FIELD_LINE else None)
     if part is Part.FIELD_LINE:
         return ForbiddenOctet("Invalid header")
-    return ForbiddenOctet("Start line is invalid") if part is Part.REQUEST_LINE else InvalidChunkExtension()
+    if part is Part.CHUNK_LINE:
+        return InvalidChunkExtension()
+    _, space, target = line.partition(" ")
+    why = f": {unencoded(byte, len(target))}" if space and " " not in target else ""
+    return ForbiddenOctet(f"Start line is invalid{why}")

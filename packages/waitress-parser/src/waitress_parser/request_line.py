@@ -11,7 +11,15 @@ from __future__ import annotations
 
 import re
 
-from .errors import BadTarget, MethodNotUpperCase, ProtocolError, StartLineInvalid, VersionNotSupported
+from .errors import (
+    BadTarget,
+    Http2Preface,
+    MethodNotUpperCase,
+    ProtocolError,
+    StartLineInvalid,
+    VersionNotSupported,
+    unencoded,
+)
 from .grammar import is_token
 
 # Methods that need no check: those of RFC 9110 section 9, and PATCH (RFC 5789). Others are checked and accepted.
@@ -21,6 +29,10 @@ _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "
 _VERSIONS = {"HTTP/1.0": "1.0", **{f"HTTP/1.{minor}": "1.1" for minor in range(1, 10)}}
 
 _VERSION = re.compile(r"HTTP/[0-9]\.[0-9]")
+_NOT_VISIBLE = re.compile("[^!-~]")
+
+# A target with spaces in it, which is a common mistake. Spaces at its ends may belong to the line as well.
+_SPACED = re.compile(r"[^ ]+ ([^ ]+) .*[^ ] HTTP/[0-9]\.[0-9]")
 
 
 def parse_request_line(line: str) -> tuple[str, str, str]:
@@ -31,7 +43,8 @@ def parse_request_line(line: str) -> tuple[str, str, str]:
     try:
         method, target, version_sent = line.split(" ")
     except ValueError:
-        raise StartLineInvalid from None
+        spaced = _SPACED.fullmatch(line)
+        raise StartLineInvalid(unencoded(0x20, len(spaced[1])) if spaced else "") from None
     try:
         # No `get`: without the global lock CPython 3.13 takes 30 us for it when another thread has made the dict.
         version = _VERSIONS[version_sent]
@@ -44,9 +57,12 @@ def parse_request_line(line: str) -> tuple[str, str, str]:
             raise MethodNotUpperCase(method)
     # Visible ASCII and nothing else. Control characters never get here, but HTAB and obs-text do.
     if not (target.isascii() and target.isprintable()):
-        error: ProtocolError = BadTarget()
+        odd = _NOT_VISIBLE.search(target)
+        assert odd is not None
+        error: ProtocolError = BadTarget(unencoded(ord(odd[0]), odd.start()))
     elif not version:
-        error = VersionNotSupported(version_sent)
+        is_preface = line == "PRI * HTTP/2.0"  # RFC 9113 section 3.4
+        error = Http2Preface() if is_preface else VersionNotSupported(version_sent)
     else:
         return method, target, version
     error.method = method  # an answer to HEAD has no content

@@ -12,7 +12,7 @@ redundant in a path. Pure: strings in, a tuple out. request_line.py has checked 
 from __future__ import annotations
 
 from .authority import is_authority
-from .errors import BadTarget, ConnectNotSupported, InvalidHost, MissingHost
+from .errors import BadTarget, ConnectNotSupported, InvalidHost, MissingHost, shown
 
 # Other schemes may be valid, but this server is the origin of none of their resources.
 _SCHEMES = frozenset({"http", "https"})
@@ -26,19 +26,21 @@ def parse_target(method: str, target: str) -> tuple[str | None, str, str]:
     if method == "CONNECT":
         if is_authority(target) and not target.endswith(":") and ":" in target.rpartition("]")[2]:
             raise ConnectNotSupported
-        raise BadTarget
+        raise BadTarget(f'"{shown(target)}" is not the host:port that CONNECT needs')
     if "#" in target:
         # No form has a fragment, but clients send it; it means nothing to a server (RFC 3986 section 3.5), so cut it.
         target = target.partition("#")[0]
     path, _, query = target.partition("?")
     if path.startswith("/"):
         return None, path, query
-    if target == "*" and method == "OPTIONS":
+    if target == "*":
+        if method != "OPTIONS":
+            raise BadTarget('"*" is a target of OPTIONS only')
         return None, target, ""
     scheme, _, rest = path.partition("://")
     authority, _, path = rest.partition("/")
     if scheme.lower() not in _SCHEMES or not is_authority(authority):
-        raise BadTarget
+        raise BadTarget(f'"{shown(target)}" does not start with "/" and is no http or https URL with a host')
     return authority, "/" + path, query
 
 
