@@ -15,7 +15,8 @@ from typing import Any, cast
 
 import h11
 
-from tests.parser.helpers import CHUNKED, exhaust, parse
+from tests.parser.helpers import exhaust, parse
+from tests.parser.models import STRUCTURE, are_extensions, first_fault, up_to_its_end
 from tests.support.strict import read_response
 from waitress_core import Adjustments, Task
 from waitress_core.connection.connection import Connection
@@ -62,6 +63,27 @@ def fuzz_parser(data: bytes) -> None:
 def fuzz_chunked(data: bytes) -> None:
     """The same for what follows the head of a chunked request."""
     fuzz_parser(data[:1] + CHUNKED + data[1:])
+
+
+def fuzz_sections(data: bytes) -> None:
+    """The fault of a field section is the one that a reading octet by octet meets first."""
+    line = b"GET / HTTP/1.1"
+    section = up_to_its_end(b"".join(pieces_of(data[:MOST])))
+    expected = first_fault(b"\r\n" + section, LIMITS.max_head_bytes - len(line), LIMITS.max_fields)
+    refusal = parse([line + b"\r\n" + section], LIMITS).refusal
+    kind = refusal.kind if refusal is not None and issubclass(refusal.kind, STRUCTURE) else None
+    assert kind is expected, (kind, expected)
+    fuzz_parser(data[:1] + line + b"\r\n" + data[1:])
+
+
+def fuzz_extensions(data: bytes) -> None:
+    """What follows the size of a chunk is read by the grammar of extensions."""
+    text = data[1:].replace(b"\r", b"").replace(b"\n", b"")[: LIMITS.max_chunk_line_bytes - 1]
+    outcome = parse([CHUNKED + b"1" + text + b"\r\nx\r\n0\r\n\r\n"], LIMITS)
+    is_size = bool(text) and text[0] in b"0123456789abcdefABCDEF"  # more of the size
+    if not is_size:
+        assert (outcome.refusal is None) == are_extensions(text), text
+    fuzz_chunked(data[:1] + b"1" + text + b"\r\nx\r\n0\r\n\r\n")
 
 
 def fuzz_proxy_headers(data: bytes) -> None:
@@ -219,6 +241,8 @@ def _read_responses(methods: list[str], data: bytes) -> bytes:
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "parser": fuzz_parser,
     "chunked": fuzz_chunked,
+    "sections": fuzz_sections,
+    "extensions": fuzz_extensions,
     "proxy_headers": fuzz_proxy_headers,
     "connection": fuzz_connection,
 }

@@ -15,11 +15,7 @@ from tests.http.decisions import BEGIN, DECISIONS, END, PAGE, Decision, as_markd
 from tests.parser.helpers import parse_every_cut
 from tests.support.sending import WAYS_TO_SEND, Send
 from tests.support.servers import Running, running
-<<<<<<< HEAD
-=======
-from waitress_parser import Limits
 from waitress_parser.fields import IF_REPEATED
->>>>>>> 5b8905b (Join several Cookie lines with "; ", and say what becomes of every field that is no list)
 
 NEXT = b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n"
 SERVED = [
@@ -76,9 +72,7 @@ def test_the_page_shows_the_decisions() -> None:
     _, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
     shown, end, _ = rest.partition(END)
     assert end
-<<<<<<< HEAD
     assert shown == as_markdown(), "to write it again: python -m tests.http.decisions"
-=======
     assert shown == as_markdown(), "to write it anew: python -m tests.http.decisions"
 
 
@@ -90,4 +84,3 @@ def test_the_page_shows_what_becomes_of_each_repeated_field() -> None:
         separator = None if answer.startswith("refused with 400") else answer.split("`")[1]
         shown |= dict.fromkeys(names.lower().split(", "), separator)
     assert shown == IF_REPEATED
->>>>>>> 5b8905b (Join several Cookie lines with "; ", and say what becomes of every field that is no list)

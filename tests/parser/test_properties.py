@@ -6,16 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.parser.helpers import Message, Outcome, drain, parse
-from waitress_parser import (
-    BareLineBreak,
-    ForbiddenOctet,
-    HeadTooLarge,
-    Limits,
-    ProtocolError,
-    RequestParser,
-    TooManyFields,
-)
+from tests.parser.helpers import CHUNKED, Message, Outcome, drain, parse
+from tests.parser.models import STRUCTURE, are_extensions, first_fault, up_to_its_end
+from waitress_parser import InvalidChunkExtension, InvalidChunkSize, Limits, ProtocolError, RequestParser
 
 LIMITS = Limits(
     max_head_bytes=150,
@@ -62,6 +55,14 @@ FRAGMENTS = st.sampled_from(
         b"0\r\n\r\n",
         b"0\r\nX: y\r\n\r\n",
         b'1;a="b\r\n',
+        b"5 ;a = b\t; c\r\nabcde\r\n",
+        b"5 \r\nabcde\r\n",
+        b"Cookie: a=b\r\n",
+        b"Authorization: a\r\n",
+        b"Connection: close,,,, ,\r\n",
+        b"\x16\x03\x01",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"GET /a b HTTP/1.1\r\n",
         b"ffffffff\r\n",
         b"x" * 30,
         b"1" * 17,
@@ -97,29 +98,6 @@ def test_random_bytes_are_events_or_an_error(wire: bytes, places: list[int]) -> 
     assert parse(cut(wire, places), LIMITS) == parse([wire] if wire else [], LIMITS)
 
 
-STRUCTURE = (BareLineBreak, ForbiddenOctet, TooManyFields, HeadTooLarge)
-
-
-def first_fault(section: bytes, max_bytes: int) -> type[ProtocolError] | None:
-    """Read a section, which starts with the CRLF before it, byte by byte: the fault of structure or limits, if any."""
-    line_count = 0
-    for index in range(2, len(section)):
-        byte, before = section[index : index + 1], section[index - 1 : index]
-        if (before == b"\r") != (byte == b"\n"):
-            return BareLineBreak
-        if (byte < b" " and byte not in b"\t\r\n") or byte == b"\x7f":
-            return ForbiddenOctet
-        if section[index - 2 : index] == b"\r\n" and byte != b"\r":
-            line_count += 1
-        if line_count > LIMITS.max_fields:
-            return TooManyFields
-        if index >= max_bytes:
-            return HeadTooLarge
-        if section[index - 3 : index + 1] == b"\r\n\r\n":
-            break
-    return None
-
-
 SECTIONS = st.lists(
     st.sampled_from(
         [b"\r\n", b"A: b\r\n", b"\r\nA", b" \r\n", b"\t", b"A", b"\r", b"\n", b"\0", b"\x7f", b"\xff", b"-" * 60]
@@ -134,10 +112,51 @@ def test_the_fault_of_a_section_is_the_one_that_a_byte_by_byte_reading_meets_fir
     section: bytes, places: list[int]
 ) -> None:
     line = b"GET / HTTP/1.1"
-    expected = first_fault(b"\r\n" + section, LIMITS.max_head_bytes - len(line))
+    section = up_to_its_end(section)
+    expected = first_fault(b"\r\n" + section, LIMITS.max_head_bytes - len(line), LIMITS.max_fields)
     refusal = parse(cut(line + b"\r\n" + section, places), LIMITS).refusal
     kind = refusal.kind if refusal is not None and issubclass(refusal.kind, STRUCTURE) else None
     assert kind is expected
+
+
+# No hexadecimal digits, which would be more of the size.
+EXTENSIONS = st.lists(
+    st.sampled_from(
+        [b";", b" ", b"\t", b"=", b"g", b"hi", b'"', b"\\", b"\xff", b"(", b"; j", b" = ", b'"k l"', b";m=n"]
+    ),
+    max_size=8,
+).map(b"".join)
+
+
+@settings(max_examples=1500, derandomize=True, deadline=None)
+@given(EXTENSIONS, st.lists(st.integers(60, 80), max_size=2))
+def test_what_follows_a_chunk_size_is_read_by_the_grammar_of_extensions(text: bytes, places: list[int]) -> None:
+    wire = CHUNKED + b"1" + text + b"\r\nx\r\n0\r\n\r\n"
+    outcome = parse(cut(wire, places), Limits())
+    if are_extensions(text):
+        assert outcome.refusal is None
+        assert outcome.messages[0].content == b"x"
+    else:
+        assert outcome.refusal is not None
+        kinds = (InvalidChunkSize, InvalidChunkExtension)
+        assert outcome.refusal.kind in kinds
+
+
+@settings(max_examples=200, derandomize=True, deadline=None)
+@given(
+    st.lists(
+        st.lists(st.from_regex(r'[a-z]{1,3}=("[a-z ,=]{0,3}"|[a-z]{0,3})', fullmatch=True), min_size=1, max_size=3),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_cookies_are_the_same_in_one_line_as_in_many(lines: list[list[str]]) -> None:
+    start = b"GET / HTTP/1.1\r\nHost: a\r\n"
+    cookies = ["; ".join(pairs) for pairs in lines]
+    in_many = b"".join(b"Cookie: %b\r\nX: y\r\n" % cookie.encode() for cookie in cookies)
+    in_one = b"cookie: %b\r\n" % "; ".join(cookies).encode()
+    many, one = (parse([start + fields + b"\r\n"], Limits()).head for fields in (in_many, in_one))
+    assert many.values["cookie"] == one.values["cookie"]
 
 
 class Calls(RuleBasedStateMachine):
