@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import h11
 
-from tests.parser.helpers import exhaust, parse
+from tests.parser.helpers import CHUNKED, exhaust, parse
 from tests.parser.models import STRUCTURE, are_extensions, first_fault, up_to_its_end
 from tests.support.strict import read_response
 from waitress_core import Adjustments, Task

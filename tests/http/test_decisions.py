@@ -73,7 +73,6 @@ def test_the_page_shows_the_decisions() -> None:
     shown, end, _ = rest.partition(END)
     assert end
     assert shown == as_markdown(), "to write it again: python -m tests.http.decisions"
-    assert shown == as_markdown(), "to write it anew: python -m tests.http.decisions"
 
 
 def test_the_page_shows_what_becomes_of_each_repeated_field() -> None:

@@ -85,7 +85,7 @@ def test_the_checker_of_the_standard_library_accepts_it(version: str, method: st
         (["X-One:"], {"HTTP_X_ONE": ""}),
         (["Connection: close"], {"HTTP_CONNECTION": "close"}),
         (["Content-Type: text/plain"], {"CONTENT_TYPE": "text/plain"}),
-        (["Cookie: a=b", "Cookie: c=d"], {"HTTP_COOKIE": "a=b, c=d"}),
+        (["Cookie: a=b", "Cookie: c=d"], {"HTTP_COOKIE": "a=b; c=d"}),
         (["Proxy: evil"], {"HTTP_PROXY": "evil"}),
         (["Wsgi.Input: x"], {"HTTP_WSGI.INPUT": "x"}),
         (["Remote-Addr: x"], {"HTTP_REMOTE_ADDR": "x"}),
