@@ -47,6 +47,7 @@ ROWS = [
     Row("clear_untrusted_proxy_headers", ["--no-clear-untrusted-proxy-headers"], "false", False),
     Row("log_untrusted_proxy_headers", ["--log-untrusted-proxy-headers"], "true", True),
     Row("shutdown_delay", ["--shutdown-delay=10"], "10", 10),
+    Row("channel_timeout", ["--channel-timeout=0.4"], "0.4", 0.4),
     Row("access_log", ["--access-log"], "true", True),
     Row("access_log_format", ["--access-log-format", "{method} {target}"], "{method} {target}", "{method} {target}"),
     Row("log_socket_errors", ["--no-log-socket-errors"], "false", False),
@@ -56,7 +57,7 @@ ROWS = [
 ROWS += [
     Row(setting.name, [f"--{setting.name.replace('_', '-')}=77"], "77", 77)
     for setting in SETTINGS
-    if setting.kind == "integer" and setting.name not in {row.name for row in ROWS}
+    if setting.kind in ("integer", "number") and setting.name not in {row.name for row in ROWS}
 ]
 
 

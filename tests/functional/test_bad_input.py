@@ -53,18 +53,14 @@ BAD_SETTINGS: list[tuple[dict[str, Any], list[str]]] = [
             "threads",
             "trusted_proxy_count",
             "connection_limit",
-            "channel_timeout",
             "backlog",
             "recv_bytes",
             "inbuf_overflow",
             "outbuf_overflow",
             "outbuf_high_watermark",
-            "request_head_timeout",
-            "request_body_timeout",
             "request_body_rate",
-            "response_timeout",
             "response_rate",
-            "linger_timeout",
+            "blocked_response_rate",
         )
         for value in (0, -1, "-1")
     ),
@@ -84,8 +80,19 @@ BAD_SETTINGS: list[tuple[dict[str, Any], list[str]]] = [
     ),
     *(
         ({name: value}, [name, repr(value), "whole number"])
-        for name in ("threads", "connection_limit", "max_request_body_size", "channel_timeout")
+        for name in ("threads", "connection_limit", "max_request_body_size")
         for value in NO_NUMBERS
+    ),
+    *(
+        ({name: value}, [name, repr(value), "a number of seconds above 0"])
+        for name in (
+            "channel_timeout",
+            "request_head_timeout",
+            "request_body_timeout",
+            "response_timeout",
+            "linger_timeout",
+        )
+        for value in (0, "0", -0.5, "-1", *(given for given in NO_NUMBERS if given not in ("1.5", 1.5)))
     ),
     ({"shutdown_delay": 26}, ["shutdown_delay", "26", "shutdown_timeout", "25"]),
     ({"access_log_format": "{path}"}, ["access_log_format", "{path}", "{remote_addr}", "{target}", "{user_agent}"]),

@@ -7,7 +7,7 @@ import logging
 import re
 import socket
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,7 +17,7 @@ from tests.support.client import Client
 from tests.support.processes import becomes_true
 from tests.support.servers import Running, running
 from tests.support.times import SHORT_TICK_SECONDS, SkippingClock, shorten_ticks
-from waitress_core import Adjustments
+from waitress_core import SETTINGS, Adjustments
 from waitress_core.threads import queue_log
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ def states(server: Running) -> dict[str, int]:
 
 @pytest.mark.promise("S67")
 def test_the_longest_idle_of_a_hundred_connections_make_room_for_new_ones(skipping_clock: SkippingClock) -> None:
-    assert Adjustments().connection_limit == 100
-    with running(Recorder()) as server, clients_of(server, 110) as clients:
+    assert Adjustments().connection_limit == 1000
+    with running(Recorder(), connection_limit=100) as server, clients_of(server, 110) as clients:
         assert becomes_true(lambda: server.server.stats().connections == 100)
         skipping_clock.skip(1)
         with server.client() as late:
@@ -369,6 +369,21 @@ def test_a_client_that_trickles_is_cut_off(name: str, skipping_clock: SkippingCl
             assert other.get().status == 200
 
 
+@pytest.mark.promise("S14", "S68", "S69")
+@pytest.mark.parametrize("kind", [float, str])
+def test_each_duration_may_be_a_fraction_of_a_second(kind: Callable[[float], Any]) -> None:
+    recorder = Recorder()
+    settings = {setting.name: kind(0.4) for setting in SETTINGS if setting.unit == "seconds"}
+    with running(recorder, **settings) as server, server.client() as idle, server.client() as slow:
+        started_at = time.monotonic()
+        assert idle.get().body == b"ok"
+        slow.send(b"GET / HTTP/1.1\r\n")
+        assert slow.response().status == 408
+        assert idle.rest() == b""
+        # The least deadline, and the second between two checks of them, twice for a machine under load.
+        assert time.monotonic() - started_at < 3.5
+
+
 @pytest.mark.parametrize("name", SLOW)
 def test_a_client_that_stops_within_a_request_is_cut_off(name: str, skipping_clock: SkippingClock) -> None:
     recorder = Recorder()
@@ -510,7 +525,7 @@ def test_a_queue_is_told_when_it_has_grown_and_when_it_is_empty_again(
 def test_the_limits_have_their_documented_defaults() -> None:
     settings: dict[str, Any] = {
         "threads": 4,
-        "connection_limit": 100,
+        "connection_limit": 1000,
         "backlog": 1024,
         "channel_timeout": 120,
         "request_head_timeout": 30,
@@ -518,6 +533,7 @@ def test_the_limits_have_their_documented_defaults() -> None:
         "request_body_rate": 500,
         "response_timeout": 30,
         "response_rate": 500,
+        "blocked_response_rate": 16384,
         "linger_timeout": 2,
         "cleanup_interval": 30,
         "asyncore_loop_timeout": 1,
@@ -531,6 +547,7 @@ def test_the_limits_have_their_documented_defaults() -> None:
         "shutdown_delay": 0,
         "shutdown_timeout": 25,
         "log_slow_requests": 0,
+        "queue_warning_seconds": 0.1,
     }
     adjustments = Adjustments()
     assert {name: getattr(adjustments, name) for name in settings} == settings

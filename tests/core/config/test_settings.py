@@ -1,6 +1,7 @@
 """The table of settings: every default, cast and check."""
 
 import typing
+from fractions import Fraction
 from typing import Any
 
 import pytest
@@ -31,7 +32,7 @@ DEFAULTS: dict[str, object] = {
     "trusted_proxy_headers": set(),
     "clear_untrusted_proxy_headers": True,
     "log_untrusted_proxy_headers": False,
-    "connection_limit": 100,
+    "connection_limit": 1000,
     "max_request_header_size": 262144,
     "max_request_body_size": 1073741824,
     "channel_request_lookahead": 0,
@@ -41,6 +42,7 @@ DEFAULTS: dict[str, object] = {
     "request_body_timeout": 30,
     "request_body_rate": 500,
     "response_timeout": 30,
+    "blocked_response_rate": 16384,
     "response_rate": 500,
     "linger_timeout": 2,
     "shutdown_delay": 0,
@@ -54,6 +56,7 @@ DEFAULTS: dict[str, object] = {
     "access_log": False,
     "access_log_format": "combined",
     "log_slow_requests": 0,
+    "queue_warning_seconds": 0.1,
     "log_socket_errors": True,
     "asyncore_use_poll": False,
 }
@@ -91,24 +94,47 @@ LEAST = {
     "max_request_header_size": 64,
     "max_request_body_size": 0,
     "channel_request_lookahead": 0,
-    "channel_timeout": 1,
-    "cleanup_interval": 0,
-    "request_head_timeout": 1,
-    "request_body_timeout": 1,
     "request_body_rate": 1,
-    "response_timeout": 1,
+    "blocked_response_rate": 1,
     "response_rate": 1,
-    "linger_timeout": 1,
-    "shutdown_delay": 0,
-    "shutdown_timeout": 0,
-    "asyncore_loop_timeout": 0,
     "recv_bytes": 1,
     "send_bytes": 0,
-    "log_slow_requests": 0,
     "inbuf_overflow": 1,
     "outbuf_overflow": 1,
     "outbuf_high_watermark": 1,
 }
+
+ABOVE_ZERO = "a number of seconds above 0"
+FROM_ZERO = "a number of seconds of at least 0"
+DURATIONS = {
+    "channel_timeout": ABOVE_ZERO,
+    "cleanup_interval": FROM_ZERO,
+    "request_head_timeout": ABOVE_ZERO,
+    "request_body_timeout": ABOVE_ZERO,
+    "response_timeout": ABOVE_ZERO,
+    "linger_timeout": ABOVE_ZERO,
+    "shutdown_delay": FROM_ZERO,
+    "shutdown_timeout": FROM_ZERO,
+    "asyncore_loop_timeout": FROM_ZERO,
+    "log_slow_requests": FROM_ZERO,
+    "queue_warning_seconds": FROM_ZERO,
+}
+NO_DURATIONS: tuple[object, ...] = (
+    -1,
+    -0.1,
+    "-0.1",
+    "many",
+    "",
+    None,
+    [],
+    "1 s",
+    "inf",
+    "-Infinity",
+    "nan",
+    1e400,
+    float("nan"),
+    10**400,
+)
 
 REFUSED: list[tuple[str, object, str]] = [
     ("port", -1, "a port number between 0 and 65535"),
@@ -137,6 +163,13 @@ REFUSED: list[tuple[str, object, str]] = [
     *[(name, least - 1, f"a whole number of at least {least}") for name, least in LEAST.items()],
     *[(name, "many", f"a whole number of at least {least}") for name, least in LEAST.items()],
     *[(name, 1e400, f"a whole number of at least {least}") for name, least in LEAST.items()],
+    *[(name, given, accepted) for name, accepted in DURATIONS.items() for given in NO_DURATIONS],
+    *[
+        (name, given, ABOVE_ZERO)
+        for name, accepted in DURATIONS.items()
+        if accepted == ABOVE_ZERO
+        for given in (0, "0")
+    ],
 ]
 
 
@@ -149,7 +182,8 @@ def test_adjustments_has_the_names_of_the_table_and_no_others() -> None:
 
 def test_the_tests_know_every_setting() -> None:
     assert set(DEFAULTS) == set(BY_NAME)
-    assert set(STRINGS) | set(LEAST) == set(BY_NAME)
+    assert set(STRINGS) | set(LEAST) | set(DURATIONS) == set(BY_NAME)
+    assert {setting.name for setting in SETTINGS if setting.unit == "seconds"} == set(DURATIONS)
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
@@ -158,6 +192,8 @@ def test_the_annotation_fits_the_default(setting: Setting) -> None:
     origins = {typing.get_origin(part) or part for part in typing.get_args(hint) or [hint]}
     if typing.get_origin(hint) in (list, set):
         origins = {typing.get_origin(hint)}
+    if float in origins:
+        origins.add(int)  # an int is a float to type checkers
     assert type(setting.default) in origins
 
 
@@ -192,6 +228,25 @@ def test_the_least_number_is_accepted_as_number_and_as_string(name: str, least: 
     assert BY_NAME[name].read(least) == least
     assert BY_NAME[name].read(f" {least} ") == least
     assert type(BY_NAME[name].read(str(least))) is int
+
+
+@pytest.mark.promise("S14", "S69")
+@pytest.mark.parametrize("name", DURATIONS)
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [(0.4, 0.4), ("0.4", 0.4), (" .5 ", 0.5), (7, 7), ("7", 7), (7.0, 7), ("7.0", 7), (Fraction(1, 4), 0.25)],
+    ids=repr,
+)
+def test_a_duration_may_be_a_fraction_and_a_whole_one_is_an_int(name: str, given: object, seconds: float) -> None:
+    value = BY_NAME[name].read(given)
+    assert value == seconds
+    assert type(value) is type(seconds)
+
+
+@pytest.mark.parametrize("name", [name for name, accepted in DURATIONS.items() if accepted == FROM_ZERO])
+@pytest.mark.parametrize("given", [0, "0", 0.0, "-0.0"])
+def test_a_duration_that_may_be_zero(name: str, given: object) -> None:
+    assert str(BY_NAME[name].read(given)) == "0"
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ def _add_option(group: argparse._ArgumentGroup, setting: Setting) -> None:
 
 
 def _metavar(setting: Setting) -> str:
-    if setting.kind == "integer" and setting.name not in _METAVARS:
+    if setting.kind in ("integer", "number") and setting.name not in _METAVARS:
         return setting.unit.upper() if setting.unit in ("bytes", "seconds") else "NUMBER"
     return _METAVARS.get(setting.name, setting.kind.upper())
 
@@ -241,8 +241,8 @@ def _default(setting: Setting) -> str:
     return f" Default: {value}." if value else ""
 
 
-def _quantity(number: int, unit: str) -> str:
-    for bits, binary_unit in _BINARY_UNITS:
-        if number >> bits << bits == number > 0:
-            return f"{number} {unit} ({number >> bits} {binary_unit})"
+def _quantity(number: float, unit: str) -> str:
+    for bits, binary_unit in _BINARY_UNITS if unit.startswith("bytes") else ():
+        if number > 0 and number % (1 << bits) == 0:
+            return f"{number} {unit} ({int(number) >> bits} {binary_unit})"
     return f"{number} {unit.removesuffix('s') if number == 1 else unit}"

@@ -61,17 +61,18 @@ class Adjustments:
     max_request_header_size: int
     max_request_body_size: int
     channel_request_lookahead: int
-    channel_timeout: int
-    cleanup_interval: int
-    request_head_timeout: int
-    request_body_timeout: int
+    channel_timeout: float
+    cleanup_interval: float
+    request_head_timeout: float
+    request_body_timeout: float
     request_body_rate: int
-    response_timeout: int
+    response_timeout: float
+    blocked_response_rate: int
     response_rate: int
-    linger_timeout: int
-    shutdown_delay: int
-    shutdown_timeout: int
-    asyncore_loop_timeout: int
+    linger_timeout: float
+    shutdown_delay: float
+    shutdown_timeout: float
+    asyncore_loop_timeout: float
     recv_bytes: int
     send_bytes: int
     inbuf_overflow: int
@@ -79,7 +80,8 @@ class Adjustments:
     outbuf_high_watermark: int
     access_log: bool
     access_log_format: str
-    log_slow_requests: int
+    log_slow_requests: float
+    queue_warning_seconds: float
     log_socket_errors: bool
     asyncore_use_poll: bool
 

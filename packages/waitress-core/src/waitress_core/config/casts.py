@@ -3,6 +3,7 @@
 Each raises ValueError or TypeError for a value that it cannot read. The table in `settings` names the cast of each.
 """
 
+import math
 import socket
 from collections.abc import Iterable
 
@@ -78,6 +79,14 @@ def as_whole_number(value: object) -> int:
     if isinstance(value, float) and not value.is_integer():
         raise ValueError("not a whole number")
     return int(value)  # type: ignore[call-overload,no-any-return]  # anything int() takes; it raises on the rest
+
+
+def as_seconds(value: object) -> float:
+    """Return a finite number of seconds: an int if it is whole, as in waitress 3.0, otherwise a float."""
+    seconds = float(value)  # type: ignore[arg-type]  # anything float() takes; it raises on the rest
+    if not math.isfinite(seconds):
+        raise ValueError("not a finite number")
+    return int(seconds) if seconds.is_integer() else seconds
 
 
 def as_port_or_service(value: object) -> int | str:

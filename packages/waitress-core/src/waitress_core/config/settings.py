@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from .casts import (
     as_address_words,
     as_port_or_service,
+    as_seconds,
     as_socket_list,
     as_whole_number,
     asbool,
@@ -78,9 +79,9 @@ def _accept(value: object) -> str | None:
 class Setting(NamedTuple):
     """One row of the table.
 
-    `kind` names the cast for readers ("integer", "boolean", "text", "octal", "list", "sockets"). `default` is the value
-    after the cast. `accepts` describes the accepted values for the message of an error. `check` returns None for an
-    accepted value, otherwise such a description.
+    `kind` names the cast for readers ("integer", "number", "boolean", "text", "octal", "list", "sockets"). `default` is
+    the value after the cast. `accepts` describes the accepted values for the message of an error. `check` returns None
+    for an accepted value, otherwise such a description.
     """
 
     name: str
@@ -120,6 +121,17 @@ def _integer(
     accepts = f"a whole number of at least {least}"
     check = _at_least(least)
     return Setting(name, group, "integer", default, help, as_whole_number, unit, check, accepts, has_effect)
+
+
+def _seconds(
+    name: str, group: str, default: float, help: str, *, may_be_zero: bool = False, has_effect: bool = True
+) -> Setting:
+    accepts = f"a number of seconds {'of at least' if may_be_zero else 'above'} 0"
+
+    def check(value: float) -> str | None:
+        return None if value > 0 or (may_be_zero and value == 0) else accepts
+
+    return Setting(name, group, "number", default, help, as_seconds, "seconds", check, accepts, has_effect)
 
 
 def _boolean(name: str, group: str, default: bool, help: str, *, has_effect: bool = True) -> Setting:
@@ -236,7 +248,7 @@ SETTINGS: tuple[Setting, ...] = (
     _boolean("clear_untrusted_proxy_headers", "Proxy", True, "Hide proxy headers that are not trusted."),
     _boolean("log_untrusted_proxy_headers", "Proxy", False, "Log a warning when such a header is hidden."),
     # Limits
-    _integer("connection_limit", "Limits", 100, "connections", "Client connections held open at once.", 1),
+    _integer("connection_limit", "Limits", 1000, "connections", "Client connections held open at once.", 1),
     _integer(
         "max_request_header_size",
         "Limits",
@@ -255,58 +267,74 @@ SETTINGS: tuple[Setting, ...] = (
         has_effect=False,
     ),
     # Time
-    _integer("channel_timeout", "Time", 120, "seconds", "Idle time after which a persistent connection is closed.", 1),
-    _integer(
+    _seconds("channel_timeout", "Time", 120, "Idle time after which a persistent connection is closed."),
+    _seconds(
         "cleanup_interval",
         "Time",
         30,
-        "seconds",
         "Time between calls of the maintenance() of a server class of one's own; deadlines do not depend on it.",
+        may_be_zero=True,
         has_effect=False,
     ),
-    _integer("request_head_timeout", "Time", 30, "seconds", "Time in which a request head must be complete.", 1),
-    _integer(
+    _seconds("request_head_timeout", "Time", 30, "Time in which a request head must be complete."),
+    _seconds(
         "request_body_timeout",
         "Time",
         30,
-        "seconds",
         "Time that a request body may take; every request_body_rate bytes of it give one second back.",
-        1,
     ),
     _integer("request_body_rate", "Time", 500, "bytes per second", "See request_body_timeout.", 1),
-    _integer(
+    _seconds(
         "response_timeout",
         "Time",
         30,
-        "seconds",
-        "Time that a client may keep the application waiting for room in its output buffer; every response_rate "
-        "bytes that it takes give one second back.",
+        "Time that a client may keep the application waiting for room in its output buffer; every "
+        "blocked_response_rate bytes that it takes give one second back.",
+    ),
+    _integer(
+        "blocked_response_rate",
+        "Time",
+        16384,
+        "bytes per second",
+        "Rate at which a client that keeps the application waiting must take its response: see response_timeout.",
         1,
     ),
-    _integer("response_rate", "Time", 500, "bytes per second", "See response_timeout.", 1),
     _integer(
+        "response_rate",
+        "Time",
+        500,
+        "bytes per second",
+        "Rate at which every other client must take its response; one that is slower for channel_timeout is "
+        "disconnected.",
+        1,
+    ),
+    _seconds(
         "linger_timeout",
         "Time",
         2,
-        "seconds",
         "Time in which input is read, and discarded, after the last response, so that the client can read that.",
-        1,
     ),
-    _integer(
+    _seconds(
         "shutdown_delay",
         "Time",
         0,
-        "seconds",
         "Time after SIGTERM or SIGINT in which new connections are still answered, so that load balancers can notice.",
+        may_be_zero=True,
     ),
-    _integer(
+    _seconds(
         "shutdown_timeout",
         "Time",
         25,
-        "seconds",
         "Time in which SIGTERM or SIGINT lets running requests end, shutdown_delay included.",
+        may_be_zero=True,
     ),
-    _integer("asyncore_loop_timeout", "Time", 1, "seconds", "Longest wait between two checks for signals; 0 means 1."),
+    _seconds(
+        "asyncore_loop_timeout",
+        "Time",
+        1,
+        "Longest wait between two checks for signals; 0 means 1.",
+        may_be_zero=True,
+    ),
     # Buffers
     _integer("recv_bytes", "Buffers", 8192, "bytes", "Bytes of one read; large bodies are read in larger pieces.", 1),
     _integer("send_bytes", "Buffers", 1, "bytes", "Responses are sent as they come.", 0, has_effect=False),
@@ -326,12 +354,19 @@ SETTINGS: tuple[Setting, ...] = (
         str,
         check=_format_fault,
     ),
-    _integer(
+    _seconds(
         "log_slow_requests",
         "Logging",
         0,
-        "seconds",
         "Time after which a request that still runs is logged, once, with the stack of its thread; 0 logs none.",
+        may_be_zero=True,
+    ),
+    _seconds(
+        "queue_warning_seconds",
+        "Logging",
+        0.1,
+        "Time that a request may wait for a thread until the log warns of the queue; 0 warns each time that it grows.",
+        may_be_zero=True,
     ),
     _boolean("log_socket_errors", "Logging", True, "Log errors of client sockets."),
 )
