@@ -1,4 +1,4 @@
-"""Which peers of real listeners are trusted: by IPv4, IPv6, both at once, and unix sockets."""
+"""Which peers of real listeners are trusted: by IPv4, IPv6, both at once, unix sockets. What clients forge fails."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.functional.applications import Recorder
+from tests.functional.applications import Recorder, environ_of, get, refusal_of
 from tests.support.client import Client
 from tests.support.servers import running
 
@@ -82,3 +82,54 @@ def test_an_ipv4_peer_of_a_socket_for_both_families(trusted_proxy: str, seen: st
 def test_a_peer_by_a_unix_socket(trusted_proxy: str, seen: str, tmp_path: Path) -> None:
     path = str(tmp_path / "it.sock")
     assert remote_addr_of(path, trusted_proxy=trusted_proxy, unix_socket=path) == seen
+
+
+# --- what a client sends in front of what its proxy adds
+
+FORGED = "for=10.0.0.1;proto=https;host=internal.example"
+ADDED = "for=198.51.100.7;proto=http"
+BY_FORWARDED: dict[str, Any] = {"trusted_proxy": "127.0.0.1", "trusted_proxy_headers": "forwarded"}
+BY_X: dict[str, Any] = {
+    "trusted_proxy": "127.0.0.1",
+    "trusted_proxy_headers": "x-forwarded-for x-forwarded-host x-forwarded-proto x-forwarded-port x-forwarded-by",
+}
+SEEN = ("REMOTE_ADDR", "REMOTE_PORT", "SERVER_NAME", "SERVER_PORT", "HTTP_HOST", "wsgi.url_scheme", "HTTP_FORWARDED")
+
+
+@pytest.mark.parametrize("joint", [None, ", ", ","], ids=["line-of-its-own", "appended", "appended-without-blank"])
+@pytest.mark.parametrize(
+    "opened", [';x="', ';x=a"b', ';x="\\', ';x="a\\"', '"', ';x="a"b', ";x=", ";x", ";x=[", ";for=a"]
+)
+def test_a_quotation_mark_of_a_client_swallows_nothing_that_its_proxy_adds(joint: str | None, opened: str) -> None:
+    lines = [FORGED + opened, ADDED] if joint is None else [joint.join([FORGED + opened, ADDED])]
+    response = refusal_of(get(*(f"Forwarded: {line}" for line in lines)), **BY_FORWARDED)
+    assert response.status == 400
+    assert b'Header "Forwarded" malformed.' in response.body
+
+
+@pytest.mark.parametrize("joint", [None, ", "], ids=["line-of-its-own", "appended"])
+@pytest.mark.parametrize("before", ["", FORGED, f'{FORGED}, {FORGED};secret=";,"', " , ,", ";;"])
+def test_only_what_the_proxy_adds_counts(joint: str | None, before: str) -> None:
+    lines = [before, ADDED] if joint is None else [f"{before}{joint}{ADDED}"]
+    alone = environ_of(get(f"Forwarded: {ADDED}"), **BY_FORWARDED)
+    environ = environ_of(get(*(f"Forwarded: {line}" for line in lines)), **BY_FORWARDED)
+    assert alone["REMOTE_ADDR"] == "198.51.100.7"
+    # The port is that of the connection, as `for` has none.
+    assert {key: environ[key] for key in SEEN if key != "REMOTE_PORT"} == {
+        key: alone[key] for key in SEEN if key != "REMOTE_PORT"
+    }
+
+
+@pytest.mark.parametrize("joint", [None, ", "], ids=["line-of-its-own", "appended"])
+@pytest.mark.parametrize("before", ["", '"', '10.0.0.1, "', '"a\\', "evil, evil", ",,"])
+def test_nothing_before_the_elements_of_the_proxies_changes_x_forwarded(joint: str | None, before: str) -> None:
+    added = {"For": "198.51.100.7:44", "Host": "shop.example", "Proto": "https", "Port": "8443", "By": "10.0.0.2"}
+    lines = []
+    for name, value in added.items():
+        values = [before, value] if joint is None else [f"{before}{joint}{value}"]
+        lines += [f"X-Forwarded-{name}: {one}" for one in values]
+    environ = environ_of(get(*lines), **BY_X)
+    assert (environ["REMOTE_ADDR"], environ["REMOTE_PORT"]) == ("198.51.100.7", "44")
+    assert (environ["HTTP_HOST"], environ["SERVER_PORT"]) == ("shop.example:8443", "8443")
+    assert environ["wsgi.url_scheme"] == "https"
+    assert {name: environ[f"HTTP_X_FORWARDED_{name.upper()}"] for name in added} == added

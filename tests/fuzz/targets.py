@@ -28,7 +28,7 @@ from waitress_core.reactor.reactor import Reactor
 from waitress_core.wsgi.environ import EnvironBuilder
 from waitress_core.wsgi.proxy_headers import MalformedProxyHeader, ProxyPolicy
 from waitress_core.wsgi.task import TaskContext, WSGITask
-from waitress_parser import Limits, RequestParser
+from waitress_parser import Limits, RequestHead, RequestParser
 
 MOST = 20_000  # bytes of one input; more shows nothing more
 TURNS = 500  # after which a connection whose client has ended must be closed
@@ -87,44 +87,72 @@ def fuzz_extensions(data: bytes) -> None:
 
 
 def fuzz_proxy_headers(data: bytes) -> None:
-    """MalformedProxyHeader, or an environ of which each value can be used: no other error, no empty host or port."""
-    names = ["FORWARDED", "X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO", "X_FORWARDED_PORT"]
+    """MalformedProxyHeader, or an environ of which each value can be used: no other error, no empty host or port.
+
+    Nothing that comes before the elements of the trusted proxies changes what they say.
+    """
     choice = data[0] if data else 0
-    # What the parser lets through: no control byte but HTAB, no blanks at the ends.
+    # What the parser lets through: no control character but HTAB, no blanks at the ends.
     texts = data[1:].decode("latin-1").split("\n")
     values = ["".join(c for c in text if c == "\t" or c >= " ").strip(" \t") for text in texts]
-    is_forwarded = choice % 2 == 0
-    trusted = "forwarded" if is_forwarded else "x-forwarded-for x-forwarded-host x-forwarded-proto x-forwarded-port"
-    policy = ProxyPolicy(
-        Adjustments(
-            listen="127.0.0.1:0",
-            trusted_proxy="*",
-            trusted_proxy_count=1 + choice // 2 % 3,
-            trusted_proxy_headers=trusted,
-            clear_untrusted_proxy_headers=True,
-        )
+    names = ["forwarded"] if choice % 2 == 0 else ["x-forwarded-for", "x-forwarded-host", "x-forwarded-proto"]
+    if choice % 2:
+        names.append("x-forwarded-port")
+        fields = list(zip(names, values, strict=False))
+    else:
+        fields = [("forwarded", value) for value in values]
+    count = 1 + choice // 2 % 3
+    proxied_environ(fields, names, count)
+    honest = [(name, ", ".join(HONEST[name][:count])) for name in names]
+    alone = proxied_environ(honest, names, count)
+    assert alone is not None
+    for joined in (False, True):
+        seen = proxied_environ(_with_last(fields, honest) if joined else fields + honest, names, count)
+        assert seen == alone or (seen is None and names == ["forwarded"]), seen
+
+
+HONEST = {
+    "forwarded": ['for="[2001:db8::7]:80";host="shop.example:81";proto=https', "for=192.0.2.9;by=_a", 'x=";y=\\"z,"'],
+    "x-forwarded-for": ["[2001:db8::7]:80", '"192.0.2.9"', "unknown"],
+    "x-forwarded-host": ['"shop.example:81"', "shop.example", "a"],
+    "x-forwarded-proto": ["https", "http", "https"],
+    "x-forwarded-port": ["81", "443", "80"],
+}
+
+
+def _with_last(fields: list[tuple[str, str]], honest: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Append the honest elements to the last field line of their name, as some proxies do."""
+    result = list(fields)
+    for name, value in honest:
+        places = [place for place, (other, _) in enumerate(result) if other == name]
+        if places:
+            result[places[-1]] = (name, f"{result[places[-1]][1]},{value}")
+        else:
+            result.append((name, value))
+    return result
+
+
+def proxied_environ(fields: list[tuple[str, str]], names: list[str], count: int) -> dict[str, Any] | None:
+    """Return the environ of a request with these fields from a trusted proxy; None if it is refused."""
+    adj = Adjustments(
+        listen="127.0.0.1:0", trusted_proxy="*", trusted_proxy_count=count, trusted_proxy_headers=" ".join(names)
     )
-    environ: dict[str, Any] = {
-        "REMOTE_ADDR": "192.0.2.1",
-        "REMOTE_HOST": "192.0.2.1",
-        "REMOTE_PORT": "5000",
-        "SERVER_NAME": "a",
-        "SERVER_PORT": "80",
-        "HTTP_HOST": "a",
-        "wsgi.url_scheme": "http",
-        **{f"HTTP_{name}": value for name, value in zip(names if is_forwarded else names[1:], values, strict=False)},
-    }
+    values = {name: ", ".join(value for other, value in fields if other == name) for name, _ in fields}
+    head = RequestHead("GET", "/", "1.1", fields, values, "a", "/", "", 0, True, False)
+    request = Request(head)
+    environ = EnvironBuilder(adj, "80").build(request, "192.0.2.1", "5000", lambda: False)
     try:
-        policy.apply(environ)
+        ProxyPolicy(adj).apply(environ, request)
     except MalformedProxyHeader:
-        return
+        return None
     assert environ["wsgi.url_scheme"] in ("http", "https")
     assert environ["SERVER_PORT"].isascii()
     assert environ["SERVER_PORT"].isdigit()
     assert environ["REMOTE_ADDR"]
-    for key in ("SERVER_NAME", "HTTP_HOST"):
+    for key in ("SERVER_NAME", "HTTP_HOST", "REMOTE_ADDR"):
         assert environ[key].isascii()
         assert set(environ[key]).isdisjoint(' \t"<>\\/?#@\x7f'), environ[key]
+    return {key: value for key, value in environ.items() if isinstance(value, str)}
 
 
 def fuzz_connection(data: bytes) -> None:

@@ -185,6 +185,7 @@ PROXIED = [
         "served; `SERVER_PORT` is `8443`",
         ("SERVER_PORT",),
     ),
+    Change("an X-Forwarded-For with a blank in it", get(HOST + b"X-Forwarded-For: a b\r\n"), "served", "400"),
     Change("an X-Forwarded-Port that is no port", get(HOST + b"X-Forwarded-Port: a\r\n"), "served", "400"),
     Change("an X-Forwarded-Host that is no host", get(HOST + b"X-Forwarded-Host: a/b\r\n"), "served", "400"),
 ]

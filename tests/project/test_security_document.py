@@ -9,6 +9,7 @@ import waitress_core.connection.context
 import waitress_core.connection.manager
 import waitress_core.connection.receiver
 import waitress_core.observability.access_log
+import waitress_core.wsgi.proxy_headers
 import waitress_parser.errors
 from tests.project.repository import ROOT
 from waitress_core import SETTINGS
@@ -37,6 +38,7 @@ def test_every_constant_is_in_its_file() -> None:
         waitress_core.connection.receiver,
         waitress_core.connection.manager,
         waitress_core.connection.context,
+        waitress_core.wsgi.proxy_headers,
         waitress_parser.errors,
     )
     named = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", TEXT))

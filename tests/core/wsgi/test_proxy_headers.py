@@ -5,9 +5,14 @@ import warnings
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from tests.core.heads import head
 from tests.support.ids import input_ids, short_id
 from waitress_core import Adjustments
+from waitress_core.http.request import Request
+from waitress_core.wsgi.environ import EnvironBuilder
 from waitress_core.wsgi.proxy_headers import MalformedProxyHeader, ProxyPolicy
 
 PEER = "10.0.0.9"
@@ -193,13 +198,19 @@ FORWARDED: list[tuple[str, int, dict[str, Any]]] = [
     ("for=1.1.1.1, for=2.2.2.2, for=3.3.3.3", 2, {**client("2.2.2.2"), "HTTP_FORWARDED": "for=2.2.2.2, for=3.3.3.3"}),
     ("for=1.1.1.1, for=2.2.2.2;host=inner", 2, {**client("1.1.1.1"), **host("inner")}),
     ("for=1.1.1.1;host=outer, for=2.2.2.2;host=inner", 2, {**client("1.1.1.1"), **host("outer")}),
-    ("for=1.1.1.1;host=, for=2.2.2.2;host=inner", 2, {**client("1.1.1.1"), **host("inner")}),
-    ('for="a,b", for="c;d"', 1, {**client("c;d"), "HTTP_FORWARDED": 'for="c;d"'}),
-    ('for="a,b", for="c;d"', 2, client("a,b")),
-    (r'for="a\"b,c"', 1, client('a"b,c')),
-    (r'for="a\\", for=b', 1, {**client("b"), "HTTP_FORWARDED": "for=b"}),
-    (r'for="\a"', 1, client("a")),
-    (r"for=a\",for=b", 1, client(r"a\",for=b")),
+    ('for=1.1.1.1;host="", for=2.2.2.2;host=inner', 2, {**client("1.1.1.1"), **host("inner")}),
+    ('for=a;by="x,y", for=b;by="x;y"', 1, {**client("b"), "HTTP_FORWARDED": 'for=b;by="x;y"'}),
+    ('for=a;by="x,y", for=b;by="x;y"', 2, client("a")),
+    (r'for=a;by="x\"y,z"', 1, client("a")),
+    (r'for=a;by="x\\", for=b', 1, {**client("b"), "HTTP_FORWARDED": "for=b"}),
+    (r'for="\a\_"', 1, client("a_")),
+    ('for="fe80::1%eth0"', 1, client("fe80::1%eth0")),
+    ('for="192.0.2.1:_secret"', 1, client("192.0.2.1", "_secret")),
+    # RFC 9110 5.6.1.2, RFC 7239 4: an element may be empty. It counts, or a client's would take the place of a proxy's.
+    ("for=evil, , for=2.2.2.2", 2, {**client("2.2.2.2"), "HTTP_FORWARDED": ", for=2.2.2.2"}),
+    ("for=evil,", 1, {"HTTP_FORWARDED": ""}),
+    (f"for=1.1.1.1;x={'b' * 8178}", 1, client("1.1.1.1")),
+    (" ,;,for=2.2.2.2;; ", 1, {**client("2.2.2.2"), "HTTP_FORWARDED": "for=2.2.2.2;;"}),
 ]
 
 
@@ -209,16 +220,15 @@ def test_forwarded(value: str, count: int, expected: dict[str, Any]) -> None:
 
 
 def test_an_unknown_token_of_forwarded_is_logged_and_changes_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    assert apply({"Forwarded": "for=1.2.3.4;secret=x;\xe4=1"}, 1, "forwarded") == client("1.2.3.4")
-    assert [record.getMessage() for record in caplog.records] == [
-        r"Unknown Forwarded token: secret, \xe4",
-    ]
+    assert apply({"Forwarded": 'for=1.2.3.4;secret="\xe4";Other=1'}, 1, "forwarded") == client("1.2.3.4")
+    assert [record.getMessage() for record in caplog.records] == ["Unknown Forwarded token: other, secret"]
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        pytest.param("Forwarded", "for=1.2.3.4" + ";\xe4=1" * 50_000, id="unknown-tokens"),
+        pytest.param("Forwarded", "for=1.2.3.4" + "".join(f";x{n}=1" for n in range(900)), id="unknown-tokens"),
+        pytest.param("Forwarded", "a=" + "b" * 8000 + "\xe4", id="pair"),
         pytest.param("Forwarded", "host=" + "\xe4" * 50_000, id="value"),
         pytest.param("Port", "\xe4" * 50_000, id="port"),
     ],
@@ -249,12 +259,23 @@ MALFORMED: list[tuple[str, str, str, str]] = [
     ("Host", "a b", "X-Forwarded-Host", "not a host with an optional port"),
     ("Host", "[::1", "X-Forwarded-Host", "not a host with an optional port"),
     ("Host", "\xe4", "X-Forwarded-Host", "not a host with an optional port"),
+    ("Host", "example.org:65536", "X-Forwarded-Host", "not a host with an optional port"),
+    ("Host", 'example.org"a"', "X-Forwarded-Host", QUOTING),
     ("Proto", "gopher", "X-Forwarded-Proto", "unsupported proto value"),
     ("Proto", "https://", "X-Forwarded-Proto", "unsupported proto value"),
     ("Proto", '"https', "X-Forwarded-Proto", QUOTING),
     ("For", ":80", "X-Forwarded-For", "not an address with an optional port"),
     ("For", "192.0.2.1:abc", "X-Forwarded-For", "not an address with an optional port"),
     ("For", "192.0.2.1:", "X-Forwarded-For", "not an address with an optional port"),
+    ("For", '1.2.3.4"', "X-Forwarded-For", QUOTING),
+    ("For", '1.2"3.4', "X-Forwarded-For", QUOTING),
+    ("For", "1.2.3.4 evil", "X-Forwarded-For", "not an address with an optional port"),
+    ("For", "<script>", "X-Forwarded-For", "not an address with an optional port"),
+    ("For", "\xe4", "X-Forwarded-For", "not an address with an optional port"),
+    ("For", '"a,b"', "X-Forwarded-For", QUOTING),
+    ("For", "192.0.2.1:_", "X-Forwarded-For", "not an address with an optional port"),
+    ("For", "[1.2.3.4]", "X-Forwarded-For", "not an address with an optional port"),
+    ("By", '"', "X-Forwarded-By", QUOTING),
     ("For", "[]", "X-Forwarded-For", "not an address with an optional port"),
     ("For", "[::1]80", "X-Forwarded-For", "not an address with an optional port"),
     ("For", "[::1]:65536", "X-Forwarded-For", "not an address with an optional port"),
@@ -269,8 +290,29 @@ MALFORMED: list[tuple[str, str, str, str]] = [
     ("Forwarded", "for= a", "Forwarded", "Value may not be surrounded by whitespace"),
     ("Forwarded", "for=a ;host=b", "Forwarded", "Value may not be surrounded by whitespace"),
     ("Forwarded", 'for="a', "Forwarded", QUOTING),
+    ("Forwarded", 'for=a;x="', "Forwarded", QUOTING),
+    ("Forwarded", 'for=a;x="\\"', "Forwarded", QUOTING),
+    ("Forwarded", 'for=a;x=b"c"', "Forwarded", QUOTING),
+    ("Forwarded", 'for=a;x="b"c', "Forwarded", QUOTING),
+    ("Forwarded", 'for=a;x="b" ;y=c', "Forwarded", QUOTING),
+    ("Forwarded", "for=a\\", "Forwarded", "neither a token nor a quoted-string"),
+    ("Forwarded", "for=", "Forwarded", "neither a token nor a quoted-string"),
+    ("Forwarded", "=a", "Forwarded", "neither a token nor a quoted-string"),
+    ("Forwarded", "for==a", "Forwarded", "neither a token nor a quoted-string"),
+    ("Forwarded", "for=1.2.3.4:55", "Forwarded", "neither a token nor a quoted-string"),
+    ("Forwarded", "for=[::1]", "Forwarded", "neither a token nor a quoted-string"),
+    ("Forwarded", "for=a;x=\xe4", "Forwarded", "neither a token nor a quoted-string"),
+    ("Forwarded", "for=a;\xe4=x", "Forwarded", "neither a token nor a quoted-string"),
+    ("Forwarded", "for=a;x=b c", "Forwarded", "neither a token nor a quoted-string"),
+    ("Forwarded", "for=a;For=b", "Forwarded", "Token given twice in one element"),
+    ("Forwarded", "x=1;x=2, for=a", "Forwarded", "Token given twice in one element"),
+    ("Forwarded", "," * 8193, "Forwarded", "longer than 8192 characters"),
+    ("Forwarded", "for=a;x=" + "b" * 8185, "Forwarded", "longer than 8192 characters"),
+    ("Proto", "a" * 8193, "X-Forwarded-Proto", "longer than 8192 characters"),
+    ("Forwarded", 'for="a,b"', "Forwarded For=", "not an address with an optional port"),
+    ("Forwarded", 'for="a b"', "Forwarded For=", "not an address with an optional port"),
     ("Forwarded", "proto=gopher", "Forwarded Proto=", "unsupported proto value"),
-    ("Forwarded", "host=a/b", "Forwarded Host=", "not a host with an optional port"),
+    ("Forwarded", 'host="a/b"', "Forwarded Host=", "not a host with an optional port"),
 ]
 
 
@@ -293,12 +335,154 @@ def test_a_malformed_header_of_an_untrusted_peer_is_only_hidden(name: str, value
     assert apply({name: value}, trusted_proxy="192.0.2.1") == {KEYS[name]: None}
 
 
-def test_a_malformed_hop_before_the_trusted_ones_is_ignored() -> None:
-    assert apply({"For": '"broken, 1.2.3.4'}) == {**client("1.2.3.4"), "HTTP_X_FORWARDED_FOR": "1.2.3.4"}
-    assert apply({"Forwarded": "broken, for=1.2.3.4"}, 1, "forwarded") == {
-        **client("1.2.3.4"),
-        "HTTP_FORWARDED": "for=1.2.3.4",
-    }
+@pytest.mark.parametrize("element", ['"broken', 'a"b', '"\\', "," * 9000, "a" * 9000])
+def test_a_malformed_element_of_x_forwarded_before_the_trusted_ones_is_ignored(element: str) -> None:
+    assert apply({"For": f"{element}, 1.2.3.4"}) == {**client("1.2.3.4"), "HTTP_X_FORWARDED_FOR": "1.2.3.4"}
+
+
+@pytest.mark.parametrize("element", ["broken", 'x="', 'x=a"b', 'x="\\', "x=[::1]", "for=a; by=b", "x=1;x=2"])
+@pytest.mark.parametrize("template", ["{}, for=1.2.3.4", "for=1.2.3.4, {}", "{}", "for=1.1.1.1, {}, for=1.2.3.4"])
+@pytest.mark.parametrize("count", [1, 2, 9])
+def test_a_malformed_element_of_forwarded_is_refused_wherever_it_is(element: str, template: str, count: int) -> None:
+    with pytest.raises(MalformedProxyHeader):
+        apply({"Forwarded": template.format(element)}, count, "forwarded")
+
+
+# --- field lines: what a client sends in front of the elements of the trusted proxies
+
+
+def after(*lines: str, count: int = 1, headers: str = "forwarded") -> dict[str, Any]:
+    """Return the environ of a request with these field lines, as a server of these settings makes it."""
+    request = Request(head("/", *lines))
+    settings = {"trusted_proxy": PEER, "trusted_proxy_count": count, "trusted_proxy_headers": headers}
+    adj = Adjustments(listen="127.0.0.1:0", **settings)
+    environ = EnvironBuilder(adj, "8080").build(request, PEER, "54321", lambda: False)
+    ProxyPolicy(adj).apply(environ, request)
+    return {key: value for key, value in environ.items() if not key.startswith(("wsgi.i", "wsgi.e", "waitress."))}
+
+
+HONEST = "for=198.51.100.7;proto=http"
+
+
+@pytest.mark.parametrize(
+    "client_line",
+    [
+        'for=10.0.0.1;proto=https;host=internal.example;x="',
+        'for=10.0.0.1;x=a"b',
+        'for=10.0.0.1;x="\\',
+        'for=10.0.0.1;x="a\\"',
+        '"',
+        'for="10.0.0.1',
+    ],
+)
+@pytest.mark.parametrize("honest", [HONEST, 'for="[2001:db8::7]:80";host="shop.example:81"'], ids=["plain", "quoted"])
+def test_what_a_client_leaves_open_swallows_nothing_of_the_proxy(client_line: str, honest: str) -> None:
+    for lines in [(client_line, honest), (f"{client_line}, {honest}",), (f"{client_line},{honest}",)]:
+        with pytest.raises(MalformedProxyHeader):
+            after(*(f"Forwarded: {line}" for line in lines))
+
+
+def test_each_field_line_of_forwarded_is_read_by_itself() -> None:
+    """Joined these would be a quoted-string; RFC 9110 5.3 lets nobody split one."""
+    assert after('Forwarded: for=a;by="x, y";proto=http')["REMOTE_ADDR"] == "a"
+    with pytest.raises(MalformedProxyHeader):
+        after('Forwarded: for=a;by="x', 'Forwarded: y";proto=http')
+
+
+def test_field_lines_are_read_in_their_order() -> None:
+    lines = ("Forwarded: for=6.6.6.6, for=1.1.1.1", "X-Other: a", "Forwarded:", f"forwarded: {HONEST}")
+    assert after(*lines)["REMOTE_ADDR"] == "198.51.100.7"
+    assert after(*lines)["HTTP_FORWARDED"] == HONEST
+    assert after(*lines, count=3)["REMOTE_ADDR"] == "1.1.1.1"
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_more_and_fewer_elements_than_trusted_proxies(count: int) -> None:
+    sent = ["for=1.1.1.1", "for=2.2.2.2", "for=3.3.3.3"]
+    for number in range(1, 4):
+        lines = sent[:number]
+        expected = lines[-count:][0].removeprefix("for=")
+        assert after(*(f"Forwarded: {line}" for line in lines), count=count)["REMOTE_ADDR"] == expected
+
+
+def test_an_environ_that_was_changed_counts_and_not_the_field_lines() -> None:
+    request = Request(head("/", "Forwarded: for=1.1.1.1"))
+    environ: dict[str, Any] = {**BASE, "HTTP_FORWARDED": "for=2.2.2.2"}
+    policy(trusted_proxy=PEER, trusted_proxy_headers="forwarded").apply(environ, request)
+    assert environ["REMOTE_ADDR"] == "2.2.2.2"
+
+
+# Fragments of the grammar, right and wrong: random characters alone would hardly ever make a pair.
+FRAGMENTS = st.sampled_from(
+    [*'"\\,;= \t', "for", "host", "proto", "x", "evil", "https", '="', '";', '",', '\\"', "a=b", "\xe4", "[::1]:5"]
+)
+CLIENT_LINES = st.lists(st.lists(FRAGMENTS, max_size=12).map("".join), max_size=3)
+TOKENS = st.text("abcxyz019!#$%&'*+-.^_`|~", min_size=1, max_size=6)
+QUOTED = st.text(st.sampled_from('abc,;= \t"\\\xe4[]:'), max_size=8).map(
+    lambda text: '"{}"'.format(text.replace("\\", "\\\\").replace('"', '\\"'))
+)
+VALUES = {
+    "for": st.sampled_from(["1.2.3.4", '"[2001:db8::1]:77"', "_hidden", "unknown", '"1.2.3.4:_x"']),
+    "host": st.sampled_from(["shop.example", '"shop.example:81"', '",for=evil;x="']),
+    "proto": st.sampled_from(["http", "https", '"http"']),
+}
+UNKNOWN = TOKENS.filter(lambda name: name not in VALUES)
+
+
+@st.composite
+def elements(draw: st.DrawFn) -> str:
+    """An element that a proxy may write, by the grammar; its host may be what the client has sent as Host."""
+    names = draw(st.lists(st.sampled_from(sorted(VALUES)) | UNKNOWN, min_size=1, max_size=4, unique=True))
+    return ";".join(f"{name}={draw(VALUES.get(name, TOKENS | QUOTED))}" for name in names)
+
+
+def outcome(*lines: str, **settings: Any) -> dict[str, Any] | None:
+    """Return the environ, or None for a refused request."""
+    try:
+        return after(*lines, **settings)
+    except MalformedProxyHeader:
+        return None
+
+
+@settings(max_examples=300, deadline=None)
+@given(CLIENT_LINES, st.lists(elements(), min_size=1, max_size=3), st.sampled_from(["", ", ", ",", " , "]))
+def test_forwarded_what_the_last_trusted_elements_say_cannot_be_influenced(
+    client_lines: list[str], honest: list[str], joint: str
+) -> None:
+    """Whether the proxy appends a line, or appends to the last one: refused, or as if the client had sent none."""
+    alone = outcome(f"Forwarded: {', '.join(honest)}", count=len(honest))
+    lines = [*client_lines, ", ".join(honest)]
+    if joint and client_lines:
+        lines[-2:] = [joint.join(lines[-2:])]
+    seen = outcome(*(f"Forwarded: {line}" for line in lines), count=len(honest))
+    assert seen is None or seen == alone
+
+
+X_VALUES = {
+    "For": st.sampled_from(["1.2.3.4", '"[2001:db8::1]:77"', "2001:db8::1", "_hidden", ""]),
+    "Host": st.sampled_from(["shop.example", '"shop.example:81"', "[::1]:81", ""]),
+    "Proto": st.sampled_from(["http", "HTTPS", ""]),
+    "Port": st.sampled_from(["81", '"443"', "0", ""]),
+    "By": st.sampled_from(["a", "b"]),
+}
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data(), st.integers(1, 3), st.sampled_from(["", ", ", ","]))
+def test_x_forwarded_what_the_last_trusted_elements_say_cannot_be_influenced(
+    data: st.DataObject, count: int, joint: str
+) -> None:
+    alone, lines = [], []
+    for name, values in X_VALUES.items():
+        honest = ", ".join(data.draw(st.lists(values, min_size=count, max_size=count)))
+        sent = [*data.draw(CLIENT_LINES), honest]
+        if joint and len(sent) > 1:
+            sent[-2:] = [joint.join(sent[-2:])]
+        alone.append(f"X-Forwarded-{name}: {honest}")
+        lines += [f"X-Forwarded-{name}: {line}" for line in sent]
+    expected = outcome(*alone, count=count, headers=X_ALL)
+    assert expected is not None
+    assert outcome(*lines, count=count, headers=X_ALL) == expected
 
 
 # --- who is trusted

@@ -1,8 +1,14 @@
 """Proxy headers: what Forwarded (RFC 7239) and X-Forwarded-* change in an environ, and which of them are hidden.
 
 A header changes something only if the peer is a trusted proxy and the header is one of the trusted headers. Only the
-last `trusted_proxy_count` entries of a list count: trusted proxies have added them, and the first of them names the
+last `trusted_proxy_count` elements of a list count: trusted proxies have added them, and the first of them names the
 client of the outermost trusted proxy.
+
+Guarantee: whatever a client sends in front of these elements, in the same field line or in others, can get its request
+refused, but cannot change what they say.
+- Forwarded is parsed whole, field line by field line, by the grammar of RFC 7239 section 4. A quoted-string that a
+  client has left open would otherwise swallow what a proxy appends.
+- X-Forwarded-* have no grammar. They are split at every comma, from the end, so no quotation mark can hide one.
 
 Thread: the application thread that runs the task. Never blocks, never resolves a name.
 """
@@ -13,6 +19,8 @@ from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from waitress_parser.errors import shown
+
+from ..http.request import Request
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -28,11 +36,31 @@ _ENVIRON_KEYS = {
     "Forwarded": "HTTP_FORWARDED",
 }
 _ALL_KEYS = frozenset(_ENVIRON_KEYS.values())
+_FORWARDED_NAMES = frozenset({"by", "for", "host", "proto"})
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
+# Of what is parsed: all of Forwarded, or one element of another header. At the head's own limit a client could make it
+# take a third of a second. nginx 8K, Apache 8190 a line; 8192 characters take a few milliseconds at most.
+MAX_CHARACTERS = 8192
+
+# RFC 9110 5.6.2: token = 1*tchar
+_TOKEN = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
 # RFC 9110 5.6.4: quoted-string = DQUOTE *( qdtext / quoted-pair ) DQUOTE
-_QUOTED_STRING = re.compile(r'"((?:[\t !#-\[\]-~\x80-\xff]|\\[\t !-~\x80-\xff])*)"', re.ASCII)
+_QUOTED = r'"[\t !#-\[\]-~\x80-\xff]*(?:\\[\t !-~\x80-\xff][\t !#-\[\]-~\x80-\xff]*)*"'
+_QUOTED_STRING = re.compile(_QUOTED, re.ASCII)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
+# RFC 7239 4: Forwarded         = 1#forwarded-element
+#             forwarded-element = [ forwarded-pair ] *( ";" [ forwarded-pair ] )
+#             forwarded-pair    = token "=" ( token / quoted-string )
+# One pair, if there is one, and what ends it.
+_PAIR = re.compile(rf"(?:({_TOKEN})=({_TOKEN}|{_QUOTED}))?([ \t]*,[ \t]*|;|\Z)", re.ASCII)
+# RFC 7239 6: node = nodename [ ":" node-port ]. In X-Forwarded-For an IPv6 address may lack its brackets, and a proxy
+# may write any name.
+_IPV6 = rf"[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%{_TOKEN})?"  # two colons: `1.2.3.4:55` is none
+_NODE = re.compile(
+    rf"(?:\[(?P<ipv6>{_IPV6})\]|(?P<name>{_TOKEN}))(?::(?P<port>[0-9]{{1,5}}|_[A-Za-z0-9._\-]+))?|(?P<bare>{_IPV6})",
+    re.ASCII,
+)
 # RFC 3986 3.2.2 with the port of 3.2.3; an empty reg-name is not accepted.
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+;=%]+)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 
@@ -87,8 +115,10 @@ class ProxyPolicy:
         self._logs = adj.log_untrusted_proxy_headers
         self.is_needed = bool(words) or self._clears
 
-    def apply(self, environ: "WSGIEnvironment") -> None:
+    def apply(self, environ: "WSGIEnvironment", request: Request | None = None) -> None:
         """Apply the trusted proxy headers of an environ to it, and remove the untrusted ones.
+
+        `request` has the field lines of which the environ has only the joined text.
 
         Raises:
             MalformedProxyHeader: one cannot be read; it is logged, and the application must not be called.
@@ -99,7 +129,7 @@ class ProxyPolicy:
         if self.trusts(environ["REMOTE_ADDR"]):
             untrusted = _ALL_KEYS - self._trusted_keys
             try:
-                self.apply_trusted(environ)
+                self.apply_trusted(environ, request)
             except MalformedProxyHeader as error:
                 self._logger.warning(
                     'Malformed proxy header "%s" from "%s": %s value: %s',
@@ -128,13 +158,13 @@ class ProxyPolicy:
                 "Removed untrusted headers (%s). Waitress recommends these be removed upstream.", ", ".join(removed)
             )
 
-    def apply_trusted(self, environ: "WSGIEnvironment") -> None:
+    def apply_trusted(self, environ: "WSGIEnvironment", request: Request | None = None) -> None:
         """Apply the trusted headers of an environ to it, whoever the peer is.
 
         Raises:
             MalformedProxyHeader: one cannot be read.
         """
-        hops = self._read_forwarded(environ) if self._reads_forwarded else self._read_x_forwarded(environ)
+        hops = self._read_forwarded(environ, request) if self._reads_forwarded else self._read_x_forwarded(environ)
         scheme = hops.scheme.lower()
         port = hops.port
         if scheme:
@@ -157,6 +187,8 @@ class ProxyPolicy:
         host = match["host"]
         environ["SERVER_NAME"] = host
         if match["port"] is not None:
+            if not _is_port(match["port"]):
+                raise self._malformed("Host", "not a host with an optional port", host_and_port)
             environ["HTTP_HOST"] = host_and_port
             return match["port"]
         is_default = not port or (environ["wsgi.url_scheme"], port) in _DEFAULT_PORTS.items()
@@ -165,18 +197,13 @@ class ProxyPolicy:
 
     def _apply_client(self, environ: "WSGIEnvironment", client: str) -> None:
         """Set REMOTE_*: `1.2.3.4`, `1.2.3.4:55`, `::1`, `[::1]`, `[::1]:55`, or a name that a proxy made up."""
-        host, port = client, ""
-        if client.startswith("["):
-            host, _, port = client[1:].partition("]")
-        elif client.count(":") == 1:
-            host, _, port = client.partition(":")
-            port = ":" + port
-        # RFC 7239 6: node = nodename [ ":" node-port ], and a port can be a made-up name too.
-        if not host or (port and not (port.startswith(":") and (_is_port(port[1:]) or port.startswith(":_")))):
+        match = _NODE.fullmatch(client)
+        port = match["port"] if match is not None else None
+        if match is None or (port is not None and not port.startswith("_") and not _is_port(port)):
             raise self._malformed("For", "not an address with an optional port", client)
-        environ["REMOTE_ADDR"] = environ["REMOTE_HOST"] = host
-        if port:
-            environ["REMOTE_PORT"] = port[1:]
+        environ["REMOTE_ADDR"] = environ["REMOTE_HOST"] = match["ipv6"] or match["name"] or match["bare"]
+        if port is not None:
+            environ["REMOTE_PORT"] = port
 
     def _malformed(self, part: str, reason: str, value: str) -> MalformedProxyHeader:
         header = f"Forwarded {part}=" if self._reads_forwarded else f"X-Forwarded-{part}"
@@ -184,13 +211,14 @@ class ProxyPolicy:
 
     def _read_x_forwarded(self, environ: "WSGIEnvironment") -> _Hops:
         found = {}
-        for name in ("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Port"):
+        for name in self._trusted:
             key = _ENVIRON_KEYS[name]
-            if name not in self._trusted or not environ.get(key):
+            if not environ.get(key):
                 continue
-            entries = [entry.strip(" \t") for entry in environ[key].split(",")][-self._hop_count :]
-            environ[key] = ", ".join(entries)
-            found[name] = _unquoted(name, entries[0])
+            elements = [element.strip(" \t") for element in environ[key].rsplit(",", self._hop_count)]
+            elements = elements[-self._hop_count :]
+            environ[key] = ", ".join(elements)
+            found[name], *_ = [_unquoted(name, element) for element in elements]  # all are checked
         port = found.get("X-Forwarded-Port", "")
         if port and not _is_port(port):
             raise MalformedProxyHeader("X-Forwarded-Port", "not a port number", port)
@@ -201,15 +229,25 @@ class ProxyPolicy:
             port,
         )
 
-    def _read_forwarded(self, environ: "WSGIEnvironment") -> _Hops:
+    def _read_forwarded(self, environ: "WSGIEnvironment", request: Request | None) -> _Hops:
         value = environ.get("HTTP_FORWARDED")
         if not value:
             return _Hops()
-        elements = [element.strip(" \t") for element in _split_quoted(value, ",")][-self._hop_count :]
-        environ["HTTP_FORWARDED"] = ", ".join(elements)
+        lines = [value]
+        if request is not None:
+            sent = [line for name, line in request.head.fields if name == "forwarded"]
+            if ", ".join(sent) == value:  # nobody has changed the environ
+                lines = sent
+        _check_length("Forwarded", value)
+        elements = [element for line in lines for element in _forwarded_elements(line)][-self._hop_count :]
+        environ["HTTP_FORWARDED"] = ", ".join(text for text, _ in elements)
         found: dict[str, str] = {}
-        for element in reversed(elements):  # so that the outermost trusted proxy takes precedence
-            found.update({token: said for token, said in _forwarded_pairs(element, self._logger) if said})
+        unknown: list[str] = []
+        for _, pairs in reversed(elements):  # so that the outermost trusted proxy takes precedence
+            found.update({name: said for name, said in pairs.items() if said})
+            unknown += pairs.keys() - _FORWARDED_NAMES
+        if unknown:  # in one record, as there may be many
+            self._logger.warning("Unknown Forwarded token: %s", shown(", ".join(sorted(unknown))))
         return _Hops(found.get("for", ""), found.get("host", ""), found.get("proto", ""))
 
 
@@ -245,57 +283,63 @@ def _peers_in(networks: list[str]) -> Callable[[str], bool]:
     return is_in_one
 
 
-def _forwarded_pairs(element: str, logger: logging.Logger) -> list[tuple[str, str]]:
-    """Return the (token, value) pairs of one element of Forwarded, in lower case (RFC 7239 4)."""
-    pairs, unknown = [], []
-    for pair in _split_quoted(element.lower(), ";"):
-        if not pair:
+def _forwarded_elements(line: str) -> list[tuple[str, dict[str, str]]]:
+    """Return the elements of one field line, any of which may be empty (RFC 7239 4).
+
+    Each is its text as sent, and its pairs in lower case, as waitress has always read them.
+
+    Raises:
+        MalformedProxyHeader: it does not follow the grammar, or an element has two pairs of one name.
+    """
+    line = line.strip(" \t")
+    elements: list[tuple[str, dict[str, str]]] = []
+    pairs: dict[str, str] = {}
+    start = position = 0
+    while True:
+        match = _PAIR.match(line, position)
+        if match is None:
+            pair = re.split("[,;]", line[position:], maxsplit=1)[0]
+            raise MalformedProxyHeader("Forwarded", _fault_of_pair(pair), pair)
+        name, value, end = match.groups()
+        if name is not None:
+            name = name.lower()
+            if name in pairs:
+                raise MalformedProxyHeader("Forwarded", "Token given twice in one element", name)
+            pairs[name] = _unquoted("Forwarded", value).lower()
+        position = match.end()
+        if end == ";":
             continue
-        token, equals, value = pair.partition("=")
-        if not equals:
-            raise MalformedProxyHeader("Forwarded", 'Invalid forwarded-pair missing "="', pair)
-        if token.strip() != token:
-            raise MalformedProxyHeader("Forwarded", "Token may not be surrounded by whitespace", token)
-        if value.strip() != value:
-            raise MalformedProxyHeader("Forwarded", "Value may not be surrounded by whitespace", value)
-        if token in ("for", "by", "host", "proto"):
-            pairs.append((token, _unquoted("Forwarded", value)))
-        else:
-            unknown.append(token)
-    if unknown:  # in one record, as there may be thousands
-        logger.warning("Unknown Forwarded token: %s", shown(", ".join(unknown)))
-    return pairs
+        elements.append((line[start : match.start(3)], pairs))
+        if not end:
+            return elements
+        start, pairs = position, {}
 
 
-def _split_quoted(text: str, separator: str) -> list[str]:
-    """Split at separators outside quoted strings, in linear time."""
-    if '"' not in text:
-        return text.split(separator)
-    parts = []
-    start = 0
-    is_quoted = is_escaped = False
-    for index, character in enumerate(text):
-        if is_escaped:
-            is_escaped = False
-        elif is_quoted and character == "\\":
-            is_escaped = True
-        elif character == '"':
-            is_quoted = not is_quoted
-        elif character == separator and not is_quoted:
-            parts.append(text[start:index])
-            start = index + 1
-    parts.append(text[start:])
-    return parts
+def _fault_of_pair(pair: str) -> str:
+    """Return the rule that a pair breaks; it has been cut at the next separator, even within quotation marks."""
+    token, equals, value = pair.partition("=")
+    if not equals:
+        return 'Invalid forwarded-pair missing "="'
+    if token.strip(" \t") != token:
+        return "Token may not be surrounded by whitespace"
+    if value.strip(" \t") != value and '"' not in value:
+        return "Value may not be surrounded by whitespace"
+    return "Invalid quoting in value" if '"' in value else "neither a token nor a quoted-string"
+
+
+def _check_length(header: str, value: str) -> None:
+    if len(value) > MAX_CHARACTERS:
+        raise MalformedProxyHeader(header, f"longer than {MAX_CHARACTERS} characters", value)
 
 
 def _unquoted(header: str, value: str) -> str:
-    """Return the text of a quoted-string; a value without quotes unchanged."""
-    if not value.startswith('"') and not value.endswith('"'):
+    """Return the text of a quoted-string; a value without quotation marks unchanged."""
+    _check_length(header, value)
+    if '"' not in value:
         return value
-    match = _QUOTED_STRING.fullmatch(value)
-    if match is None:
+    if _QUOTED_STRING.fullmatch(value) is None:
         raise MalformedProxyHeader(header, "Invalid quoting in value", value)
-    return _QUOTED_PAIR.sub(r"\1", match[1])
+    return _QUOTED_PAIR.sub(r"\1", value[1:-1])
 
 
 def _is_port(text: str) -> bool:

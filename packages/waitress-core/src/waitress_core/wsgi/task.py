@@ -107,7 +107,7 @@ class WSGITask:
                 request, connection.remote_addr, connection.remote_port, connection.is_client_gone
             )
         if context.proxy_policy.is_needed:
-            context.proxy_policy.apply(environ)
+            context.proxy_policy.apply(environ, request)
         body = context.application(environ, self.start_response)
         close = getattr(body, "close", None)
         try:
