@@ -179,6 +179,13 @@ PROXIED = [
         ("wsgi.url_scheme",),
     ),
     Change(
+        "`X-Forwarded-Proto: wss`",
+        get(HOST + b"X-Forwarded-Proto: wss\r\n"),
+        "400",
+        "served; `wsgi.url_scheme` is `https`",
+        ("wsgi.url_scheme",),
+    ),
+    Change(
         "`X-Forwarded-Port: 80, 8443`",
         get(HOST + b"X-Forwarded-Port: 80, 8443\r\n"),
         "400",

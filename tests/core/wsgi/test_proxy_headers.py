@@ -89,6 +89,15 @@ ONE_HOP: list[tuple[dict[str, str], dict[str, Any]]] = [
     ({"Proto": "http"}, {"SERVER_PORT": "80"}),
     ({"Proto": '"https"'}, {"wsgi.url_scheme": "https", "SERVER_PORT": "443"}),
     ({"Proto": ""}, {}),
+    ({"Proto": "wss"}, {"wsgi.url_scheme": "https", "SERVER_PORT": "443"}),
+    ({"Proto": '"WSS"'}, {"wsgi.url_scheme": "https", "SERVER_PORT": "443"}),
+    ({"Proto": "ws"}, {"SERVER_PORT": "80"}),
+    ({"Proto": "https, ws"}, {"SERVER_PORT": "80", "HTTP_X_FORWARDED_PROTO": "ws"}),
+    ({"Proto": "wss", "Port": "444"}, {"wsgi.url_scheme": "https", "SERVER_PORT": "444"}),
+    (
+        {"Host": "example.org", "Port": "443", "Proto": "wss"},
+        {**host("example.org"), "SERVER_PORT": "443", "wsgi.url_scheme": "https"},
+    ),
     (
         {"Proto": "http, https"},
         {"wsgi.url_scheme": "https", "SERVER_PORT": "443", "HTTP_X_FORWARDED_PROTO": "https"},
@@ -184,6 +193,9 @@ FORWARDED: list[tuple[str, int, dict[str, Any]]] = [
     ("host=Example.ORG", 1, host("example.org")),
     ('host="example.org:81"', 1, host("example.org", "81")),
     ("proto=HTTPS", 1, {"wsgi.url_scheme": "https", "SERVER_PORT": "443"}),
+    ("proto=ws", 1, {"SERVER_PORT": "80"}),
+    ("proto=Wss", 1, {"wsgi.url_scheme": "https", "SERVER_PORT": "443"}),
+    ("proto=wss, proto=http", 2, {"wsgi.url_scheme": "https", "SERVER_PORT": "443"}),
     ("by=10.0.0.9", 1, {}),
     (
         "for=1.2.3.4;host=example.org;proto=https;by=x",
@@ -262,6 +274,7 @@ MALFORMED: list[tuple[str, str, str, str]] = [
     ("Host", "example.org:65536", "X-Forwarded-Host", "not a host with an optional port"),
     ("Host", 'example.org"a"', "X-Forwarded-Host", QUOTING),
     ("Proto", "gopher", "X-Forwarded-Proto", "unsupported proto value"),
+    ("Proto", "wsss", "X-Forwarded-Proto", "unsupported proto value"),
     ("Proto", "https://", "X-Forwarded-Proto", "unsupported proto value"),
     ("Proto", '"https', "X-Forwarded-Proto", QUOTING),
     ("For", ":80", "X-Forwarded-For", "not an address with an optional port"),

@@ -38,6 +38,8 @@ _ENVIRON_KEYS = {
 _ALL_KEYS = frozenset(_ENVIRON_KEYS.values())
 _FORWARDED_NAMES = frozenset({"by", "for", "host", "proto"})
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
+# A proxy writes ws or wss for the handshake of a WebSocket, which is a request in HTTP (RFC 6455 section 3).
+_SCHEMES = {"http": "http", "https": "https", "ws": "http", "wss": "https"}
 
 # Of what is parsed: all of Forwarded, or one element of another header. At the head's own limit a client could make it
 # take a third of a second. nginx 8K, Apache 8190 a line; 8192 characters take a few milliseconds at most.
@@ -165,11 +167,12 @@ class ProxyPolicy:
             MalformedProxyHeader: one cannot be read.
         """
         hops = self._read_forwarded(environ, request) if self._reads_forwarded else self._read_x_forwarded(environ)
-        scheme = hops.scheme.lower()
         port = hops.port
-        if scheme:
-            if scheme not in _DEFAULT_PORTS:
+        if hops.scheme:
+            scheme = hops.scheme.lower()
+            if scheme not in _SCHEMES:
                 raise self._malformed("Proto", "unsupported proto value", hops.scheme)
+            scheme = _SCHEMES[scheme]
             environ["wsgi.url_scheme"] = scheme
             port = port or _DEFAULT_PORTS[scheme]
         if hops.host:
