@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+from wsgiref.validate import validator
 
 import pytest
 
-from tests.functional.applications import Recorder, environ_of, get
+from tests.functional.applications import Recorder, answering, environ_of, get
 from tests.support.servers import running
 
 if TYPE_CHECKING:
@@ -213,11 +214,22 @@ def test_an_absolute_target_without_a_path_is_the_root(target: str, host: str, q
     assert environ["REQUEST_URI"] == target
 
 
+@pytest.mark.promise("S25")
+@pytest.mark.parametrize(("target", "path_info"), [("/caf%C3%A9/men%C3%BC", "/men\xc3\xbc"), ("/caf%c3%a9", "")])
+def test_a_prefix_that_is_not_ascii_is_matched_by_its_utf_8_bytes(target: str, path_info: str) -> None:
+    environ = environ_of(get(target=target), url_prefix="/caf\xe9")
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/caf\xc3\xa9", path_info)
+    assert environ["SCRIPT_NAME"].encode("latin-1").decode() == "/caf\xe9"
+
+
 @pytest.mark.promise("S29")
-def test_the_asterisk_of_options_is_passed_as_it_is() -> None:
-    environ = environ_of(b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n")
-    assert environ["PATH_INFO"] == "*"
-    assert environ["REQUEST_URI"] == "*"
+def test_the_asterisk_of_options_is_no_path_and_content_for_the_validator() -> None:
+    request = b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    with running(validator(answering([b"ok"], ("Content-Type", "text/plain")))) as server, server.client() as client:
+        client.send(request)
+        assert client.response().status == 200
+    environ = environ_of(request)
+    assert (environ["SCRIPT_NAME"], environ["PATH_INFO"], environ["REQUEST_URI"]) == ("", "", "*")
 
 
 @pytest.mark.promise("S43")

@@ -138,7 +138,11 @@ DECISIONS = [
     refused(LINE, "absolute-form of another scheme", "target-absolute-with-other-scheme"),
     refused(LINE, "absolute-form with userinfo", "target-absolute-with-password"),
     Decision(
-        LINE, "asterisk-form with OPTIONS", "RFC 9112 3.2.4", get(target=b"*", method=b"OPTIONS"), {"PATH_INFO": "*"}
+        LINE,
+        "asterisk-form with OPTIONS",
+        "RFC 9112 3.2.4",
+        get(target=b"*", method=b"OPTIONS"),
+        {"PATH_INFO": "", "REQUEST_URI": "*"},
     ),
     refused(LINE, "asterisk-form with another method", "target-asterisk-with-get"),
     refused(LINE, "CONNECT", "connect"),

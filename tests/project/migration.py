@@ -129,6 +129,13 @@ REQUESTS = [
         "served; `PATH_INFO` is `/`",
         ("PATH_INFO",),
     ),
+    Change(
+        "`*`, with OPTIONS",
+        get(target=b"*", method=b"OPTIONS"),
+        "served; `PATH_INFO` is `*`",
+        "served; `PATH_INFO` is empty",
+        ("PATH_INFO",),
+    ),
     Change("a request line above 64 KiB", get(target=b"/" + b"a" * 65536), "served", "414"),
     Change("more than 1000 fields", get(HOST + b"X: y\r\n" * 1000), "served", "431"),
     Change("the same, continuation lines counted", get(HOST + b"X: y\r\n" + b" y\r\n" * 999), "served", "431"),

@@ -147,6 +147,7 @@ REFUSED: list[tuple[str, object, str]] = [
     ("unix_socket_perms", "888", "octal permissions between 0 and 7777, as '660'"),
     ("unix_socket_perms", "10000", "octal permissions between 0 and 7777"),
     ("unix_socket_perms", "-1", "octal permissions between 0 and 7777"),
+    ("url_prefix", "/\ud800", "text that has a form in UTF-8"),
     ("url_scheme", "", "a URL scheme, as http or https"),
     ("url_scheme", "http://", "a URL scheme, as http or https"),
     ("url_scheme", "ht tp", "a URL scheme, as http or https"),

@@ -153,6 +153,9 @@ def test_a_body_with_a_length_keeps_the_length_as_sent() -> None:
         ("/foo", "/foobar", "/foobar"),
         ("/foo", "/other", "/other"),
         ("/", "/foo", "/foo"),
+        ("/a b", "/a%20b/c", "/c"),
+        ("/a+b", "/a+b/c", "/c"),
+        ("/100%", "/100%25/c", "/c"),
     ],
 )
 def test_the_path_is_decoded_once_and_the_prefix_taken_off(prefix: str, target: str, path_info: str) -> None:
@@ -162,8 +165,38 @@ def test_the_path_is_decoded_once_and_the_prefix_taken_off(prefix: str, target: 
     assert made["REQUEST_URI"] == target
 
 
-def test_options_of_the_whole_server_has_a_star_as_path() -> None:
-    assert make(head("*", method="OPTIONS"))["PATH_INFO"] == "*"
+@pytest.mark.parametrize(
+    ("prefix", "target", "script_name", "path_info"),
+    [
+        ("/caf\xe9", "/caf%C3%A9/menu", "/caf\xc3\xa9", "/menu"),
+        ("/caf\xe9", "/caf%c3%a9", "/caf\xc3\xa9", ""),
+        ("/caf\xe9", "/caf%C3%A9s", "/caf\xc3\xa9", "/caf\xc3\xa9s"),
+        ("/caf\xe9", "/caf%E9/menu", "/caf\xc3\xa9", "/caf\xe9/menu"),  # latin-1: another path
+        (" caf\xe9/ ", "//caf%C3%A9/", "/caf\xc3\xa9", "/"),
+        (
+            "/\u65e5\u672c/\U0001f375",
+            "/%E6%97%A5%E6%9C%AC/%F0%9F%8D%B5/x",
+            "/\xe6\x97\xa5\xe6\x9c\xac/\xf0\x9f\x8d\xb5",
+            "/x",
+        ),
+        ("/caf\udce9", "/caf%E9/menu", "/caf\xe9", "/menu"),  # a byte of the command line that is not UTF-8
+    ],
+    ids=ascii,
+)
+def test_a_prefix_is_text_and_script_name_its_utf_8_bytes_as_latin_1(
+    prefix: str, target: str, script_name: str, path_info: str
+) -> None:
+    made = environ(target, url_prefix=prefix)
+    assert (made["SCRIPT_NAME"], made["PATH_INFO"]) == (script_name, path_info)
+    validate.check_environ(made)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(("prefix", "script_name"), [("", ""), ("/shop", "/shop")])
+def test_options_of_the_whole_server_has_an_empty_path(prefix: str, script_name: str) -> None:
+    made = make(head("*", method="OPTIONS"), url_prefix=prefix)
+    assert (made["SCRIPT_NAME"], made["PATH_INFO"], made["REQUEST_URI"]) == (script_name, "", "*")
+    validate.check_environ(made)  # type: ignore[attr-defined]
+    assert environ("/*")["PATH_INFO"] == "/*"
 
 
 @pytest.mark.parametrize(("target", "query"), [("/?", ""), ("/", ""), ("/?a=%20b?c", "a=%20b?c"), ("/?a#b", "a")])

@@ -46,6 +46,14 @@ def _is_header_text(value: str | None) -> str | None:
     return "printable ASCII text"
 
 
+def _is_utf_8(value: str) -> str | None:
+    try:
+        value.encode("utf-8", "surrogateescape")  # so the command line gives bytes that are not UTF-8
+    except UnicodeEncodeError:
+        return "text that has a form in UTF-8"
+    return None
+
+
 _SCHEME_MARKS = str.maketrans("", "", "+-.")  # RFC 3986 3.1
 
 
@@ -205,6 +213,7 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "Path under which the application lives: becomes SCRIPT_NAME and is taken off PATH_INFO.",
         slash_fixed_str,
+        check=_is_utf_8,
     ),
     Setting(
         "server_name",

@@ -42,6 +42,14 @@ def percent_decoded(path: str) -> str:
     return _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), path)
 
 
+def wsgi_text(text: str) -> str:
+    """Return text as a string of an environ: each byte of its UTF-8 form is a character (PEP 3333, "Unicode Issues").
+
+    A byte of the command line that was not UTF-8 is that byte again.
+    """
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
 def is_hidden(name: str) -> bool:
     """Whether the field of this lower-case name is hidden from the application.
 
@@ -71,12 +79,12 @@ class EnvironBuilder:
     """
 
     def __init__(self, adj: Adjustments, server_port: str) -> None:
-        self._prefix = adj.url_prefix
-        self._prefix_slash = adj.url_prefix + "/"
+        self._prefix = wsgi_text(adj.url_prefix)
+        self._prefix_slash = self._prefix + "/"
         # The keys that `build` sets are here too: then the copy has room for them and does not grow.
         self._base: dict[str, Any] = {
             **dict.fromkeys(_OF_REQUEST),
-            "SCRIPT_NAME": adj.url_prefix,
+            "SCRIPT_NAME": self._prefix,
             "SERVER_NAME": adj.server_name,
             "SERVER_PORT": server_port,
             "SERVER_SOFTWARE": adj.ident or "",
@@ -115,6 +123,8 @@ class EnvironBuilder:
             path = percent_decoded(path)
         if path.startswith("//"):
             path = "/" + path.lstrip("/")
+        elif path == "*":  # RFC 9110 9.3.7: OPTIONS of the server, of no path in it
+            path = ""
         if self._prefix and (path == self._prefix or path.startswith(self._prefix_slash)):
             path = path[len(self._prefix) :]
         environ["REQUEST_METHOD"] = method
