@@ -6,6 +6,7 @@ import contextlib
 import logging
 import re
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +19,7 @@ from tests.support.client import Client
 from tests.support.processes import becomes_true
 from tests.support.servers import Running, running
 from tests.support.times import SHORT_TICK_SECONDS, SkippingClock, shorten_ticks
-from waitress_core import SETTINGS, Adjustments
+from waitress_core import SETTINGS, Adjustments, create_server
 from waitress_core.threads import queue_log
 
 if TYPE_CHECKING:
@@ -383,6 +384,29 @@ def test_each_duration_may_be_a_fraction_of_a_second(kind: Callable[[float], Any
         assert idle.rest() == b""
         # The least deadline, and the second between two checks of them, twice for a machine under load.
         assert time.monotonic() - started_at < 3.5
+
+
+@pytest.mark.parametrize("seconds", [sys.maxsize, 1e300], ids=repr)
+def test_no_duration_is_too_long(seconds: float) -> None:
+    """Programs write `channel_timeout=sys.maxsize` for never; `Event.wait` takes no more than `TIMEOUT_MAX`."""
+    settings: dict[str, Any] = {setting.name: seconds for setting in SETTINGS if setting.unit == "seconds"}
+    server = create_server(Recorder(), listen="127.0.0.1:0", **{**settings, "shutdown_delay": 0})
+    faults: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            server.run()
+        except BaseException as error:
+            faults.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    with Client((server._listeners[0].host, int(server._listeners[0].port))) as client:
+        assert client.get().body == b"ok"
+    server.shutdown()
+    thread.join(SECONDS)
+    assert not thread.is_alive()
+    assert faults == []
 
 
 @pytest.mark.parametrize("name", SLOW)

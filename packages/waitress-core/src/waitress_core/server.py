@@ -251,7 +251,7 @@ class BaseWSGIServer:
     def _await_end(self, seconds: float) -> None:
         if threading.current_thread() not in (self._runner, *self._dispatcher.threads):
             # Bounded: a signal handler may call this. The reactor checks the time once a second.
-            self._ended.wait(seconds + TICK_SECONDS + ServerRun.threads_seconds)
+            self._ended.wait(min(seconds + TICK_SECONDS + ServerRun.threads_seconds, threading.TIMEOUT_MAX))
 
     def abandon_after_fork(self) -> None:
         """In a forked child: release what is the parent's. The server has ended here, and never waits."""

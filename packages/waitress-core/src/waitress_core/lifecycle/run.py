@@ -191,7 +191,7 @@ class ServerRun:
         try:
             # In slices: on Windows a wait without an end cannot be interrupted.
             while not self._leadership_ended.is_set():
-                self._waiter_woken.wait(self._adj.asyncore_loop_timeout or 1)
+                self._waiter_woken.wait(min(self._adj.asyncore_loop_timeout or 1, threading.TIMEOUT_MAX))
                 self._waiter_woken.clear()
                 self._observer.while_waiting()
         except BaseException as error:
