@@ -12,6 +12,7 @@ import pytest
 
 from tests.functional.applications import Recorder, environ_of, get, refusal_of
 from tests.support.client import Client
+from tests.support.processes import serving_program
 from tests.support.servers import running
 
 SEVERAL = "10.0.0.0/8 127.0.0.0/8 ::1 2001:db8::/32"
@@ -43,7 +44,8 @@ def both_families() -> Iterator[socket.socket]:
         (SEVERAL, "192.0.2.7"),
         (["10.0.0.1", "127.0.0.1"], "192.0.2.7"),
         ("10.0.0.0/8 2001:db8::/32", "127.0.0.1"),
-        ("localhost", "127.0.0.1"),
+        ("localhost", "192.0.2.7"),
+        ("10.0.0.1 localhost", "192.0.2.7"),
     ],
 )
 def test_an_ipv4_peer(trusted_proxy: Any, seen: str) -> None:
@@ -51,7 +53,8 @@ def test_an_ipv4_peer(trusted_proxy: Any, seen: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("trusted_proxy", "seen"), [(SEVERAL, "192.0.2.7"), ("::/127", "192.0.2.7"), ("127.0.0.1 2001:db8::/32", "::1")]
+    ("trusted_proxy", "seen"),
+    [(SEVERAL, "192.0.2.7"), ("::/127", "192.0.2.7"), ("localhost", "192.0.2.7"), ("127.0.0.1 2001:db8::/32", "::1")],
 )
 def test_an_ipv6_peer(trusted_proxy: str, seen: str) -> None:
     if not socket.has_ipv6:
@@ -65,6 +68,7 @@ def test_an_ipv6_peer(trusted_proxy: str, seen: str) -> None:
         (SEVERAL, "192.0.2.7"),
         ("127.0.0.1", "192.0.2.7"),
         ("::ffff:127.0.0.1", "192.0.2.7"),
+        ("localhost", "192.0.2.7"),
         ("::1", "::ffff:127.0.0.1"),
     ],
 )
@@ -133,3 +137,33 @@ def test_nothing_before_the_elements_of_the_proxies_changes_x_forwarded(joint: s
     assert (environ["HTTP_HOST"], environ["SERVER_PORT"]) == ("shop.example:8443", "8443")
     assert environ["wsgi.url_scheme"] == "https"
     assert {name: environ[f"HTTP_X_FORWARDED_{name.upper()}"] for name in added} == added
+
+
+# --- what the log says, once a process
+
+PROGRAM = """
+def application(environ, start_response):
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+def lines_of_the_log(tmp_path: Path, *fields: str, **settings: Any) -> list[str]:
+    """Return what a process logs at INFO of three requests with these field lines, on three connections."""
+    with serving_program(PROGRAM, tmp_path, **settings) as served:
+        for _ in range(3):
+            with served.client() as client:
+                assert client.get("/", *fields).body == b"ok"
+    return [line for line in served.process.log if line.startswith("INFO:waitress:")]
+
+
+def test_proxy_headers_that_nobody_is_trusted_with_are_logged_once(tmp_path: Path) -> None:
+    (line,) = lines_of_the_log(tmp_path, "X-Forwarded-For: 192.0.2.7", "X-Forwarded-Proto: https")
+    assert "X-Forwarded-For from 127.0.0.1 is not believed" in line
+    assert "trusted_proxy" in line
+
+
+def test_a_field_with_an_underscore_is_logged_once(tmp_path: Path) -> None:
+    one, other = lines_of_the_log(tmp_path, "X_Auth: a", "X_User: b", "X-Auth: c")
+    assert "x_auth" in one
+    assert "x_user" in other

@@ -1,5 +1,6 @@
 """Adjustments: settings that contradict each other, resolved addresses, warnings."""
 
+import logging
 import re
 import socket
 import sys
@@ -208,6 +209,38 @@ def test_send_bytes_warns_and_is_kept() -> None:
         adj = Adjustments(listen=LISTEN, send_bytes=18000)
     assert caught[0].filename == __file__
     assert adj.send_bytes == 18000
+
+
+LOOPBACK = "trusted_proxy=localhost: peers at 127.0.0.0/8 and ::1 are trusted, as no listener is a unix socket"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"listen": LISTEN, "trusted_proxy": "localhost"}, [LOOPBACK]),
+        ({"listen": LISTEN, "trusted_proxy": "10.0.0.1, localhost"}, [LOOPBACK]),
+        ({"unix_socket": "/x", "trusted_proxy": "localhost"}, []),
+        ({"listen": LISTEN, "trusted_proxy": "127.0.0.1"}, []),
+    ],
+    ids=["tcp", "one-of-several", "unix", "by-address"],
+)
+def test_localhost_without_a_unix_socket_says_what_it_means(
+    given: dict[str, Any], expected: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "waitress")
+    Adjustments(**given, trusted_proxy_headers="x-forwarded-for")
+    assert [record.getMessage() for record in caplog.records] == expected
+
+
+def test_localhost_with_a_given_socket_is_what_the_socket_is(
+    sockets: dict[str, socket.socket], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "waitress")
+    for kind, expected in (("inet", [LOOPBACK]), ("unix", [])):
+        if kind in sockets:
+            caplog.clear()
+            Adjustments(sockets=[sockets[kind]], trusted_proxy="localhost", trusted_proxy_headers="forwarded")
+            assert [record.getMessage() for record in caplog.records] == expected
 
 
 def test_nothing_warns_by_default() -> None:

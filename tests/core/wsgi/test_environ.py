@@ -1,7 +1,9 @@
 """The environ of a request: each key, as a string, and nothing that a client may not set."""
 
 import io
+import logging
 import sys
+from collections.abc import Callable
 from typing import Any
 from wsgiref import validate
 
@@ -245,6 +247,31 @@ def test_the_cache_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(3000):
         assert new_environ_key(f"x-{number}") == f"HTTP_X_{number}"
     assert len(module._KEYS) <= 1024
+
+
+@pytest.fixture
+def dropped(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """Return the records about dropped fields, as of a new process."""
+    monkeypatch.setattr(module, "_dropped_names", set())
+    caplog.set_level(logging.INFO, "waitress")
+    return lambda: [f"{record.levelname} {record.getMessage()}" for record in caplog.records]
+
+
+def test_a_field_that_is_dropped_for_its_underscore_is_logged_once_a_name(dropped: Callable[[], list[str]]) -> None:
+    for _ in range(3):
+        environ("/", "X_Real_IP: 1", "x_real_ip: 2", "X-Real_IP: 1", "Transfer-Encoding: chunked", "X-Real-IP: 1")
+    tail = "was dropped, as it could pose as x-real-ip: send it with hyphens. This is logged once for each name."
+    assert dropped() == [f"INFO Field x_real_ip {tail}", f"INFO Field x-real_ip {tail}"]
+
+
+def test_the_names_of_dropped_fields_that_are_logged_are_bounded(dropped: Callable[[], list[str]]) -> None:
+    for number in range(1000):
+        environ("/", f"x_{number}: 1")
+        environ("/", f"x_{'y' * 5000}{number}: 1")
+    records = dropped()
+    assert len(records) == module._MAX_DROPPED_NAMES
+    assert max(map(len, records)) < 400
+    assert sum(map(len, module._dropped_names)) < 5000
 
 
 def test_a_key_that_is_set_is_in_every_later_environ() -> None:

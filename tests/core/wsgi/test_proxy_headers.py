@@ -1,6 +1,7 @@
 """Proxy headers: tables of what a trusted peer changes, of hidden headers and of malformed ones."""
 
 import logging
+import threading
 import warnings
 from typing import Any
 
@@ -12,6 +13,7 @@ from tests.core.heads import head
 from tests.support.ids import input_ids, short_id
 from waitress_core import Adjustments
 from waitress_core.http.request import Request
+from waitress_core.wsgi import proxy_headers as module
 from waitress_core.wsgi.environ import EnvironBuilder
 from waitress_core.wsgi.proxy_headers import MalformedProxyHeader, ProxyPolicy
 
@@ -511,7 +513,15 @@ TRUST: list[tuple[str | list[str] | None, str, bool]] = [
     ("127.0.0.1", "", False),
     ("0.0.0.0/0", "unknown", False),
     ("localhost", "localhost", True),
-    ("localhost", "127.0.0.1", False),
+    ("localhost", "127.0.0.1", True),
+    ("localhost", "127.9.9.9", True),
+    ("localhost", "::1", True),
+    ("localhost", "::ffff:127.0.0.1", True),
+    ("localhost", "128.0.0.1", False),
+    ("localhost", "::2", False),
+    ("localhost", "", False),
+    ("10.0.0.1 localhost", "10.0.0.1", True),
+    ("10.0.0.1, localhost", "127.0.0.1", True),
     ("10.0.0.1 10.0.0.2", "10.0.0.2", True),
     ("10.0.0.1,10.0.0.2", "10.0.0.2", True),
     (["10.0.0.1", "10.0.0.2"], "10.0.0.2", True),
@@ -628,6 +638,37 @@ def test_an_environ_without_proxy_headers_is_unchanged() -> None:
     environ: dict[str, Any] = dict(BASE)
     policy(trusted_proxy="*", trusted_proxy_headers=X_ALL, log_untrusted_proxy_headers=True).apply(environ)
     assert environ == BASE
+
+
+@pytest.fixture
+def no_hint_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_hint_is_given", threading.Lock())
+
+
+@pytest.mark.usefixtures("no_hint_yet")
+@pytest.mark.parametrize("name", ["X-Forwarded-For", "X-Forwarded-By", "Forwarded"])
+def test_proxy_headers_without_a_trusted_proxy_are_logged_once_a_process(
+    caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    caplog.set_level(logging.INFO, "waitress")
+    key = "HTTP_" + name.upper().replace("-", "_")
+    for made in (policy(), policy()):
+        for peer in ("192.0.2.1", "192.0.2.2"):
+            made.apply({**BASE, "REMOTE_ADDR": peer})
+            made.apply({**BASE, "REMOTE_ADDR": peer, key: "x"})
+    (record,) = caplog.records
+    assert record.levelname == "INFO"
+    assert record.getMessage() == (
+        f"{name} from 192.0.2.1 is not believed, because trusted_proxy is not set. If 192.0.2.1 is your proxy, set "
+        "trusted_proxy and trusted_proxy_headers. This is logged once."
+    )
+
+
+@pytest.mark.usefixtures("no_hint_yet")
+def test_with_a_trusted_proxy_there_is_no_such_hint(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "waitress")
+    policy(trusted_proxy="192.0.2.9", trusted_proxy_headers=X_ALL).apply({**BASE, **EVERYTHING})
+    assert caplog.records == []
 
 
 def test_records_go_to_the_given_logger(caplog: pytest.LogCaptureFixture) -> None:

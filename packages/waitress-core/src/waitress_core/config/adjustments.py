@@ -3,6 +3,7 @@
 Nothing writes to them after construction. `settings` is the table of all settings.
 """
 
+import logging
 import socket
 import warnings
 from typing import Any, ClassVar
@@ -10,6 +11,8 @@ from typing import Any, ClassVar
 from .addresses import AF_UNIX, ListenAddress, bracketed, resolve
 from .casts import aslist
 from .settings import SETTINGS
+
+logger = logging.getLogger("waitress")
 
 X_FORWARDED_HEADERS = frozenset(f"x-forwarded-{name}" for name in ("for", "host", "proto", "port", "by"))
 PROXY_HEADERS = X_FORWARDED_HEADERS | {"forwarded"}
@@ -141,6 +144,11 @@ class Adjustments:
             raise ValueError(
                 "The Forwarded proxy header and the X-Forwarded-{By,Host,Proto,Port,For} headers are mutually "
                 "exclusive. Can't trust both!"
+            )
+        is_unix = self.unix_socket is not None or any(sock.family == AF_UNIX for sock in self.sockets)
+        if "localhost" in (self.trusted_proxy or "").split() and not is_unix:
+            logger.info(
+                "trusted_proxy=localhost: peers at 127.0.0.0/8 and ::1 are trusted, as no listener is a unix socket"
             )
         if self.trusted_proxy is not None and not headers:
             warnings.warn(

@@ -70,7 +70,7 @@ def _are_addresses(value: str | None) -> str | None:
         try:
             ipaddress.ip_network(word, strict=False)
         except ValueError:
-            return "IP addresses and CIDR networks, * for any peer, or localhost for unix sockets"
+            return "IP addresses and CIDR networks, * for any peer, or localhost for peers on this machine"
     return None
 
 
@@ -241,7 +241,8 @@ SETTINGS: tuple[Setting, ...] = (
         "Proxy",
         "text",
         None,
-        "Peers whose proxy headers are believed: addresses and CIDR networks, * for any, localhost for unix sockets.",
+        "Peers whose proxy headers are believed: addresses and CIDR networks; * for any; localhost for those on this "
+        "machine, by a unix socket or from a loopback address.",
         as_address_words,
         check=_are_addresses,
     ),

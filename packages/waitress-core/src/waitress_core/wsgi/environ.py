@@ -6,12 +6,14 @@ values and paths are strings decoded as latin-1, as PEP 3333 requires. Proxy hea
 Thread: the application thread that runs the task.
 """
 
+import logging
 import re
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from waitress_buffers import ReadOnlyFileBuffer
+from waitress_parser.errors import shown
 
 from ..config.adjustments import Adjustments
 from ..http.request import Request
@@ -19,10 +21,16 @@ from ..http.request import Request
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+logger = logging.getLogger("waitress")
+
 # Field name (lower case) -> environ key. Bounded, because names come from clients; if it is full, lookups take longer.
 _KEYS: dict[str, str] = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}
 _MAX_KEYS = 1024
 _MAX_KEY_LENGTH = 64
+
+# Fields that were dropped for an underscore, by the start of their names. Bounded: each costs a line of the log.
+_dropped_names: set[str] = set()
+_MAX_DROPPED_NAMES = 20
 
 # The keys that are set for every request.
 _OF_REQUEST = (
@@ -65,11 +73,25 @@ def new_environ_key(name: str) -> str | None:
     Return None for a field that is hidden.
     """
     if is_hidden(name):
+        if "_" in name:
+            _log_dropped(name[:_MAX_KEY_LENGTH])
         return None
     key = "HTTP_" + name.upper().replace("-", "_")
     if len(_KEYS) < _MAX_KEYS and len(name) <= _MAX_KEY_LENGTH:
         _KEYS[name] = key
     return key
+
+
+def _log_dropped(name: str) -> None:
+    """Log that a field was dropped, once for each name in a process: whoever sends it wants it to arrive."""
+    # Threads that add at the same time may log a name twice, which is harmless.
+    if name not in _dropped_names and len(_dropped_names) < _MAX_DROPPED_NAMES:
+        _dropped_names.add(name)
+        logger.info(
+            "Field %s was dropped, as it could pose as %s: send it with hyphens. This is logged once for each name.",
+            shown(name),
+            shown(name.replace("_", "-")),
+        )
 
 
 class EnvironBuilder:

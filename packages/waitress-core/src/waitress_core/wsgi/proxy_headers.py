@@ -15,6 +15,7 @@ Thread: the application thread that runs the task. Never blocks, never resolves 
 
 import logging
 import re
+import threading
 from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -36,6 +37,8 @@ _ENVIRON_KEYS = {
     "Forwarded": "HTTP_FORWARDED",
 }
 _ALL_KEYS = frozenset(_ENVIRON_KEYS.values())
+_LOOPBACK = ("127.0.0.0/8", "::1")  # what `localhost` means where a peer has an address
+_hint_is_given = threading.Lock()  # held from the first hint on, so that a process gives only one
 _FORWARDED_NAMES = frozenset({"by", "for", "host", "proto"})
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 # A proxy writes ws or wss for the handshake of a WebSocket, which is a request in HTTP (RFC 6455 section 3).
@@ -107,7 +110,9 @@ class ProxyPolicy:
         words = (adj.trusted_proxy or "").split()
         self._trusts_any = "*" in words
         self._trusts_unix = "localhost" in words
+        self._trusts_nobody = not words
         addresses = [word for word in words if word not in ("*", "localhost")]
+        addresses += _LOOPBACK if self._trusts_unix else ()
         self._is_trusted_address = _peers_in(addresses) if addresses else _trusts_nobody
         self._hop_count = adj.trusted_proxy_count
         self._trusted = frozenset(name for name in _ENVIRON_KEYS if name.lower() in adj.trusted_proxy_headers)
@@ -127,6 +132,8 @@ class ProxyPolicy:
         """
         if environ.keys().isdisjoint(_ALL_KEYS):
             return
+        if self._trusts_nobody and _hint_is_given.acquire(blocking=False):
+            self._log_hint(environ)
         untrusted = _ALL_KEYS
         if self.trusts(environ["REMOTE_ADDR"]):
             untrusted = _ALL_KEYS - self._trusted_keys
@@ -143,6 +150,16 @@ class ProxyPolicy:
                 raise
         if self._clears:
             self.clear(environ, untrusted)
+
+    def _log_hint(self, environ: "WSGIEnvironment") -> None:
+        name = next(name for name, key in _ENVIRON_KEYS.items() if key in environ)
+        self._logger.info(
+            "%s from %s is not believed, because trusted_proxy is not set. If %s is your proxy, set trusted_proxy and "
+            "trusted_proxy_headers. This is logged once.",
+            name,
+            environ["REMOTE_ADDR"],
+            environ["REMOTE_ADDR"],
+        )
 
     def trusts(self, peer: str) -> bool:
         """Whether a peer's proxy headers are believed."""
