@@ -53,7 +53,7 @@ FAULTS: list[Fault] = [
     ({"listen": "nowhere.invalid:x:80:"}, "Invalid host/port specified."),
     ({"trusted_proxy_count": 2}, "trusted_proxy_count has no meaning without setting trusted_proxy"),
     ({"trusted_proxy_headers": "forwarded"}, "trusted_proxy_headers has no meaning without setting trusted_proxy"),
-    ({"trusted_proxy": "*", "trusted_proxy_headers": "b, a"}, UNKNOWN_HEADERS.format("a, b,")),
+    ({"trusted_proxy": "*", "trusted_proxy_headers": "b, a"}, UNKNOWN_HEADERS.format("a, b")),
     ({"trusted_proxy": "*", "trusted_proxy_headers": "forwarded x-forwarded-for"}, MIXED_HEADERS),
 ]
 
@@ -127,6 +127,10 @@ def test_with_both_families_off_both_are_resolved() -> None:
         ({"host": "127.0.0.1", "port": 80}, [("127.0.0.1", 80)]),
         ({"host": "*", "ipv6": "no"}, [("0.0.0.0", 8080)]),
         ({"listen": "127.0.0.1:1 127.0.0.2:2"}, [("127.0.0.1", 1), ("127.0.0.2", 2)]),
+        ({"listen": "127.0.0.1:1, 127.0.0.2:2,"}, [("127.0.0.1", 1), ("127.0.0.2", 2)]),
+        ({"listen": "http://127.0.0.1:8081"}, [("127.0.0.1", 8081)]),
+        ({"listen": "HTTP://127.0.0.1:1/ 127.0.0.2:2"}, [("127.0.0.1", 1), ("127.0.0.2", 2)]),
+        ({"listen": "http://*:81", "ipv6": False}, [("0.0.0.0", 81)]),
         ({"listen": ["127.0.0.1:1", "127.0.0.2"]}, [("127.0.0.1", 1), ("127.0.0.2", 8080)]),
         pytest.param(
             {"host": "::1", "port": 80},
@@ -183,13 +187,52 @@ def test_only_internet_and_unix_sockets_may_be_used() -> None:
             Adjustments(sockets=[other])
 
 
+NO_TLS = "needs TLS, which this version does not have: listen on"
+
+
+@pytest.mark.parametrize(
+    ("listen", "message"),
+    [
+        (
+            "https://[::1]:443/",
+            f"'https://[::1]:443/' {NO_TLS} http://[::1]:443 with url_scheme=https, behind a proxy that ends TLS",
+        ),
+        (
+            "http://127.0.0.1:8080/shop",
+            "'http://127.0.0.1:8080/shop' has a path: listen on http://127.0.0.1:8080, with url_prefix=/shop",
+        ),
+        (
+            "http://unix:/run/x.sock",
+            "'http://unix:/run/x.sock' is a unix socket: set unix_socket=/run/x.sock, and no listen",
+        ),
+        ("http://127.0.0.1", "'http://127.0.0.1' names no port, as http://127.0.0.1:8080 does"),
+        ("http://[::1]/", "'http://[::1]/' names no port, as http://[::1]:8080 does"),
+        ("ftp://127.0.0.1:80", "'ftp://127.0.0.1:80' is not HOST:PORT, [IPV6]:PORT or *:PORT"),
+        ("http://", "'http://' is not HOST:PORT, [IPV6]:PORT or *:PORT"),
+    ],
+)
+def test_a_url_that_cannot_be_listened_on_says_what_to_do(listen: str, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        Adjustments(listen=listen)
+    assert str(caught.value) == f"Invalid host/port specified. listen={listen!r}: {message}"
+
+
 def test_given_sockets_take_the_place_of_addresses(sockets: dict[str, socket.socket]) -> None:
     adj = Adjustments(sockets=(sockets["inet"],))
     assert adj.sockets == [sockets["inet"]]
     assert adj.listen == []
 
 
-@pytest.mark.parametrize("headers", ["X-Forwarded-For x-forwarded-FOR", ["x-forwarded-for"], {"X-FORWARDED-FOR"}])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        "X-Forwarded-For x-forwarded-FOR",
+        "X-Forwarded-For,",
+        " X-Forwarded-For, x-forwarded-for ",
+        ["x-forwarded-for"],
+        {"X-FORWARDED-FOR"},
+    ],
+)
 def test_trusted_headers_are_read_in_any_case(headers: object) -> None:
     adj = Adjustments(listen=LISTEN, trusted_proxy="*", trusted_proxy_headers=headers)
     assert adj.trusted_proxy_headers == {"x-forwarded-for"}

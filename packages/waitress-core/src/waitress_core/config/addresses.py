@@ -43,6 +43,32 @@ def split_listen_word(word: str, default_port: str) -> tuple[str, str]:
     return host, port
 
 
+def without_scheme(word: str) -> str:
+    """Return `HOST:PORT` of `http://HOST:PORT`, which the log and browsers show; any other word unchanged.
+
+    Raises:
+        ValueError: the URL says something that a listener cannot do; the message names the setting that can.
+    """
+    scheme, mark, rest = word.partition("://")
+    if not mark:
+        return word
+    place, _, path = rest.partition("/")
+    if scheme.lower() == "https":
+        raise ValueError(
+            f"{word!r} needs TLS, which this version does not have: listen on http://{place} with url_scheme=https, "
+            "behind a proxy that ends TLS"
+        )
+    if scheme.lower() != "http" or not place:
+        raise ValueError(f"{word!r} is not HOST:PORT, [IPV6]:PORT or *:PORT")
+    if place == "unix:":
+        raise ValueError(f"{word!r} is a unix socket: set unix_socket=/{path}, and no listen")
+    if path:
+        raise ValueError(f"{word!r} has a path: listen on http://{place}, with url_prefix=/{path}")
+    if ":" not in place.rpartition("]")[2]:
+        raise ValueError(f"{word!r} names no port, as http://{place}:8080 does")
+    return place
+
+
 def resolve(words: Iterable[str], default_port: str, *, ipv4: bool, ipv6: bool) -> list[ListenAddress]:
     """Return the addresses of listen words, in the order of the words, each address once (port 0 as often as given).
 
@@ -72,7 +98,7 @@ def resolve(words: Iterable[str], default_port: str, *, ipv4: bool, ipv6: bool) 
 
 
 def _resolve_word(word: str, default_port: str, family: int) -> list[ListenAddress]:
-    host, port = split_listen_word(word, default_port)
+    host, port = split_listen_word(without_scheme(word), default_port)
     if not host or not port:
         raise ValueError(f"{word!r} is not HOST:PORT, [IPV6]:PORT or *:PORT")
     if _NUMBER.fullmatch(port):

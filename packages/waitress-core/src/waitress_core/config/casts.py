@@ -39,6 +39,16 @@ def asset(value: object) -> set[str]:
     return set(aslist(value))
 
 
+def as_words(value: object) -> list[str]:
+    """Return the words of `aslist`, split at commas too."""
+    return [word for words in aslist(value) for word in words.split(",") if word]
+
+
+def as_word_set(value: object) -> set[str]:
+    """Return the words of `as_words` as a set."""
+    return set(as_words(value))
+
+
 def str_iftruthy(value: object) -> str | None:
     """Return the value as a string, or None if it is empty."""
     return str(value) if value else None
@@ -71,7 +81,7 @@ def as_address_words(value: object) -> str | None:
         return None
     if hasattr(value, "max_prefixlen"):  # an object of `ipaddress`; to iterate over a network would give each address
         return str(value)
-    return " ".join(aslist(value.replace(",", " ") if isinstance(value, str) else value))
+    return " ".join(as_words(value))
 
 
 def as_whole_number(value: object) -> int:

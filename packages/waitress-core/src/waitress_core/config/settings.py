@@ -12,10 +12,10 @@ from .casts import (
     as_seconds,
     as_socket_list,
     as_whole_number,
+    as_word_set,
+    as_words,
     asbool,
-    aslist,
     asoctal,
-    asset,
     slash_fixed_str,
     str_iftruthy,
 )
@@ -28,6 +28,10 @@ def _at_least(least: int) -> Callable[[Any], str | None]:
         return None if value >= least else f"a whole number of at least {least}"
 
     return check
+
+
+def _is_host(value: str) -> str | None:
+    return "an address or a name; listen takes http://HOST:PORT" if "://" in value else None
 
 
 def _is_permission(value: int) -> str | None:
@@ -148,7 +152,9 @@ def _boolean(name: str, group: str, default: bool, help: str, *, has_effect: boo
 
 SETTINGS: tuple[Setting, ...] = (
     # Where to listen
-    Setting("host", "Listening", "text", "0.0.0.0", "Address or name to listen on; * is every address.", str),
+    Setting(
+        "host", "Listening", "text", "0.0.0.0", "Address or name to listen on; * is every address.", str, check=_is_host
+    ),
     Setting(
         "port",
         "Listening",
@@ -165,8 +171,9 @@ SETTINGS: tuple[Setting, ...] = (
         "Listening",
         "list",
         ["0.0.0.0:8080"],
-        "Addresses to listen on, HOST:PORT, *:PORT or [IPV6]:PORT, separated by blanks; instead of host and port.",
-        aslist,
+        "Addresses to listen on, HOST:PORT, *:PORT, [IPV6]:PORT or http://HOST:PORT, separated by blanks or commas; "
+        "instead of host and port.",
+        as_words,
     ),
     _boolean("ipv4", "Listening", True, "Listen on the IPv4 addresses of a name."),
     _boolean("ipv6", "Listening", True, "Listen on the IPv6 addresses of a name."),
@@ -253,7 +260,7 @@ SETTINGS: tuple[Setting, ...] = (
         "list",
         set(),
         "Which headers of a trusted proxy are believed: forwarded, or x-forwarded-{for,host,proto,port,by}.",
-        asset,
+        as_word_set,
     ),
     _boolean("clear_untrusted_proxy_headers", "Proxy", True, "Hide proxy headers that are not trusted."),
     _boolean("log_untrusted_proxy_headers", "Proxy", False, "Log a warning when such a header is hidden."),
