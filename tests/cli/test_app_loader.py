@@ -24,6 +24,12 @@ class Lazy:
     @property
     def wsgi(self): raise KeyError("WSGI")
 lazy = Lazy()
+text = "shop:app"
+async def asgi(scope, receive, send): ...
+def make_for(settings): ...
+def make_asgi(): return asgi
+def make_text(): return "shop:app"
+def make_factory(): return make
 """
 
 
@@ -73,6 +79,13 @@ def test_an_object_with_a_call_method_is_an_application() -> None:
     assert type(load_application("loaded_shop:site", calls=False)).__qualname__ == "Site"
 
 
+TWO = "where an application takes (environ, start_response). If it makes the application,"
+A2WSGI = (
+    "it is an ASGI application, and this is a WSGI server: serve a2wsgi.ASGIMiddleware(app) in its place (pip install "
+    "a2wsgi), or run it by an ASGI server"
+)
+GAVE = "what --call got from it is no application:"
+NO_ARGUMENTS = "--call gives a factory no arguments, and this one takes"
 WITHOUT_PY = "; name the module, not its file: without .py"
 NOT_HERE = f"; it is neither installed nor in {os.getcwd()}"
 EXPECTED_WORDS = "expected MODULE:OBJECT, dotted names as in package.module:application"
@@ -96,7 +109,28 @@ EXPECTED_WORDS = "expected MODULE:OBJECT, dotted names as in package.module:appl
         (":application", EXPECTED_WORDS),
         (".loaded_shop:application", EXPECTED_WORDS),
         ("loaded_shop:application.", EXPECTED_WORDS),
-        ("loaded_shop:make()", EXPECTED_WORDS),
+        ("loaded_shop make", EXPECTED_WORDS),
+        ("loaded_shop:make()", "a name has no arguments: type --call loaded_shop:make, without parentheses"),
+        ("loaded_shop.make()", "a name has no arguments: type --call loaded_shop.make, without parentheses"),
+        ("loaded_shop:site.make( )", "a name has no arguments: type --call loaded_shop:site.make, without parentheses"),
+        (
+            "loaded_shop:make('a', 2)",
+            "a name has no arguments: --call loaded_shop:make gives it none; name a factory that needs none",
+        ),
+        (
+            "loaded_shop:text",
+            "it is the string 'shop:app': give the object itself, or type waitress-serve shop:app",
+        ),
+        (
+            "loaded_shop:make",
+            f"it takes (), {TWO} type waitress-serve --call loaded_shop:make, or give make()",
+        ),
+        (
+            "loaded_shop:Site",
+            f"it is a class and takes (), {TWO} type waitress-serve --call loaded_shop:Site, or give Site()",
+        ),
+        ("loaded_shop:make_for", f"it takes (settings), {TWO} give what it returns: make_for(...)"),
+        ("loaded_shop:asgi", A2WSGI),
     ],
 )
 def test_what_is_not_there_is_told_in_one_line_without_a_traceback(name: str, cause: str) -> None:
@@ -150,7 +184,24 @@ def test_where_the_applications_own_code_raises_the_traceback_begins_there(name:
 @pytest.mark.parametrize(
     ("name", "cause", "has_traceback"),
     [
-        ("loaded_shop:make_none", "calling it gave None, which cannot be called", False),
+        ("loaded_shop:make_none", f"{GAVE} it is None", False),
+        (
+            "loaded_shop:make_text",
+            f"{GAVE} it is the string 'shop:app': give the object itself, or type waitress-serve shop:app",
+            False,
+        ),
+        ("loaded_shop:make_asgi", f"{GAVE} {A2WSGI}", False),
+        (
+            "loaded_shop:make_factory",
+            f"{GAVE} it takes (), {TWO} type waitress-serve --call loaded_shop:make, or give make()",
+            False,
+        ),
+        ("loaded_shop:make_for", f"{NO_ARGUMENTS} (settings); name one that needs none", False),
+        (
+            "loaded_shop:application",
+            f"{NO_ARGUMENTS} (environ, start_response); it is the application itself: leave --call out",
+            False,
+        ),
         ("loaded_shop:make_fault", "calling it raised RuntimeError: no database anywhere", True),
         ("loaded_shop:number", "it is of type int, which cannot be called", False),
     ],

@@ -87,6 +87,11 @@ SEE_HELP = " (waitress-serve --help lists the options)"
         pytest.param([], "Specify an application, as in waitress-serve MODULE:OBJECT", id="no-application"),
         pytest.param(["a:b", "c:d"], "Provide only one WSGI app, not a:b and c:d", id="two-applications"),
         pytest.param(["--app=a:b", "c:d"], "Provide only one WSGI app, not a:b and c:d", id="app-and-a-word"),
+        pytest.param(
+            ["--call", "a:b", "c"],
+            "Provide only one WSGI app, not a:b and c; --call gives a factory no arguments",
+            id="call-with-an-argument",
+        ),
         pytest.param(["--bogus", "a:b"], f"unrecognized arguments: --bogus{SEE_HELP}", id="unknown-option"),
         pytest.param(["-h"], f"unrecognized arguments: -h{SEE_HELP}", id="short-option"),
         pytest.param(["a:b", "--port"], f"--port: a value is missing{SEE_HELP}", id="value-missing"),

@@ -11,6 +11,8 @@ import traceback
 from types import ModuleType, TracebackType
 from typing import Any
 
+from waitress_core.config.application import application_fault, names_of, signature_of, takes
+
 # Frames of these files are between the command and the application's code, and do not help its author.
 _OWN_FILES = (__file__, importlib.__file__)
 _FROZEN_IMPORTLIB = ("<frozen importlib", "<builtin>/frozen importlib")  # on CPython, on PyPy
@@ -36,23 +38,44 @@ def load_application(name: str, *, calls: bool) -> Any:
         raise CannotLoadError(name, _cause(error, name), _application_traceback(error)) from error
     if isinstance(found, ModuleType):
         raise CannotLoadError(name, f"it is a module; name the object in it, as in {name.rstrip(':')}:application")
+    if not calls:
+        fault = application_fault(found, name)
+        if fault is not None:
+            raise CannotLoadError(name, fault)
+        return found
     if not callable(found):
         raise CannotLoadError(name, f"it is of type {type(found).__name__}, which cannot be called")
-    if not calls:
-        return found
+    _check_takes_nothing(name, found)
     try:
         application = found()
     except Exception as error:
         raise CannotLoadError(
             name, f"calling it raised {_typed_cause(error)}", _application_traceback(error)
         ) from error
-    if not callable(application):
-        raise CannotLoadError(name, f"calling it gave {application!r}, which cannot be called")
+    fault = "it is None" if application is None else application_fault(application)
+    if fault is not None:
+        raise CannotLoadError(name, f"what --call got from it is no application: {fault}")
     return application
+
+
+def _check_takes_nothing(name: str, factory: Any) -> None:
+    signature = signature_of(factory)
+    if signature is not None and not takes(signature, 0):
+        is_application = next(iter(signature.parameters)) == "environ"
+        advice = "it is the application itself: leave --call out" if is_application else "name one that needs none"
+        raise CannotLoadError(
+            name, f"--call gives a factory no arguments, and this one takes {names_of(signature)}; {advice}"
+        )
 
 
 def _resolve(name: str) -> Any:
     module_name, colon, attributes = name.partition(":")
+    if name.endswith(")") and "(" in name:
+        factory, _, arguments = name[:-1].partition("(")
+        advice = f"type --call {factory}, without parentheses"
+        if arguments.strip():
+            advice = f"--call {factory} gives it none; name a factory that needs none"
+        raise ValueError(f"a name has no arguments: {advice}")
     if not all(word.isidentifier() for word in [*module_name.split("."), *(attributes or "_").split(".")]):
         raise ValueError("expected MODULE:OBJECT, dotted names as in package.module:application")
     if colon:

@@ -43,7 +43,8 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
     if not command.applications:
         return _fail("Specify an application, as in waitress-serve MODULE:OBJECT")
     if len(command.applications) > 1:
-        return _fail(f"Provide only one WSGI app, not {' and '.join(command.applications)}")
+        hint = "; --call gives a factory no arguments" if command.wants_call else ""
+        return _fail(f"Provide only one WSGI app, not {' and '.join(command.applications)}{hint}")
 
     try:
         _make_current_folder_importable()

@@ -179,7 +179,7 @@ def _make_parser() -> _Parser:
     options.add_argument(
         "--call",
         action="store_true",
-        help="Call the object, without arguments; what it returns is the application.",
+        help="The object is a factory: call it, without arguments, and serve what it returns.",
     )
     options.add_argument(
         "--log-level",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .config.addresses import AF_UNIX
 from .config.adjustments import Adjustments
+from .config.application import check_application
 from .connection.connection import Connection
 from .connection.context import State
 from .connection.states import STATE_NAMES
@@ -40,10 +41,6 @@ if TYPE_CHECKING:
 Kind = TypeVar("Kind")
 Self = TypeVar("Self", bound="BaseWSGIServer")
 
-NO_APPLICATION = (
-    'The "app" passed to ``create_server`` was ``None``.  You forgot to return a WSGI app within your application.'
-)
-
 
 class BaseWSGIServer:
     """A server; its class says on which listeners.
@@ -54,7 +51,7 @@ class BaseWSGIServer:
     `close_seconds` is the time that `close` gives to running requests and to responses that are being sent.
 
     Raises:
-        ValueError: a setting is invalid (see `Adjustments`), or the application is None.
+        ValueError: a setting is invalid (see `Adjustments`), or the application is none (see `check_application`).
         OSError: an address cannot be bound; nothing stays open.
     """
 
@@ -67,8 +64,7 @@ class BaseWSGIServer:
         adj: Adjustments | None = None,
         **adjustments: Any,
     ) -> None:
-        if application is None:
-            raise ValueError(NO_APPLICATION)
+        check_application(application)
         self.application = application
         adj = Adjustments(**adjustments) if adj is None else adj
         self.adj = adj
@@ -335,8 +331,7 @@ def create_server(
 
     Raises: see `BaseWSGIServer`.
     """
-    if application is None:
-        raise ValueError(NO_APPLICATION)
+    check_application(application)
     adj = Adjustments(**adjustments)
     kind = server_class_for(adj, TcpWSGIServer, UnixWSGIServer, MultiSocketServer)
     return kind(application, dispatcher, adj)
