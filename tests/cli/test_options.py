@@ -62,6 +62,12 @@ def test_with_options_first_the_first_other_word_ends_them() -> None:
         ),
         pytest.param(["--treads", "4"], "unrecognized arguments: --treads; did you mean --threads?", id="mistyped"),
         pytest.param(["--port"], "--port: a value is missing", id="value-missing"),
+        pytest.param(
+            ["--access-log=json"],
+            "--access-log/--no-access-log: takes no value, but was given 'json'; to choose a format: --access-log "
+            "--access-log-format=json",
+            id="format-for-the-access-log",
+        ),
         pytest.param(["--ipv4=1"], "--ipv4/--no-ipv4: takes no value, but was given '1'", id="value-for-a-boolean"),
         pytest.param(["--h"], "ambiguous option: --h could match --help, --host", id="cut-too-short"),
     ],

@@ -56,6 +56,12 @@ def logging_server(application: WSGIApplication, **settings: Any) -> Any:
     return running(application, access_log=True, **{"access_log_format": "json", **settings})
 
 
+def test_the_name_of_a_format_turns_the_log_on(lines: Lines) -> None:
+    with running(Recorder(), access_log="json") as server, server.client() as client:
+        assert client.get("/tea").status == 200
+        assert (lines.one["target"], lines.one["status"]) == ("/tea", 200)
+
+
 def generated(*pieces: bytes) -> WSGIApplication:
     """Make an application whose body has no length."""
 

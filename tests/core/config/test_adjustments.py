@@ -286,6 +286,37 @@ def test_localhost_with_a_given_socket_is_what_the_socket_is(
             assert [record.getMessage() for record in caplog.records] == expected
 
 
+@pytest.mark.parametrize(
+    ("given", "is_on", "text"),
+    [
+        ({}, False, "combined"),
+        ({"access_log": True}, True, "combined"),
+        ({"access_log": "yes", "access_log_format": "json"}, True, "json"),
+        ({"access_log": "json"}, True, "json"),
+        ({"access_log": "combined"}, True, "combined"),
+        ({"access_log": "{method} {target}"}, True, "{method} {target}"),
+        ({"access_log": "json", "access_log_format": "json"}, True, "json"),
+        ({"access_log": False, "access_log_format": "json"}, False, "json"),
+    ],
+    ids=short_id,
+)
+def test_the_name_of_a_format_turns_the_access_log_on(given: dict[str, Any], is_on: bool, text: str) -> None:
+    adj = Adjustments(listen=LISTEN, **given)
+    assert adj.access_log is is_on
+    assert adj.access_log_format == text
+
+
+def test_two_formats_of_the_access_log_are_refused() -> None:
+    with pytest.raises(ValueError) as caught:
+        Adjustments(listen=LISTEN, access_log="json", access_log_format="{status}")
+    assert str(caught.value) == "access_log='json' and access_log_format='{status}' are two formats: give one"
+
+
+def test_a_class_may_set_a_format_as_its_default() -> None:
+    own = type("Own", (Adjustments,), {"access_log": "json"})(listen=LISTEN)
+    assert (own.access_log, own.access_log_format) == (True, "json")
+
+
 def test_nothing_warns_by_default() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -3,6 +3,7 @@
 import ipaddress
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,15 @@ from waitress_core.config import casts
 GIVEN: list[tuple[Callable[[Any], object], object, object]] = [
     *[(casts.asbool, word, True) for word in ("t", "true", "y", "yes", "on", "1", " TRUE ", "Yes", 1, True)],
     *[(casts.asbool, word, False) for word in ("", "f", "false", "no", "off", "0", "2", "truth", 0, 2, None, False)],
+    *[(casts.as_boolean_or_text, word, True) for word in ("t", "true", "y", "YES", " on ", "1", 1, True)],
+    *[
+        (casts.as_boolean_or_text, word, False)
+        for word in ("f", "False", "n", "no", "off", "0", "", " ", 0, False, None)
+    ],
+    *[(casts.as_boolean_or_text, word, word) for word in ("json", "treu", "/var/log/x", "{status}")],
+    (casts.as_boolean_or_text, " json ", "json"),
+    (casts.as_boolean_or_text, 2, "2"),
+    (casts.as_boolean_or_text, Path("x.log"), "x.log"),
     (casts.asoctal, "600", 0o600),
     (casts.asoctal, "0o660", 0o660),
     (casts.asoctal, "0", 0),

@@ -2,6 +2,7 @@
 
 import typing
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,7 +81,7 @@ STRINGS: dict[str, tuple[str, object]] = {
     "trusted_proxy_headers": ("x-forwarded-for, x-forwarded-proto", {"x-forwarded-for", "x-forwarded-proto"}),
     "clear_untrusted_proxy_headers": ("no", False),
     "log_untrusted_proxy_headers": ("yes", True),
-    "access_log": ("yes", True),
+    "access_log": (" Yes ", True),
     "access_log_format": ("json", "json"),
     "log_socket_errors": ("no", False),
     "asyncore_use_poll": ("yes", True),
@@ -136,6 +137,11 @@ NO_DURATIONS: tuple[object, ...] = (
     10**400,
 )
 
+LOG_SWITCH = "true or false, or the format of its lines: combined, json, or a text with {fields}"
+NO_SWITCHES: tuple[object, ...] = (
+    "treu", "flase", "yess", "2", 2, "JSON", "common", "stdout", "{path}", "{target", [], object,
+)  # fmt: skip
+
 REFUSED: list[tuple[str, object, str]] = [
     ("port", -1, "a port number between 0 and 65535"),
     ("port", "65536", "a port number between 0 and 65535"),
@@ -159,6 +165,16 @@ REFUSED: list[tuple[str, object, str]] = [
     ("trusted_proxy", "10.0.0.0/33", "IP addresses and CIDR networks"),
     ("trusted_proxy", "10.0.0.1 nobody", "IP addresses and CIDR networks"),
     ("trusted_proxy_headers", 5, "a list value"),
+    *[("access_log", given, LOG_SWITCH) for given in NO_SWITCHES],
+    *[
+        (
+            "access_log",
+            given,
+            LOG_SWITCH + ". For a file give the logger waitress.access a handler: logging.getLogger('waitress.access')."
+            f"addHandler(logging.FileHandler({str(given)!r}))",
+        )
+        for given in ("/var/log/access.log", "access.log", "logs/access", "C:\\logs\\a", Path("a.log"))
+    ],
     ("access_log_format", "", "combined, json, or a text of one line with the fields {remote_addr}"),
     ("access_log_format", "{target", "combined, json, or a text of one line with the fields {remote_addr}"),
     ("access_log_format", "{path}", "combined, json, or a text of one line with the fields {remote_addr}"),
@@ -264,6 +280,8 @@ def test_a_duration_that_may_be_zero(name: str, given: object) -> None:
         ("trusted_proxy", "::1 2001:db8::/32 10.0.0.1/8"),
         ("url_scheme", "git+https"),
         ("ident", "name/1.0 (x; y)"),
+        ("access_log", "combined"),
+        ("access_log", "{method} {target}"),
         ("access_log_format", "combined"),
         ("access_log_format", "{status}"),
         ("access_log_format", "{{{target}}}"),

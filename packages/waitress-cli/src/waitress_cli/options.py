@@ -127,6 +127,7 @@ _REWORDED = (
     (r"^argument (--\S+?): ", r"\1: "),
     (r": expected one argument$", ": a value is missing"),
     ("ignored explicit argument", "takes no value, but was given"),
+    (r"^(--access-log/.* '(.*)')$", r"\1; to choose a format: --access-log --access-log-format=\2"),
 )
 
 

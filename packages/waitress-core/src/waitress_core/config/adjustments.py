@@ -108,6 +108,8 @@ class Adjustments:
         if "send_bytes" in given:
             warnings.warn("send_bytes will be removed in a future release", DeprecationWarning, stacklevel=2)
         self.listen = [] if self.sockets or self.unix_socket else self._resolve(given)
+        if isinstance(self.access_log, str):
+            self._take_format(self.access_log, given)
         self._check_proxy(given)
         check_sockets(self.sockets)
         if self.shutdown_delay > self.shutdown_timeout:
@@ -128,6 +130,14 @@ class Adjustments:
         except ValueError as error:
             said = ", ".join(f"{name}={given[name]!r}" for name in ("listen", "host", "port") if name in given)
             raise ValueError(f"Invalid host/port specified. {said}: {error}") from None
+
+    def _take_format(self, text: str, given: dict[str, Any]) -> None:
+        """Turn the access log on, in the format that `access_log` has named."""
+        if given.get("access_log_format", text) != text:
+            raise ValueError(
+                f"access_log={text!r} and access_log_format={self.access_log_format!r} are two formats: give one"
+            )
+        self.access_log, self.access_log_format = True, text
 
     def _check_proxy(self, given: dict[str, Any]) -> None:
         for name in ("trusted_proxy_count", "trusted_proxy_headers"):

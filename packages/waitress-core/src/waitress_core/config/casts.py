@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterable
 
 TRUE_WORDS = frozenset({"t", "true", "y", "yes", "on", "1"})
+FALSE_WORDS = frozenset({"f", "false", "n", "no", "off", "0", ""})
 
 
 def asbool(value: object) -> bool:
@@ -15,6 +16,16 @@ def asbool(value: object) -> bool:
     if value is None:
         return False
     return value if isinstance(value, bool) else str(value).strip().lower() in TRUE_WORDS
+
+
+def as_boolean_or_text(value: object) -> bool | str:
+    """Return a boolean for a word of `TRUE_WORDS` or `FALSE_WORDS` in any case, or None; otherwise the value as text.
+
+    For settings that waitress 3.0 has not: there every word that is not true is false, also a misspelt one.
+    """
+    text = "" if value is None else str(value).strip()
+    word = text.lower()
+    return True if word in TRUE_WORDS else False if word in FALSE_WORDS else text
 
 
 def asoctal(value: object) -> int:

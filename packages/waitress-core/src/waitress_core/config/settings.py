@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from .casts import (
     as_address_words,
+    as_boolean_or_text,
     as_port_or_service,
     as_seconds,
     as_socket_list,
@@ -82,6 +83,18 @@ def _format_fault(text: str) -> str | None:
     from .log_format import format_fault  # lazy import: only servers with a log format need it
 
     return format_fault(text)
+
+
+_LOG_SWITCH = "true or false, or the format of its lines: combined, json, or a text with {fields}"
+
+
+def _access_log_fault(value: bool | str) -> str | None:
+    if isinstance(value, bool) or _format_fault(value) is None:
+        return None
+    if "/" in value or "\\" in value or value.endswith(".log"):
+        handler = f"logging.getLogger('waitress.access').addHandler(logging.FileHandler({value!r}))"
+        return f"{_LOG_SWITCH}. For a file give the logger waitress.access a handler: {handler}"
+    return _LOG_SWITCH
 
 
 def _accept(value: object) -> str | None:
@@ -361,7 +374,16 @@ SETTINGS: tuple[Setting, ...] = (
         "outbuf_high_watermark", "Buffers", 16777216, "bytes", "Pending output at which the application must wait.", 1
     ),
     # Logging
-    _boolean("access_log", "Logging", False, "Write a line for each request to the logger waitress.access."),
+    Setting(
+        "access_log",
+        "Logging",
+        "boolean",
+        False,
+        "Write a line for each request to the logger waitress.access; the name of a format does so in that format.",
+        as_boolean_or_text,
+        "or a format",
+        _access_log_fault,
+    ),
     Setting(
         "access_log_format",
         "Logging",
