@@ -69,6 +69,16 @@ def test_an_ignored_signal_stays_ignored() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
+def test_another_object_of_the_main_thread_is_the_main_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As eventlet has one: `current_thread()` and `main_thread()` are two objects there, of two classes."""
+    patched = type("_MainThread", (threading.Thread,), {})()
+    monkeypatch.setattr(threading, "current_thread", lambda: patched)
+    told: list[str] = []
+    with ending_signals(lambda: told.append("told")):
+        signal.raise_signal(signal.SIGTERM)
+    assert told == ["told"]
+
+
 def test_only_the_main_thread_takes_signals(defaults: dict[int, object]) -> None:
     seen: list[dict[int, object]] = []
 

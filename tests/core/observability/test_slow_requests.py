@@ -78,5 +78,5 @@ def test_a_request_that_has_ended_is_let_go(thread_id: int) -> None:
 def test_a_thread_that_has_ended_meanwhile_has_no_stack(caplog: pytest.LogCaptureFixture) -> None:
     SlowRequests(5, lambda: [RunningTask(0, Task("/a"), 9)]).tick()
     assert [record.getMessage() for record in caplog.records] == [
-        "<Task GET /a> has been running for 9.0 seconds, in thread 0:\n(it has just ended)"
+        "<Task GET /a> has been running for 9.0 seconds, in thread 0:\n(no stack: it has just ended, or is a greenlet)"
     ]

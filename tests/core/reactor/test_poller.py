@@ -1,7 +1,9 @@
 """The pollers, each against the same table."""
 
+import select
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -45,6 +47,53 @@ def test_the_best_poller_of_linux_is_epoll() -> None:
     expected = {"linux": "EpollPoller", "darwin": "KqueuePoller", "win32": "SelectPoller"}
     if sys.platform in expected:
         assert type(best_poller()).__name__ == expected[sys.platform]
+
+
+@pytest.mark.skipif("sys.platform == 'win32'", reason="Windows has nothing but select()")
+@pytest.mark.parametrize(
+    ("gone", "expected"),
+    [
+        (["epoll", "kqueue"], "PollPoller"),  # as gevent leaves the module
+        (["epoll", "kqueue", "poll"], "SelectPoller"),  # as eventlet does
+    ],
+    ids=["gevent", "eventlet"],
+)
+def test_the_best_poller_is_one_that_the_module_select_has_when_it_is_made(
+    monkeypatch: pytest.MonkeyPatch, gone: list[str], expected: str
+) -> None:
+    for name in gone:
+        monkeypatch.delattr(select, name, raising=False)
+    poller = best_poller()
+    assert type(poller).__name__ == expected
+    poller.close()
+
+
+@pytest.mark.skipif("sys.platform == 'win32'", reason="Windows has no poll()")
+def test_a_wait_by_poll_makes_its_object_in_the_thread_that_waits(
+    monkeypatch: pytest.MonkeyPatch, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    makers: list[int] = []
+    stock = vars(select)["poll"]
+
+    def poll() -> object:
+        makers.append(threading.get_ident())
+        return stock()
+
+    monkeypatch.setattr(select, "poll", poll)
+    poller = vars(module)["PollPoller"]()  # mypy: Windows has neither
+    poller.register(pair[0].fileno(), READ)
+    pair[1].send(b"x")
+    waiters: list[int] = []
+
+    def wait() -> None:
+        poller.poll(SOON)
+        waiters.append(threading.get_ident())
+
+    for _ in range(2):
+        thread = threading.Thread(target=wait)
+        thread.start()
+        thread.join()
+    assert makers == waiters
 
 
 def test_only_select_has_a_limit() -> None:

@@ -27,7 +27,7 @@ def ending_signals(on_signal: Callable[[], None]) -> Iterator[None]:
         on_signal()
 
     replaced = []
-    if threading.current_thread() is threading.main_thread():
+    if _is_main_thread():
         for name in _SIGNALS:
             number = getattr(signal, name, None)
             if number is not None and signal.getsignal(number) in _DEFAULTS:
@@ -37,6 +37,12 @@ def ending_signals(on_signal: Callable[[], None]) -> Iterator[None]:
         yield
     finally:
         _give_back(replaced)
+
+
+def _is_main_thread() -> bool:
+    current = threading.current_thread()
+    # eventlet has its own object of the main thread, of another class of that name.
+    return current is threading.main_thread() or type(current).__name__ == "_MainThread"
 
 
 def give_signals_back() -> None:

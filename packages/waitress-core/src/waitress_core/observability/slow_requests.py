@@ -36,11 +36,14 @@ class SlowRequests:
 
     def _report(self, run: RunningTask) -> None:
         frame = sys._current_frames().get(run.thread_id)
+        stack = "(no stack: it has just ended, or is a greenlet)"
+        if frame is not None:
+            stack = "".join(traceback.format_stack(frame)).rstrip()
         names = {thread.ident: thread.name for thread in threading.enumerate()}
         logger.warning(
             "%r has been running for %.1f seconds, in thread %s:\n%s",
             run.task,
             run.seconds,
             names.get(run.thread_id, run.thread_id),
-            "".join(traceback.format_stack(frame)).rstrip() if frame is not None else "(it has just ended)",
+            stack,
         )

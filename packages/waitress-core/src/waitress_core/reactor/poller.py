@@ -75,22 +75,19 @@ class SelectPoller:
 
 if sys.platform != "win32":
 
-    class PollPoller:
-        """Other Unix systems."""
+    class PollPoller(SelectPoller):
+        """Other Unix systems, and gevent.
+
+        Each wait makes an object of `select.poll`: gevent's belongs to the thread that made it, and leaders change.
+        """
 
         limit: int | None = None
 
-        def __init__(self) -> None:
-            self._poll = select.poll()
-            self.register = self._poll.register
-            self.modify = self._poll.modify
-            self.unregister = self._poll.unregister
-
         def poll(self, timeout: float) -> list[tuple[int, int]]:
-            return self._poll.poll(timeout * 1000)
-
-        def close(self) -> None:
-            pass  # it has no descriptor
+            poll = select.poll()
+            for descriptor, interest in self._interests.items():
+                poll.register(descriptor, interest)
+            return poll.poll(timeout * 1000)
 
 
 if sys.platform == "linux":
@@ -148,11 +145,19 @@ if sys.platform != "linux" and sys.platform != "win32":
             self._kqueue.close()
 
 
-best_poller: Callable[[], Poller]
-"""Return a new poller, the best that this system has."""
+# The best first, by what each needs of the module `select`.
+_KINDS: tuple[tuple[str, Callable[[], Poller]], ...]
 if sys.platform == "linux":
-    best_poller = EpollPoller
+    _KINDS = (("epoll", EpollPoller), ("poll", PollPoller), ("select", SelectPoller))
 elif sys.platform == "win32":
-    best_poller = SelectPoller
+    _KINDS = (("select", SelectPoller),)
 else:
-    best_poller = KqueuePoller if hasattr(select, "kqueue") else PollPoller
+    _KINDS = (("kqueue", KqueuePoller), ("poll", PollPoller), ("select", SelectPoller))
+
+
+def best_poller() -> Poller:
+    """Return a new poller, the best of those that `select` offers when this is called.
+
+    gevent and eventlet, which make greenlets of threads, remove what would block all of them: epoll, kqueue, poll.
+    """
+    return next(make() for name, make in _KINDS if hasattr(select, name))

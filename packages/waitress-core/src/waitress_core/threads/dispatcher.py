@@ -64,9 +64,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 from functools import partial
-from queue import Empty, SimpleQueue
+from queue import Empty
 
 from .leadership import QUANTUM, LeadershipPolicy
+from .message_queue import MessageQueue, message_queue
 from .queue_log import QueueLog
 from .running import RunningTask, ThreadSlot, running_tasks
 from .tasks import InternalTask, Task, TaskSink
@@ -112,8 +113,8 @@ class Dispatcher:
         self._hand_off: Callable[[Task], None] = self._queue_task if delegate is None else delegate.add_task
         self._leadership: deque[_Message] = deque()  # holds one item while the leader runs a task
         # For the application threads: leadership, or a task and when it was queued
-        self._queue: SimpleQueue[tuple[Task, float] | _Message] = SimpleQueue()
-        self._standby_queue: SimpleQueue[_Message] = SimpleQueue()
+        self._queue: MessageQueue[tuple[Task, float] | _Message] = message_queue()
+        self._standby_queue: MessageQueue[_Message] = message_queue()
         self._policy = LeadershipPolicy()  # each of its attributes says who writes it
         self._watchdog = Watchdog(self._policy, self._leadership, self.yield_leadership)
         self.threads: list[threading.Thread] = []
@@ -243,7 +244,7 @@ class Dispatcher:
         self.has_leadership_ended = True
         self._lock = threading.Lock()  # another thread may have held it
         self._leadership.clear()
-        self._queue = SimpleQueue()
+        self._queue = message_queue()
         self._queue.put(_Message.STOP)
 
     # --- tasks
