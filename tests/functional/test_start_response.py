@@ -576,3 +576,37 @@ def test_write_to_head_and_to_statuses_without_content_sends_nothing() -> None:
         assert client.response().status == 204
         assert client.response().status == 304
         assert client.response().body == b"abcdef"
+
+
+# --- calls by name
+
+
+def call_by_names(start_response: Any) -> Iterable[bytes]:
+    start_response(status="200 OK", headers=[("X-Kettle", "on")])(data=b"tea")
+    return []
+
+
+def call_with_headers_by_name(start_response: Any) -> Iterable[bytes]:
+    start_response("200 OK", headers=[("X-Kettle", "on")], exc_info=None)
+    return [b"tea"]
+
+
+def call_again_with_exc_info_by_name(start_response: Any) -> Iterable[bytes]:
+    start_response("200 OK", headers=[])
+    try:
+        raise ValueError("it boils over")
+    except ValueError:
+        start_response("503 Boiled Over", headers=[("X-Kettle", "on")], exc_info=sys.exc_info())
+    return [b"tea"]
+
+
+@pytest.mark.parametrize("access_log", [False, True], ids=["plain", "logged"])
+@pytest.mark.parametrize(
+    ("call", "status"),
+    [(call_by_names, 200), (call_with_headers_by_name, 200), (call_again_with_exc_info_by_name, 503)],
+    ids=["all", "headers", "exc_info"],
+)
+def test_start_response_takes_its_arguments_by_name(call: Any, status: int, access_log: bool) -> None:
+    with running(calling(call), access_log=access_log) as server, server.client() as client:
+        response = client.get()
+    assert (response.status, response.header("X-Kettle"), response.body) == (status, "on", b"tea")

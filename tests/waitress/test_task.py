@@ -58,6 +58,20 @@ def test_a_head_may_be_changed() -> None:
         assert client.get("/again").body == b"/again"
 
 
+def test_start_response_takes_its_arguments_by_name() -> None:
+    class Own(WSGITask):
+        pass
+
+    def by_name(environ: Any, start_response: Any) -> list[bytes]:
+        start_response(status="200 OK", headers=[("X-Kettle", "on")], exc_info=None)
+        return [b"tea"]
+
+    server = server_with(Own, by_name)
+    with running(server), Client(address_of(server)) as client:
+        response = client.get()
+        assert (response.status, response.header("X-Kettle"), response.body) == (200, "on", b"tea")
+
+
 def test_a_task_is_seen_from_its_begin_to_its_end() -> None:
     seen: list[Any] = []
 

@@ -229,7 +229,7 @@ class WSGITask(Task):
         self.environ = self.get_environment()
         waitress_core.wsgi.task.WSGITask._run(self, self.environ)
 
-    def start_response(self, status: str, headers: list[tuple[str, str]], /, exc_info: Any = None) -> Any:
+    def start_response(self, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         """Set the application's status and headers (PEP 3333, "The start_response() Callable")."""
         write = super().start_response(status, headers, exc_info)
         self.status, self.response_headers = status, list(headers)

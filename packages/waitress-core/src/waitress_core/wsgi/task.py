@@ -121,9 +121,12 @@ class WSGITask:
                 close()
 
     def start_response(
-        self, status: str, headers: list[tuple[str, str]], /, exc_info: ExcInfo | None = None
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
     ) -> Callable[[bytes], object]:
-        """Take the application's status and headers (PEP 3333, "The start_response() Callable")."""
+        """Take the application's status and headers (PEP 3333, "The start_response() Callable").
+
+        PEP 3333 has positional arguments; programs also call it by these names, which every server has.
+        """
         response = self._response
         if response.is_started:
             if exc_info is None:
