@@ -43,9 +43,9 @@ def head(path: str = "/", *fields: str, version: str = "1.1") -> bytes:
     return b"HEAD" + get(*fields, target=path, version=version)[3:]
 
 
-def answer_to(application: WSGIApplication, request: bytes = get()) -> Response:
+def answer_to(application: WSGIApplication, request: bytes = get(), **settings: Any) -> Response:
     """Return the answer to one request, after which the connection must carry another."""
-    with running(application) as server, server.client() as client:
+    with running(application, **settings) as server, server.client() as client:
         client.send(request)
         response = client.response(request.partition(b" ")[0].decode())
         assert client.get("/next").body == b"next"
@@ -126,12 +126,26 @@ def test_date_and_server_are_sent_once() -> None:
 
 
 @pytest.mark.promise("S48", "S65")
-def test_date_and_server_of_the_application_are_kept() -> None:
+@pytest.mark.parametrize(("ident", "via"), [("waitress", "waitress"), ("", None)], ids=["with-ident", "without"])
+def test_date_and_server_of_the_application_are_kept(ident: str, via: str | None) -> None:
     date = "Sun, 06 Nov 1994 08:49:37 GMT"
-    response = answer_to(making(lambda: [b"ok"], ("Server", "own"), ("date", date)))
+    response = answer_to(making(lambda: [b"ok"], ("Server", "own"), ("date", date)), ident=ident)
     assert response.header("Server") == "own"
-    assert response.header("Via") == "waitress"
+    assert response.header("Via") == via
     assert response.header("Date") == date
+
+
+@pytest.mark.parametrize("path", ["/", "/fault"])
+def test_without_ident_no_response_names_the_server(path: str) -> None:
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return [b"tea"] if environ["PATH_INFO"] == "/" else None  # type: ignore[return-value]  # its fault
+
+    with running(application, ident="") as server, server.client() as client:
+        response = client.get(path)
+    assert response.status == (200 if path == "/" else 500)
+    assert (response.header("Server"), response.header("Via")) == (None, None)
+    assert b"waitress" not in response.body
 
 
 # --- framing: no length

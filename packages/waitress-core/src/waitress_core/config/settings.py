@@ -249,7 +249,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Application",
         "text",
         "waitress",
-        "Value of the Server header; empty sends none.",
+        "Value of the Server header, or of Via if the application sends Server; empty sends neither.",
         str_iftruthy,
         check=_is_header_text,
     ),

@@ -80,10 +80,8 @@ class HeaderTemplate:
             fields.append(("Connection", connection))
         if "Date" not in self._names:
             fields.append(("Date", _DATE))
-        if "Server" in self._names:
-            fields.append(("Via", ident or "waitress"))
-        elif ident:
-            fields.append(("Server", ident))
+        if ident:
+            fields.append(("Via" if "Server" in self._names else "Server", ident))
         first_text = _FIRST_VALUE + len(self._names)
         texts, order = ["HTTP/1.1 " if is_http11 else "HTTP/1.0 ", ""], [first_text, _STATUS, first_text + 1]
         for name, value in sorted(fields, key=itemgetter(0)):
