@@ -116,6 +116,44 @@ def test_the_format_can_be_a_text(lines: Lines) -> None:
     assert lines.texts == ["GET /a 200 2", "GET /b 200 2"]
 
 
+LONGEST = 4096  # characters of a value
+
+
+@pytest.mark.parametrize("format_text", ["json", "combined"])
+def test_of_a_long_value_a_line_has_the_beginning(format_text: str, lines: Lines) -> None:
+    """A client could fill a disk otherwise: each octet of its head becomes up to six of a line."""
+    octets = "\xff" * 50_000
+    target = "/" + "x" * 50_000
+    with logging_server(answering([b"tea"]), access_log_format=format_text) as server, server.client() as client:
+        client.send(get(f"Referer: {octets}", f"User-Agent: {octets}", target=target))
+        assert client.response().status == 200
+    (text,) = lines.texts
+    if format_text == "json":
+        line = lines.one
+        assert (line["target"], line["referer"], line["user_agent"]) == (
+            target[:LONGEST],
+            octets[:LONGEST],
+            octets[:LONGEST],
+        )
+    else:
+        assert f'"GET {target[:LONGEST]} HTTP/1.1" 200' in text
+        assert text.endswith('"{0}" "{0}"'.format("\\xFF" * LONGEST))
+
+
+def test_of_a_long_value_from_a_proxy_or_an_application_a_line_has_the_beginning(lines: Lines) -> None:
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ["REMOTE_USER"] = "u" * 50_000
+        return answering([b"tea"])(environ, start_response)
+
+    trust = {"trusted_proxy": "*", "trusted_proxy_headers": "x-forwarded-for"}
+    with logging_server(application, **trust) as server, server.client() as client:
+        client.send(get(f"X-Forwarded-For: {'a' * 50_000}"))
+        assert client.response().status == 200
+    line = lines.one
+    assert len(line["remote_user"]) == LONGEST
+    assert len(line["remote_addr"]) <= LONGEST
+
+
 def test_the_line_is_written_at_info_whatever_the_level_of_the_others(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     caplog.handler.setLevel(logging.NOTSET)

@@ -9,7 +9,7 @@ from tests.support.manual_clock import ManualClock
 from waitress_core.observability import access_log
 from waitress_core.observability.access_log import LINE_BYTES, LOG_SECONDS, AccessLog, Exchange
 
-ROOM = 10_000
+ROOM = 5000
 
 
 @pytest.fixture

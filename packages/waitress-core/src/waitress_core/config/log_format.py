@@ -7,7 +7,8 @@ Guarantees
 - A line is printable ASCII without a line break, whatever a client, a proxy or an application sends.
 - A value has a quotation mark or a backslash only as an escape, and only `referer` and `user_agent`, which are meant to
   be quoted, have blanks. So no value can end its own field and pose as the next one.
-- From a line of `json` every value can be read back unchanged.
+- From a line of `json` every value can be read back unchanged, as far as it was kept.
+- A line has a bounded length: of each value at most MAX_VALUE_CHARACTERS are kept, before it is escaped.
 """
 
 import re
@@ -20,6 +21,8 @@ from typing import Any, NamedTuple
 from ..http.dates import MONTHS
 
 COMBINED = '{remote_addr} - {remote_user} [{time}] "{request}" {status} {bytes} "{referer}" "{user_agent}"'
+# As long as a line of nginx's error log. Doubled: lines of 64 KiB of nothing but escapes.
+MAX_VALUE_CHARACTERS = 4096
 UNKNOWN = "-"  # in a text; null in JSON
 
 _NOT_IN_TEXT = re.compile(r'[^ -~]|["\\]')

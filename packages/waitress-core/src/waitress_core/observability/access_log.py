@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from waitress_parser import RequestHead
 
-from ..config.log_format import Access, make_format
+from ..config.log_format import MAX_VALUE_CHARACTERS, Access, make_format
 from ..threads.tasks import InternalTask
 from ..throttled_logger import ThrottledLogger
 
@@ -131,20 +131,19 @@ class Exchange(InternalTask):
         head = self._head
         values = {} if head is None else head.values
         self._access = Access(
-            remote_addr=self.remote_addr,
-            remote_user=self.remote_user,
+            remote_addr=self.remote_addr[:MAX_VALUE_CHARACTERS],
+            remote_user=_cut(self.remote_user),
             time=self._log.started_at(duration),
-            method=(self._method if head is None else head.method) or None,
-            target=None if head is None else head.target,
+            method=_cut((self._method if head is None else head.method) or None),
+            target=None if head is None else _cut(head.target),
             version=None if head is None else head.version,
             status=self.status,
             bytes=max(0, sent_bytes - self._sent_before - self.head_bytes),
             duration=duration,
             queue_time=self.queue_time,
-            referer=values.get("referer"),
-            user_agent=values.get("user-agent"),
+            referer=_cut(values.get("referer")),
+            user_agent=_cut(values.get("user-agent")),
         )
-
         self._head = None  # it may be large
 
     def reserve_room(self) -> bool:
@@ -166,3 +165,7 @@ class Exchange(InternalTask):
         self._log.write(self._access)
 
     cancel = service  # also when no application thread gets to it before the end
+
+
+def _cut(value: str | None) -> str | None:
+    return value and value[:MAX_VALUE_CHARACTERS]
