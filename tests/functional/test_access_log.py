@@ -147,7 +147,7 @@ def test_of_a_long_value_from_a_proxy_or_an_application_a_line_has_the_beginning
 
     trust = {"trusted_proxy": "*", "trusted_proxy_headers": "x-forwarded-for"}
     with logging_server(application, **trust) as server, server.client() as client:
-        client.send(get(f"X-Forwarded-For: {'a' * 50_000}"))
+        client.send(get(f"X-Forwarded-For: {'a' * 8_000}"))
         assert client.response().status == 200
     line = lines.one
     assert len(line["remote_user"]) == LONGEST
