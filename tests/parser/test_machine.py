@@ -184,6 +184,23 @@ def test_a_view_that_was_not_taken_yet_is_copied_by_the_next_receive() -> None:
     assert parser.next_event() == BodyPiece(b"0123456789")
 
 
+def test_held_data_is_a_copy_of_what_is_held() -> None:
+    parser = RequestParser()
+    assert parser.held_data() == b""
+    parser.receive(PLAIN + b"GET")
+    parser.next_event()
+    parser.next_event()
+    assert parser.held_data() == parser.held_data() == b"GET"
+    parser.receive(b" /")
+    assert parser.held_data() == b"GET /"
+    parser = parser_at_body(10)
+    buffer = bytearray(b"01234")
+    parser.receive(memoryview(buffer))
+    held = parser.held_data()
+    buffer[:] = b"\xff" * len(buffer)
+    assert held == b"01234"
+
+
 def test_any_bytes_like_object_may_be_received() -> None:
     parser = RequestParser()
     buffer: Any = bytearray(PLAIN)

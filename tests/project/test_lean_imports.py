@@ -16,6 +16,8 @@ NEEDED = """
 __future__ array atexit collections.abc contextlib enum errno io logging os queue re select signal socket stat sys
 threading time typing
 """
+if sys.platform != "win32":
+    NEEDED += "resource"  # the limit of open files
 
 # Modules of the packages that are imported when they are needed.
 LAZY = """

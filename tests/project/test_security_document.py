@@ -6,8 +6,10 @@ import pytest
 
 import waitress_core.connection.acceptor
 import waitress_core.connection.context
+import waitress_core.connection.data_rate
 import waitress_core.connection.manager
 import waitress_core.connection.receiver
+import waitress_core.connection.room
 import waitress_core.observability.access_log
 import waitress_core.wsgi.proxy_headers
 import waitress_parser.errors
@@ -39,6 +41,8 @@ def test_every_constant_is_in_its_file() -> None:
         waitress_core.connection.manager,
         waitress_core.connection.context,
         waitress_core.wsgi.proxy_headers,
+        waitress_core.connection.data_rate,
+        waitress_core.connection.room,
         waitress_parser.errors,
     )
     named = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", TEXT))

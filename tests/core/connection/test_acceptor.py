@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from tests.support.fake_socket import DESCRIPTOR, FakeSocket, as_socket
 from tests.support.manual_clock import ManualClock
 from tests.support.pairs import is_open
 from waitress_core import Adjustments
+from waitress_core.connection import acceptor as module
 from waitress_core.connection.acceptor import ACCEPT_BURST, QUIET_SECONDS, Acceptor
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.context import Endpoint, ServerContext
@@ -68,7 +70,7 @@ class Accepting:
             self.context,
             [endpoint],
             self.connections,
-            close_longest_idle=self._close_longest_idle,
+            close_one=self._close_one,
             on_opened=lambda connection, accepted: None,
             on_closed=self._remove,
         )
@@ -78,7 +80,7 @@ class Accepting:
         self.transports.append(SocketTransport(accepted))
         return self.transports[-1]
 
-    def _close_longest_idle(self) -> bool:
+    def _close_one(self) -> bool:
         self.asked_for_room += 1
         if self.can_make_room:
             next(iter(self.connections.values())).close()
@@ -389,6 +391,72 @@ def test_a_poller_with_a_limit_lowers_the_servers(accept_from: AcceptFrom) -> No
     assert len(accepting.accepted) == 3  # one is the listener's, one the wake-up's
     accepting.turn()
     assert accepting.asked_for_room == 1
+
+
+@pytest.mark.parametrize(
+    ("open_files", "setting", "fitting", "level"),
+    [
+        pytest.param(10_000, 1000, 1000, None, id="enough"),
+        pytest.param(1143, 1000, 1000, None, id="just-enough"),
+        pytest.param(1024, 1000, 896, "INFO", id="the-default-of-many-shells"),
+        pytest.param(256, 1000, 224, "WARNING", id="the-default-of-macos"),
+        pytest.param(256, 100, 100, None, id="a-low-setting"),
+        pytest.param(64, 50, 32, "INFO", id="some-are-left-to-others"),
+        pytest.param(20, 1000, 1, "WARNING", id="hardly-any"),
+    ],
+)
+def test_the_limit_is_no_higher_than_the_process_may_open_files(
+    accept_from: AcceptFrom,
+    open_files: int,
+    setting: int,
+    fitting: int,
+    level: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(module, "descriptor_limit", lambda: open_files)
+    assert accept_from(connection_limit=setting).acceptor._limit == fitting
+    text = (
+        f"connection_limit is {setting}, but only {fitting} connections fit: this process may open {open_files} files"
+    )
+    assert [(record.levelname, record.getMessage().partition(", and")[0]) for record in caplog.records] == (
+        [(level, text)] if level else []
+    )
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of open files")
+def test_the_limit_of_open_files_is_that_of_the_process() -> None:
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft - 1, hard))
+    try:
+        assert module.descriptor_limit() == soft - 1
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_limit_that_the_poller_cannot_watch_is_logged(
+    accept_from: AcceptFrom, caplog: pytest.LogCaptureFixture
+) -> None:
+    accept_from(poller_limit=512, connection_limit=5000)
+    expected = "connection_limit is 5000, but only 510 connections fit: the system's select() watches no more"
+    assert messages(caplog) == [expected]
+
+
+def test_while_a_client_waits_at_the_limit_there_is_soon_a_next_attempt(accept_from: AcceptFrom) -> None:
+    accepting = accept_from(*clients(3), connection_limit=1).turn().turn()
+    assert not accepting.is_watching
+    accepting.clock.advance(module.RETRY_SECONDS)
+    accepting.reactor._on_tick = accepting.acceptor.tick
+    accepting.reactor.turn(1.0)
+    assert accepting.poller.timeouts[-1] == module.RETRY_SECONDS
+    assert accepting.is_watching
+    accepting.clock.advance(module.RETRY_SECONDS)
+    accepting.reactor.turn(1.0)
+    accepting.reactor.turn(1.0)
+    assert accepting.poller.timeouts[-1] == 1.0
 
 
 def test_the_backlog_is_accepted_beyond_the_limit_but_not_beyond_the_pollers(accept_from: AcceptFrom) -> None:

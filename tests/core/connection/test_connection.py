@@ -403,7 +403,7 @@ def test_a_client_that_pipelines_without_end_is_read_only_as_it_is_answered(make
         harness.turn()
         if harness.tasks:
             harness.tasks.pop(0).answer(b"")
-        assert connection.parser.held_bytes <= 2 * 1000
+        assert connection.receiver.ahead_bytes <= 2 * 1000
 
 
 def test_reading_ahead_is_bounded_and_then_takes_the_socket_out_of_the_poller(make: Make) -> None:
@@ -415,7 +415,7 @@ def test_reading_ahead_is_bounded_and_then_takes_the_socket_out_of_the_poller(ma
     client.sendall((GET % b"next") * 50)
     harness.turn_until(lambda: not connection.interest)
     harness.turn(3)
-    assert 0 < connection.parser.held_bytes <= 100
+    assert 0 < connection.receiver.ahead_bytes <= 100
     task.answer(b"")
     for _ in range(50):
         task = harness.next_task()
@@ -767,7 +767,7 @@ def read_an_empty_line_ahead(harness: Harness) -> tuple[CheckedConnection, socke
     connection, client = harness.open()
     start_task(harness, connection, client)
     client.sendall(b"\r\n")
-    harness.turn_until(lambda: connection.parser.held_bytes == 2)
+    harness.turn_until(lambda: connection.receiver.ahead_bytes == 2)
     return connection, client
 
 
@@ -831,7 +831,7 @@ def test_what_becomes_of_a_connection_after_a_response(
     start_task(harness, connection, client)
     if has_input:
         client.sendall(GET % b"next")
-        harness.turn_until(lambda: connection.parser.held_bytes)
+        harness.turn_until(lambda: connection.receiver.ahead_bytes)
     harness.context.state = State.DRAINING if is_draining else State.SERVING
     harness.next_task().answer(b"x" * size, ending)
     if ending is not Ending.RESET:  # a reset may overtake what the client has not read yet
@@ -1456,7 +1456,7 @@ def test_what_comes_while_a_task_runs_is_read_without_a_change_of_the_poller(mak
     connection, client = harness.open()
     start_task(harness, connection, client)
     client.sendall(GET % b"next")
-    harness.turn_until(lambda: connection.parser.held_bytes)
+    harness.turn_until(lambda: connection.receiver.ahead_bytes)
     assert connection.interest == READ
     client.sendall(b"x" * 1000)
     harness.turn_until(lambda: connection.interest == 0)  # enough: the rest stays with the client

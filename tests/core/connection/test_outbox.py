@@ -301,9 +301,13 @@ def test_a_full_disk_keeps_what_was_appended_before(monkeypatch: pytest.MonkeyPa
 # --- rate: 20 s without progress, 10 s while a task waits, 100 bytes a second; checked once a second
 
 
+def start_rate(outbox: Outbox, now: float) -> None:
+    outbox.start_rate(now, still_seconds=20, rate=100, blocked_seconds=10, blocked_rate=100)
+
+
 def outbox_from(now: float) -> Outbox:
     outbox = Outbox(1000, 1000)
-    outbox.start_rate(now, 20, 10, 100)
+    start_rate(outbox, now)
     return outbox
 
 
@@ -346,7 +350,7 @@ def test_only_the_time_in_which_a_task_waits_is_charged_to_its_budget() -> None:
 def test_what_was_taken_before_a_task_had_to_wait_earns_nothing() -> None:
     outbox = Outbox(1000, 1000)
     outbox.sent_bytes = 1_000_000
-    outbox.start_rate(1000.0, 20, 10, 100)
+    start_rate(outbox, 1000.0)
     assert seconds_until_too_slow(outbox, 0, True) == 10
 
 
@@ -360,9 +364,9 @@ def test_what_the_system_takes_at_once_gives_no_more_time_than_there_was() -> No
 def test_a_pause_without_output_restores_the_clients_time_but_not_the_tasks() -> None:
     outbox = outbox_from(1000.0)
     assert seconds_until_too_slow(outbox, 0, True, seconds=5) is None
-    outbox.start_rate(1500.0, 20, 10, 100)
+    start_rate(outbox, 1500.0)
     assert seconds_until_too_slow(outbox, 0, False, seconds=19, start=500) is None
-    outbox.start_rate(1600.0, 20, 10, 100)
+    start_rate(outbox, 1600.0)
     assert seconds_until_too_slow(outbox, 0, True, start=600) == 5
 
 

@@ -38,6 +38,7 @@ class FakeDispatcher:
     def __init__(self) -> None:
         self.ready: deque[Task] = deque()
         self.has_leadership_ended = False
+        self.waiting_count = 0
         self.ticks = 0
 
     def tick(self) -> None:

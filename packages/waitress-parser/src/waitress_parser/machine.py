@@ -122,6 +122,11 @@ class RequestParser:
         # A server reads this once for each request: an empty buffer costs no call.
         return len(buffer) if buffer.data or buffer.view is not None else 0
 
+    def held_data(self) -> bytes:
+        """Return a copy of the bytes received and not yet returned as events."""
+        buffer = self._buffer
+        return bytes(buffer.data[buffer.position :]) if buffer.view is None else bytes(buffer.view)
+
     def receive(self, data: bytes | memoryview) -> None:
         """Take bytes that have arrived; never raises ProtocolError.
 

@@ -1,8 +1,9 @@
 """Accepts clients: the accept loop of every listener, the connection limit, and pausing.
 
-When a client arrives at the connection limit, the connection that has been idle longest is closed to make room. If none
-is idle, the client waits in the backlog, and responses say `Connection: close` until one of them lets it in. Out of
-descriptors, accepting pauses and resumes by itself. The log reports each of these once, not once for every client.
+When a client arrives at the connection limit, a connection that can be spared is closed to make room: the one that has
+been idle longest, or one that waits for its client (see `room`). If there is none, the client waits in the backlog, and
+responses say `Connection: close` until one of them lets it in. Out of descriptors, accepting pauses and resumes by
+itself. The log reports each of these once, not once for every client.
 
 Thread: the leader only.
 """
@@ -16,6 +17,7 @@ from typing import Any
 from ..net.listener import ClientLeft, Listener
 from ..net.transport import close
 from ..reactor.poller import READ
+from ..reactor.reactor import TICK_SECONDS
 from ..throttled_logger import ThrottledLogger
 from .connection import Connection
 from .context import Endpoint, ServerContext
@@ -23,7 +25,9 @@ from .context import Endpoint, ServerContext
 logger = logging.getLogger("waitress")
 
 ACCEPT_BURST = 64  # connections accepted in one turn, so that accepting does not hold up those that are there
+RETRY_SECONDS = 0.2  # after which a client that waits at the limit may find one that can be spared by now
 RELIEF = 0.9  # of the limit: fewer connections than this end the state that the log has reported
+LEAST_FOR_OTHERS = 32  # descriptors that connections leave to the application, logs and temporary files; or an eighth
 QUIET_SECONDS = 60.0  # without a failing accept, after which the next one is reported again
 
 
@@ -36,7 +40,7 @@ class Acceptor:
         endpoints: Sequence[Endpoint],
         connections: dict[int, Connection],
         *,
-        close_longest_idle: Callable[[], bool],  # makes room; False: no connection can be spared
+        close_one: Callable[[], bool],  # makes room; False: no connection can be spared
         on_opened: Callable[[Connection, socket.socket], None],  # before a connection is watched
         on_closed: Callable[[Connection], None],
     ) -> None:
@@ -44,12 +48,12 @@ class Acceptor:
         self._context = context
         self._reactor = context.reactor
         self._connections = connections
-        self._close_longest_idle = close_longest_idle
+        self._close_one = close_one
         self._on_opened = on_opened
         self._on_closed = on_closed
         # What the poller can watch, less the listeners and the wake-up
         self._most = (self._reactor.poller.limit or sys.maxsize) - len(endpoints) - 1
-        self._limit = min(context.adj.connection_limit, self._most)
+        self._limit = self._fitting_limit()
         # Changed while the server runs
         self._doors = [_Door(self, endpoint) for endpoint in endpoints]
         self._is_paused = False
@@ -62,6 +66,22 @@ class Acceptor:
         for door in self._doors:
             self._reactor.handlers[door.descriptor] = door
             self._reactor.watch(door, READ)
+
+    def _fitting_limit(self) -> int:
+        """Return the connection limit, or how many connections fit if these are fewer; log that."""
+        limit, descriptors = self._context.adj.connection_limit, descriptor_limit()
+        for_others = max(descriptors // 8, LEAST_FOR_OTHERS)
+        fitting = max(1, min(self._most, descriptors - for_others))
+        if fitting >= limit:
+            return limit
+        cause = "the system's select() watches no more"
+        if fitting < self._most:
+            cause = f"this process may open {descriptors} files, and needs some for other things: see ulimit -n"
+        if fitting < limit // 2:
+            logger.warning("connection_limit is %d, but only %d connections fit: %s", limit, fitting, cause)
+        else:
+            logger.info("connection_limit is %d, but only %d connections fit: %s", limit, fitting, cause)
+        return fitting
 
     # --- one client
 
@@ -129,9 +149,10 @@ class Acceptor:
         if not self._is_crowded:
             self._is_crowded = True
             logger.warning("total open connections reached the connection limit, no longer accepting new connections")
-        if self._close_longest_idle():
+        if self._close_one():
             return True
         self._is_paused = self._context.is_full = True
+        self._reactor.tick_every(RETRY_SECONDS)
         for door in self._doors:
             self._reactor.watch(door, 0)
         return False
@@ -147,11 +168,12 @@ class Acceptor:
         """Accept again after a pause, if there was one: a connection has ended, or some time has passed."""
         if self._is_paused:
             self._is_paused = self._context.is_full = False
+            self._reactor.tick_every(TICK_SECONDS)
             for door in self._doors:
                 self._reactor.watch(door, READ)
 
     def tick(self) -> None:
-        """Once a second: accept again, if that may help."""
+        """Once a second, or in RETRY_SECONDS: accept again, if that may help."""
         self.resume()
         if self._is_crowded and len(self._connections) < self._limit * RELIEF:
             self._is_crowded = False
@@ -181,6 +203,16 @@ class Acceptor:
         """Close a forked child's copies of the listening sockets."""
         for door in self._doors:
             door.endpoint.listener.abandon_after_fork()
+
+
+def descriptor_limit() -> int:
+    """Return how many descriptors the process may have open; the largest int where there is no such limit."""
+    if sys.platform == "win32":
+        return sys.maxsize
+    import resource  # lazy import: Windows has none
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft in (resource.RLIM_INFINITY, -1) else soft
 
 
 class _Door:

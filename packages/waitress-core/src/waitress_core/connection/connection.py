@@ -22,8 +22,9 @@ from ..reactor.poller import READ, WRITE
 from ..threads.tasks import Task
 from .context import CLOSING, DRAINING, LEAVING, Endpoint, ServerContext
 from .receiver import CLOSE, CONTINUE, PAUSE, Outcome, Receiver
+from .room import Blocking, Waiting
 from .sender import Sender
-from .states import AHEAD, CLOSED, ENDED, FLUSH, GONE, IDLE, LINGER, PENDING, PERSIST, READY, SHUT, Ending
+from .states import AHEAD, BODY, CLOSED, ENDED, FLUSH, GONE, HEAD, IDLE, LINGER, PENDING, PERSIST, READY, SHUT, Ending
 
 if TYPE_CHECKING:
     from ..observability.access_log import AccessLog, Exchange
@@ -137,10 +138,11 @@ class Connection:
     def wants_close(self) -> bool:
         """Whether the response should say that the connection ends after it.
 
-        Not while a further request has been read ahead: that one is answered too.
+        Not if a further request has arrived completely: that one is answered too. A part of one is not worth it: a
+        client that never sends the rest would keep the connection from others.
         """
         context = self._context
-        return (context.state >= LEAVING or context.is_full) and not self.receiver.ahead_bytes
+        return (context.state >= LEAVING or context.is_full) and not self.receiver.holds_request()
 
     def finish(self, ending: Ending, status: str = "") -> None:
         """End the task, whose response had this status. The task must not touch the connection afterwards.
@@ -245,9 +247,12 @@ class Connection:
         if not self.sender.is_too_slow(context.reactor.now):
             context.output.arm(self.descriptor, context.reactor.now)
         else:
-            logger.info("Client %s does not take its response: connection reset", self.remote_addr)
-            self._transport.reset()
-            self.close()
+            self._reset_slow_reader()
+
+    def _reset_slow_reader(self) -> None:
+        logger.info("Client %s does not take its response: connection reset", self.remote_addr)
+        self._transport.reset()
+        self.close()
 
     # --- reactor only: from a request to its task, or to an answer of the server itself
 
@@ -394,6 +399,46 @@ class Connection:
             self.on_ready(READ)
             if self.receiver.state is IDLE:
                 self.close()
+
+    def waiting(self) -> Waiting | None:
+        """Return in which way it waits for its client within a request or a response; None when it does not."""
+        sender, receiver = self.sender, self.receiver
+        if sender.state is FLUSH:
+            rate = 0.0 if sender.outbox is None else sender.outbox.bytes_per_second
+            return Waiting(self.descriptor, self.remote_addr, "flush", sender.since, rate)
+        state = receiver.state
+        if state is HEAD or state is BODY or state is LINGER:
+            since, rate = receiver.waits_since(), receiver.body_bytes_per_second() if state is BODY else 0.0
+            return Waiting(self.descriptor, self.remote_addr, state.name.lower(), since, rate)
+        return None
+
+    def close_for_room(self, seen: Waiting) -> bool:
+        """Close the connection if it still waits as it was seen to; what has come in the meantime is served.
+
+        Return whether it has ended.
+        """
+        if self.is_still(seen):
+            self.on_ready(WRITE if seen.state == "flush" else READ)
+            if self.is_still(seen):
+                self.close()
+        return self.is_gone
+
+    def is_still(self, seen: Waiting) -> bool:
+        """Whether it waits for the same as it was seen to."""
+        now = self.waiting()
+        return now is not None and now.state == seen.state and now.since == seen.since
+
+    def blocking(self) -> Blocking:
+        """Return how slowly the client takes output for which its task waits."""
+        outbox = self.sender.outbox
+        return Blocking(self.descriptor, 0.0 if outbox is None else outbox.behind_seconds)
+
+    def reset_if_blocking(self, seen: Blocking) -> None:
+        """Reset the connection if its task waits for the client as it was seen to, and the client takes nothing now."""
+        before = self.sender.sent_bytes
+        self.on_ready(WRITE)
+        if self.sender.sent_bytes == before and self.blocking() == seen:
+            self._reset_slow_reader()
 
     def close(self) -> None:
         """End the connection now; while a task runs, as far as that allows."""

@@ -88,6 +88,7 @@ class ServerContext:
         submit: Callable[[Task], None],  # reactor only: run this task between two turns
         yield_leadership: Callable[[], None],  # from a task: it is about to block
         resume_leadership: Callable[[], bool],  # from a task, at its end: whether its thread is the leader again
+        waiting_requests: Callable[[], int] = lambda: 0,  # that no thread is free for
         access_log: "AccessLog | None" = None,
     ) -> None:
         # Set once, read anywhere
@@ -96,6 +97,7 @@ class ServerContext:
         self.submit = submit
         self.yield_leadership = yield_leadership
         self.resume_leadership = resume_leadership
+        self.waiting_requests = waiting_requests
         self.access_log = access_log
         self.parser_limits = parser_limits(adj)
         # Reactor only

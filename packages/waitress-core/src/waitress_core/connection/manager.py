@@ -4,12 +4,14 @@ Thread: the leader only; any other may copy `connections` for a snapshot.
 """
 
 import socket
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from ..net.listener import Listener
 from .acceptor import Acceptor
 from .connection import Connection
 from .context import DRAINING, Endpoint, ServerContext
+from .room import Waiting, order_for_room, order_for_threads
 
 SPARED_SECONDS = 1.0  # for so long a connection may be idle, whoever else waits
 
@@ -29,11 +31,13 @@ class ConnectionManager:
         self._context = context
         self._reactor = context.reactor
         self._on_closed = on_closed
+        # Who makes room next, in this order, as chosen since the last tick: choosing takes a look at all connections
+        self._chosen: deque[Waiting] = deque()
         self._acceptor = Acceptor(
             context,
             endpoints,
             self.connections,
-            close_longest_idle=self._close_longest_idle,
+            close_one=self._close_one,
             on_opened=on_opened,
             on_closed=self._remove,
         )
@@ -43,8 +47,12 @@ class ConnectionManager:
         self._acceptor.start()
 
     def tick(self) -> None:
-        """Once a second: accept again, if that may help; spare no idle connection while draining."""
+        """Once a second: accept again, if that may help; end clients that keep threads from others; spare no idle
+        connection while draining.
+        """
+        self._chosen.clear()
         self._acceptor.tick()
+        self._free_threads()
         while self._context.state >= DRAINING and self._close_longest_idle():
             pass
 
@@ -84,6 +92,31 @@ class ConnectionManager:
         self._reactor.handlers.pop(connection.descriptor, None)
         self._on_closed(connection)
         self._acceptor.resume()
+
+    def _close_one(self) -> bool:
+        """Close a connection that can be spared, for a client that waits; False when there is none."""
+        return self._close_longest_idle() or self._close_waiting()
+
+    def _close_waiting(self) -> bool:
+        """Close a connection that has started something and waits for its client: see `room`."""
+        for must_choose in (False, True):
+            if must_choose:
+                waiting = [one for connection in self.connections.values() if (one := connection.waiting()) is not None]
+                self._chosen.extend(order_for_room(waiting, self._reactor.now))
+            while self._chosen:
+                seen = self._chosen.popleft()
+                connection = self.connections.get(seen.descriptor)
+                if connection is not None and connection.close_for_room(seen):
+                    return True
+        return False
+
+    def _free_threads(self) -> None:
+        """While requests wait for a thread, end as many clients that make threads wait for them too long."""
+        count = self._context.waiting_requests()
+        if count > 0:
+            blocking = [connection.blocking() for connection in self.connections.values()]
+            for one in order_for_threads(blocking)[:count]:
+                self.connections[one.descriptor].reset_if_blocking(one)
 
     def _close_longest_idle(self) -> bool:
         """Close the connection that has been idle longest, if that is long enough and it sends nothing just now."""

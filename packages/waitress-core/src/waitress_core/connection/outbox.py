@@ -37,6 +37,7 @@ class Outbox:
         "_filling",
         "_front",
         "_has_sender",
+        "_has_waited",
         "_high_watermark",
         "_overflow",
         "_rate",
@@ -61,6 +62,7 @@ class Outbox:
         self.pending_bytes = 0
         self.sent_bytes = 0  # by the reactor, since the outbox was made
         self.is_waited_for = False
+        self._has_waited = False  # a task, since the last check of the rate
         self.is_aborted = False
         # Reactor only
         self._rate: MinDataRate | None = None  # of a client that has something to take
@@ -114,7 +116,7 @@ class Outbox:
             OutboxAborted: the connection has been given up.
         """
         with self._changed:
-            self.is_waited_for = True
+            self.is_waited_for = self._has_waited = True
             while self.pending_bytes >= self._high_watermark and not self.is_aborted:
                 self._changed.wait()
             self.is_waited_for = False
@@ -150,15 +152,18 @@ class Outbox:
         with self._changed:
             self._front = None
 
-    def start_rate(self, now: float, still_seconds: float, wait_seconds: float, rate: int) -> None:
+    def start_rate(
+        self, now: float, *, still_seconds: float, rate: int, blocked_seconds: float, blocked_rate: int
+    ) -> None:
         """Start to check the client's rate: it had nothing to take before. See `data_rate`.
 
-        The client may take less than the rate for `still_seconds`, and for `wait_seconds` of those in which a task
-        waits for it. Otherwise a few that read a little now and then could hold all connections, or all threads.
+        The client may take less than `rate` for `still_seconds`, and less than `blocked_rate` for `blocked_seconds` of
+        those in which a task waits for it. Otherwise a few that read a little now and then could hold all connections,
+        or all threads, of which there are far fewer.
         """
         self._rate = MinDataRate(still_seconds, rate, now, self.sent_bytes)
         if self._rate_while_waiting is None:
-            self._rate_while_waiting = MinDataRate(wait_seconds, rate, now, self.sent_bytes)
+            self._rate_while_waiting = MinDataRate(blocked_seconds, blocked_rate, now, self.sent_bytes)
         else:
             self._rate_while_waiting.is_too_slow(now, self.sent_bytes, is_free=True)
 
@@ -167,8 +172,22 @@ class Outbox:
         always, while_waiting, sent_bytes = self._rate, self._rate_while_waiting, self.sent_bytes
         if always is None or while_waiting is None:
             return False
+        with self._changed:
+            # Also one that has just been let go on: a client could take its output just before each check.
+            has_waited, self._has_waited = self.is_waited_for or self._has_waited, False
         is_too_slow = always.is_too_slow(now, sent_bytes)
-        return while_waiting.is_too_slow(now, sent_bytes, is_free=not self.is_waited_for) or is_too_slow
+        return while_waiting.is_too_slow(now, sent_bytes, is_free=not has_waited) or is_too_slow
+
+    @property
+    def bytes_per_second(self) -> float:
+        """The present rate of the client, which takes its response: see `data_rate`."""
+        return 0.0 if self._rate is None else self._rate.bytes_per_second
+
+    @property
+    def behind_seconds(self) -> float:
+        """How far the client is behind the rate at which it must take output while a task waits; 0 when none waits."""
+        rate = self._rate_while_waiting
+        return 0.0 if rate is None or not self.is_waited_for else rate.behind_seconds
 
     def abort(self) -> list[ReadOnlyFileBuffer]:
         """Drop what is pending and end the wait of a task; return the files, which an application thread closes."""

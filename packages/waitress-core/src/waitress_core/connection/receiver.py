@@ -9,7 +9,7 @@ It decides and reports; the connection acts. `receive` and `next_request` return
     CLOSE             the client has left, or has been lingered for long enough: end the connection
     None              nothing, until more bytes arrive
 
-Never writes to the socket, never waits. Thread: the leader only.
+Never writes to the socket, never waits. Thread: the leader only, except `holds_request`.
 """
 
 import enum
@@ -17,7 +17,7 @@ import logging
 from typing import Final
 
 from waitress_buffers import BufferStorageError
-from waitress_parser import BodyPiece, EndOfMessage, ProtocolError, RequestHead, RequestParser
+from waitress_parser import NEED_MORE, BodyPiece, EndOfMessage, ProtocolError, RequestHead, RequestParser
 
 from ..http.error_responses import ErrorResponse, error_response_for, late_request_response, unstored_body_response
 from ..http.request import Request
@@ -52,6 +52,7 @@ class Receiver:
     """Receives for one connection."""
 
     __slots__ = (
+        "_ahead",
         "_body_rate",
         "_context",
         "_deadline",
@@ -77,7 +78,9 @@ class Receiver:
         self.request: Request | None = None  # whose body is arriving
         self._body_rate: MinDataRate | None = None
         self._discarded_bytes = 0
-        # Written by the reactor, read anywhere
+        # Written by the reactor, read anywhere. What is read ahead waits here: while a task runs nobody writes to the
+        # parser, so that the task can tell from both whether a further request is complete.
+        self._ahead = b""
         self.state: ReceiveState = IDLE  # by `enter` only
         self.ahead_bytes = 0  # of next requests, while one is being answered
 
@@ -129,9 +132,10 @@ class Receiver:
         if state is LINGER:
             self._discarded_bytes += len(data)
             return CLOSE if self._discarded_bytes > LINGER_BYTES else None
-        self._parser.receive(data)
         if state is BODY:
+            self._parser.receive(data)
             return self.next_request()
+        self._ahead += data
         self.ahead_bytes += len(data)
         return None if self.may_read_ahead() else PAUSE
 
@@ -145,6 +149,9 @@ class Receiver:
     def next_request(self) -> Outcome:
         """Take events from the parser until a request is complete or bytes are missing; return what is to be done."""
         parser, request = self._parser, self.request
+        if self._ahead:
+            parser.receive(self._ahead)
+            self._ahead = b""
         try:
             while True:
                 event = parser.next_event()
@@ -216,11 +223,41 @@ class Receiver:
         context = self._context
         return self.ahead_bytes < context.adj.recv_bytes and context.state < DRAINING
 
+    def holds_request(self) -> bool:
+        """Whether a further request has arrived completely. Thread: the task, while one runs.
+
+        It parses a copy of what is held, which no other thread changes until the task has ended.
+        """
+        if not self.ahead_bytes:
+            return False
+        parser = RequestParser(self._context.parser_limits)
+        parser.receive(self._parser.held_data())
+        parser.receive(self._ahead)
+        try:
+            while (event := parser.next_event()) is not NEED_MORE:
+                if type(event) is EndOfMessage:
+                    return True
+        except ProtocolError:
+            pass  # it will be refused: not worth to keep the connection for
+        return False
+
     def is_too_slow(self) -> bool:
         """Whether a body that is arriving has fallen below its minimum rate."""
         assert self.request is not None  # checked in BODY only
         assert self._body_rate is not None
         return self._body_rate.is_too_slow(self._context.reactor.now, self.request.body_bytes)
+
+    def waits_since(self) -> float:
+        """Return the instant at which the receiver entered HEAD, BODY or LINGER, in which it is."""
+        if self.state is BODY:
+            assert self._body_rate is not None
+            return self._body_rate.started_at
+        assert self._deadline is not None
+        return self._deadline.armed_at(self._descriptor) or 0.0
+
+    def body_bytes_per_second(self) -> float:
+        """Return the present rate of the body that is arriving: see `data_rate`."""
+        return 0.0 if self._body_rate is None else self._body_rate.bytes_per_second
 
     def late_response(self) -> ErrorResponse:
         """Return the answer to a request that has not arrived in time, and parse nothing more."""

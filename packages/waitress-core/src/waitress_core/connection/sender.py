@@ -28,7 +28,7 @@ class ClientDisconnected(Exception):
 class Sender:
     """Sends for one connection."""
 
-    __slots__ = ("_context", "_transport", "outbox", "state")
+    __slots__ = ("_context", "_transport", "outbox", "since", "state")
 
     def __init__(self, transport: SocketTransport, context: ServerContext) -> None:
         # Set once, read anywhere
@@ -36,6 +36,7 @@ class Sender:
         self._context = context
         # Written by the reactor, read anywhere
         self.state: SendState = READY  # by `enter` only
+        self.since = 0.0  # in FLUSH, the instant at which it entered that
         # Made by the task while one runs, when the system does not take everything, else by the reactor. A stale None
         # does no harm to the reactor: the first append ends in `notify`.
         self.outbox: Outbox | None = None
@@ -139,6 +140,7 @@ class Sender:
         deadlines, descriptor = self._context.send_deadlines, self._transport.descriptor
         before, after = deadlines[self.state], deadlines[state]
         self.state = state
+        self.since = since
         if before is not after:
             if before is not None:
                 before.disarm(descriptor)
@@ -183,7 +185,13 @@ class Sender:
         """Start to check the client's rate: there was nothing for it to take before."""
         adj = self._context.adj
         if self.outbox is not None:
-            self.outbox.start_rate(now, adj.channel_timeout, adj.response_timeout, adj.response_rate)
+            self.outbox.start_rate(
+                now,
+                still_seconds=adj.channel_timeout,
+                rate=adj.response_rate,
+                blocked_seconds=adj.response_timeout,
+                blocked_rate=adj.blocked_response_rate,
+            )
 
     def is_too_slow(self, now: float) -> bool:
         """Whether the client takes its output too slowly. Call it once in RATE_SECONDS."""

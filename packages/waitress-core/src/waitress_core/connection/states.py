@@ -3,8 +3,9 @@
 The receiving side says what the bytes that arrive belong to:
 
     IDLE    no byte of a next request yet               channel_timeout; closed to make room at the connection limit
-    HEAD    a request head is arriving                  request_head_timeout
-    BODY    a request body is arriving                  its minimum rate (request_body_timeout, request_body_rate)
+    HEAD    a request head is arriving                  request_head_timeout; may be closed to make room (see `room`)
+    BODY    a request body is arriving                  its minimum rate (request_body_timeout, request_body_rate); may
+                                                        be closed to make room
     AHEAD   a request is being answered; what arrives   -
             is kept for the next one, up to recv_bytes
     LINGER  the last answer is sent and output has      linger_timeout, and a bound in bytes

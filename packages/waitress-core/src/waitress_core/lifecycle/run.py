@@ -89,6 +89,7 @@ class ServerRun:
             submit=dispatcher.ready.append,
             yield_leadership=dispatcher.yield_leadership,
             resume_leadership=dispatcher.resume_leadership,
+            waiting_requests=lambda: dispatcher.waiting_count,
             access_log=access_log,
         )
         endpoints = [

@@ -165,6 +165,11 @@ class Reactor:
                 self.poller.unregister(handler.descriptor)
         handler.interest = interest
 
+    def tick_every(self, seconds: float) -> None:
+        """Tick as often as this from now on."""
+        self.tick_seconds = seconds
+        self._next_tick_at = min(self._next_tick_at, self.now + seconds)
+
     def turn(self, timeout: float) -> None:
         """Wait up to `timeout` seconds for readiness, and call the handlers. Raises nothing."""
         try:

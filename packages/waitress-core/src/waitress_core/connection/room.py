@@ -1,0 +1,109 @@
+"""Chooses which connections end for others: decisions only, the manager acts.
+
+At the connection limit, while a client waits in the backlog, a connection that waits for its own client makes room. One
+that is idle goes first, and is no matter of this file. Then those that have started something, each after a time in
+which nobody need hurry (PATIENCE):
+
+    LINGER       the answer has been sent
+    HEAD, FLUSH  the one that has taken longest; of FLUSH only those that take little
+    BODY         the slowest; only those that send little
+
+Of these connections the address that has most gives up one, in this order, and then again the address that has most:
+so a few clients cannot keep all others out, whatever they do, and nobody is refused for an address, which may be that
+of a proxy or of a whole company. A client that moves bytes at QUICK (see `data_rate`) is never closed: otherwise more
+clients than fit, each with a large file, would end each other's transfers, and none would finish.
+
+When no thread is free and requests wait for one, a client that makes a thread wait goes in the same way, if it is slow:
+the one that is furthest behind the rate that a thread is worth.
+
+Pure: states, instants and rates in, an order out. Never reads a clock.
+"""
+
+import heapq
+import socket
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from .data_rate import QUICK
+
+# By the name of a state, seconds in which the server waits for a client, whoever else waits. Doubled: when an attack
+# starts, others wait for 4 s. Halved: at the limit, a client is closed because a packet had to be sent again.
+PATIENCE = {"linger": 1.0, "head": 2.0, "flush": 2.0, "body": 2.0}
+
+BEHIND_SECONDS = 3.0  # of its minimum rate, from which on a client that makes a thread wait may go; see `data_rate`
+
+_RANKS = {"linger": 0, "head": 1, "flush": 1, "body": 2}
+
+
+class Waiting(NamedTuple):
+    """A connection that waits for its client within a request or a response."""
+
+    descriptor: int
+    address: str
+    state: str  # a key of PATIENCE
+    since: float
+    bytes_per_second: float  # what the client has sent or taken lately; of BODY and FLUSH
+
+
+class Blocking(NamedTuple):
+    """A connection whose task waits for the client to take output."""
+
+    descriptor: int
+    behind_seconds: float  # of output that the client should have taken
+
+
+def order_for_room(connections: Iterable[Waiting], now: float) -> list[Waiting]:
+    """Return those that make room next, in their order; none when no connection can be spared.
+
+    These are of the addresses that have most. When the turn is another's, ask again: whoever had most may have come
+    back in the meantime.
+    """
+    by_network: dict[str | bytes, list[Waiting]] = {}
+    counts: dict[str | bytes, int] = {}
+    for one in connections:
+        network = network_of(one.address)
+        counts[network] = counts.get(network, 0) + 1
+        if now - one.since >= PATIENCE[one.state] and one.bytes_per_second < QUICK:
+            by_network.setdefault(network, []).append(one)
+    # A heap of the networks, each with its best choice: the largest count first, then the best choice.
+    most = max((counts[network] for network in by_network), default=0)
+    heap = []
+    for number, (network, those) in enumerate(by_network.items()):
+        those.sort(key=_urgency, reverse=True)
+        heap.append((-counts[network], _urgency(those[-1]), number, those))
+    having_most = {number for minus_count, _, number, _ in heap if -minus_count == most}
+    heapq.heapify(heap)
+    chosen = []
+    while heap:
+        minus_count, _, number, those = heap[0]
+        if number not in having_most:
+            break
+        chosen.append(those.pop())
+        if those:
+            heapq.heapreplace(heap, (minus_count + 1, _urgency(those[-1]), number, those))
+        else:
+            heapq.heappop(heap)
+    return chosen
+
+
+def _urgency(one: Waiting) -> tuple[int, float]:
+    """Return what is less for a connection that goes earlier."""
+    return _RANKS[one.state], one.bytes_per_second if one.state == "body" else one.since
+
+
+def network_of(address: str) -> str | bytes:
+    """Return what an address is counted as: itself, or for IPv6 its /64, as one client has all addresses of that."""
+    if ":" not in address:
+        return address
+    packed = socket.inet_pton(socket.AF_INET6, address.partition("%")[0])
+    return packed if packed.startswith(_IPV4_MAPPED) else packed[:8]
+
+
+_IPV4_MAPPED = bytes(10) + b"\xff\xff"
+
+
+def order_for_threads(connections: Iterable[Blocking]) -> list[Blocking]:
+    """Return those that may be ended for a request that waits for a thread, the slowest client first."""
+    late = [one for one in connections if one.behind_seconds >= BEHIND_SECONDS]
+    late.sort(key=lambda one: one.behind_seconds, reverse=True)
+    return late

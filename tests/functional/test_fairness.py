@@ -1,0 +1,264 @@
+"""Few clients that do little must not keep all others out: at default settings a healthy one is answered in 3 seconds.
+
+The server is a process of its own. The attackers are a thread of this process, a few more than the server has room for;
+one that is closed comes again at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.functional.applications import Recorder, get, post, set_at_end
+from tests.functional.test_crowds import enough_descriptors
+from tests.support.client import Client
+from tests.support.processes import becomes_true, serving_program
+from tests.support.servers import Running, running
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+ATTACKERS = 1050  # the default connection_limit is 1000
+SECONDS = 3.0  # in which the healthy client is answered
+FULL = "total open connections reached the connection limit"
+
+APPLICATION = """
+def application(environ, start_response):
+    environ["wsgi.input"].read()
+    if environ["PATH_INFO"] == "/8-mb":
+        start_response("200 OK", [])
+        return environ["wsgi.file_wrapper"](open("eight", "rb"))
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+# What each sends at first, and then once a second.
+ATTACKS = {
+    "one-byte-of-a-next-request": (get() + b"G", b""),
+    "a-body-that-drips": (post(f"Content-Length: {1 << 30}"), b"a" * 520),
+    "a-chunked-body-that-drips": (post("Transfer-Encoding: chunked"), b"100\r\n" + b"a" * 256 + b"\r\n"),
+    "a-body-that-drips-after-a-burst": (post(f"Content-Length: {1 << 30}", body=bytes(100_000)), b"a"),
+    "a-head-that-drips": (b"GET / HTTP/1.1\r\nX: ", b"a"),
+    "8-mb-that-nobody-reads": (get(target="/8-mb"), b""),
+}
+
+
+class Attack:
+    """So many clients, which come again when they are closed."""
+
+    def __init__(self, address: tuple[str, int], name: str, count: int) -> None:
+        self._address = address
+        self._first, self._again = ATTACKS[name]
+        self._reads = "nobody-reads" not in name
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+        self._clients = [self._connect() for _ in range(count)]
+
+    def _connect(self) -> tuple[socket.socket, bool, float]:
+        """Return a client that is on its way, whether it has sent something, and when it last has."""
+        client = socket.socket()
+        client.setblocking(False)
+        client.connect_ex(self._address)
+        return client, False, 0.0
+
+    def _run(self) -> None:
+        while not self._is_over.wait(0.05):
+            self._clients = [self._go_on(*one) for one in self._clients]
+
+    def _go_on(self, client: socket.socket, has_sent: bool, sent_at: float) -> tuple[socket.socket, bool, float]:
+        now = time.monotonic()
+        try:
+            if not has_sent:
+                has_sent, sent_at = client.send(self._first) > 0, now
+            elif self._again and now - sent_at >= 1:
+                sent_at = now
+                client.send(self._again)
+            if self._reads:
+                is_open = client.recv(10_000) != b""
+            else:
+                is_open = not client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        except BlockingIOError:
+            is_open = True
+        except OSError:
+            is_open = not has_sent  # it has not connected yet
+        if is_open:
+            return client, has_sent, sent_at
+        client.close()
+        return self._connect()
+
+    def __enter__(self) -> Attack:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._is_over.set()
+        self._thread.join()
+        for client, _, _ in self._clients:
+            client.close()
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_a_healthy_client_is_answered_during_an_attack_at_default_settings(name: str, tmp_path: Path) -> None:
+    (tmp_path / "eight").write_bytes(bytes(8_000_000))
+    with enough_descriptors(3 * ATTACKERS), serving_program(APPLICATION, tmp_path) as served:
+        with Attack(served.address, name, ATTACKERS):
+            served.process.wait_for_line(FULL)
+            for _ in range(10):
+                started_at = time.monotonic()
+                with served.client() as healthy:
+                    assert healthy.get().body == b"ok"
+                assert time.monotonic() - started_at < SECONDS
+                time.sleep(0.1)
+        assert not [line for line in served.process.log if "ERROR" in line or "Traceback" in line]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has all of 127.0.0.0/8 without configuration")
+@pytest.mark.parametrize("name", ["one-byte-of-a-next-request", "a-body-that-drips"])
+def test_of_clients_that_wait_alike_those_of_the_address_with_most_make_room(name: str) -> None:
+    with running(Recorder(), connection_limit=10) as server, server.client() as slow, contextlib.ExitStack() as stack:
+        slow.send(b"GET /slow HTTP/1.1\r\nHost: localhost\r\nX: ")  # before all others
+        assert becomes_true(lambda: server.server.stats().connections_by_state["head"] == 1)
+        for _ in range(9):
+            attacker = stack.enter_context(socket.create_connection(server.address, 20, ("127.0.0.2", 0)))
+            attacker.sendall(ATTACKS[name][0])
+        assert becomes_true(lambda: server.server.stats().connections == 10)
+        for _ in range(7):
+            stack.enter_context(server.client()).get()
+        assert server.server.stats().connections == 10
+        slow.send(b"a\r\n\r\n")
+        assert slow.response().body == b"ok"
+
+
+@pytest.mark.parametrize(
+    ("further", "is_kept"),
+    [
+        pytest.param(b"", False, id="nothing"),
+        pytest.param(b"G", False, id="a-byte"),
+        pytest.param(get()[:-1], False, id="all-but-a-byte"),
+        pytest.param(post("Content-Length: 5", body=b"1234"), False, id="a-part-of-a-body"),
+        pytest.param(get(target="/next"), True, id="a-request"),
+        pytest.param(post("Content-Length: 5", body=b"12345"), True, id="a-request-with-its-body"),
+    ],
+)
+def test_at_the_limit_an_answer_ends_its_connection_unless_a_further_request_is_complete(
+    further: bytes, is_kept: bool
+) -> None:
+    released = threading.Event()
+
+    def application(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
+        if environ["PATH_INFO"] == "/wait":
+            released.wait(20)
+        start_response("200 OK", [("Content-Length", "2")])
+        return [b"ok"]
+
+    with running(application, connection_limit=1) as server, server.client() as client, set_at_end(released):
+        client.send(get(target="/wait"))
+        assert becomes_true(lambda: server.server.stats().connections_by_state["task"] == 1)
+        client.send(further)
+        with server.client() as waiting:
+            assert server.server._run is not None
+            context = server.server._run._context
+            assert becomes_true(lambda: context.is_full)
+            released.set()
+            response = client.response()
+            assert (response.header("Connection") == "close") is not is_kept
+            if is_kept:
+                assert client.response().status == 200
+            assert client.is_closed_within(20)
+            assert waiting.get().status == 200
+
+
+def test_clients_that_move_bytes_are_not_closed_for_others() -> None:
+    """More than fit, each with a transfer, would otherwise end each other's, and none would be done."""
+    with running(Recorder(), connection_limit=1) as server, server.client() as quick, server.client() as waiting:
+        quick.send(post("Content-Length: 800000"))
+        waiting.send(get())
+        for _ in range(40):  # four seconds at 200 kB/s
+            time.sleep(0.1)
+            quick.send(bytes(20_000))
+        response = quick.response()
+        assert (response.status, response.header("Connection")) == (200, "close")
+        assert waiting.response().status == 200
+
+
+# --- threads
+
+SLOW = 685  # bytes a second
+
+
+def slow_readers(server: Running, count: int, target: str, stack: contextlib.ExitStack) -> list[Client]:
+    """Ask for more than the watermark, and read hardly anything of it."""
+    clients = []
+    for _ in range(count):
+        client = stack.enter_context(server.client())
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.send(get(target=target))
+        clients.append(client)
+    return clients
+
+
+def much(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    """Answer with far more than the watermark, or with a word."""
+    start_response("200 OK", [])
+    pieces = {"/much": 60, "/some": 8}.get(environ["PATH_INFO"], 0)
+    return (bytes(1_000_000) for _ in range(pieces)) if pieces else [b"ok"]
+
+
+def test_four_slow_readers_do_not_keep_the_threads_from_others(caplog: pytest.LogCaptureFixture) -> None:
+    """At default settings: nobody waits longer for them than it takes to see that they are slow."""
+    caplog.set_level("INFO", "waitress")
+    with running(much) as server, contextlib.ExitStack() as stack:
+        readers = slow_readers(server, 4, "/much", stack)
+        assert becomes_true(lambda: server.server.stats().threads_busy == 4)
+        started_at = time.monotonic()
+        with server.client() as healthy:
+            healthy.send(get())
+            while not select.select([healthy.socket], [], [], 0.1)[0]:
+                for reader in readers:
+                    with contextlib.suppress(OSError):
+                        reader.socket.recv(SLOW // 10)
+            assert healthy.response().body == b"ok"
+        assert time.monotonic() - started_at < 10
+    assert "Client 127.0.0.1 does not take its response: connection reset" in caplog.messages
+
+
+def test_a_reader_that_is_worth_a_thread_keeps_it_though_others_wait() -> None:
+    with running(much, threads=1, outbuf_high_watermark=100_000) as server, contextlib.ExitStack() as stack:
+        reader = stack.enter_context(server.client())
+        reader.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        reader.send(get(target="/some"))
+        with server.client() as healthy:
+            assert becomes_true(lambda: server.server.stats().threads_busy == 1)
+            healthy.send(get())
+            received = 0
+            until = time.monotonic() + 6
+            while time.monotonic() < until:
+                received += len(reader.socket.recv(10_000))
+                time.sleep(0.1)
+            assert server.server.stats().queue_depth == 1
+            while received < 8_000_000:
+                received += len(reader.socket.recv(1 << 20))
+            assert healthy.response().body == b"ok"
+
+
+@pytest.mark.parametrize(("rate", "is_reset"), [(1_000_000, True), (1, False)])
+def test_a_client_that_makes_a_thread_wait_must_keep_blocked_response_rate(rate: int, is_reset: bool) -> None:
+    settings = {"outbuf_high_watermark": 100_000, "response_timeout": 1, "blocked_response_rate": rate}
+    with running(much, **settings) as server, contextlib.ExitStack() as stack:
+        (reader,) = slow_readers(server, 1, "/much", stack)
+        assert becomes_true(lambda: server.server.stats().threads_busy == 1)
+        until = time.monotonic() + 5
+        while time.monotonic() < until and server.server.stats().connections:
+            with contextlib.suppress(ConnectionError):
+                reader.socket.recv(10_000)
+            time.sleep(0.1)
+        assert (server.server.stats().connections == 0) is is_reset
