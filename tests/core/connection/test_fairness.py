@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.core.connecting import ManagedHarness, is_open
+from tests.core.connecting import ManagedHarness
+from tests.support.pairs import is_open
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.data_rate import QUICK
 from waitress_core.connection.room import BEHIND_SECONDS, PATIENCE
