@@ -26,10 +26,10 @@ from waitress_core.reactor.reactor import Reactor
 
 SETTINGS = {"channel_timeout": 40, "request_head_timeout": 20, "linger_timeout": 10}
 RECEIVING: list[tuple[ReceiveState, float, str]] = [
-    (IDLE, 40, "close"),
+    (IDLE, 40, "on_idle_overdue"),
     (HEAD, 20, "on_head_overdue"),
     (BODY, RATE_SECONDS, "on_body_tick"),
-    (LINGER, 10, "close"),
+    (LINGER, 10, "on_linger_overdue"),
 ]
 SENDING: list[tuple[SendState, float, str]] = [
     (PENDING, RATE_SECONDS, "on_output_tick"),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("waitress")
 
+LAST_READS = 16  # of BODY_READ_BYTES each: what a system holds for a socket, 4 MiB or so
 INTERIM_RESPONSE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -225,16 +226,29 @@ class Connection:
         """A call from the reactor has raised."""
         self.close()
 
+    # Each of these looks into the socket before it gives up on the client. An application that keeps the interpreter,
+    # or a signal, may have held up the server: the bytes have come in time, and nobody has read them.
+
+    def on_idle_overdue(self) -> None:
+        """The time for a next request to start is up."""
+        self.close_if_idle()
+
     def on_head_overdue(self) -> None:
         """The time for a request head to arrive is up."""
-        self._answer_late()
+        while self.receiver.state is HEAD and self._reads_more():
+            pass
+        if self.receiver.state is HEAD:
+            self._answer_late()
 
     def on_body_tick(self) -> None:
         """Check whether a body keeps its minimum rate."""
-        if self.receiver.is_too_slow():
-            self._answer_late()
-        else:
-            self._context.body.arm(self.descriptor, self._context.reactor.now)
+        while self.receiver.is_too_slow():
+            if not self._reads_more():
+                self._answer_late()
+                return
+            if self.receiver.state is not BODY:
+                return
+        self._context.body.arm(self.descriptor, self._context.reactor.now)
 
     def on_output_tick(self) -> None:
         """Check whether the client takes its response."""
@@ -242,12 +256,27 @@ class Connection:
         # Linux calls a socket writable when a third of its buffer is free, which may be megabytes, but takes bytes as
         # soon as there is any room: without this a slow reader that reads steadily would seem to stand still.
         self.on_ready(WRITE)
-        if self.sender.state is not PENDING and self.sender.state is not FLUSH:
-            return
-        if not self.sender.is_too_slow(context.reactor.now):
-            context.output.arm(self.descriptor, context.reactor.now)
-        else:
-            self._reset_slow_reader()
+        while self.sender.state is PENDING or self.sender.state is FLUSH:
+            if not self.sender.is_too_slow(context.reactor.now):
+                context.output.arm(self.descriptor, context.reactor.now)
+                return
+            before = self.sender.sent_bytes
+            self.on_ready(WRITE)
+            if self.sender.sent_bytes == before and not self.is_gone:
+                self._reset_slow_reader()
+
+    def on_linger_overdue(self) -> None:
+        """The time in which the client may still send is up: close, with nothing unread that would make it a reset."""
+        for _ in range(LAST_READS):
+            if self.receiver.state is not LINGER or not self._reads_more():
+                break
+        self.close()
+
+    def _reads_more(self) -> bool:
+        """Read once; return whether bytes were there."""
+        before = self._context.counters.bytes_in
+        self.on_ready(READ)
+        return self._context.counters.bytes_in != before
 
     def _reset_slow_reader(self) -> None:
         logger.info("Client %s does not take its response: connection reset", self.remote_addr)

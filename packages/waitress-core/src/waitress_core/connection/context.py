@@ -47,6 +47,9 @@ CLOSING: Final = State.CLOSING
 class HasDeadlines(Hashable, Protocol):
     """A connection, as its deadlines see it. Thread: the leader."""
 
+    def on_idle_overdue(self) -> None:
+        """The time for a next request to start is up."""
+
     def on_head_overdue(self) -> None:
         """The time for a request head to arrive is up."""
 
@@ -56,8 +59,8 @@ class HasDeadlines(Hashable, Protocol):
     def on_output_tick(self) -> None:
         """Check whether the client takes its response."""
 
-    def close(self) -> None:
-        """End the connection now."""
+    def on_linger_overdue(self) -> None:
+        """The time in which the client may still send is up."""
 
 
 class Endpoint:
@@ -103,11 +106,11 @@ class ServerContext:
         # Reactor only
         self.counters = Counters()
         self.read_buffer = memoryview(bytearray(BODY_READ_BYTES))  # used within one call
-        self.idle = reactor.add_deadlines(DeadlineQueue[HasDeadlines](adj.channel_timeout, _close))
+        self.idle = reactor.add_deadlines(DeadlineQueue[HasDeadlines](adj.channel_timeout, _idle_overdue))
         head = reactor.add_deadlines(DeadlineQueue[HasDeadlines](adj.request_head_timeout, _head_overdue))
         self.body = reactor.add_deadlines(DeadlineQueue[HasDeadlines](RATE_SECONDS, _body_tick))
         self.output = reactor.add_deadlines(DeadlineQueue[HasDeadlines](RATE_SECONDS, _output_tick))
-        linger = reactor.add_deadlines(DeadlineQueue[HasDeadlines](adj.linger_timeout, _close))
+        linger = reactor.add_deadlines(DeadlineQueue[HasDeadlines](adj.linger_timeout, _linger_overdue))
         # By state: the deadline that entering it arms, and leaving it disarms
         receiving = {IDLE: self.idle, HEAD: head, BODY: self.body, LINGER: linger}
         sending = {PENDING: self.output, FLUSH: self.output}
@@ -124,8 +127,8 @@ def parser_limits(adj: Adjustments) -> Limits:
     return Limits(max_head_bytes=adj.max_request_header_size, max_body_bytes=adj.max_request_body_size)
 
 
-def _close(connection: HasDeadlines) -> None:
-    connection.close()
+def _idle_overdue(connection: HasDeadlines) -> None:
+    connection.on_idle_overdue()
 
 
 def _head_overdue(connection: HasDeadlines) -> None:
@@ -138,3 +141,7 @@ def _body_tick(connection: HasDeadlines) -> None:
 
 def _output_tick(connection: HasDeadlines) -> None:
     connection.on_output_tick()
+
+
+def _linger_overdue(connection: HasDeadlines) -> None:
+    connection.on_linger_overdue()

@@ -1,0 +1,155 @@
+"""A server that was held up: before a deadline ends a connection, what has come in the meantime is read."""
+
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.core.connecting import CheckedConnection, Harness
+from tests.support.pairs import receive_all
+from waitress_core.connection.receiver import CHUNKED_READ_BYTES
+from waitress_core.connection.states import CLOSED, LINGER, Ending
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+MUCH = 4 << 20  # bytes: more than the system holds between the two ends
+LARGE_HEAD = b"GET / HTTP/1.1\r\nHost: x\r\n" + b"X: %s\r\n" % (b"a" * 1000) * 100 + b"\r\n"
+
+SETTINGS: dict[str, Any] = {
+    "channel_timeout": 5,
+    "request_head_timeout": 5,
+    "request_body_timeout": 5,
+    "response_timeout": 5,
+    "linger_timeout": 5,
+}
+
+
+class HeldUp(Harness):
+    """A server whose poll has ended without events when the bytes came, and goes on much later."""
+
+    def go_on_after(self, seconds: float) -> None:
+        """Go on with the turn in which nothing was ready, after so long."""
+        poll, self.reactor.poller.poll = self.reactor.poller.poll, lambda timeout: []  # type: ignore[method-assign]
+        self.clock.advance(seconds)
+        self.turn()
+        self.reactor.poller.poll = poll  # type: ignore[method-assign]
+
+
+@pytest.fixture
+def harness() -> Iterator[HeldUp]:
+    with contextlib.closing(HeldUp(**SETTINGS)) as harness:
+        yield harness
+
+
+CHUNKS = b"%x\r\n" % (3 * CHUNKED_READ_BYTES) + bytes(3 * CHUNKED_READ_BYTES)
+
+
+@pytest.mark.parametrize(
+    ("first", "rest", "state"),
+    [
+        pytest.param(b"", GET, "task", id="idle"),
+        pytest.param(b"", b"G", "head", id="idle-first-byte"),
+        pytest.param(b"", LARGE_HEAD, "task", id="idle-large-head"),
+        pytest.param(b"GET", GET[3:], "task", id="head"),
+        pytest.param(b"GET", LARGE_HEAD[3:], "task", id="large-head"),
+        pytest.param(b"POST", (POST % 3)[4:] + b"abc", "task", id="head-and-body"),
+        pytest.param(POST % 3, b"abc", "task", id="body"),
+        pytest.param(POST % 300_000, bytes(300_000), "task", id="large-body"),
+        pytest.param(POST % 500_000, bytes(400_000), "body", id="a-good-part-of-a-body"),
+        pytest.param(CHUNKED, b"3\r\nabc\r\n0\r\n\r\n", "task", id="chunked-body"),
+        pytest.param(CHUNKED, CHUNKS, "body", id="a-good-part-of-a-chunked-body"),
+    ],
+)
+@pytest.mark.parametrize("seconds", [6, 60, 3600])
+def test_what_has_come_in_time_is_read_though_the_server_comes_late(
+    harness: HeldUp, first: bytes, rest: bytes, state: str, seconds: int
+) -> None:
+    connection, client = harness.open()
+    client.sendall(first)
+    harness.turn_until(lambda: connection.state_name != "idle" or not first)
+    harness.pass_seconds(4)
+    client.sendall(rest)
+    harness.go_on_after(seconds)
+    harness.turn_until(lambda: connection.state_name == state)
+
+
+@pytest.mark.parametrize("first", [b"", b"GET", POST % 3, CHUNKED], ids=["idle", "head", "body", "chunked-body"])
+def test_a_client_that_has_sent_nothing_is_given_up(harness: HeldUp, first: bytes) -> None:
+    connection, client = harness.open()
+    client.sendall(first)
+    harness.turn_until(lambda: connection.state_name != "idle" or not first)
+    for _ in range(5):
+        harness.go_on_after(2)
+    answer = client.recv(1000)
+    assert answer.startswith(b"HTTP/1.1 408" if b"POST" in first else b"HTTP/1.0 408" if first else b"")
+    assert bool(answer) is bool(first)
+
+
+def start_output(harness: HeldUp) -> tuple[CheckedConnection, socket.socket]:
+    connection, client = harness.open(buffer_bytes=100_000)
+    client.sendall(GET)
+    harness.next_task().answer(bytes(MUCH))
+    harness.turn_until(lambda: connection.state_name == "flush")
+    return connection, client
+
+
+@pytest.mark.parametrize("seconds", [6, 60, 3600])
+def test_output_that_the_client_has_taken_meanwhile_counts(harness: HeldUp, seconds: int) -> None:
+    connection, client = start_output(harness)
+    client.settimeout(0.05)
+    with contextlib.suppress(TimeoutError):
+        while client.recv(1 << 20):
+            pass
+    harness.go_on_after(seconds)
+    assert connection.state_name == "flush"
+
+
+def test_a_client_that_takes_no_output_is_reset(harness: HeldUp) -> None:
+    connection, client = start_output(harness)
+    for _ in range(5):
+        harness.go_on_after(2)
+    assert connection.state_name is None
+    assert receive_all(client)[1]
+
+
+@pytest.mark.parametrize("size", [1, 100_000, 1_000_000])
+def test_lingering_ends_without_a_reset_whatever_has_come(harness: HeldUp, size: int) -> None:
+    connection, client = harness.open()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * size)
+    client.sendall(GET)
+    harness.next_task().answer(b"answer", Ending.LINGER)
+    harness.turn_to(connection, LINGER)
+    client.settimeout(0.05)
+    with contextlib.suppress(TimeoutError):
+        client.sendall(bytes(size))
+    harness.go_on_after(6)
+    harness.turn_to(connection, CLOSED)
+    client.settimeout(20)
+    assert receive_all(client) == (b"answer", False)
+
+
+def test_a_look_takes_one_read_where_nothing_has_come(harness: HeldUp) -> None:
+    """And none at all while a body keeps its rate."""
+    connection, client = harness.open()
+    client.sendall(POST % 10)
+    harness.turn_until(lambda: connection.state_name == "body")
+    reads: list[int] = []
+    receive_into = connection._transport.receive_into
+    connection.receiver._transport = _Counting(receive_into, reads)  # type: ignore[assignment]
+    harness.pass_seconds(4)
+    assert reads == []
+    harness.pass_seconds(1)
+    assert reads == [1]
+
+
+class _Counting:
+    def __init__(self, receive_into: Callable[[memoryview], int | None], reads: list[int]) -> None:
+        self._receive_into = receive_into
+        self._reads = reads
+
+    def receive_into(self, buffer: memoryview) -> int | None:
+        self._reads.append(1)
+        return self._receive_into(buffer)

@@ -1,0 +1,94 @@
+"""A server that is held up, by an application that keeps the interpreter or by a signal: no client pays for that.
+
+What has arrived in time is read before a deadline ends its connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import socket
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.functional.applications import get, post
+from tests.support.client import Client
+from tests.support.processes import serving_program
+
+CLIENTS = 20
+
+APPLICATION = """
+import ctypes
+
+keep_the_interpreter = ctypes.PyDLL(None).usleep  # unlike CDLL, it does not let other threads run
+
+def application(environ, start_response):
+    body = environ["wsgi.input"].read()
+    if environ["PATH_INFO"] == "/hold":
+        keep_the_interpreter(2_500_000)
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+SETTINGS: dict[str, Any] = {
+    "channel_timeout": 1,
+    "request_head_timeout": 1,
+    "request_body_timeout": 1,
+    "linger_timeout": 1,
+    "response_timeout": 1,
+}
+
+# What a client sends before the server is held up, and what it sends then.
+REQUESTS = {
+    "idle": (b"", get()),
+    "head": (get()[:10], get()[10:]),
+    "large-head": (get()[:10], get(f"X: {'a' * 60_000}")[10:]),
+    "body": (post("Content-Length: 100000"), bytes(100_000)),
+    "chunked-body": (post("Transfer-Encoding: chunked"), b"c350\r\n" + bytes(50_000) + b"\r\n0\r\n\r\n"),
+}
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs usleep and SIGSTOP")
+
+
+@pytest.mark.parametrize("manner", ["interpreter", "signal"])
+@pytest.mark.parametrize("state", REQUESTS)
+def test_requests_that_come_while_the_server_is_held_up_are_answered(state: str, manner: str, tmp_path: Path) -> None:
+    first, rest = REQUESTS[state]
+    with serving_program(APPLICATION, tmp_path, **SETTINGS) as served, contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(served.client()) for _ in range(CLIENTS)]
+        for client in clients:
+            assert client.get().status == 200
+            client.send(first)
+        holder = stack.enter_context(served.client())
+        if manner == "signal":
+            served.process.signal(signal.SIGSTOP)
+        else:
+            holder.send(get(target="/hold"))
+        time.sleep(0.5)  # within all deadlines
+        for client in clients:
+            client.send(rest)
+        if manner == "signal":
+            time.sleep(2)
+            served.process.signal(signal.SIGCONT)
+        assert [client.response().status for client in clients] == [200] * CLIENTS
+
+
+def test_a_client_that_reads_slowly_is_not_reset_because_the_server_was_held_up(tmp_path: Path) -> None:
+    source = APPLICATION.replace('[b"ok"]', "(bytes(1_000_000) for _ in range(20))").replace(
+        '[("Content-Length", "2")]', "[]"
+    )
+    settings = {**SETTINGS, "outbuf_high_watermark": 1_000_000, "response_rate": 1, "blocked_response_rate": 500_000}
+    with serving_program(source, tmp_path, **settings) as served, served.client() as client:
+        client.send(get("Connection: close"))
+        assert client.socket.recv(1, socket.MSG_PEEK)
+        served.process.signal(signal.SIGSTOP)
+        time.sleep(2.5)
+        served.process.signal(signal.SIGCONT)
+        assert len(body_of(client)) == 20_000_000
+
+
+def body_of(client: Client) -> bytes:
+    return client.response().body
