@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 CLIENTS = 20
+UPLOADS = 20
 THREADS = 4
 
 
@@ -228,6 +229,27 @@ def test_urllib3_reads_each_piece_when_it_is_made_and_uses_the_connection_again(
 
 
 # --- a process and its memory
+
+
+@pytest.mark.parametrize("size", [200_000, 20_000_000])
+@pytest.mark.parametrize("how", ["length", "chunks"])
+@pytest.mark.parametrize("client", ["requests", "urllib3", "httpx"])
+def test_each_upload_that_is_too_large_sees_why(client: str, how: str, size: int) -> None:
+    """They read only when they have sent all, which the server must let them do."""
+
+    def body() -> Any:
+        return bytes(size) if how == "length" else (bytes(50_000) for _ in range(size // 50_000))
+
+    with running(plain.application, max_request_body_size=100_000) as server:
+        url = f"{server.url}/digest"
+        for _ in range(UPLOADS):
+            if client == "requests":
+                status = requests.post(url, data=body(), timeout=20).status_code
+            elif client == "urllib3":
+                status = urllib3.request("POST", url, body=body(), timeout=20, retries=False).status
+            else:
+                status = httpx.post(url, content=body(), timeout=20, trust_env=False).status_code
+            assert status == 413
 
 
 @pytest.fixture(scope="module")

@@ -254,6 +254,17 @@ def test_the_server_says_100_continue_to_curl_that_waits_for_it(how: str, url: s
     assert told_digest(json.loads(done.output)) == (3_000_000, digest)
 
 
+@pytest.mark.parametrize("size", [200_000, 20_000_000])
+@pytest.mark.parametrize("how", ["length", "chunks"])
+def test_curl_sees_why_an_upload_is_too_large_though_it_does_not_ask_first(how: str, size: int, tmp_path: Path) -> None:
+    write_octets(tmp_path / "file", size)
+    chunked = ("--header", "Transfer-Encoding: chunked") if how == "chunks" else ()
+    upload = (*chunked, "--header", "Expect:", "--write-out", " %{http_code}", "--upload-file", tmp_path / "file")
+    with running(application, max_request_body_size=100_000) as server:
+        for _ in range(20):
+            assert curl(*upload, f"{server.url}/digest").text.split()[-1] == "413"
+
+
 def test_a_body_that_is_declared_too_large_is_refused_before_it_is_sent(tmp_path: Path) -> None:
     write_octets(tmp_path / "file", 3_000_000)
     count = ("--write-out", " %{http_code} %{size_upload}")

@@ -16,6 +16,7 @@ import pytest
 from tests.core.connecting import CheckedConnection, Harness
 from tests.support.pairs import receive_all, reset, tcp_pair
 from waitress_buffers import ReadOnlyFileBuffer, StorageFullError, StorageUnavailableError
+from waitress_core.connection import receiver as receiver_module
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.context import State
 from waitress_core.connection.sender import ClientDisconnected, FileClosing
@@ -1256,11 +1257,13 @@ def test_lingering_ends_after_linger_timeout(make: Make, settings: dict[str, int
     assert state_of(connection) is None
 
 
-def test_lingering_ends_after_64_kib(harness: Harness) -> None:
+def test_lingering_ends_after_many_megabytes(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     connection, client = harness.open()
     linger(harness, connection, client)
     client.sendall(bytes(64 * 1024))
     harness.turn_until(lambda: connection.receiver._discarded_bytes == 64 * 1024)
+    assert receiver_module.LINGER_BYTES >= 64 << 20
+    monkeypatch.setattr(receiver_module, "LINGER_BYTES", 64 * 1024)
     assert state_of(connection) == "linger"
     client.sendall(b"x")
     harness.turn_to(connection, CLOSED)

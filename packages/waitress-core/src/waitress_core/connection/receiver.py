@@ -30,7 +30,9 @@ from .states import AHEAD, BODY, ENDED, HEAD, IDLE, LINGER, ReceiveState
 logger = logging.getLogger("waitress")
 
 CHUNKED_READ_BYTES = 16 * 1024  # each chunk costs time, and may hold one byte: these take some 5 ms
-LINGER_BYTES = 64 * 1024  # discarded after the end of output
+# Discarded after the end of output: what a gigabit line brings in the default linger_timeout. A client that reads only
+# when it has sent all would otherwise be reset before, and never see the answer. It costs less than to take a body.
+LINGER_BYTES = 256 * 1024 * 1024
 
 
 class Signal(enum.Enum):

@@ -8,8 +8,8 @@ The receiving side says what the bytes that arrive belong to:
                                                         be closed to make room
     AHEAD   a request is being answered; what arrives   -
             is kept for the next one, up to recv_bytes
-    LINGER  the last answer is sent and output has      linger_timeout, and a bound in bytes
-            ended; what arrives is discarded
+    LINGER  the last answer is sent and output has      linger_timeout, and a bound in bytes; may be closed to make
+            ended; what arrives is discarded            room
     ENDED   the client has ended its output, or the     -
             connection has ended: nothing is read
 
@@ -20,7 +20,7 @@ The sending side says who sends:
     PENDING  a task is running, or a body is arriving   the minimum rate of the client (channel_timeout,
              after 100 (Continue); the reactor sends    response_timeout, response_rate)
              what the client did not take at once
-    FLUSH    the response is complete; the reactor      the same
+    FLUSH    the response is complete; the reactor      the same; may be closed to make room
              sends the rest
     SHUT     output has ended                           - (the receiving side lingers)
     GONE     the connection has ended, but its task     -
