@@ -1313,15 +1313,33 @@ def test_a_fault_closes_the_connection_and_no_other(harness: Harness, caplog: py
 
 
 def test_an_overdue_connection_that_cannot_be_answered_is_closed(
-    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    harness = make(request_head_timeout=3)
+    connection, client = harness.open()
+    start_head(harness, connection, client)
+
+    def fail(transport: SocketTransport, data: bytes) -> int:
+        raise MemoryError
+
+    monkeypatch.setattr(SocketTransport, "send", fail)
+    harness.pass_seconds(5)
+    assert state_of(connection) is None
+
+
+def test_an_answer_that_can_be_stored_nowhere_waits_in_memory(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     harness = make(request_head_timeout=3, outbuf_overflow=1)
     connection, client = harness.open()
     start_head(harness, connection, client)
-    monkeypatch.setattr(SocketTransport, "send", lambda transport, data: 0)
-    harness.pass_seconds(5)
-    assert state_of(connection) is None
+    with monkeypatch.context() as blocked:
+        blocked.setattr(SocketTransport, "send", lambda transport, data: 0)
+        harness.pass_seconds(5)
+        assert state_of(connection) == "flush"
+    harness.turn_until(lambda: state_of(connection) == "linger")
+    assert status_of(client.recv(1000)) == 408
 
 
 def test_what_comes_after_a_late_request_while_its_answer_waits_for_room_is_no_fault(

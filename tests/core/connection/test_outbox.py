@@ -9,7 +9,7 @@ import pytest
 
 from waitress_buffers import BufferStorageError, OverflowBuffer, ReadOnlyFileBuffer
 from waitress_core.connection import outbox as module
-from waitress_core.connection.outbox import Outbox, OutboxAborted
+from waitress_core.connection.outbox import MEMORY_BYTES, Outbox, OutboxAborted
 
 SOON = 20.0  # seconds for the end of a wait that comes at once
 
@@ -296,6 +296,33 @@ def test_a_full_disk_keeps_what_was_appended_before(monkeypatch: pytest.MonkeyPa
     assert outbox.pending_bytes == 4
     assert outbox.append(b"") is True
     assert drain(outbox) == b"four"
+
+
+@pytest.mark.parametrize(
+    ("overflow", "watermark", "expected"),
+    [
+        pytest.param(100_000, 1_000_000, 100_000, id="overflow"),
+        pytest.param(1_000_000, 100_000, 100_000, id="watermark"),
+        pytest.param(1, 1_000_000, MEMORY_BYTES, id="no-less-than-memory-bytes"),
+        pytest.param(1, 1000, 1000, id="no-more-than-the-watermark"),
+    ],
+)
+def test_without_storage_as_much_is_pending_as_memory_may_have(overflow: int, watermark: int, expected: int) -> None:
+    outbox = Outbox(overflow, watermark)
+    outbox.keep_in_memory()
+    assert outbox.room_bytes() == expected
+    outbox.append(bytes(expected))
+    assert outbox.room_bytes() == 0
+
+
+def test_without_storage_bytes_leave_in_their_order() -> None:
+    outbox = Outbox(100, 1000)
+    outbox.append(b"one,")
+    outbox.keep_in_memory()
+    outbox.append(b"two," + bytes(200))
+    outbox.append_file(prepared(b"file,"))
+    outbox.append(b"three")
+    assert drain(outbox) == b"one,two," + bytes(200) + b"file,three"
 
 
 # --- rate: 20 s without progress, 10 s while a task waits, 100 bytes a second; checked once a second

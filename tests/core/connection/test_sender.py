@@ -3,6 +3,8 @@
 import errno
 import io
 import logging
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import pytest
 
 from tests.support.fake_poller import FakePoller
 from tests.support.fake_socket import DESCRIPTOR, FakeSocket, as_socket
-from waitress_buffers import BufferStorageError, ReadOnlyFileBuffer
+from waitress_buffers import ReadOnlyFileBuffer
 from waitress_core import Adjustments, Task
 from waitress_core.connection import sender as module
 from waitress_core.connection.context import ServerContext
@@ -189,11 +191,45 @@ def test_an_abort_is_reported_to_the_task(caplog: pytest.LogCaptureFixture) -> N
             send()
 
 
-def test_a_full_disk_is_reported_to_the_task(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+CANNOT_STORE = "Output cannot be stored, and waits in memory for its client: "
+
+
+def test_without_a_place_to_store_output_waits_in_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     sending = Sending(BLOCKED, outbuf_overflow=4)
-    with pytest.raises(BufferStorageError):
-        sending.sender.send(b"bytes")
+    for data in (b"one", b"two", b"three"):
+        sending.sender.send(data)
+    assert sending.sender.flush() is False
+    assert sending.socket.sent == b"onetwothree"
+    assert [message.startswith(CANNOT_STORE) for message in caplog.messages] == [True]  # once
+
+
+def test_without_a_place_to_store_the_server_itself_answers_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    sending = Sending(BLOCKED, outbuf_overflow=1)
+    sending.sender.send_now(b"408")
+    assert sending.sender.flush() is False
+    assert sending.socket.sent == b"408"
+
+
+def test_without_a_place_to_store_a_task_waits_as_at_the_watermark(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    sending = Sending(BLOCKED, outbuf_overflow=100_000, outbuf_high_watermark=10_000_000)
+    thread = threading.Thread(target=sending.sender.send, args=(b"x" * 300_000,), daemon=True)
+    thread.start()
+    until = time.monotonic() + 20
+    while thread.is_alive() or sending.sender.has_pending:
+        assert time.monotonic() < until
+        outbox = sending.sender.outbox
+        assert outbox is None or outbox.pending_bytes <= 100_000
+        sending.sender.flush()
+    assert sending.socket.sent == b"x" * 300_000
 
 
 # --- files

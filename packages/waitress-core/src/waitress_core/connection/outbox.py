@@ -11,12 +11,15 @@ Guarantees
   the task does not bypass the outbox.
 """
 
+import sys
 import threading
 from collections import deque
 
 from waitress_buffers import OverflowBuffer, ReadOnlyFileBuffer
 
 from .data_rate import MinDataRate
+
+MEMORY_BYTES = 64 * 1024  # at least, where nothing can be stored: with less a task would wait for each piece
 
 Segment = OverflowBuffer | ReadOnlyFileBuffer
 
@@ -29,7 +32,7 @@ class Outbox:
     """Output that the system has not taken yet.
 
     A segment of `overflow` bytes or more is in a temporary file. While `high_watermark` bytes or more are pending,
-    `wait_for_room` waits.
+    `wait_for_room` waits. Where nothing can be stored, `keep_in_memory` makes it wait when memory has so much.
     """
 
     __slots__ = (
@@ -50,7 +53,7 @@ class Outbox:
     )
 
     def __init__(self, overflow: int, high_watermark: int) -> None:
-        # Set once, read anywhere
+        # Changed by `keep_in_memory` only, read anywhere
         self._overflow = overflow
         self._high_watermark = high_watermark
         # Guarded by self._changed
@@ -75,7 +78,7 @@ class Outbox:
 
         Raises:
             OutboxAborted: the connection has been given up.
-            BufferStorageError: no room on disk; what was appended before is kept.
+            BufferStorageError: it cannot be stored; what was appended before is kept.
         """
         with self._changed:
             self._raise_if_aborted_locked()
@@ -104,6 +107,13 @@ class Outbox:
             self._segments.append(file)
             self.pending_bytes += len(file)
             return not self._has_sender
+
+    def keep_in_memory(self) -> None:
+        """Store nothing from now on, because it has failed: what can be pending is what memory may have of it."""
+        with self._changed:
+            self._high_watermark = min(self._high_watermark, max(self._overflow, MEMORY_BYTES))
+            self._overflow = sys.maxsize
+            self._segments.append(OverflowBuffer(self._overflow))  # the one before would be stored
 
     def room_bytes(self) -> int:
         """Return how much can be appended below the high watermark."""

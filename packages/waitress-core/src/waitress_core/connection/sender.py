@@ -6,7 +6,7 @@ makes room at once. The rest goes to the outbox, and the reactor sends it, in or
 
 import logging
 
-from waitress_buffers import ReadOnlyFileBuffer
+from waitress_buffers import BufferStorageError, ReadOnlyFileBuffer
 
 from ..net.transport import Disconnected, SocketTransport
 from ..threads.tasks import InternalTask
@@ -48,7 +48,6 @@ class Sender:
 
         Raises:
             ClientDisconnected: they cannot reach the client.
-            BufferStorageError: there is no room for what the client has not taken yet.
         """
         outbox = self.outbox
         sent = 0
@@ -109,11 +108,20 @@ class Sender:
                     self._context.yield_leadership()
                     outbox.wait_for_room()
                     continue
-                if outbox.append(data[:room]):
+                try:
+                    must_notify = outbox.append(data[:room])
+                except BufferStorageError as error:
+                    self._keep_in_memory(outbox, error)
+                    continue
+                if must_notify:
                     self._context.reactor.notify(self._transport.descriptor)
                 data = data[room:]
         except OutboxAborted as error:
             raise ClientDisconnected from error
+
+    def _keep_in_memory(self, outbox: Outbox, error: BufferStorageError) -> None:
+        logger.warning("Output cannot be stored, and waits in memory for its client: %s", error)
+        outbox.keep_in_memory()
 
     def _need_outbox(self) -> Outbox:
         if self.outbox is None:
@@ -151,7 +159,12 @@ class Sender:
         """Send for the server itself, while no task runs. Raises Disconnected."""
         sent = 0 if self.has_pending else self._transport.send(data)
         if sent < len(data):
-            self._need_outbox().append(data[sent:])
+            outbox = self._need_outbox()
+            try:
+                outbox.append(data[sent:])
+            except BufferStorageError as error:
+                self._keep_in_memory(outbox, error)
+                outbox.append(data[sent:])
 
     def flush(self) -> bool:
         """Send what is pending, up to FLUSH_BYTES; False when there is nothing more to send for now.
@@ -167,6 +180,10 @@ class Sender:
             segment = outbox.front()
             if segment is None:
                 return False
+            if not len(segment):  # what should have been in it could not be stored
+                outbox.pop_front()
+                self._close(segment)
+                continue
             if isinstance(segment, ReadOnlyFileBuffer):
                 sent = self._transport.send_file(segment, budget)
             else:
