@@ -7,10 +7,13 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.support.fake_socket import DESCRIPTOR, FakeSocket, as_socket
+from tests.support.pairs import reset, tcp_pair
+from tests.support.processes import becomes_true
 from waitress_buffers import ReadOnlyFileBuffer
 from waitress_core.net import transport as module
 from waitress_core.net.transport import Disconnected, FileFailed, SocketTransport
@@ -48,6 +51,32 @@ def test_octets_are_received() -> None:
     assert transport.receive_into(buffer) == 3
     assert bytes(buffer[:3]) == b"def"
     assert transport.receive_into(buffer) == 0
+
+
+@pytest.fixture(params=["poll", "no-poll"])
+def pair(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, socket.socket]]:
+    """A transport and its client, on systems with and without poll()."""
+    if request.param == "no-poll":
+        monkeypatch.setattr(module, "_poll", None)
+    accepted, client = tcp_pair()
+    yield SocketTransport(accepted), client
+    client.close()
+    accepted.close()
+
+
+@pytest.mark.parametrize("data", [b"", b"unread"])
+def test_a_connection_has_not_failed_before_its_client_resets_it(pair: Any, data: bytes) -> None:
+    transport, client = pair
+    client.sendall(data)
+    assert not transport.has_failed()
+    client.shutdown(socket.SHUT_WR)  # it can still read
+    assert not transport.has_failed()
+
+
+def test_a_connection_that_its_client_has_reset_has_failed(pair: Any) -> None:
+    transport, client = pair
+    reset(client)
+    assert becomes_true(transport.has_failed)
 
 
 def test_nothing_now_is_no_end() -> None:

@@ -66,11 +66,18 @@ class FakeConnection:
         self.environ_builder = EnvironBuilder(adj, "8080")
         self.sender = FakeSender()
         self.is_server_leaving = False
+        self.interest = 1
+        self.is_lost = False
+        self.lost_asked = 0
         self.endings: list[Ending] = []
         self.on_finish: Callable[[], None] = lambda: None
 
     def is_client_gone(self) -> bool:
         return False
+
+    def has_lost_client(self) -> bool:
+        self.lost_asked += 1
+        return self.is_lost
 
     def wants_close(self) -> bool:
         return self.is_server_leaving
@@ -581,6 +588,72 @@ def test_a_client_that_leaves_ends_the_iteration(caplog: pytest.LogCaptureFixtur
     assert served.ending is Ending.CLOSE
     assert messages(caplog) == ["Client disconnected while serving /path"]
     assert caplog.records[0].levelno == logging.INFO
+
+
+@pytest.mark.parametrize("empty", [b"", bytearray(), memoryview(b"")], ids=["bytes", "bytearray", "memoryview"])
+@pytest.mark.parametrize("pieces", [0, 1, 2])
+def test_an_empty_piece_notices_that_the_client_has_left(empty: Any, pieces: int) -> None:
+    connections: list[FakeConnection] = []
+
+    def give() -> Iterator[Any]:
+        yield from [b"abc"] * pieces
+        yield from [empty] * 3
+        connections[0].is_lost = True
+        while True:  # for news that never come
+            yield empty
+
+    class News(Body):
+        def __iter__(self) -> Iterator[Any]:
+            return give()
+
+    news = News()
+    served = Served(gives(news), before=connections.append)
+    assert news.closed == 1
+    assert served.ending is Ending.CLOSE
+    assert served.connection.lost_asked == 4
+
+
+def test_a_write_of_nothing_notices_that_the_client_has_left() -> None:
+    errors: list[BaseException] = []
+
+    def application(environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+        write = start_response("200 OK", [])
+        write(b"")
+        connections[0].is_lost = True
+        try:
+            write(b"")
+        except ClientDisconnected as error:
+            errors.append(error)
+            raise
+        return []
+
+    connections: list[FakeConnection] = []
+    assert Served(application, before=connections.append).ending is Ending.CLOSE
+    assert len(errors) == 1
+
+
+@pytest.mark.parametrize(
+    ("interest", "is_lost", "is_called"),
+    [(1, False, True), (1, True, True), (0, False, True), (0, True, False)],
+    ids=["watched", "watched-so-not-asked", "not-watched", "lost"],
+)
+def test_the_application_is_not_called_for_a_client_that_left_in_the_queue(
+    interest: int, is_lost: bool, is_called: bool
+) -> None:
+    called: list[bool] = []
+
+    def application(environ: dict[str, Any], start_response: StartResponse) -> list[bytes]:
+        called.append(True)
+        start_response("200 OK", [])
+        return [b"ok"]
+
+    def before(connection: FakeConnection) -> None:
+        connection.interest, connection.is_lost = interest, is_lost
+
+    served = Served(application, before=before)
+    assert bool(called) is is_called
+    assert served.ending is (Ending.PERSIST if is_called else Ending.CLOSE)
+    assert served.connection.lost_asked == (interest == 0)
 
 
 def test_a_client_that_leaves_before_an_error_page_is_only_told_of(caplog: pytest.LogCaptureFixture) -> None:

@@ -136,6 +136,13 @@ class Connection:
         """Whether the client has ended its output, or the connection: `waitress.client_disconnected`."""
         return self.receiver.state is ENDED
 
+    def has_lost_client(self) -> bool:
+        """Whether nothing that is sent can reach the client: it has reset the connection, or that has ended.
+
+        While the connection is watched the reactor sees a reset, and closes it; otherwise this asks the system.
+        """
+        return self.is_gone or (not self.interest and self._transport.has_failed())
+
     def wants_close(self) -> bool:
         """Whether the response should say that the connection ends after it.
 

@@ -103,6 +103,20 @@ class SocketTransport:
         poll.register(self.descriptor, WRITE)
         return bool(poll.poll(seconds * 1000))
 
+    def has_failed(self) -> bool:
+        """Whether the connection has failed, as by a reset. Thread: any, while the descriptor is open."""
+        if _poll is not None:
+            poll = _poll()
+            poll.register(self.descriptor, 0)  # errors are always reported
+            return bool(poll.poll(0))
+        try:
+            self._socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return False
+
     def send_file(self, file: ReadOnlyFileBuffer, size: int) -> int:
         """Give up to `size` of a file's prepared bytes to the system; return how many it took, 0 when none now.
 

@@ -102,6 +102,9 @@ class WSGITask:
     def _run(self, environ: "WSGIEnvironment | None" = None) -> None:
         """Answer the request, with this environ if it has been built already."""
         context, connection, request = self._context, self._connection, self._request
+        # It may have left while the request was queued. Until then the reactor reads: an interest costs no call.
+        if not connection.interest and connection.has_lost_client():
+            raise ClientDisconnected
         if environ is None:
             environ = self._environ_builder.build(
                 request, connection.remote_addr, connection.remote_port, connection.is_client_gone
@@ -144,6 +147,9 @@ class WSGITask:
         if not isinstance(data, bytes):
             data = _bytes_of(data)
         if not data:
+            # Nothing is sent that could fail: an application that waits for news, with empty pieces, would never end.
+            if self._connection.has_lost_client():
+                raise ClientDisconnected
             return
         response, sender = self._response, self._connection.sender
         if not response.is_started:
