@@ -17,7 +17,6 @@ from typing import Any
 from ..net.listener import ClientLeft, Listener
 from ..net.transport import close
 from ..reactor.poller import READ
-from ..reactor.reactor import TICK_SECONDS
 from ..throttled_logger import ThrottledLogger
 from .connection import Connection
 from .context import Endpoint, ServerContext
@@ -167,13 +166,19 @@ class Acceptor:
     def resume(self) -> None:
         """Accept again after a pause, if there was one: a connection has ended, or some time has passed."""
         if self._is_paused:
-            self._is_paused = self._context.is_full = False
-            self._reactor.tick_every(TICK_SECONDS)
+            self._is_paused = False
+            if len(self._connections) < self._limit:
+                self._context.is_full = False
+            self._reactor.tick_every()
             for door in self._doors:
                 self._reactor.watch(door, READ)
 
     def tick(self) -> None:
         """Once a second, or in RETRY_SECONDS: accept again, if that may help."""
+        if not self._is_paused:
+            # Since the last tick the listeners have been watched, and no client has been found that had to wait. Not
+            # before: between a tick and the turn that finds it again, responses would let their connections persist.
+            self._context.is_full = False
         self.resume()
         if self._is_crowded and len(self._connections) < self._limit * RELIEF:
             self._is_crowded = False

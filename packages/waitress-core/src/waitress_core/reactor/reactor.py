@@ -165,10 +165,10 @@ class Reactor:
                 self.poller.unregister(handler.descriptor)
         handler.interest = interest
 
-    def tick_every(self, seconds: float) -> None:
-        """Tick as often as this from now on."""
-        self.tick_seconds = seconds
-        self._next_tick_at = min(self._next_tick_at, self.now + seconds)
+    def tick_every(self, seconds: float | None = None) -> None:
+        """Tick as often as this from now on, or by default as usual."""
+        self.tick_seconds = type(self).tick_seconds if seconds is None else seconds
+        self._next_tick_at = min(self._next_tick_at, self.now + self.tick_seconds)
 
     def turn(self, timeout: float) -> None:
         """Wait up to `timeout` seconds for readiness, and call the handlers. Raises nothing."""
