@@ -5,7 +5,7 @@ import platform
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -154,3 +154,31 @@ def test_profile_prints_although_the_statement_raises(capsys: pytest.CaptureFixt
     with pytest.raises(ZeroDivisionError):
         profile("1 / 0", {}, {}, (), False)
     assert "Ordered by" in capsys.readouterr().out
+
+
+def test_a_server_whose_run_is_a_programs_own_hears_no_signal_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its loop would never learn of one: a signal does there what it would do without the server."""
+    heard: list[str] = []
+
+    def hear(server: BaseWSGIServer) -> Any:
+        heard.append("signals")
+        return nullcontext()
+
+    def make(application: Any, **settings: Any) -> BaseWSGIServer:
+        server = waitress_core.create_server(application, **settings)
+
+        def run() -> None:
+            heard.append("run")
+            server.close()
+
+        server.run = run  # type: ignore[method-assign]  # as aiowsgi does
+        return server
+
+    monkeypatch.setattr(BaseWSGIServer, "ending_signals", hear)
+
+    serve(application, _server=make, _quiet=True, listen="127.0.0.1:0")
+    assert heard == ["run"]
+    heard.clear()
+    monkeypatch.setattr(BaseWSGIServer, "run", lambda server: server.close())
+    serve(application, _quiet=True, listen="127.0.0.1:0")
+    assert heard == ["signals"]

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from waitress import _replacements
-from waitress._replacements import are_unchanged, call_when_rebound, is_replaced, replaceable
+from waitress import _modules
+from waitress._modules import call_when_rebound
+from waitress._replacements import are_unchanged, is_replaced, replaceable
 
 
 @replaceable
@@ -107,7 +108,7 @@ def kettle() -> Iterator[ModuleType]:
     sys.modules[module.__name__] = module
     yield module
     del sys.modules[module.__name__]
-    _replacements._calls.pop((module.__name__, "temperature"), None)
+    _modules._calls.pop((module.__name__, "temperature"), None)
 
 
 def test_binding_a_watched_name_of_a_module_is_noticed_and_no_other(

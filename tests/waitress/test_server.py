@@ -82,7 +82,7 @@ def test_create_server_is_the_same_by_both_names() -> None:
 @pytest.mark.parametrize(("listen", "kind"), [("127.0.0.1:0", TcpWSGIServer), (TWO, MultiSocketServer)])
 def test_create_server_gives_the_kind_for_the_number_of_sockets(listen: str, kind: type) -> None:
     with closing(create_server(application, listen=listen)) as server:
-        assert type(server) is kind
+        assert isinstance(server, kind)
         assert isinstance(server, waitress_core.BaseWSGIServer)
         assert isinstance(server.adj, Adjustments)
 
@@ -306,7 +306,7 @@ def test_the_map_of_the_caller_gets_the_listener() -> None:
     own: dict[int, Any] = {}
     with closing(create_server(application, own, listen="127.0.0.1:0")) as server:
         assert isinstance(server, TcpWSGIServer)
-        assert list(own) == [server.fileno()]
+        assert own == {server.trigger.fileno(): server.trigger, server.fileno(): server}
     assert own == {}
 
 
@@ -321,7 +321,7 @@ def test_without_a_map_of_the_caller_each_server_has_its_own() -> None:
         assert second._map is not own
         with running(first), running(second), Client(address_of(first)) as client:
             assert client.get().status == 200
-            assert len(first._map) == 2
+            assert len(first._map) == 3  # with its trigger
             assert not first._map.keys() & second._map.keys()
 
 
@@ -341,7 +341,7 @@ def test_a_map_holds_each_listener_and_each_connection(listen: str) -> None:
     own: dict[int, Any] = {}
     server = create_server(application, own, listen=listen)
     listeners = set(own)
-    assert listeners == {listener.descriptor for listener in server._listeners}
+    assert listeners == {server.trigger.fileno(), *(listener.descriptor for listener in server._listeners)}
     with running(server):
         with Client(address_of(server)) as client:
             assert client.get().status == 200
@@ -357,7 +357,8 @@ def test_the_map_of_a_server_on_several_sockets_is_public() -> None:
     with closing(create_server(application, listen=TWO)) as server:
         assert isinstance(server, MultiSocketServer)
         assert server.map is server._map
-        assert sorted(server.map) == sorted(listener.descriptor for listener in server._listeners)
+        descriptors = [server.trigger.fileno(), *(listener.descriptor for listener in server._listeners)]
+        assert sorted(server.map) == sorted(descriptors)
 
 
 def without_threads(monkeypatch: pytest.MonkeyPatch) -> None:

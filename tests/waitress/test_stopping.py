@@ -1,6 +1,7 @@
 """The ways by which programs stop a server, each as they do it."""
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from tests.support.client import Client
 from tests.support.processes import becomes_true
 from tests.waitress.serving import PATIENCE, address_of, answer, application, is_refused, running
-from waitress import wasyncore
+from waitress import trigger, wasyncore
 from waitress.channel import HTTPChannel
 from waitress.server import MultiSocketServer, TcpWSGIServer, WSGIServer, create_server
 
@@ -110,10 +111,10 @@ def test_a_server_that_does_not_run_gives_its_sockets_back(way: Callable[[Any], 
 def test_a_listener_closed_before_the_server_runs_is_not_served_but_the_others_are() -> None:
     server = create_server(application, listen=TWO)
     first = address_of(server)
-    entry = server._map[min(server._map)]
+    entry = server._map[server._listeners[0].descriptor]
     entry.handle_close()
     entry.close()
-    assert len(server._map) == 1
+    assert len(server._map) == 2  # the other, and the trigger
     with running(server):
         answer(address_of(server))
         assert address_of(server) != first
@@ -256,6 +257,58 @@ def test_a_thunk_is_called_by_the_thread_that_waits_and_what_it_raises_is_logged
         assert called == [thread]
     assert "exception in trigger thunk" in caplog.text
     server.trigger.handle_close()
+
+
+def test_a_thunk_is_called_by_the_thread_that_loops() -> None:
+    called: list[threading.Thread] = []
+    own: dict[int, Any] = {}
+    server = create_server(application, own, listen=ONE)
+    assert own[server.trigger.fileno()] is server.trigger
+    with running(server, lambda: wasyncore.loop(60, map=own)) as thread:
+        answer(address_of(server))
+        server.trigger.pull_trigger(lambda: called.append(threading.current_thread()))
+        assert becomes_true(lambda: bool(called))
+        assert called == [thread]
+        started_at = time.monotonic()
+        server.close()
+        thread.join(PATIENCE)
+        assert time.monotonic() - started_at < wasyncore.SLICE_SECONDS  # the loop did not wait for its next slice
+
+
+def test_a_trigger_that_a_program_makes_wakes_its_own_loop() -> None:
+    """As it was used with sockets of the program's own, without a server."""
+    own: dict[int, Any] = {}
+    made = trigger.trigger(own)
+    assert own == {made.fileno(): made}
+    called: list[threading.Thread] = []
+
+    def end() -> None:
+        called.append(threading.current_thread())
+        made.close()
+
+    thread = threading.Thread(target=wasyncore.loop, args=(60, False, own))
+    thread.start()
+    made.pull_trigger(lambda: called.append(threading.current_thread()))
+    assert becomes_true(lambda: called == [thread])
+    made.pull_trigger(end)
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+    assert (called, own, made.fileno()) == ([thread] * 2, {}, -1)
+    made.close()
+    made.pull_trigger(lambda: None)  # too late, and no error
+
+
+def test_maintenance_is_called_by_the_thread_that_loops() -> None:
+    called: list[threading.Thread] = []
+
+    class Own(Stoppable):
+        def maintenance(self, now: float) -> None:
+            called.append(threading.current_thread())
+
+    server = Own(application, host="127.0.0.1", port=0, cleanup_interval=1)
+    with running(server) as thread:
+        assert becomes_true(lambda: bool(called))
+        assert set(called) == {thread}
 
 
 def test_maintenance_is_called_once_in_an_interval() -> None:

@@ -3,7 +3,7 @@
 import errno
 import logging
 import os
-import selectors
+import select
 import socket
 import threading
 from collections.abc import Callable
@@ -16,6 +16,10 @@ from tests.waitress.serving import PATIENCE, address_of, answer, application, ru
 from waitress import wasyncore
 from waitress.server import create_server
 from waitress_core.net import transport
+
+# Not on Windows: for type checkers too, which run for each system.
+file_dispatcher: Any = getattr(wasyncore, "file_dispatcher", object)
+file_wrapper: Any = getattr(wasyncore, "file_wrapper", None)
 
 
 class Echo(wasyncore.dispatcher):
@@ -149,7 +153,7 @@ def test_a_program_collects_what_is_logged_by_its_own_log_info() -> None:
 
 
 def by_readwrite(entry: Any) -> None:
-    wasyncore.readwrite(entry, selectors.EVENT_READ)
+    wasyncore.readwrite(entry, wasyncore.READ)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +214,7 @@ def test_the_errors_of_a_client_that_leaves_can_be_replaced(
 
     entry.handle_read = fail  # type: ignore[method-assign]  # it fails
     with other:
-        wasyncore.readwrite(entry, selectors.EVENT_READ)
+        wasyncore.readwrite(entry, wasyncore.READ)
     assert caplog.messages == ["unhandled close event"]
     monkeypatch.undo()
     assert not transport.Disconnected(OSError(errno.ENOMEM, "")).is_expected
@@ -381,3 +385,111 @@ def test_a_wait_for_entries_that_want_nothing_is_never_longer_than_a_second(monk
         wasyncore.loop(30.0, map=own, count=1)
         silent.close()
     assert waits == [1.0]
+
+
+posix = pytest.mark.skipif("sys.platform == 'win32'", reason="Windows cannot wait for a file by its descriptor")
+
+
+@posix
+def test_a_file_is_served_in_the_loop_by_a_copy_of_its_descriptor() -> None:
+    own: dict[int, Any] = {}
+    reader, writer = os.pipe()
+    got: list[bytes] = []
+
+    class Pipe(file_dispatcher):  # type: ignore[misc]  # there is none on Windows
+        def handle_read(self) -> None:
+            got.append(self.recv(100))
+
+        def writable(self) -> bool:
+            return False
+
+        def handle_close(self) -> None:
+            self.close()
+
+    with open(reader, "rb", buffering=0) as file:
+        pipe = Pipe(file, own)
+        assert pipe.connected
+        assert list(own.values()) == [pipe]
+        assert pipe.socket.fileno() not in (-1, reader)
+    os.write(writer, b"tea")
+    wasyncore.poll(PATIENCE, own)
+    os.close(writer)
+    wasyncore.loop(1, map=own)
+    assert (got, own) == ([b"tea", b""], {})
+
+
+@posix
+def test_a_copy_of_a_descriptor_has_what_a_dispatcher_calls() -> None:
+    reader, writer = os.pipe()
+    copies = [file_wrapper(reader), file_wrapper(writer)]
+    os.close(reader)
+    os.close(writer)
+    assert copies[1].send(b"tea") == 3
+    assert copies[0].read(10) == b"tea"
+    assert copies[0].getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+    with pytest.raises(NotImplementedError):
+        copies[0].getsockopt(socket.SOL_SOCKET, socket.SO_TYPE)
+    for copy in copies:
+        copy.close()
+        copy.close()
+        assert copy.fileno() == -1
+
+
+@posix
+def test_a_copy_that_is_not_closed_warns() -> None:
+    copy = file_wrapper(0)
+    with pytest.warns(ResourceWarning, match="unclosed file"):
+        copy.__del__()  # as the interpreter calls it
+    assert copy.fileno() == -1
+
+
+@pytest.mark.skipif("sys.platform == 'win32'", reason="loopback of Windows has no urgent data that can be waited for")
+@pytest.mark.parametrize("without_poll", [False, True], ids=["poll", "select"])
+def test_urgent_data_is_handled(without_poll: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if without_poll:  # as with eventlet
+        monkeypatch.delattr(select, "poll")
+    own: dict[int, Any] = {}
+    seen: list[str] = []
+
+    class Urgent(wasyncore.dispatcher):
+        def handle_expt(self) -> None:
+            seen.append("urgent")
+
+        def handle_read(self) -> None:
+            seen.append(self.recv(10).decode())
+
+        def writable(self) -> bool:
+            return False
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_connection(listener.getsockname()) as client, listener.accept()[0] as accepted:
+            urgent = Urgent(accepted, own)
+            client.send(b"!", socket.MSG_OOB)
+            wasyncore.poll(PATIENCE, own)
+            assert seen == ["urgent"]
+            urgent.del_channel()
+
+
+def test_an_error_of_a_socket_closes_it_where_urgent_data_is_handled(caplog: pytest.LogCaptureFixture) -> None:
+    entry = wasyncore.dispatcher(map={})
+    entry.handle_expt_event()  # it has no socket any more
+    entry.handle_expt()
+    assert caplog.messages == ["unhandled close event", "unhandled incoming priority event"]
+    entry.create_socket(socket.AF_INET, socket.SOCK_STREAM)
+    assert entry.family_and_type == (socket.AF_INET, socket.SOCK_STREAM)
+    entry.close()
+    assert wasyncore._strerror(errno.EPIPE) == os.strerror(errno.EPIPE)
+
+
+def test_a_hang_up_closes_what_is_served_by_events() -> None:
+    calls: list[str] = []
+
+    class Entry(wasyncore.dispatcher):
+        def handle_close(self) -> None:
+            calls.append("closed")
+
+        def handle_expt_event(self) -> None:
+            calls.append("urgent")
+
+    wasyncore.readwrite(Entry(map={}), wasyncore.URGENT | 16)
+    assert calls == ["urgent", "closed"]

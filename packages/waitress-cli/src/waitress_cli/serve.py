@@ -42,7 +42,7 @@ def serve(
         logging.basicConfig()
     server = _server(app, **settings)
     # From the first line of the log on a signal is heard; what `_server` gives need not have this.
-    with getattr(server, "ending_signals", nullcontext)():
+    with nullcontext() if _runs_otherwise(server) else getattr(server, "ending_signals", nullcontext)():
         if not _quiet:
             _log_addresses(server)  # first: programs wait for it
             if isinstance(server, BaseWSGIServer):
@@ -51,6 +51,14 @@ def serve(
             profile("server.run()", {}, {"server": server}, (), False)
         else:
             server.run()
+
+
+def _runs_otherwise(server: Any) -> bool:
+    """Return whether a program has given a server a `run` of its own, such as the loop of aiowsgi.
+
+    That one would never learn of a signal that the server has heard.
+    """
+    return isinstance(server, BaseWSGIServer) and getattr(server.run, "__func__", None) is not BaseWSGIServer.run
 
 
 def _log_addresses(server: Any) -> None:

@@ -1,11 +1,11 @@
 """A production WSGI server in pure Python, without dependencies."""
 
-from collections.abc import Mapping
+import logging as logging  # as in waitress 3.0, for programs that read `waitress.logging`
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from waitress_cli import profile
 from waitress_cli import serve as _serve
-from waitress_cli import serve_paste as _serve_paste
 
 from .server import create_server
 
@@ -63,18 +63,27 @@ def __dir__() -> list[str]:
     return sorted({*globals(), *_SUBMODULES})
 
 
-def serve(app: "WSGIApplication", **settings: Any) -> None:
+def serve(
+    app: "WSGIApplication",
+    *,
+    _server: Callable[..., Any] | None = None,
+    _quiet: bool = False,
+    _profile: bool = False,
+    **settings: Any,
+) -> None:
     """Serve the application until SIGTERM, SIGINT or Ctrl-C; the settings are those of `waitress.adjustments`.
 
     Gives the root logger a handler for standard error if it has none, and logs each address that is served.
+
+    Private: `_server` makes the server, `_quiet` leaves logging alone, `_profile` prints a profile at the end.
 
     Raises:
         ValueError: the settings, or an application that is None.
         OSError: an address that cannot be had.
     """
     # Looked up in each call: programs put their own `waitress.create_server` there.
-    settings.setdefault("_server", create_server)
-    _serve(app, **settings)
+    make_server = create_server if _server is None else _server
+    _serve(app, _server=make_server, _quiet=_quiet, _profile=_profile, **settings)
 
 
 def serve_paste(app: "WSGIApplication", global_conf: Mapping[str, str] | None, **settings: Any) -> int:
@@ -82,5 +91,5 @@ def serve_paste(app: "WSGIApplication", global_conf: Mapping[str, str] | None, *
 
     This is what PasteDeploy calls for `use = egg:waitress`; nothing is taken from `global_conf`. Raises: see `serve`.
     """
-    settings.setdefault("_server", create_server)
-    return _serve_paste(app, global_conf, **settings)
+    serve(app, **settings)  # looked up in each call: programs put their own `waitress.serve` there
+    return 0

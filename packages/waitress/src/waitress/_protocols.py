@@ -19,7 +19,13 @@ class LoopHost(Protocol):
         """Serve, if that has not started."""
 
     def wait_in_loop(self, seconds: float) -> None:
-        """Wait for the end, for at most so many seconds."""
+        """Wait for the end, for at most so many seconds: where the loop has nothing else to wait for."""
+
+    def turn_in_loop(self) -> None:
+        """Do what the thread in `run` does between two waits. Called after each wait of the loop."""
+
+    def signal_in_loop(self) -> None:
+        """Drain, as a signal asks for; at once when it is not the first."""
 
     def end_in_loop(self) -> None:
         """End."""
@@ -31,12 +37,23 @@ class ListeningServer(LoopHost, Protocol):
     def end_listening(self, listener: Listener) -> None:
         """Accept no more from a listener. Thread: any."""
 
+    def listening_class(self, listener: Listener) -> type:
+        """Return the class of a server on this listener alone."""
+
 
 class ChannelServer(TaskContext, Protocol):
     """A server, as its channels see it."""
 
     arriving: Connection
     """The connection that a channel is made for. Leader thread only."""
+    has_program_parser: bool
+    """Whether a program has replaced something of a parser or of an error task."""
+
+    def enter_channel(self, channel: Any, map: dict[int, Any] | None) -> None:
+        """Put a channel into a map, by default the server's. Thread: any."""
+
+    def leave_channel(self, channel: Any, map: dict[int, Any] | None) -> None:
+        """Take a channel off a map, by default the server's. Thread: any."""
 
     def end_channel(self, connection: Connection) -> None:
         """End a connection soon, and take its channel off the map at once. Thread: any."""

@@ -6,9 +6,12 @@ with the others.
 
 import io
 import os
-from typing import IO, Any, BinaryIO, Literal, Protocol
+from typing import IO, Any, BinaryIO, Literal, NoReturn, Protocol
 
 from waitress_buffers import OverflowBuffer, ReadOnlyFileBuffer
+
+from ._left_out import LeftOut
+from ._modules import old_module
 
 __all__ = [
     "COPY_BYTES",
@@ -164,6 +167,17 @@ class ReadOnlyFileBasedBuffer(ReadOnlyFileBuffer):
         """Return the file of the application."""
         return self._file
 
+    def append(self, s: object) -> NoReturn:
+        """Raise a NotImplementedError: nothing can be added to the file of an application."""
+        raise NotImplementedError("a read-only file cannot be appended to")
+
+    def prune(self) -> None:
+        """Raise a NotImplementedError: nothing can be taken out of the file of an application."""
+        raise NotImplementedError("a read-only file cannot be pruned")
+
+
+_ONE_QUEUE = "one queue of waitress_buffers holds the content, in memory or in a file"
+
 
 class OverflowableBuffer:
     """A queue in memory, and in a temporary file once it holds `overflow` bytes."""
@@ -176,6 +190,24 @@ class OverflowableBuffer:
     def overflowed(self) -> bool:
         """Whether it is in a file."""
         return self._queue.is_on_disk
+
+    @property
+    def strbuf(self) -> bytes:
+        """What is unread, if it is in memory; else nothing."""
+        return b"" if self.overflowed else self.get()
+
+    @property
+    def buf(self) -> FileBasedBuffer | None:
+        """What is unread, to be read, if it is in a file; None if it is in memory."""
+        if not self.overflowed:
+            return None
+        unread = FileBasedBuffer(self.getfile())
+        unread.remain = len(self)
+        return unread
+
+    _create_buffer = LeftOut(_ONE_QUEUE)
+    _set_small_buffer = LeftOut(_ONE_QUEUE)
+    _set_large_buffer = LeftOut(_ONE_QUEUE)
 
     def __len__(self) -> int:
         return len(self._queue)
@@ -209,3 +241,6 @@ class OverflowableBuffer:
     def close(self) -> None:
         """Drop the content."""
         self._queue.close()
+
+
+old_module(__name__, "BytesIO")

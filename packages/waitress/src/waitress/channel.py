@@ -6,27 +6,29 @@ is received, or to wrap each request), or catch `ClientDisconnected`.
 A channel is the view that a program has of a connection of `waitress_core`, whose threads serve the socket.
 """
 
+import socket
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from waitress_core import Adjustments
 from waitress_core.connection.connection import Connection
-from waitress_core.connection.context import parser_limits
 from waitress_core.connection.sender import ClientDisconnected
 from waitress_core.connection.states import Ending
 from waitress_core.http.request import Request
 from waitress_core.wsgi.environ import EnvironBuilder
-from waitress_parser import RequestParser
 
-from ._entries import Entry
+from ._entries import BY_REACTOR, Entry
 from ._lazy import LazyAttribute
-from ._replacements import is_replaced, replaceable
+from ._left_out import LeftOut
+from ._modules import old_module
+from ._replacements import are_unchanged, is_replaced, replaceable
 from .task import ErrorTask, Task, WSGITask, logged
 
 if TYPE_CHECKING:
     from waitress_core.observability.access_log import AccessLog, Exchange
 
+    from ._parsing import ProgramParser, TappedParser
     from ._protocols import ChannelServer
     from .parser import HTTPRequestParser
 
@@ -43,12 +45,12 @@ def _parser_class() -> "type[HTTPRequestParser]":
 class HTTPChannel(Entry):
     """One client; `task_class` answers its requests. Any thread may read it, and close it."""
 
-    __slots__ = ("__dict__", "__weakref__", "connection", "server", "socket")
+    __slots__ = ("__dict__", "__weakref__", "connection", "creation_time", "server", "socket")
 
-    parser_class = LazyAttribute(_parser_class)  # replacing this one, or the next, has no effect
+    parser_class = LazyAttribute(_parser_class)
     error_task_class: type[Task] = ErrorTask
     task_class: type[Task] = WSGITask
-    _tap: "_TappedParser | None" = None  # where a program has replaced `received`
+    _tap: "TappedParser | ProgramParser | None" = None  # where a program sees, or changes, what is received
     _is_end_known = False  # to the program: `handle_close` was called, or it closed the channel
 
     def __init__(
@@ -57,8 +59,9 @@ class HTTPChannel(Entry):
         self.server: Any = server  # a BaseWSGIServer, for programs
         self.socket = sock
         self.connection: Connection = server.arriving
-        if is_replaced(self, "received"):
-            self._tap = _TappedParser(adj, self)
+        self.creation_time = time.time()  # when the client was accepted
+        if server.has_program_parser or is_replaced(self, "received"):
+            self._tap = self._make_tap(adj)
             self.connection.use_parser(self._tap)
 
     def __repr__(self) -> str:
@@ -71,6 +74,11 @@ class HTTPChannel(Entry):
         """Address and port of the client; `("localhost", None)` on a unix socket."""
         port = self.connection.remote_port
         return self.connection.remote_addr, int(port) if port else None
+
+    @addr.setter
+    def addr(self, value: Any) -> None:
+        host, port = value[:2]
+        self.connection.remote_addr, self.connection.remote_port = host, "" if port is None else str(port)
 
     @property
     def adj(self) -> Adjustments:
@@ -114,6 +122,17 @@ class HTTPChannel(Entry):
         return 0 if outbox is None else outbox.pending_bytes
 
     @property
+    def current_outbuf_count(self) -> int:
+        """The same: there is one buffer."""
+        return self.total_outbufs_len
+
+    @property
+    def sendbuf_len(self) -> int:
+        """Bytes that the system takes before the client has read them, as far as it says."""
+        size: int = self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        return size
+
+    @property
     def will_close(self) -> bool:
         """Whether the connection is about to close; set it to True to close the connection."""
         return self.connection.is_gone or self.connection.state_name == "linger"
@@ -129,6 +148,10 @@ class HTTPChannel(Entry):
 
     def fileno(self) -> int:
         """Return the descriptor of its socket."""
+        return self.connection.descriptor
+
+    @property
+    def _fileno(self) -> int:
         return self.connection.descriptor
 
     # --- from any thread
@@ -151,6 +174,15 @@ class HTTPChannel(Entry):
         except Exception:  # the program's; the server has more to do at this end
             self.logger.exception("Exception in handle_close of %r", self)
 
+    def _make_tap(self, adj: Adjustments) -> "TappedParser | ProgramParser":
+        from ._parsing import ProgramParser, TappedParser  # lazy import: few programs replace anything of a parser
+
+        tap = self.received if is_replaced(self, "received") else None
+        if not self.server.has_program_parser:
+            return TappedParser(adj, tap or self.received)
+        has_error_tasks = is_replaced(self, "error_task_class") or not are_unchanged(ErrorTask)
+        return ProgramParser(lambda: self.parser_class(self.adj), tap, has_error_tasks=has_error_tasks)
+
     # --- what a program may override
 
     def received(self, data: bytes) -> bool:
@@ -163,12 +195,34 @@ class HTTPChannel(Entry):
         self._tap.feed(data)
         return True
 
+    def add_channel(self, map: dict[int, Any] | None = None) -> None:
+        """Enter a map, by default the server's. The server calls this when the client has been accepted."""
+        self.server.enter_channel(self, map)
+
+    def del_channel(self, map: dict[int, Any] | None = None) -> None:
+        """Leave a map, by default the server's. The server calls this when the connection ends."""
+        self.server.leave_channel(self, map)
+
+    handle_read = LeftOut(f"{BY_REACTOR}; override `received` to see what a client sends")
+    handle_write = LeftOut(f"{BY_REACTOR}; override `write_soon` to see what is sent")
+    send_continue = LeftOut(f"{BY_REACTOR}, and send 100 (Continue)")
+    sent_continue = LeftOut(f"{BY_REACTOR}, and send 100 (Continue)")
+    close_when_flushed = LeftOut("set `close_on_finish` of the task, or `will_close`")
+    outbufs = LeftOut("output is kept by waitress_core; `total_outbufs_len` is its size")
+    outbuf_lock = LeftOut("output is kept by waitress_core, which has its own lock")
+    requests_lock = LeftOut("requests are kept by waitress_core, which needs no lock for them")
+    _flush_exception = LeftOut(BY_REACTOR)
+    _flush_outbufs_below_high_watermark = LeftOut(BY_REACTOR)
+    _flush_some = LeftOut(BY_REACTOR)
+    _flush_some_if_lockable = LeftOut(BY_REACTOR)
+    task_lock = LeftOut("one request of a channel runs at a time; it needs no lock")
+
     def service(self) -> None:
         """Answer the waiting request. Thread: an application thread."""
         request, exchange = self._waiting.popleft()
         try:
             try:
-                task = self.task_class(self, request) if exchange is None else self._logged_task(request, exchange)
+                task = self._task_of(request, exchange)
             except BaseException:
                 self._give_up(request, exchange)
                 raise
@@ -182,12 +236,20 @@ class HTTPChannel(Entry):
         self._taken.remove(request)
         self._give_up(request, exchange)
 
-    def _logged_task(self, request: "HTTPRequestParser", exchange: "Exchange") -> Task:
-        from waitress_core.wsgi.logged_task import LoggedTask  # lazy import: only servers with an access log need it
+    def _task_of(self, request: "HTTPRequestParser", exchange: "Exchange | None") -> Task:
+        kind = self.task_class if request.error is None else self.error_task_class
+        if exchange is None:
+            task = kind(self, request)
+        else:
+            from waitress_core.wsgi.logged_task import (
+                LoggedTask,  # lazy import: only servers with an access log need it
+            )
 
-        task = logged(self.task_class)(self, request)
-        assert isinstance(task, LoggedTask)  # what `logged` is for
-        task.follow(exchange)
+            task = logged(kind)(self, request)
+            assert isinstance(task, LoggedTask)  # what `logged` is for
+            task.follow(exchange)
+        if request.error is not None:
+            task.set_close_on_finish()  # what comes after a fault means nothing
         return task
 
     def _give_up(self, request: "HTTPRequestParser", exchange: "Exchange | None") -> None:
@@ -218,7 +280,11 @@ class HTTPChannel(Entry):
             self._waiting: deque[tuple[HTTPRequestParser, Exchange | None]] = deque()
             self._taken: list[HTTPRequestParser] = []
         self.environ_builder = environ_builder
-        parser = _parser_class().of_request(self.adj, request, completed=True)
+        if self.server.has_program_parser:
+            assert self._tap is not None  # it was made with the channel
+            parser = self._tap.parser_of(request)
+        else:
+            parser = _parser_class().of_request(self.adj, request, completed=True)
         exchange = None
         if access_log is not None:
             sent_bytes = self.connection.sender.sent_bytes
@@ -228,18 +294,7 @@ class HTTPChannel(Entry):
         return self
 
 
-class _TappedParser(RequestParser):
-    """A parser that passes all input through the `received` of a channel."""
-
-    __slots__ = ("_channel",)
-
-    def __init__(self, adj: Adjustments, channel: HTTPChannel) -> None:
-        super().__init__(parser_limits(adj))
-        self._channel = channel
-
-    def receive(self, data: bytes | memoryview) -> None:
-        self._channel.received(bytes(data))
-
-    def feed(self, data: bytes) -> None:
-        """Parse bytes that `received` has passed on."""
-        super().receive(data)
+old_module(
+    __name__,
+    "HTTPRequestParser InternalServerError OverflowableBuffer ReadOnlyFileBasedBuffer threading traceback wasyncore",
+)

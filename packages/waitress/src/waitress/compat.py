@@ -8,8 +8,13 @@ import sys
 
 from waitress_core.config.addresses import IPPROTO_IPV6, IPV6_V6ONLY
 
+from ._modules import old_module
+
 __all__ = ["HAS_IPV6", "IPPROTO_IPV6", "IPV6_V6ONLY", "MAXINT", "WIN"]
 
 WIN = sys.platform == "win32"
 MAXINT = sys.maxsize
 HAS_IPV6 = socket.has_ipv6
+
+
+old_module(__name__, "platform warnings")

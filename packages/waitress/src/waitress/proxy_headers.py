@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from waitress_core.wsgi.proxy_headers import MalformedProxyHeader, ProxyPolicy
 
+from ._modules import old_module
 from .adjustments import PROXY_HEADERS
 from .utilities import BadRequest, logger
 
@@ -93,3 +94,6 @@ def clear_untrusted_headers(
 def strip_brackets(addr: str) -> str:
     """Return an IPv6 address without the brackets that it has in a URL."""
     return addr[1:-1] if addr.startswith("[") and addr.endswith("]") else addr
+
+
+old_module(__name__, "Forwarded namedtuple undquote")

@@ -8,6 +8,8 @@ from typing import BinaryIO
 from waitress_parser import BodyPiece, EndOfMessage, Limits, ProtocolError
 from waitress_parser.body import ChunkedBody
 
+from ._left_out import LeftOut
+from ._modules import old_module
 from .buffers import OverflowableBuffer
 from .utilities import BadRequest, Error, error_of
 
@@ -52,10 +54,19 @@ class FixedStreamReceiver(_Receiver):
         return len(taken)
 
 
+_STEP = "chunks are decoded in other steps; `completed` says whether all of them have come"
+
+
 class ChunkedReceiver(_Receiver):
     """A chunked body; `buf` gets the data of its chunks."""
 
     error: BadRequest | None
+    all_chunks_received = LeftOut(_STEP)
+    chunk_end = LeftOut(_STEP)
+    chunk_remainder = LeftOut(_STEP)
+    control_line = LeftOut(_STEP)
+    trailer = LeftOut(_STEP)
+    validate_chunk_end = LeftOut(_STEP)
 
     def __init__(self, buf: OverflowableBuffer) -> None:
         super().__init__(buf)
@@ -85,3 +96,6 @@ class ChunkedReceiver(_Receiver):
             return len(s)
         self._held = b"" if self.completed else data[position:]
         return len(s) - (len(data) - position if self.completed else 0)
+
+
+old_module(__name__, "CHUNK_EXT_RE ONLY_HEXDIG_RE find_double_newline")

@@ -8,10 +8,10 @@ program may replace is in `_replacements`.
 """
 
 import socket
+import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -21,21 +21,25 @@ from waitress_core.config.addresses import AF_UNIX, ListenAddress, bracketed
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.context import State
 from waitress_core.http.request import Request
+from waitress_core.lifecycle.signals import ending_signals
 from waitress_core.net.binding import naming, open_listeners, reuse_address, separate_families
 from waitress_core.net.listener import Listener
 from waitress_core.server import server_class_for
 from waitress_core.wsgi.environ import EnvironBuilder
 
+from . import trigger
 from ._dispatcher import ServerDispatcher
+from ._dispatcher import ThreadedTaskDispatcher as StockDispatcher
 from ._entries import Entry, Listening
 from ._lazy import LazyAttribute
-from ._replacements import are_unchanged, is_replaced, replaceable
+from ._left_out import LeftOut, refuse_ineffective, without_effect
+from ._modules import call_when_rebound, old_module
+from ._replacements import are_unchanged, is_ours, is_replaced, replaceable
 from .adjustments import Adjustments
 from .buffers import ReadOnlyFileBasedBuffer
 from .channel import HTTPChannel
+from .task import ErrorTask, WSGITask
 from .task import Task as ChannelTask
-from .task import WSGITask
-from .trigger import trigger
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
@@ -60,9 +64,15 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     its own socket does not listen before `accept_connections` or `run`.
     """
 
+    sockinfo: tuple[Any, ...]
+    """Family, type, protocol and address of the listening socket; of several, of the first."""
+    family: int
+    socktype: int
     asyncore = LazyAttribute(_wasyncore)
     socketmod = socket
     channel_class: type[HTTPChannel] = HTTPChannel
+    has_program_parser = False  # of the run: see `_parsing`
+    _has_map_hooks = False  # of the run: a program wants to see channels enter and leave the map
     next_channel_cleanup = 0.0  # when `maintenance` is called next
 
     def __init__(
@@ -83,8 +93,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         self._given_address = None if sockinfo is None else ListenAddress(*sockinfo)
         self._binds_socket = bind_socket
         self._is_emptied = False
-        self._thunks: deque[Callable[[], object]] = deque()  # appended to by any thread
-        self.trigger = trigger(self._call_soon)
+        self._is_looped = False  # a program runs the loop of `wasyncore` over the map
         # Leader thread only: the connection that `channel_class` is called for
         self.arriving: Connection
         self._channels: dict[Connection, HTTPChannel] = {}  # one that is off the map may still have a request
@@ -92,9 +101,23 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         # Without it another thread could enter a descriptor between the check and the pop of `_unregister`. Reentrant,
         # because a signal handler may close the server in between.
         self._map_lock = threading.RLock()
-        super().__init__(application, dispatcher, Adjustments(**adjustments) if adj is None else adj)
+        self._environ_builders: list[EnvironBuilder] = []  # of the listeners, in their order, while it runs
+        adj = Adjustments(**adjustments) if adj is None else adj
+        self._made_dispatcher = _program_dispatcher(adj.threads) if dispatcher is None else None
+        if self._made_dispatcher is not None:
+            dispatcher = self._made_dispatcher
+        self.trigger = trigger.trigger(self._map, self._wake_waiter)
+        try:
+            super().__init__(application, dispatcher, adj)
+        except BaseException:
+            self.trigger.close()
+            raise
         self._entries = {listener.descriptor: self._entry(listener) for listener in self._listeners}
         self._map.update(self._entries)
+        if "sockinfo" not in vars(self):  # where `_open` of a TcpWSGIServer has not set it
+            sock = self._listeners[0].socket
+            self.sockinfo = (sock.family, sock.type, sock.proto, sock.getsockname())
+            self.family, self.socktype = sock.family, sock.type
         self._own_dispatcher: ServerDispatcher | None = None
         if dispatcher is None:
             self._own_dispatcher = self.task_dispatcher = ServerDispatcher(self._dispatcher, self._end_within)
@@ -131,10 +154,22 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     def print_listen(self, format_str: str) -> None:
         """Log one line for each listener: `format_str` takes host and port, as in `http://{}:{}`."""
         for listener in self._listeners:
-            self.logger.info(format_str.format(*listener.url_authority))
+            self.log_info(format_str.format(*listener.url_authority))
 
+    @without_effect("a listening socket never connects")
     def handle_connect(self) -> None:
         """Do nothing, and nothing calls this: a listening socket never connects."""
+
+    handle_accept = LeftOut(
+        "the server's own threads accept; to see each client, derive a channel_class or override set_socket_options"
+    )
+    handle_read = LeftOut("the server's own threads accept; there is nothing to read from a listening socket")
+    bind_server_socket: Any = LeftOut("only a TcpWSGIServer binds its socket in a step of its own")
+
+    @without_effect("the address of a client is read by the server's own threads")
+    def fix_addr(self, addr: Any) -> Any:
+        """Return the address of a client as a channel has it: of a unix socket, `("localhost", None)`."""
+        return ("localhost", None) if self._listeners[0].is_unix else addr
 
     def set_socket_options(self, conn: Any) -> None:
         """Set options of an accepted socket, in addition to `Adjustments.socket_options`: for a subclass."""
@@ -142,6 +177,8 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     # --- serving
 
     def _begin(self) -> None:
+        for kind in (type(self), self.channel_class, getattr(self.channel_class, "task_class", Task)):
+            refuse_ineffective(kind)
         if not self.accepting:
             self.accept_connections()
         sink = self._sink()
@@ -151,8 +188,10 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     def _end(self) -> None:
         super()._end()
+        if self._made_dispatcher is not None:
+            self._made_dispatcher.shutdown()
         # A program that closes its server may give the dispatcher to another one; a signal ends both.
-        if self._own_dispatcher is None and any(request.is_signal for request in self._stop_requests):
+        elif self._own_dispatcher is None and any(request.is_signal for request in self._stop_requests):
             shutdown = getattr(self.task_dispatcher, "shutdown", None)
             if shutdown is not None:
                 shutdown()
@@ -175,9 +214,13 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         self, environ_builder: EnvironBuilder, access_log: "AccessLog | None"
     ) -> Callable[[Connection, Request], Task]:
         """Return what makes the task of a request: the core's, unless a program has replaced something."""
-        environ_builder.offer("wsgi.file_wrapper", ReadOnlyFileBasedBuffer)
+        self._offer(environ_builder)
         fast = super().task_factory(environ_builder, access_log)
-        is_stock = are_unchanged(self.channel_class, ChannelTask, WSGITask)
+        kind = self.channel_class
+        is_channel = isinstance(kind, type) and issubclass(kind, HTTPChannel)
+        self._has_map_hooks = is_channel and not (is_ours(kind, "add_channel") and is_ours(kind, "del_channel"))
+        self.has_program_parser = self._finds_program_parser()
+        is_stock = are_unchanged(self.channel_class, ChannelTask, WSGITask) and not self.has_program_parser
         if is_stock and self._own_dispatcher is not None and self._sink() is None:
             return fast
 
@@ -189,6 +232,20 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
         return task_of
 
+    def _finds_program_parser(self) -> bool:
+        """Return whether a program has replaced something of the parser, or of the task that answers its errors."""
+        module = sys.modules.get("waitress.parser")
+        if not are_unchanged(ErrorTask) or (module is not None and not are_unchanged(module.HTTPRequestParser)):
+            return True
+        kind = self.channel_class
+        if not (isinstance(kind, type) and issubclass(kind, HTTPChannel)):  # what is no channel makes no use of them
+            return False
+        return not (is_ours(kind, "parser_class") and is_ours(kind, "error_task_class"))
+
+    def _offer(self, environ_builder: EnvironBuilder) -> None:
+        environ_builder.offer("wsgi.file_wrapper", ReadOnlyFileBasedBuffer)
+        self._environ_builders.append(environ_builder)
+
     def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
         """Make the channel of a connection."""
         self.set_socket_options(accepted)
@@ -196,8 +253,11 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         peer = (connection.remote_addr, int(connection.remote_port) if connection.remote_port else None)
         channel = self.channel_class(self, accepted, peer, self.adj, self._map)
         self._channels[connection] = channel
-        with self._map_lock:
-            self._map[connection.descriptor] = channel
+        if self._has_map_hooks:
+            channel.add_channel()
+        else:
+            with self._map_lock:
+                self._map[connection.descriptor] = channel
 
     def on_closed(self, connection: Connection) -> None:
         """Release a connection's channel."""
@@ -206,19 +266,34 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         if isinstance(channel, HTTPChannel):
             channel.on_closed()
 
+    # --- for channels
+
+    def enter_channel(self, channel: Any, map: dict[int, Any] | None) -> None:
+        """Put a channel into a map, by default the server's."""
+        with self._map_lock:
+            (self._map if map is None else map)[channel.connection.descriptor] = channel
+
+    def leave_channel(self, channel: Any, map: dict[int, Any] | None) -> None:
+        """Take a channel off a map, by default the server's."""
+        self._unregister(channel.connection.descriptor, channel, map)
+
     # --- the map, from any thread
 
-    def _unregister(self, descriptor: int, entry: object) -> None:
-        """Take this off the map, unless the descriptor is another's already."""
+    def _unregister(self, descriptor: int, entry: object, map: dict[int, Any] | None = None) -> None:
+        """Take this off a map, unless the descriptor is another's already."""
+        entries = self._map if map is None else map
         with self._map_lock:
-            if self._map.get(descriptor) is entry:
-                self._map.pop(descriptor, None)
+            if entries.get(descriptor) is entry:
+                entries.pop(descriptor, None)
 
     def _unregister_channel(self, connection: Connection) -> None:
         """Take a connection's channel off the map."""
-        entry = self._map.get(connection.descriptor)
+        entry: Any = self._map.get(connection.descriptor)
         if getattr(entry, "connection", None) is connection:
-            self._unregister(connection.descriptor, entry)
+            if self._has_map_hooks:
+                entry.del_channel()
+            else:
+                self._unregister(connection.descriptor, entry)
 
     @property
     def active_channels(self) -> dict[int, Any]:
@@ -226,23 +301,29 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         entries = self._map.copy()  # in one step: other threads change it
         return {key: entry for key, entry in entries.items() if isinstance(entry, HTTPChannel) and entry.server is self}
 
-    # --- the thread that waits for the server
+    @property
+    def in_connection_overflow(self) -> bool:
+        """Whether there are as many clients as `connection_limit` allows."""
+        return len(self.active_channels) >= self.adj.connection_limit
+
+    # --- the thread that waits for the server: in `run`, or in the loop
 
     def while_waiting(self) -> None:
-        """Call thunks and `maintenance`; end when the map is empty."""
-        while self._thunks:
-            try:
-                self._thunks.popleft()()
-            except Exception:
-                self.logger.exception("exception in trigger thunk")
+        """Call thunks and `maintenance`, unless a loop does; end when the map is empty."""
+        if not self._is_looped:
+            self.trigger.call_thunks()
+            self._maintain()
+        self._end_if_emptied()
+
+    def _maintain(self) -> None:
         now = time.time()
         if now >= self.next_channel_cleanup:
             self.next_channel_cleanup = now + self.adj.cleanup_interval
             self.maintenance(now)
-        self._end_if_emptied()
 
     def _end_if_emptied(self) -> None:
-        if not self._map and not self._is_emptied:
+        """End if the map holds nothing: each server of 3.0 took its own trigger along, so triggers do not count."""
+        if not self._is_emptied and all(isinstance(entry, trigger.trigger) for entry in self._map.copy().values()):
             self._is_emptied = True
             self._request_stop(State.CLOSING, self.close_seconds)
 
@@ -251,10 +332,9 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     def pull_trigger(self) -> None:
         """Wake the thread that waits for the server."""
-        self._call_soon(lambda: None)
+        self.trigger.pull_trigger()
 
-    def _call_soon(self, thunk: Callable[[], object]) -> None:
-        self._thunks.append(thunk)
+    def _wake_waiter(self) -> None:
         if self._run is not None:
             self._run.wake_waiter()
 
@@ -279,15 +359,22 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
             run.call_soon_threadsafe(lambda: run.manager.remove_listener(listener))
         self._end_if_emptied()
 
+    def listening_class(self, listener: Listener) -> type:
+        """Return the class of a server on this listener alone."""
+        return UnixWSGIServer if listener.is_unix else TcpWSGIServer
+
     def _close_listeners(self) -> None:
         super()._close_listeners()
         for descriptor, entry in self._entries.items():
             self._unregister(descriptor, entry)
+        self.trigger.pull_trigger()  # a loop waits for it
+        self.trigger.close()
 
     def abandon_after_fork(self) -> None:
         """In a forked child: release what is the parent's."""
         self._map_lock = threading.RLock()  # another thread may have held it
         super().abandon_after_fork()
+        self.trigger.abandon_after_fork()
 
     def _end_within(self, seconds: float) -> None:
         """End a server that runs. Running applications get `seconds` seconds."""
@@ -307,15 +394,36 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     def start_in_loop(self) -> None:
         """Serve in the background, if that has not started."""
         if not self._has_run.locked():
+            self._is_looped = True
             waitress_core.BaseWSGIServer.start(self)
 
     def wait_in_loop(self, seconds: float) -> None:
         """Wait for the end, for at most so many seconds."""
         self._ended.wait(seconds)
 
+    def turn_in_loop(self) -> None:
+        """Call `maintenance`, if it is time; the loop itself has called thunks."""
+        if self._is_looped:
+            self._maintain()
+
+    def signal_in_loop(self) -> None:
+        """A signal has come, to the program that runs the loop."""
+        self._on_signal()
+
     def end_in_loop(self) -> None:
         """End the server."""
         waitress_core.BaseWSGIServer.close(self)
+
+
+def _program_dispatcher(threads: int) -> Any:
+    """Return a dispatcher if a program has replaced how its threads start, or what they do; else None."""
+    kind: Any = globals().get("ThreadedTaskDispatcher", StockDispatcher)  # there if a program has put it there
+    of_threads = ("__init__", "start_new_thread", "handler_thread", "set_thread_count")
+    if kind is StockDispatcher and all(is_ours(kind, name) for name in of_threads):
+        return None
+    made = kind()
+    made.set_thread_count(threads)
+    return made
 
 
 def _is_unbound(sock: socket.socket) -> bool:
@@ -326,7 +434,42 @@ def _is_unbound(sock: socket.socket) -> bool:
     return not name if sock.family == AF_UNIX else not name[1]
 
 
-class TcpWSGIServer(BaseWSGIServer, waitress_core.TcpWSGIServer):
+class _SingleServer(BaseWSGIServer):
+    """A server on one listener, whose address a program may name otherwise."""
+
+    def _entry(self, listener: Listener) -> Any:
+        return self
+
+    @property
+    def effective_host(self) -> Any:
+        """The numeric address of the listener, `unix` for a unix socket, or what a program has set."""
+        return self._listeners[0].host
+
+    @effective_host.setter
+    def effective_host(self, value: Any) -> None:
+        self._listeners[0].host = value
+
+    @property
+    def effective_port(self) -> Any:
+        """The port of the listener, in decimal, the path for a unix socket, or what a program has set."""
+        return self._listeners[0].port if self._named_port is None else self._named_port
+
+    @effective_port.setter
+    def effective_port(self, value: Any) -> None:
+        listener = self._listeners[0]
+        self._named_port, listener.port = value, str(value)
+        for environ_builder in self._environ_builders:
+            environ_builder.offer("SERVER_PORT", listener.server_port(self.adj.url_scheme))
+
+    _named_port: Any = None
+
+    @property
+    def _fileno(self) -> int:
+        return self._listeners[0].descriptor
+
+
+@replaceable
+class TcpWSGIServer(_SingleServer, waitress_core.TcpWSGIServer):
     """A server on one TCP address.
 
     A subclass may override how its socket is made: `create_socket`, `set_reuse_addr`, `bind`.
@@ -401,10 +544,65 @@ if AF_UNIX is not None:
     __all__ += ["UnixWSGIServer"]  # where there is one
 
 
-class MultiSocketServer(BaseWSGIServer, waitress_core.MultiSocketServer):
-    """A server on several listeners."""
+class MultiSocketServer:
+    """Servers that share a map, as one.
 
-    _wrapped = TcpWSGIServer  # held here, as a program may bind its own class to that name
+    `effective_listen` is host and port of each, `dispatcher` what runs their tasks, `log_info` what logs a line.
+    """
+
+    asyncore = LazyAttribute(_wasyncore)
+
+    def __init__(
+        self,
+        map: dict[int, Any] | None = None,
+        adj: waitress_core.Adjustments | None = None,
+        effective_listen: Sequence[tuple[str, Any]] | None = None,
+        dispatcher: Any = None,
+        log_info: Callable[[str], object] | None = None,
+    ) -> None:
+        self.adj = adj
+        self.map = map
+        self.effective_listen = effective_listen
+        self.task_dispatcher = dispatcher
+        self.log_info = log_info
+
+    def print_listen(self, format_str: str) -> None:
+        """Log one line for each server: `format_str` takes host and port, as in `http://{}:{}`."""
+        if self.log_info is not None:
+            for host, port in self.effective_listen or ():
+                self.log_info(format_str.format(bracketed(host), port))
+
+    def run(self) -> None:
+        """Serve what the map holds until it is empty; SIGTERM, SIGINT and Ctrl-C end the servers in it in order."""
+        entries = {} if self.map is None else self.map
+        timeout = None if self.adj is None else self.adj.asyncore_loop_timeout
+
+        def on_signal() -> None:
+            for host in dict.fromkeys(getattr(entry, "loop_host", None) for entry in entries.copy().values()):
+                if host is not None:
+                    host.signal_in_loop()
+
+        with ending_signals(on_signal):
+            try:
+                self.asyncore.loop(timeout=timeout, map=entries)
+            except (SystemExit, KeyboardInterrupt):
+                self.close()
+
+    def close(self) -> None:
+        """End the dispatcher, and close everything in the map."""
+        if self.task_dispatcher is not None:
+            self.task_dispatcher.shutdown()
+        if self.map is not None:
+            self.asyncore.close_all(self.map)
+
+
+_MultiSocketServer = MultiSocketServer  # held here, as a program may bind its own class to that name
+
+
+class _SeveralListeners(BaseWSGIServer, waitress_core.MultiSocketServer, MultiSocketServer):  # type: ignore[misc]
+    """A server on several listeners: what `create_server` makes for them."""
+
+    _wrapped = TcpWSGIServer  # likewise
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         # Programs wrap the constructor of that class, to wrap the application: in 3.0 each listener was one of it.
@@ -412,7 +610,7 @@ class MultiSocketServer(BaseWSGIServer, waitress_core.MultiSocketServer):
         construct(self, *arguments, **settings)
 
     @property
-    def map(self) -> dict[int, Any]:
+    def map(self) -> dict[int, Any]:  # type: ignore[override]  # it is never another
         """Everything open, by descriptor."""
         return self._map
 
@@ -438,5 +636,16 @@ def create_server(
     adj = Adjustments(**adjustments)
     unix = BaseWSGIServer if AF_UNIX is None else UnixWSGIServer  # the former raises what the system lacks
     # By the names of this module, where programs put their own classes, or wrap the constructors.
-    kind: type[BaseWSGIServer] = server_class_for(adj, TcpWSGIServer, unix, MultiSocketServer)
-    return kind(application, map, _start, _sock, _dispatcher, adj)
+    kind: type[BaseWSGIServer] = server_class_for(adj, TcpWSGIServer, unix, _SeveralListeners)
+    server: Any = kind(application, map, _start, _sock, _dispatcher, adj)
+    if kind is _SeveralListeners and MultiSocketServer is not _MultiSocketServer:
+        # A program's own class, which is constructed as it was.
+        server = MultiSocketServer(server._map, adj, server.effective_listen, server.task_dispatcher, server.log_info)
+    return server  # type: ignore[no-any-return]
+
+
+call_when_rebound(__name__, "ThreadedTaskDispatcher", lambda value: None)  # `create_server` looks there
+old_module(
+    __name__,
+    "IPPROTO_IPV6 IPV6_V6ONLY ThreadedTaskDispatcher cleanup_unix_socket os proxy_headers_middleware wasyncore",
+)

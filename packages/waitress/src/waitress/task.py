@@ -12,16 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import waitress_core.wsgi.task
 from waitress_buffers import ReadOnlyFileBuffer
+from waitress_core.connection.sender import ClientDisconnected
 from waitress_core.http.error_responses import ERROR_CONTENT_TYPE
 from waitress_core.http.response import CHUNKED, CLOSE
 from waitress_core.http.response_fields import HOP_BY_HOP
 from waitress_core.http.response_head import forbid
 
 from ._dispatcher import ThreadedTaskDispatcher, logger, queue_logger
-from ._replacements import call_when_rebound, replaceable
+from ._modules import call_when_rebound, old_module
+from ._replacements import is_replaced, replaceable
+from ._stand_ins import ParsedRequest, StandInConnection, StandInContext, environ_builder_for, is_served
 from .buffers import ReadOnlyFileBasedBuffer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from _typeshed.wsgi import WSGIEnvironment
 
     from ._protocols import TaskChannel
@@ -51,17 +56,40 @@ class Task(waitress_core.wsgi.task.WSGITask):
     logger = logger
     status = "200 OK"
     start_time = 0.0
+    logged_write_excess = False
+    logged_write_no_body = False
     _is_complete = False
     _framed_bytes = 0  # bytes given to `write`: the body's size where no length is declared
+    _holds_head = False  # an empty piece sends nothing: while an iterable is sent, and at the end
     _has_head_failed = False  # the error response is then made without `build_response_header`
 
-    def __init__(self, channel: "TaskChannel", request: "HTTPRequestParser") -> None:
-        assert request.whole is not None  # a task is made when its request is complete
-        super().__init__(channel.server, channel.environ_builder, channel.connection, request.whole)
-        self.channel: Any = channel  # an HTTPChannel, for programs
-        self.request = request
-        self.version = request.version
+    def __init__(self, channel: "TaskChannel | Any", request: "HTTPRequestParser | Any") -> None:
+        self._is_served = is_served(channel)
+        parsed: Any = ParsedRequest(request)
+        if self._is_served:
+            super().__init__(channel.server, channel.environ_builder, channel.connection, parsed)
+        else:
+            connection: Any = StandInConnection(channel)
+            super().__init__(StandInContext(channel.server), environ_builder_for(channel), connection, parsed)
+        self.channel: Any = channel
+        self.request: Any = request  # a parser
+        self.version = request.version if request.version in ("1.0", "1.1") else "1.0"
         self.response_headers: list[tuple[str, str]] = []
+
+    def service(self) -> None:
+        """Answer the request.
+
+        Raises nothing, unless the channel is a program's own: that one handles exceptions.
+        """
+        if self._is_served:
+            super().service()
+            return
+        try:
+            self._run()
+        except OSError:
+            self.close_on_finish = True
+            if self._context.adj.log_socket_errors:
+                raise
 
     # --- what a program may override
 
@@ -76,6 +104,7 @@ class Task(waitress_core.wsgi.task.WSGITask):
     def finish(self) -> None:
         """End the response."""
         if not self.wrote_header:
+            self._holds_head = True  # it is sent with the end, and with a Content-Length then
             self.write(b"")
         super()._end_body()
 
@@ -89,6 +118,8 @@ class Task(waitress_core.wsgi.task.WSGITask):
         """Send a piece of the body, after the head. An empty piece sends only the head."""
         if self.complete and not self._response.is_started:
             self._start()
+        if not (data or self.wrote_header or self._holds_head) and self.complete:
+            self._connection.sender.send(self._begin())
         super().write(data)
         self._framed_bytes += len(data)
 
@@ -176,8 +207,44 @@ class Task(waitress_core.wsgi.task.WSGITask):
         return head
 
     def _answer(self, status: str, detail: str) -> None:
-        self.status, self.response_headers = status, [("Content-Type", ERROR_CONTENT_TYPE)]
-        super()._answer(status, detail)
+        if not isinstance(self, ErrorTask) and is_replaced(self.channel, "error_task_class"):
+            self._answer_by_program(status, detail)
+        if not self._response.has_begun:
+            self.status, self.response_headers = status, [("Content-Type", ERROR_CONTENT_TYPE)]
+            super()._answer(status, detail)
+
+    def _answer_by_program(self, status: str, detail: str) -> None:
+        """Answer by the `error_task_class` of a program."""
+        from .utilities import error_with  # lazy import: few programs have such a class
+
+        channel, request = self.channel, self.channel.parser_class(self.channel.adj)
+        for name in ("version", "command", "path", "query", "request_uri"):
+            setattr(request, name, getattr(self.request, name))
+        request.error = error_with(status, detail)
+        task = channel.error_task_class(channel, request)
+        task.set_close_on_finish()
+        try:
+            task._run()
+        except ClientDisconnected:
+            self._log_gone()
+        except Exception:
+            logger.exception("Exception while serving %s", request.path)
+        self._response = task._response
+
+    def _log_length_mismatch(self) -> None:
+        """Log it once, and not if a program says that it has been logged."""
+        response = self._response
+        if not response.remaining:
+            name = "logged_write_excess" if response.has_body else "logged_write_no_body"
+            if getattr(self, name):
+                return
+            setattr(self, name, True)
+        super()._log_length_mismatch()
+
+    def _send_body(self, body: "Iterable[bytes]") -> None:
+        self._holds_head = True
+        super()._send_body(body)
+        self._holds_head = False
 
     def _end_body(self) -> None:
         """Do nothing: `finish`, which may write more, ends the body."""
@@ -194,6 +261,7 @@ class Task(waitress_core.wsgi.task.WSGITask):
             self.content_length = length
 
 
+@replaceable
 class ErrorTask(Task):
     """Answers with the `error` of the request."""
 
@@ -217,11 +285,17 @@ class WSGITask(Task):
     def get_environment(self) -> "WSGIEnvironment":
         """Return the environ of the request, the same at each call."""
         if self.environ is None:
-            connection = self._connection
-            assert self.request.whole is not None  # see `__init__`
-            self.environ = self._environ_builder.build(
-                self.request.whole, connection.remote_addr, connection.remote_port, connection.is_client_gone
+            connection, channel = self._connection, self.channel
+            parsed: Any = ParsedRequest(self.request)
+            client_disconnected = getattr(channel, "check_client_disconnected", connection.is_client_gone)
+            environ = self._environ_builder.build(
+                parsed, connection.remote_addr, connection.remote_port, client_disconnected
             )
+            environ["wsgi.url_scheme"] = self.request.url_scheme
+            # Here, and not where the application is called, which a program may do itself.
+            if self._context.proxy_policy.is_needed:
+                self._context.proxy_policy.apply(environ, parsed)
+            self.environ = environ
         return self.environ
 
     def execute(self) -> None:
@@ -240,6 +314,9 @@ class WSGITask(Task):
         if size:  # a file bypasses `write`, but for its head
             self.content_length = size
             self.write(b"")
+            if not self._is_served:
+                self.channel.write_soon(file)
+                return True
         return super()._send_file(file)
 
 
@@ -258,3 +335,6 @@ def logged(task_class: type[Task]) -> type[Task]:
 
 
 call_when_rebound(__name__, "hop_by_hop", forbid)
+
+
+old_module(__name__, "build_http_date deque rename_headers sys threading")

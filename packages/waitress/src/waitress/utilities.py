@@ -14,6 +14,7 @@ from waitress_core.http.dates import imf_fixdate
 from waitress_core.http.error_responses import ERROR_CONTENT_TYPE, error_body
 from waitress_parser import ProtocolError
 
+from ._modules import old_module
 from .rfc7230 import QUOTED_PAIR_RE, QUOTED_STRING_RE
 
 if TYPE_CHECKING:
@@ -104,6 +105,14 @@ def error_of(error: ProtocolError) -> Error:
     return refused
 
 
+def error_with(status: str, detail: str) -> Error:
+    """Return the old error for a status, code and reason, that the server answers with itself."""
+    code, _, reason = status.partition(" ")
+    error = InternalServerError(detail) if code == "500" else _BY_CODE.get(int(code), BadRequest)(detail)
+    error.code, error.reason = int(code), reason
+    return error
+
+
 def find_double_newline(s: bytes) -> int:
     """Return the index after the first empty line, which ends a head; -1 without one."""
     end = s.find(b"\r\n\r\n")
@@ -150,3 +159,11 @@ def cleanup_unix_socket(path: str) -> None:
         return
     if is_socket:
         os.remove(path)
+
+
+old_module(
+    __name__,
+    "calendar concat daymap errno group hms_reg join long_day_reg long_days monmap monthname months "
+    "months_reg rfc822_date rfc822_reg rfc850_date rfc850_reg short_day_reg short_days time unpack_rfc822 "
+    "unpack_rfc850 weekdayname",
+)

@@ -7,11 +7,12 @@ their own in the loop, or change `_DISCONNECTED`, the errors that are not logged
 
 import errno
 import os
-import selectors
+import select
 import socket
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable, MutableMapping, Set
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from waitress_core.net import transport
 
 from ._logs import Logs
-from ._replacements import call_when_rebound
+from ._modules import call_when_rebound, old_module
 
 if TYPE_CHECKING:
     from ._protocols import LoopHost
@@ -40,9 +41,14 @@ __all__ = [
 SLICE_SECONDS = 1.0  # the longest wait for a server: other threads may empty its map meanwhile
 
 _DISCONNECTED: Set[int] = transport.DISCONNECTS  # may be rebound: see `_replacements`
+# Events, by the values that `select.poll` has where there is one.
+READ, URGENT, WRITE = 1, 2, 4
+
 _WOULD_BLOCK = (errno.EAGAIN, errno.EWOULDBLOCK)
 
 Map = MutableMapping[int, Any]
+_SocketMap = Map  # of the types that others have written for waitress 3.0
+_Socket = socket.socket
 
 socket_map: dict[int, Any] = {}  # of each dispatcher that is given no other
 
@@ -95,24 +101,47 @@ def poll(timeout: float | None = 0.0, map: Map | None = None) -> None:
     for host in hosts:
         host.start_in_loop()
     seconds = SLICE_SECONDS if timeout is None else min(timeout, SLICE_SECONDS)
-    with selectors.DefaultSelector() as selector:
-        for descriptor, entry in list(entries.items()):
-            events = selectors.EVENT_READ if entry.readable() else 0
-            events |= selectors.EVENT_WRITE if entry.writable() and not entry.accepting else 0
-            if events:
-                selector.register(descriptor, events)
-        if selector.get_map():
-            ready = [(key.fd, events) for key, events in selector.select(seconds)]
-            for event, call in ((selectors.EVENT_READ, read), (selectors.EVENT_WRITE, write)):
-                for descriptor, events in ready:
-                    entry = entries.get(descriptor)  # a handler before may have closed it
-                    if entry is not None and events & event:
-                        call(entry)
-            return
-    if hosts:
+    wanted: dict[int, tuple[int, Any]] = {}
+    for descriptor, entry in list(entries.items()):
+        events = READ if entry.readable() else 0
+        events |= WRITE if entry.writable() and not entry.accepting else 0
+        if events:
+            wanted[descriptor] = (events, entry)
+    if wanted:
+        ready = _wait({descriptor: events for descriptor, (events, _) in wanted.items()}, seconds)
+        for event, call in ((READ, read), (WRITE, write), (URGENT, _exception)):
+            for descriptor, events in ready:
+                entry = wanted[descriptor][1]
+                # A handler before, or another thread, may have closed it, and the descriptor be another's.
+                if events & event and entries.get(descriptor) is entry:
+                    call(entry)
+    elif hosts:
         hosts[0].wait_in_loop(seconds)
     elif entries:
         time.sleep(seconds)
+    for host in hosts:
+        host.turn_in_loop()
+
+
+def _wait(interests: dict[int, int], seconds: float) -> list[tuple[int, int]]:
+    """Return (descriptor, events) of those that are ready: of READ and WRITE, and URGENT besides READ."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        for descriptor, interest in interests.items():
+            poll.register(descriptor, interest | (URGENT if interest & READ else 0))
+        return [
+            # An error or a hang-up concerns whoever waits: the next call on the socket shows what it is.
+            (descriptor, events & (READ | WRITE | URGENT) or interests[descriptor])
+            for descriptor, events in poll.poll(seconds * 1000)
+        ]
+    readers = [descriptor for descriptor, interest in interests.items() if interest & READ]
+    writers = [descriptor for descriptor, interest in interests.items() if interest & WRITE]
+    ready = select.select(readers, writers, [*interests], seconds)
+    return [
+        (descriptor, event)
+        for event, descriptors in zip((READ, WRITE, URGENT), ready, strict=True)
+        for descriptor in descriptors
+    ]
 
 
 poll2 = poll3 = poll
@@ -137,13 +166,27 @@ def _call(obj: Any, handle: Callable[[], object]) -> None:
         obj.handle_error()
 
 
+def _exception(obj: Any) -> None:
+    """Let an entry handle urgent data, or an error; its `handle_error` handles what it raises."""
+    _call(obj, obj.handle_expt_event)
+
+
+def _strerror(err: int) -> str:
+    """Return the text of the system for an error number."""
+    return os.strerror(err)
+
+
 def readwrite(obj: Any, flags: int) -> None:
-    """Let an entry read or write, by events of `selectors`; close it when its peer has disconnected."""
+    """Let an entry handle what `select.poll` has reported; close it when its peer has disconnected."""
     try:
-        if flags & selectors.EVENT_READ:
+        if flags & READ:
             obj.handle_read_event()
-        if flags & selectors.EVENT_WRITE:
+        if flags & WRITE:
             obj.handle_write_event()
+        if flags & URGENT:
+            obj.handle_expt_event()
+        if flags & ~(READ | WRITE | URGENT):
+            obj.handle_close()
     except _reraised_exceptions:
         raise
     except Exception as error:
@@ -194,6 +237,7 @@ class dispatcher(Logs):  # noqa: N801  # the old name
     connecting = False
     closing = False
     addr: Any = None
+    family_and_type: tuple[int, int] = (socket.AF_INET, socket.SOCK_STREAM)  # of a socket made by `create_socket`
     ignore_log_types: ClassVar[Set[str]] = frozenset({"warning"})
     compact_traceback = staticmethod(compact_traceback)
 
@@ -233,6 +277,7 @@ class dispatcher(Logs):  # noqa: N801  # the old name
 
     def create_socket(self, family: int = socket.AF_INET, type: int = socket.SOCK_STREAM) -> None:
         """Make a socket and use it."""
+        self.family_and_type = family, type
         sock = socket.socket(family, type)
         sock.setblocking(False)
         self.set_socket(sock)
@@ -341,6 +386,13 @@ class dispatcher(Logs):  # noqa: N801  # the old name
         self.handle_connect()
         self.connected, self.connecting = True, False
 
+    def handle_expt_event(self) -> None:
+        """Handle an error of the socket, which closes this, or urgent data."""
+        if self.socket is None or self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.handle_close()
+        else:
+            self.handle_expt()
+
     def handle_error(self) -> None:
         """Log what a handler has raised, and close."""
         _, kind, error, calls = self.compact_traceback()
@@ -350,6 +402,10 @@ class dispatcher(Logs):  # noqa: N801  # the old name
             name = object.__repr__(self)
         self.log_info(f"uncaptured python exception, closing channel {name} ({kind}:{error} {calls})", "error")
         self.handle_close()
+
+    def handle_expt(self) -> None:
+        """Handle urgent data: for a subclass."""
+        self.log_info("unhandled incoming priority event", "warning")
 
     def handle_read(self) -> None:
         """Handle data that can be read: for a subclass."""
@@ -380,4 +436,69 @@ class dispatcher(Logs):  # noqa: N801  # the old name
         self.close()
 
 
+if sys.platform != "win32":
+
+    class file_wrapper:  # noqa: N801  # the old name
+        """A copy of a descriptor, with the methods of a socket that a dispatcher calls."""
+
+        def __init__(self, fd: int) -> None:
+            self.fd = os.dup(fd)
+
+        def __del__(self) -> None:
+            if self.fd >= 0:
+                warnings.warn(f"unclosed file {self!r}", ResourceWarning, stacklevel=2, source=self)
+            self.close()
+
+        def recv(self, *args: int) -> bytes:
+            """Read up to so many bytes."""
+            return os.read(self.fd, *args)
+
+        def send(self, *args: bytes) -> int:
+            """Write bytes; return how many the system took."""
+            return os.write(self.fd, *args)
+
+        read = recv
+        write = send
+
+        def getsockopt(self, level: int, optname: int, buflen: int | None = None) -> int:
+            """Return that there is no error, which is all that a dispatcher asks; NotImplementedError otherwise."""
+            if (level, optname, bool(buflen)) == (socket.SOL_SOCKET, socket.SO_ERROR, False):
+                return 0
+            raise NotImplementedError(f"a file has no option {optname} of level {level}")
+
+        def fileno(self) -> int:
+            """Return the descriptor, or -1 after `close`."""
+            return self.fd
+
+        def close(self) -> None:
+            """Close the copy; any number of times."""
+            descriptor, self.fd = self.fd, -1
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    class file_dispatcher(dispatcher):  # noqa: N801  # the old name
+        """A non-blocking file in a map: a pipe, for example."""
+
+        def __init__(self, fd: Any, map: Map | None = None) -> None:
+            super().__init__(None, map)
+            self.connected = True
+            descriptor = fd if isinstance(fd, int) else fd.fileno()
+            self.set_file(descriptor)
+            os.set_blocking(descriptor, False)
+
+        def set_file(self, fd: int) -> None:
+            """Use a copy of this descriptor."""
+            self.socket = file_wrapper(fd)
+            self._fileno = self.socket.fileno()
+            self.add_channel()
+
+    __all__ += ["file_dispatcher", "file_wrapper"]  # where there are descriptors of files
+
+
 call_when_rebound(__name__, "_DISCONNECTED", partial(setattr, transport, "DISCONNECTS"))
+
+
+old_module(
+    __name__,
+    "EAGAIN EBADF ECONNABORTED ECONNRESET EINTR ENOTCONN EPIPE ESHUTDOWN EWOULDBLOCK logging select utilities warnings",
+)

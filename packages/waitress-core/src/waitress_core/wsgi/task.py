@@ -100,7 +100,7 @@ class WSGITask:
     # --- the way of a response
 
     def _run(self, environ: "WSGIEnvironment | None" = None) -> None:
-        """Answer the request, with this environ if it has been built already."""
+        """Answer the request, with this environ if it has been built already, and its proxy headers applied."""
         context, connection, request = self._context, self._connection, self._request
         # It may have left while the request was queued. Until then the reactor reads: an interest costs no call.
         if not connection.interest and connection.has_lost_client():
@@ -109,8 +109,8 @@ class WSGITask:
             environ = self._environ_builder.build(
                 request, connection.remote_addr, connection.remote_port, connection.is_client_gone
             )
-        if context.proxy_policy.is_needed:
-            context.proxy_policy.apply(environ, request)
+            if context.proxy_policy.is_needed:
+                context.proxy_policy.apply(environ, request)
         body = context.application(environ, self.start_response)
         close = getattr(body, "close", None)
         try:
