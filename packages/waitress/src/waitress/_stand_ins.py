@@ -8,6 +8,7 @@ attributes of a parser. Only the program knows when such a task has ended, and w
 from typing import IO, Any
 
 from waitress_core.connection.connection import Connection
+from waitress_core.reactor.poller import READ
 from waitress_core.wsgi.environ import EnvironBuilder, percent_decoded
 from waitress_core.wsgi.proxy_headers import ProxyPolicy
 from waitress_parser import RequestHead
@@ -79,6 +80,7 @@ class StandInConnection:
     """A program's channel, by what a task uses of a connection and its sender."""
 
     has_pending = False
+    interest = READ  # the program watches for the client's end
     outbox = None
     sent_bytes = 0
 
@@ -102,6 +104,8 @@ class StandInConnection:
         """Whether the client has disconnected."""
         check = getattr(self._channel, "check_client_disconnected", None)
         return check is not None and bool(check())
+
+    has_lost_client = is_client_gone
 
     def wants_close(self) -> bool:
         """Return False: the program ends its connections."""

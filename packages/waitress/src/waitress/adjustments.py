@@ -90,8 +90,8 @@ _AdjustmentsParams = Any  # of the types that others have written for waitress 3
 _OLD_CASTS: dict[Any, Callable[[Any], Any]] = {
     str: str,
     casts.asbool: asbool,
-    casts.aslist: aslist,
-    casts.asset: asset,
+    casts.as_words: aslist,
+    casts.as_word_set: asset,
     casts.asoctal: asoctal,
     casts.slash_fixed_str: slash_fixed_str,
     casts.str_iftruthy: str_iftruthy,
