@@ -4,11 +4,12 @@ import logging
 
 import pytest
 
+from waitress_core.safe_logger import SafeLogger
 from waitress_core.throttled_logger import ThrottledLogger
 
 SECONDS = 10.0
 
-logger = logging.getLogger("waitress")
+logger = SafeLogger(logging.getLogger("waitress"))
 
 
 def messages(caplog: pytest.LogCaptureFixture, throttled: ThrottledLogger, *instants: float) -> list[str]:

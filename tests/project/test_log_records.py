@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.project.repository import PACKAGES, ROOT
 
 PAGE = (ROOT / "docs" / "reference" / "log-records.md").read_text(encoding="utf-8")
@@ -13,13 +15,14 @@ LEVELS["exception"] = "ERROR"
 
 # Calls whose text is made elsewhere: the text on the page.
 MADE_ELSEWHERE = {
-    ("waitress/server.py", "format_str.format(*listener.url_authority)"): "Serving on http://{}:{}",
+    ("waitress/server.py", "text"): "Serving on http://{}:{}",
     ("waitress_cli/serve.py", "'Serving on %s'"): "Serving on http://{}:{}",
     ("waitress_cli/serve.py", "'%s'"): "waitress-core %s on %s with %s serves %s",
 }
 # Calls whose text comes from the program, or from the caller of a ThrottledLogger.
 OF_THE_CALLER = {
     ("waitress_core/throttled_logger.py", "level"),
+    ("waitress_core/safe_logger.py", "level"),
     ("waitress/_logs.py", "message"),
     ("waitress/_logs.py", "getattr(logging, type.upper(), logging.INFO)"),
 }
@@ -40,14 +43,10 @@ def records_of_the_page() -> list[Record]:
 def loggers_in(tree: ast.Module) -> dict[str, str]:
     """Return the name of each logger by the variable that holds it, of the module or of a class."""
     return {
-        target.id: node.value.args[0].value
+        target.id: match[1]
         for node in ast.walk(tree)
         if isinstance(node, ast.Assign)
-        and isinstance(node.value, ast.Call)
-        and ast.unparse(node.value.func) == "logging.getLogger"
-        and node.value.args
-        and isinstance(node.value.args[0], ast.Constant)
-        and isinstance(node.value.args[0].value, str)
+        and (match := re.fullmatch(r"(?:SafeLogger\()?logging\.getLogger\('([\w.]+)'\)\)?", ast.unparse(node.value)))
         for target in node.targets
         if isinstance(target, ast.Name)
     }
@@ -99,6 +98,54 @@ def records_of_the_packages() -> set[Record]:
         for module in package.modules
         for record in records_in(module, f"{package.import_name}/{module.relative_to(package.source).as_posix()}")
     }
+
+
+def unsafe_calls_in(module: Path) -> Iterator[str]:
+    """Return the calls of loggers that may raise: not of a SafeLogger, and not within `with contained`."""
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    safe = {
+        parameter.arg
+        for parameter in ast.walk(tree)
+        if isinstance(parameter, ast.arg) and parameter.annotation and ast.unparse(parameter.annotation) == "SafeLogger"
+    }
+    safe |= {
+        ast.unparse(target)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign)
+        and (ast.unparse(node.value).startswith("SafeLogger(") or ast.unparse(node.value) in safe)
+        for target in node.targets
+    }
+    contained = {
+        id(call)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.With) and ast.unparse(node.items[0].context_expr) == "contained"
+        for call in ast.walk(node)
+    }
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in {*LEVELS, "warn"}:
+            receiver = ast.unparse(call.func.value)
+            if "logg" in receiver and receiver not in safe and id(call) not in contained:
+                yield f"{module.name}:{call.lineno}: {receiver}.{call.func.attr}"
+
+
+def test_no_call_of_a_logger_can_raise() -> None:
+    assert [call for package in PACKAGES for module in package.modules for call in unsafe_calls_in(module)] == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'logging.info("new")',
+        'logging.getLogger("waitress").info("new")',
+        'logger = logging.getLogger("waitress")\nlogger.error("new")',
+        'class New:\n    def f(self):\n        self.logger.exception("new")',
+    ],
+    ids=["module", "unnamed", "variable", "attribute"],
+)
+def test_a_call_of_a_logger_that_can_raise_would_be_found(tmp_path: Path, source: str) -> None:
+    module = tmp_path / "new.py"
+    module.write_text(source, encoding="utf-8")
+    assert len(list(unsafe_calls_in(module))) == 1
 
 
 def test_the_page_names_every_record_that_the_packages_write() -> None:

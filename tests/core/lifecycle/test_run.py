@@ -40,9 +40,13 @@ class FakeDispatcher:
         self.has_leadership_ended = False
         self.waiting_count = 0
         self.ticks = 0
+        self.checks = 0
 
     def tick(self) -> None:
         self.ticks += 1
+
+    def check(self) -> None:
+        self.checks += 1
 
     def yield_leadership(self) -> None:
         pass

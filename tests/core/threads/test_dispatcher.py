@@ -71,11 +71,15 @@ class Watching:
         if not self._is_open:
             self._go.acquire()
 
+    def let_check(self) -> None:
+        """Let the watchdog check."""
+        assert self._asleep.acquire(timeout=SOON)
+        self._go.release()
+
     def check(self, times: int = 1) -> None:
         """Let the watchdog check; return when it has."""
         for _ in range(times):
-            assert self._asleep.acquire(timeout=SOON)
-            self._go.release()
+            self.let_check()
         assert self._asleep.acquire(timeout=SOON)
         self._asleep.release()
 
@@ -278,7 +282,7 @@ def test_a_thread_that_has_lost_leadership_is_a_plain_application_thread(make: M
     running.wait_for_turn_of(STANDBY)
 
 
-def test_a_thread_takes_the_leadership_that_a_later_leader_has_put_down(make: Make, still: Time) -> None:
+def test_a_thread_that_has_lost_leadership_leaves_that_of_a_later_leader_alone(make: Make, still: Time) -> None:
     running = make(2)
     lead_on_an_application_thread(running)
     slow = take_leadership_from(running, still)
@@ -288,11 +292,10 @@ def test_a_thread_takes_the_leadership_that_a_later_leader_has_put_down(make: Ma
     assert later.started.wait(SOON)
     assert later.thread not in (slow.thread, STANDBY)
     slow.gate.set()
-    running.wait_for_turn_of(slow.thread)
+    assert slow.done.wait(SOON)
     later.gate.set()
-    assert later.done.wait(SOON)
     for _ in range(3):
-        running.wait_for_turn_of(slow.thread)
+        running.wait_for_turn_of(later.thread)
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -520,6 +523,258 @@ def test_the_standby_touches_nothing_once_it_has_given_leadership_away(
     assert running.collisions == 0
 
 
+# --- leadership that was lost
+
+
+def raising_once(original: Callable[..., Any], error: BaseException, raised: threading.Event) -> Callable[..., Any]:
+    """Return a function that raises at its first call, and from then on does what the original does."""
+
+    def call(*arguments: Any) -> Any:
+        if not raised.is_set():
+            raised.set()
+            raise error
+        return original(*arguments)
+
+    return call
+
+
+def patched(
+    dispatcher: Dispatcher, place: str, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> threading.Event:
+    """Have a method of the dispatcher, or of its policy, raise once; return an event: it has."""
+    raised = threading.Event()
+    target: Any = dispatcher
+    if place.startswith("_policy."):
+        target, place = type(dispatcher._policy), place.removeprefix("_policy.")
+    monkeypatch.setattr(target, place, raising_once(getattr(target, place), error, raised))
+    return raised
+
+
+every_error = pytest.mark.parametrize(
+    "error", [RuntimeError("no tea"), SystemExit(1)], ids=lambda error: type(error).__name__
+)
+
+
+@every_error
+@pytest.mark.parametrize("place", ["_hand_off_ready", "_hand_off", "_give_leadership", "_accept", "_policy.hands_off"])
+def test_leadership_survives_an_exception_anywhere(
+    make: Make, monkeypatch: pytest.MonkeyPatch, place: str, error: BaseException
+) -> None:
+    monkeypatch.setattr(module, "FAULT_SECONDS", 0.001)
+    dispatcher = Dispatcher(2)
+    raised = patched(dispatcher, place, error, monkeypatch)
+    running = make(dispatcher=dispatcher)
+    if place == "_hand_off":
+        dispatcher._policy.hand_off_always()
+        running.deliver(RecordedTask())  # which is cancelled
+    for _ in range(10):
+        running.run(RecordedTask())
+    assert raised.is_set()
+
+
+@every_error
+@pytest.mark.parametrize("place", ["_accept", "_run_as_leader", "_service", "_policy.weigh", "_policy.hands_off"])
+def test_leadership_of_an_application_thread_survives_an_exception_anywhere(
+    make: Make, monkeypatch: pytest.MonkeyPatch, place: str, error: BaseException
+) -> None:
+    monkeypatch.setattr(module, "FAULT_SECONDS", 0.001)
+    running = make(2)
+    if place in ("_accept", "_run_as_leader"):  # when it takes leadership from the standby
+        raised = patched(running.dispatcher, place, error, monkeypatch)
+        if place == "_accept":
+            raised.set()
+            running.wait_for_turn_of(STANDBY)
+            raised.clear()
+        running.deliver(RecordedTask())
+    else:
+        lead_on_an_application_thread(running)
+        raised = patched(running.dispatcher, place, error, monkeypatch)
+        running.deliver(RecordedTask())  # with `_service` nobody runs it
+    assert raised.wait(SOON)
+    for _ in range(10):
+        running.run(RecordedTask())
+
+
+@every_error
+@pytest.mark.parametrize("leader", ["standby", "application thread"])
+def test_leadership_survives_a_turn_that_raises(
+    still: Time, monkeypatch: pytest.MonkeyPatch, leader: str, error: BaseException
+) -> None:
+    monkeypatch.setattr(module, "FAULT_SECONDS", 0.001)
+    running = Running(Dispatcher(2))
+    raised = threading.Event()
+    if leader == "application thread":
+        raised.set()
+    running.dispatcher.start(raising_once(running.turn, error, raised))
+    if leader == "application thread":
+        lead_on_an_application_thread(running)
+        raised.clear()
+        running.deliver()
+    assert raised.wait(SOON)
+    for _ in range(10):
+        running.run(RecordedTask())
+    still.watchdog.open()
+    assert running.stop() == 0
+
+
+@every_error
+def test_leadership_survives_a_watchdog_that_fails_to_pass_it_on(
+    make: Make, still: Time, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    monkeypatch.setattr(module, "FAULT_SECONDS", 0.001)
+    running = make(2)
+    lead_on_an_application_thread(running)
+    raised = patched(running.dispatcher, "_policy.on_take", error, monkeypatch)
+    slow = Blocked()
+    running.deliver(slow)
+    assert slow.started.wait(SOON)
+    still.watchdog.check(2)
+    assert raised.wait(SOON)
+    running.dispatcher.check()
+    running.wait_for_turn_of(STANDBY)
+    slow.gate.set()
+    for _ in range(10):
+        running.run(RecordedTask())
+
+
+def test_a_task_that_has_lost_leadership_to_nobody_passes_it_on(make: Make, still: Time) -> None:
+    running = make(2)
+    lead_on_an_application_thread(running)
+    slow = Blocked()
+    running.deliver(slow)
+    assert slow.started.wait(SOON)
+    running.dispatcher._term.slot.pop()  # whoever took it has failed
+    slow.gate.set()
+    running.wait_for_turn_of(STANDBY)
+
+
+def end_thread(running: Running, still: Time, monkeypatch: pytest.MonkeyPatch, thread: threading.Thread) -> None:
+    """End a thread of the dispatcher as two exceptions do, one in its loop, and one where that is handled."""
+    dispatcher = running.dispatcher
+    replace = dispatcher._replace_leader
+
+    def end(*arguments: Any) -> Any:
+        if threading.current_thread() is thread:
+            raise SystemExit
+        return replace(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dispatcher, "_replace_leader", end)
+        patch.setattr(threading, "excepthook", lambda raised: None)
+        if thread.name == "waitress-watchdog":
+            patch.setattr(dispatcher._watchdog, "_is_in_slot", end)
+            still.watchdog.check()  # it sees a task
+            still.watchdog.let_check()
+        elif thread.name == STANDBY:
+            patch.setattr(dispatcher, "_accept", end)
+            dispatcher._standby_queue.put(module._Term())
+        elif thread.name == running.reactor:
+            running.deliveries.put(end)
+        else:
+            patch.setattr(dispatcher, "_service", end)
+            dispatcher.add_task(RecordedTask())
+        thread.join(SOON)
+        assert not thread.is_alive()
+    running.turning = 0  # the turn that has raised has not counted its end
+
+
+@pytest.mark.parametrize("name", ["the standby", "the watchdog", "the leader", "another thread"])
+def test_a_thread_that_has_ended_is_replaced(
+    make: Make, still: Time, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    running = make(2)
+    dispatcher = running.dispatcher
+    leader = lead_on_an_application_thread(running)
+    first, second, standby, watchdog = dispatcher.threads
+    leading, other = (first, second) if first.name == leader else (second, first)
+    ended = {"the standby": standby, "the watchdog": watchdog, "the leader": leading, "another thread": other}[name]
+    end_thread(running, still, monkeypatch, ended)
+    dispatcher.check()
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
+        f"The thread {ended.name} has ended: another one replaces it"
+    ]
+    for _ in range(10):
+        running.run(RecordedTask())
+    lead_on_an_application_thread(running)
+    take_leadership_from(running, still).gate.set()
+    assert all(thread.is_alive() for thread in dispatcher.threads)
+
+
+def test_leadership_that_is_lost_on_its_way_is_replaced(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    dispatcher = Dispatcher(2)
+    lost: list[object] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(dispatcher, "_start_term", lost.append)
+        running = make(dispatcher=dispatcher)
+    dispatcher.check()
+    running.run(RecordedTask())
+    assert len(lost) == 1
+
+
+def test_an_item_of_the_queue_that_wakes_nobody_is_run_after_a_check(make: Make) -> None:
+    running = make(1)
+    task = RecordedTask()
+    running.dispatcher._queue.append((task, 0.0))
+    running.dispatcher.check()
+    assert task.done.wait(SOON)
+
+
+def test_a_term_is_accepted_by_one_thread_and_only_the_latest_by_any(make: Make) -> None:
+    running = make(2)
+    dispatcher = running.dispatcher
+    for term in (module._Term(), dispatcher._term, module._Term()):
+        dispatcher._standby_queue.put(term)
+    lead_on_an_application_thread(running)
+    dispatcher._standby_queue.put(dispatcher._term)
+    for _ in range(20):
+        running.run(RecordedTask())
+
+
+def test_checks_at_any_moment_change_nothing() -> None:
+    running = Running(Dispatcher(2))
+    running.dispatcher.start(running.turn)
+    is_over = threading.Event()
+
+    def check() -> None:
+        while not is_over.wait(0.0001):
+            running.dispatcher.check()
+
+    checker = threading.Thread(target=check)
+    checker.start()
+    tasks = [RecordedTask(lambda number=number: time.sleep(number % 5 * QUANTUM)) for number in range(100)]  # type: ignore[misc]
+    for task in tasks:
+        running.deliver(task)
+    for task in tasks:
+        assert task.done.wait(SOON)
+    is_over.set()
+    checker.join(SOON)
+    assert running.stop() == 0
+
+
+def test_a_check_after_the_end_replaces_nothing(make: Make, still: Time) -> None:
+    running = make(2)
+    still.watchdog.open()
+    assert running.stop() == 0
+    running.dispatcher.check()
+    assert not any(thread.is_alive() for thread in running.dispatcher.threads)
+
+
+def test_no_thread_is_lost_to_a_log_that_raises(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Raising(logging.Handler):
+        def handle(self, record: logging.LogRecord) -> bool:
+            raise SystemExit
+
+    def fail() -> None:
+        raise OSError("no tea")
+
+    for name in ("waitress", "waitress.queue"):
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [Raising()])
+    running = make(2)
+    for _ in range(20):
+        running.run(*[RecordedTask(fail) for _ in range(10)])
+    assert all(thread.is_alive() for thread in running.dispatcher.threads)
+
+
 # --- tasks that block
 
 
@@ -598,18 +853,18 @@ def test_a_task_from_the_queue_resumes_nothing_while_another_thread_leads(make: 
     slow = take_leadership_from(running, still)
     still.clock.advance(LONGEST_HOLD)
     later = Blocked()
-    running.deliver(later)  # another application thread leads, and has put leadership into the slot
+    running.deliver(later)  # another application thread leads, and has put leadership into its slot
     assert later.started.wait(SOON)
+    assert later.thread not in (slow.thread, STANDBY)
+    slow.gate.set()
     results: list[bool] = []
-    slow.gate.set()  # this thread takes that leadership after its task, and hands off: it has to go to the queue
-    running.wait_for_turn_of(slow.thread)
     queued = resuming(running, results)
-    later.gate.set()
-    assert later.done.wait(SOON)
     running.dispatcher.add_task(queued)
     assert queued.done.wait(SOON)
-    assert queued.thread == later.thread
+    assert queued.thread == slow.thread
     assert results == [False]
+    later.gate.set()
+    running.wait_for_turn_of(later.thread)
 
 
 def test_a_task_that_was_cancelled_in_a_turn_resumes_nothing(make: Make) -> None:
@@ -1095,7 +1350,7 @@ def test_no_lock_is_held_over_a_task_a_turn_or_a_log_record(make: Make, monkeypa
 
     handler = logging.Handler()
     monkeypatch.setattr(handler, "emit", note)
-    monkeypatch.setattr(module.queue_logger, "handlers", [handler])
+    monkeypatch.setattr(logging.getLogger("waitress.queue"), "handlers", [handler])
     running = make(dispatcher=dispatcher)
     slow, queued = Blocked(), RecordedTask(note)
     dispatcher.add_task(slow)

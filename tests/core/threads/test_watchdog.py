@@ -23,7 +23,7 @@ class Slot:
         self.is_filled = False
         self.on_check: Step = nothing
 
-    def __len__(self) -> int:
+    def __call__(self) -> bool:
         self.on_check()
         return self.is_filled
 

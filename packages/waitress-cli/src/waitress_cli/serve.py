@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import waitress_core
 from waitress_core import BaseWSGIServer, create_server
+from waitress_core.safe_logger import SafeLogger
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-logger = logging.getLogger("waitress")
+logger = SafeLogger(logging.getLogger("waitress"))
 
 PROFILE_LINES = 30
 

@@ -6,7 +6,7 @@ Thread: one `ThrottledLogger` is used by one thread at a time, or under a lock o
 log record: under a lock, call `take_suppressed`, and log after the lock.
 """
 
-import logging
+from .safe_logger import SafeLogger
 
 
 class ThrottledLogger:
@@ -20,7 +20,7 @@ class ThrottledLogger:
         self._accept_failures.log(logging.WARNING, self._reactor.now, "server accept() threw an exception: %s", error)
     """
 
-    def __init__(self, logger: logging.Logger, seconds: float, *, until_quiet: bool = False) -> None:
+    def __init__(self, logger: SafeLogger, seconds: float, *, until_quiet: bool = False) -> None:
         self.suppressed = 0  # events since the last record
         self._logger = logger
         self._seconds = seconds

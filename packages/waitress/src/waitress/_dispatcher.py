@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from waitress_core import Dispatcher
+from waitress_core.safe_logger import contained
 
 from ._replacements import replaceable
 
@@ -58,7 +59,8 @@ class ThreadedTaskDispatcher:
             try:
                 task.service()
             except BaseException:  # a thread is never lost to a task
-                self.logger.exception("Exception when servicing %r", task)
+                with contained:
+                    self.logger.exception("Exception when servicing %r", task)
             with self.lock:
                 self.active_count -= 1
 
@@ -98,7 +100,8 @@ class ThreadedTaskDispatcher:
 
     def _log_depth(self, depth: int) -> None:
         if depth > 0:
-            self.queue_logger.warning("Task queue depth is %d", depth)
+            with contained:
+                self.queue_logger.warning("Task queue depth is %d", depth)
 
     def shutdown(self, cancel_pending: bool = True, timeout: float = 5) -> bool:
         """End the threads, wait for them up to `timeout` seconds, and cancel the tasks that wait if `cancel_pending`.
@@ -113,9 +116,11 @@ class ThreadedTaskDispatcher:
             if cancel_pending:
                 self.queue.clear()
         if still_running:
-            self.logger.warning("%d thread(s) still running", still_running)
+            with contained:
+                self.logger.warning("%d thread(s) still running", still_running)
         if cancelled:
-            self.logger.warning("Canceling %d pending task(s)", len(cancelled))
+            with contained:
+                self.logger.warning("Canceling %d pending task(s)", len(cancelled))
         for task in cancelled:
             task.cancel()
         return cancel_pending

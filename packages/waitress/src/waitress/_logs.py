@@ -2,6 +2,8 @@
 
 import logging
 
+from waitress_core.safe_logger import contained
+
 
 class Logs:
     """Logs by `log` and `log_info`."""
@@ -12,8 +14,10 @@ class Logs:
 
     def log(self, message: str) -> None:
         """Log at the level DEBUG."""
-        self.logger.debug(message)
+        with contained:
+            self.logger.debug(message)
 
     def log_info(self, message: str, type: str = "info") -> None:
         """Log at a level by its name."""
-        self.logger.log(getattr(logging, type.upper(), logging.INFO), message)
+        with contained:
+            self.logger.log(getattr(logging, type.upper(), logging.INFO), message)

@@ -16,6 +16,7 @@ from waitress_core.connection.connection import Connection
 from waitress_core.connection.sender import ClientDisconnected
 from waitress_core.connection.states import Ending
 from waitress_core.http.request import Request
+from waitress_core.safe_logger import contained
 from waitress_core.wsgi.environ import EnvironBuilder
 
 from ._entries import BY_REACTOR, Entry
@@ -171,8 +172,9 @@ class HTTPChannel(Entry):
         self._is_end_known = True
         try:
             self.handle_close()
-        except Exception:  # the program's; the server has more to do at this end
-            self.logger.exception("Exception in handle_close of %r", self)
+        except BaseException:  # the program's; the server has more to do at this end
+            with contained:
+                self.logger.exception("Exception in handle_close of %r", self)
 
     def _make_tap(self, adj: Adjustments) -> "TappedParser | ProgramParser":
         from ._parsing import ProgramParser, TappedParser  # lazy import: few programs replace anything of a parser

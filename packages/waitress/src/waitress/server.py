@@ -24,6 +24,7 @@ from waitress_core.http.request import Request
 from waitress_core.lifecycle.signals import ending_signals
 from waitress_core.net.binding import naming, open_listeners, reuse_address, separate_families
 from waitress_core.net.listener import Listener
+from waitress_core.safe_logger import contained
 from waitress_core.server import server_class_for
 from waitress_core.wsgi.environ import EnvironBuilder
 
@@ -154,7 +155,9 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     def print_listen(self, format_str: str) -> None:
         """Log one line for each listener: `format_str` takes host and port, as in `http://{}:{}`."""
         for listener in self._listeners:
-            self.log_info(format_str.format(*listener.url_authority))
+            text = format_str.format(*listener.url_authority)
+            with contained:
+                self.log_info(text)
 
     @without_effect("a listening socket never connects")
     def handle_connect(self) -> None:

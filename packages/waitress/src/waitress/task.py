@@ -17,6 +17,7 @@ from waitress_core.http.error_responses import ERROR_CONTENT_TYPE
 from waitress_core.http.response import CHUNKED, CLOSE
 from waitress_core.http.response_fields import HOP_BY_HOP
 from waitress_core.http.response_head import forbid
+from waitress_core.safe_logger import contained
 
 from ._dispatcher import ThreadedTaskDispatcher, logger, queue_logger
 from ._modules import call_when_rebound, old_module
@@ -228,7 +229,8 @@ class Task(waitress_core.wsgi.task.WSGITask):
         except ClientDisconnected:
             self._log_gone()
         except Exception:
-            logger.exception("Exception while serving %s", request.path)
+            with contained:
+                logger.exception("Exception while serving %s", request.path)
         self._response = task._response
 
     def _log_length_mismatch(self) -> None:

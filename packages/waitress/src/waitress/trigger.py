@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from waitress_core.reactor.wakeup import WakeUp
+from waitress_core.safe_logger import contained
 
 from ._left_out import LeftOut
 from ._logs import Logs
@@ -47,7 +48,8 @@ class _triggerbase(Logs):  # noqa: N801  # the old name
             try:
                 thunk()
             except Exception:
-                self.logger.exception("exception in trigger thunk")
+                with contained:
+                    self.logger.exception("exception in trigger thunk")
 
     def readable(self) -> bool:
         """Return True: the loop shall wait for it."""
@@ -77,7 +79,8 @@ class _triggerbase(Logs):  # noqa: N801  # the old name
 
     def handle_error(self) -> None:
         """Log what a handler has raised."""
-        self.logger.exception("uncaptured python exception in a trigger")
+        with contained:
+            self.logger.exception("uncaptured python exception in a trigger")
 
     def handle_close(self) -> None:
         """Do what `close` does: programs end the entries of a map by either name."""

@@ -8,11 +8,12 @@ import socket
 import warnings
 from typing import Any, ClassVar
 
+from ..safe_logger import SafeLogger
 from .addresses import AF_UNIX, ListenAddress, bracketed, resolve
 from .casts import aslist
 from .settings import SETTINGS
 
-logger = logging.getLogger("waitress")
+logger = SafeLogger(logging.getLogger("waitress"))
 
 X_FORWARDED_HEADERS = frozenset(f"x-forwarded-{name}" for name in ("for", "host", "proto", "port", "by"))
 PROXY_HEADERS = X_FORWARDED_HEADERS | {"forwarded"}

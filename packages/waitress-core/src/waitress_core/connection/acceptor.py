@@ -17,11 +17,12 @@ from typing import Any
 from ..net.listener import ClientLeft, Listener
 from ..net.transport import close
 from ..reactor.poller import READ
+from ..safe_logger import SafeLogger
 from ..throttled_logger import ThrottledLogger
 from .connection import Connection
 from .context import Endpoint, ServerContext
 
-logger = logging.getLogger("waitress")
+logger = SafeLogger(logging.getLogger("waitress"))
 
 ACCEPT_BURST = 64  # connections accepted in one turn, so that accepting does not hold up those that are there
 RETRY_SECONDS = 0.2  # after which a client that waits at the limit may find one that can be spared by now

@@ -19,6 +19,7 @@ from ..http.error_responses import ErrorResponse
 from ..http.request import Request
 from ..net.transport import Disconnected, FileFailed, SocketTransport
 from ..reactor.poller import READ, WRITE
+from ..safe_logger import SafeLogger
 from ..threads.tasks import Task
 from .context import CLOSING, DRAINING, LEAVING, Endpoint, ServerContext
 from .receiver import CLOSE, CONTINUE, PAUSE, Outcome, Receiver
@@ -29,7 +30,7 @@ from .states import AHEAD, BODY, CLOSED, ENDED, FLUSH, GONE, HEAD, IDLE, LINGER,
 if TYPE_CHECKING:
     from ..observability.access_log import AccessLog, Exchange
 
-logger = logging.getLogger("waitress")
+logger = SafeLogger(logging.getLogger("waitress"))
 
 LAST_READS = 16  # of BODY_READ_BYTES each: what a system holds for a socket, 4 MiB or so
 INTERIM_RESPONSE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -232,6 +233,9 @@ class Connection:
     def on_fault(self) -> None:
         """A call from the reactor has raised."""
         self.close()
+        if self._finished is not None:  # the task has ended, and nothing else will notify the reactor of it
+            self._finished = self._task = None
+            self._release()
 
     # Each of these looks into the socket before it gives up on the client. An application that keeps the interpreter,
     # or a signal, may have held up the server: the bytes have come in time, and nobody has read them.

@@ -23,11 +23,12 @@ from ..http.error_responses import ErrorResponse, error_response_for, late_reque
 from ..http.request import Request
 from ..net.transport import SocketTransport
 from ..reactor.deadlines import DeadlineQueue
+from ..safe_logger import SafeLogger
 from .context import DRAINING, HasDeadlines, ServerContext
 from .data_rate import MinDataRate
 from .states import AHEAD, BODY, ENDED, HEAD, IDLE, LINGER, ReceiveState
 
-logger = logging.getLogger("waitress")
+logger = SafeLogger(logging.getLogger("waitress"))
 
 CHUNKED_READ_BYTES = 16 * 1024  # each chunk costs time, and may hold one byte: these take some 5 ms
 # Discarded after the end of output: what a gigabit line brings in the default linger_timeout. A client that reads only

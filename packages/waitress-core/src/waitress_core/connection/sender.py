@@ -9,12 +9,13 @@ import logging
 from waitress_buffers import BufferStorageError, ReadOnlyFileBuffer
 
 from ..net.transport import Disconnected, SocketTransport
+from ..safe_logger import SafeLogger
 from ..threads.tasks import InternalTask
 from .context import ServerContext
 from .outbox import Outbox, OutboxAborted, Segment
 from .states import READY, SendState
 
-logger = logging.getLogger("waitress")
+logger = SafeLogger(logging.getLogger("waitress"))
 
 FLUSH_BYTES = 256 * 1024  # sent for one connection in one turn, so that a fast reader does not hold up the others
 PROMPT_SECONDS = 0.002  # a client that makes room within these reads as fast as it is sent to

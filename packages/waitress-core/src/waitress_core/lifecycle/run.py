@@ -5,11 +5,14 @@ from state to state, in `_step`, as `shutdown` decides; the thread in `wait` onl
 leadership has ended.
 """
 
+import contextlib
 import logging
 import socket
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from ..connection.connection import Connection
@@ -21,6 +24,7 @@ from ..net.listener import Listener
 from ..net.transport import SocketTransport
 from ..observability.stats import ServerStats, make_stats
 from ..reactor.reactor import Reactor
+from ..safe_logger import SafeLogger
 from ..threads.dispatcher import Dispatcher
 from ..threads.tasks import Task
 from ..wsgi.environ import EnvironBuilder
@@ -32,9 +36,13 @@ if TYPE_CHECKING:
     from ..observability.access_log import AccessLog
     from ..observability.slow_requests import SlowRequests
 
-logger = logging.getLogger("waitress")
+logger = SafeLogger(logging.getLogger("waitress"))
 
 THREADS_SECONDS = 2.0  # for threads that run no application to end, on a machine under load
+# Seconds between two checks that there is a leader; on Windows also between two checks for signals, because there no
+# signal ends a wait, and Ctrl-C must end an idle server in half a second. Doubled: a lost leader is missed for two
+# seconds, and Ctrl-C on Windows takes 0.2 s longer. Halved: an idle server wakes up twice as often, for nothing.
+CHECK_SECONDS = 0.2 if sys.platform == "win32" else 1.0
 NAMED_AT_MOST = 10  # connections that the record of a cut-off names
 
 
@@ -188,12 +196,17 @@ class ServerRun:
         self._dispatcher.start(self._reactor.turn)
 
     def wait(self) -> None:
-        """Wait until the leadership has ended."""
+        """Wait until the leadership has ended; replace the leader if it is lost.
+
+        Raises:
+            CannotStartThread: the leader or another thread is lost, and the system has none left to replace it.
+        """
+        slice_seconds = min(self._adj.asyncore_loop_timeout or CHECK_SECONDS, CHECK_SECONDS)
         try:
-            # In slices: on Windows a wait without an end cannot be interrupted.
             while not self._leadership_ended.is_set():
-                self._waiter_woken.wait(min(self._adj.asyncore_loop_timeout or 1, threading.TIMEOUT_MAX))
+                self._waiter_woken.wait(slice_seconds)
                 self._waiter_woken.clear()
+                self._dispatcher.check()
                 self._observer.while_waiting()
         except BaseException as error:
             # From a signal handler that is not ours, and then its exception ends with the server; or from the observer.
@@ -207,29 +220,34 @@ class ServerRun:
 
     def close_all(self) -> None:
         """Release everything, also after a failed start. There is no leader any more: what is left is this thread's."""
+        _call_each(
+            self._stop_threads,
+            self._dispatcher.cancel_pending,
+            self.manager.stop_listening,
+            partial(self.manager.close_all, but_busy=False),
+            self._reactor.close,
+            self._dispatcher.cancel_pending,  # what those ends have left: files to close, lines of the access log
+            partial(self._enter, State.CLOSED),
+        )
+
+    def _stop_threads(self) -> None:
         still_running = self._dispatcher.stop_threads(self.threads_seconds)
         if still_running:
             logger.warning("%d thread(s) still running", still_running)
-        self._dispatcher.cancel_pending()
-        self.manager.stop_listening()
-        self.manager.close_all(but_busy=False)
-        self._reactor.close()
-        self._dispatcher.cancel_pending()  # what those ends have left: files to close, lines of the access log
-        self._enter(State.CLOSED)
 
     # --- reactor only
 
     def _tick(self) -> None:
-        self.manager.tick()
-        self._dispatcher.tick()
-        if self._slow_requests is not None:
-            self._slow_requests.tick()
-        self._step()
+        slow_requests = [] if self._slow_requests is None else [self._slow_requests.tick]
+        _call_each(self.manager.tick, self._dispatcher.tick, *slow_requests, self._step)
 
     def _step(self) -> None:
         """Run callbacks; move towards the end as far as stop requests, time and open connections allow."""
         while self._callbacks:
-            self._callbacks.popleft()()
+            try:
+                self._callbacks.popleft()()
+            except BaseException:  # of a program that derives a server; the others, and the end, are not its to stop
+                logger.exception("uncaptured python exception in the reactor")
         if not self._stop_requests:
             return
         now, connections = self._reactor.now, self.manager.connections
@@ -299,3 +317,10 @@ class ServerRun:
         self.manager.abandon_after_fork()
         self._context.state = State.CLOSED
         self._report_ended()
+
+
+def _call_each(*calls: Callable[[], object]) -> None:
+    """Call one after the other, whatever they raise; raise the last of that in the end."""
+    with contextlib.ExitStack() as stack:
+        for call in reversed(calls):
+            stack.callback(call)

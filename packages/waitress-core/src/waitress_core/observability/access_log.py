@@ -14,11 +14,12 @@ from collections.abc import Callable
 from waitress_parser import RequestHead
 
 from ..config.log_format import MAX_VALUE_CHARACTERS, Access, make_format
+from ..safe_logger import SafeLogger
 from ..threads.tasks import InternalTask
 from ..throttled_logger import ThrottledLogger
 
-logger = logging.getLogger("waitress.access")
-server_logger = logging.getLogger("waitress")
+logger = SafeLogger(logging.getLogger("waitress.access"))
+server_logger = SafeLogger(logging.getLogger("waitress"))
 
 # Of lines that wait for a thread. Refused clients cause as many as they like, as large as their requests.
 MAX_WAITING_BYTES = 4 * 1024 * 1024
@@ -40,8 +41,11 @@ class AccessLog:
         self._lock = threading.Lock()
         self._waiting_bytes = 0
         self._left_out = ThrottledLogger(server_logger, LOG_SECONDS)  # counts lines
-        if logger.level == logging.NOTSET:
-            logger.setLevel(logging.INFO)  # whoever turns the log on wants to see it, whatever the level of the others
+        standard = logging.getLogger("waitress.access")
+        if standard.level == logging.NOTSET:
+            standard.setLevel(
+                logging.INFO
+            )  # whoever turns the log on wants to see it, whatever the level of the others
 
     def begin(self, remote_addr: str, head: RequestHead | None, method: str, sent_bytes: int) -> "Exchange":
         """Start to follow a request that is complete, or never will be.
@@ -53,7 +57,7 @@ class AccessLog:
 
     def write(self, access: Access) -> None:
         """Write a line."""
-        if logger.isEnabledFor(logging.INFO):
+        if logger.is_enabled_for(logging.INFO):
             logger.info("%s", self._format(access))
 
     def reserve(self, size: int) -> bool:

@@ -11,9 +11,10 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 
+from ..safe_logger import SafeLogger
 from ..threads.running import RunningTask
 
-logger = logging.getLogger("waitress")
+logger = SafeLogger(logging.getLogger("waitress"))
 
 
 class SlowRequests:

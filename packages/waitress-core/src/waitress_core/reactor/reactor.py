@@ -44,12 +44,13 @@ from collections.abc import Callable, Sized
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
+from ..safe_logger import SafeLogger
 from ..throttled_logger import ThrottledLogger
 from .deadlines import DeadlineQueue
 from .poller import READ, Poller, best_poller
 from .wakeup import WakeUp
 
-logger = logging.getLogger("waitress")
+logger = SafeLogger(logging.getLogger("waitress"))
 
 Deadlines = TypeVar("Deadlines", bound=DeadlineQueue[Any])
 
@@ -174,7 +175,7 @@ class Reactor:
         """Wait up to `timeout` seconds for readiness, and call the handlers. Raises nothing."""
         try:
             self._turn(timeout)
-        except Exception:  # the last net: no fault may lose leadership
+        except BaseException:  # the last net: no fault may lose leadership
             self._log_fault()
 
     def _log_fault(self) -> None:
@@ -196,7 +197,7 @@ class Reactor:
                 timeout = 0
         try:
             events = self.poller.poll(timeout)
-        except Exception:
+        except BaseException:
             # Notifications and deadlines go on, and the server can still be stopped; without the sleep this would spin.
             self._log_fault()
             time.sleep(FAULT_SECONDS)
@@ -212,7 +213,7 @@ class Reactor:
             if handler is not None:
                 try:
                     handler.on_ready(readiness)
-                except Exception:
+                except BaseException:
                     self._fault(handler)
             elif descriptor == self._wake_up.descriptor:
                 self._wake_up.clear()
@@ -229,7 +230,7 @@ class Reactor:
                 if handler is not None:
                     try:
                         queue.on_due(handler)
-                    except Exception:
+                    except BaseException:
                         self._fault(handler)
 
     def _call_notified(self) -> None:
@@ -242,13 +243,16 @@ class Reactor:
             if handler is not None:
                 try:
                     handler.on_notify()
-                except Exception:
+                except BaseException:
                     self._fault(handler)
 
     def _fault(self, handler: Handler) -> None:
         """Log an exception of one handler, and close that handler only."""
         logger.exception("uncaptured python exception, closing channel %r", handler)
-        handler.on_fault()
+        try:
+            handler.on_fault()
+        except BaseException:
+            self._log_fault()
 
     def close(self) -> None:
         """Handle what is notified, and close the reactor's own descriptors. No `turn` may follow."""

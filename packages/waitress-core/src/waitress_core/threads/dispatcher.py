@@ -11,9 +11,9 @@ Threads
 Rules
 1. While the application is quick, an application thread leads and runs each task itself, between two turns. A task then
    never changes threads; a hand-off is most of what a threaded server in Python spends on a small request.
-2. While the leader runs a task, leadership is in a slot (`_leadership`). If a task runs from one check of the watchdog
-   to the next, the watchdog takes leadership from the slot and gives it to the standby, which is always free. After the
-   task the thread finds the slot empty, and is a plain application thread again.
+2. While the leader runs a task, leadership is in a slot, of its own `_Term`. If a task runs from one check of the
+   watchdog to the next, the watchdog takes leadership from the slot and gives it to the standby, which is always free.
+   After the task the thread finds the slot empty, and is a plain application thread again.
 3. The standby hands every task off to the queue. When the application has been quick (`LeadershipPolicy`), it gives
    leadership to an application thread, if one is free. `_outstanding` says whether one is. It must be exact: otherwise
    leadership could be queued behind tasks while every thread is busy, and all I/O would stop.
@@ -24,21 +24,27 @@ Rules
    the slot, if it is still there (`resume_leadership`): what is left to do at its end is then done at once, in place of
    a notification that the next turn would handle.
 6. With another dispatcher (`delegate`) the standby keeps leadership, and that dispatcher gets every task.
+7. Whoever gives leadership away starts a new term, which its receiver accepts. Only the latest term counts: one that
+   was lost on its way can be started again, and if the lost one turns up after all, nobody accepts it.
+8. A thread that an exception has reached (no task, turn or record lets one through, but `PyThreadState_SetAsyncExc`
+   raises one anywhere) goes on, and starts the next term if it may have led. What is lost nevertheless, a thread or
+   leadership, `check` replaces.
 
 Guarantees, each with its test in tests/core/threads
 - One thread leads at any time: `deque.append` and `deque.pop` are atomic with and without a GIL, and whoever pops has
-  leadership (test_one_thread_leads_whatever_races).
+  leadership (test_one_thread_leads_whatever_races). It does again within a second, whatever has raised
+  (test_leadership_survives_an_exception_anywhere, test_whatever_raises_the_server_serves_on).
 - I/O goes on whatever tasks do (test_a_slow_task_loses_leadership_to_the_standby_and_io_goes_on).
 - Each task is serviced or cancelled, and only once (test_one_thread_leads_whatever_races,
   test_cancelling_counts_the_tasks_that_have_not_started).
-- No thread is lost to a task (test_a_thread_is_never_lost_to_a_task).
+- No thread is lost to a task (test_a_thread_is_never_lost_to_a_task), or to the log
+  (test_no_thread_is_lost_to_a_log_that_raises).
 - No lock is held over a task, a turn or a log record (test_no_lock_is_held_over_a_task_a_turn_or_a_log_record).
 
 Races, each with its test
 - A task ends while the watchdog takes leadership from it: one pop succeeds (test_one_thread_leads_whatever_races).
-- A thread that has lost leadership ends its task, and finds in the slot the leadership of a later leader. It takes it,
-  which is right too, so no thread remembers across a task whether it led
-  (test_a_thread_takes_the_leadership_that_a_later_leader_has_put_down).
+- A thread that has lost leadership ends its task while a later leader runs one: each has the slot of its own term
+  (test_a_thread_that_has_lost_leadership_leaves_that_of_a_later_leader_alone).
 - A task takes leadership back while the watchdog takes it (test_one_thread_leads_whatever_races).
 - A thread that has lost leadership takes a task from the queue, which ends while another leads: it takes nothing back
   (test_a_task_from_the_queue_resumes_nothing_while_another_thread_leads).
@@ -64,8 +70,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from enum import Enum
 from functools import partial
-from queue import Empty
+from typing import NamedTuple
 
+from ..safe_logger import SafeLogger
 from .leadership import QUANTUM, LeadershipPolicy
 from .message_queue import MessageQueue, message_queue
 from .queue_log import QueueLog
@@ -73,10 +80,14 @@ from .running import RunningTask, ThreadSlot, running_tasks
 from .tasks import InternalTask, Task, TaskSink
 from .watchdog import IDLE_WAIT, Watchdog
 
-logger = logging.getLogger("waitress")
-queue_logger = logging.getLogger("waitress.queue")
+logger = SafeLogger(logging.getLogger("waitress"))
+queue_logger = SafeLogger(logging.getLogger("waitress.queue"))
 
 _now = time.perf_counter
+
+# Seconds that a thread pauses after an exception in its own loop. Doubled: if each turn failed, I/O would go on five
+# times a second rather than ten. Halved: twice the records of one that stays.
+FAULT_SECONDS = 0.1
 
 
 class CannotStartThread(RuntimeError):
@@ -98,8 +109,18 @@ def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
 
 
 class _Message(Enum):
-    LEAD = "be the reactor"
     STOP = "end the thread"
+
+
+class _Term:
+    """The leadership of one thread, from the end of the one before."""
+
+    __slots__ = ("has_resumed", "leader", "slot")
+
+    def __init__(self) -> None:
+        self.has_resumed = False  # a task has taken leadership back from the slot; written by the leader's thread only
+        self.leader: ThreadSlot | None = None  # guarded by the dispatcher's lock; None until a thread has accepted it
+        self.slot: deque[_Term] = deque()  # holds one item while the leader runs a task
 
 
 class Dispatcher:
@@ -111,21 +132,25 @@ class Dispatcher:
         self._turn: Callable[[float], None] = time.sleep  # given by `start`
         self._delegate = delegate
         self._hand_off: Callable[[Task], None] = self._queue_task if delegate is None else delegate.add_task
-        self._leadership: deque[_Message] = deque()  # holds one item while the leader runs a task
-        # For the application threads: leadership, or a task and when it was queued
-        self._queue: MessageQueue[tuple[Task, float] | _Message] = message_queue()
-        self._standby_queue: MessageQueue[_Message] = message_queue()
+        # For the application threads: leadership, or a task and when it was queued. For each item there is a wake-up.
+        # They wait for a wake-up, then take an item: an exception that another thread raises in one of them arrives
+        # when its wait ends, and a task in its hands would be lost.
+        self._queue: deque[tuple[Task, float] | _Term | _Message] = deque()
+        self._wake_ups: MessageQueue[None] = message_queue()
+        self._standby_queue: MessageQueue[_Term | _Message] = message_queue()
         self._policy = LeadershipPolicy()  # each of its attributes says who writes it
-        self._watchdog = Watchdog(self._policy, self._leadership, self.yield_leadership)
+        self._watchdog = Watchdog(self._policy, lambda: bool(self._term.slot), self.yield_leadership)
         self.threads: list[threading.Thread] = []
         self._thread_slots: list[ThreadSlot] = []  # of the application threads
+        # Written by the thread that starts and ends the threads
+        self._members: list[_Member] = []  # what each of `threads` runs
+        self._is_stopped = False  # read by a thread that has failed
         # Leader only
         self.ready: deque[Task] = deque()
         self.has_leadership_ended = False  # read by every thread after a turn or a task
-        self._leader_id = 0  # the application thread that leads, as `threading.get_ident` gives it; read by any
-        self._has_resumed = False  # a task has taken leadership back from the slot
         # Guarded by self._lock: without it two threads could count one item once, and rule 3 would not hold
         self._lock = threading.Lock()
+        self._term = _Term()  # the latest; may be read without the lock
         self._outstanding = 0  # items of `_queue` that are waiting, or that an application thread works on
         self._queue_log = QueueLog()
 
@@ -145,21 +170,19 @@ class Dispatcher:
             # A subclass, or a patch, that wants to see every task.
             self.hand_off_all_to(self.add_task)
         self._thread_slots = [ThreadSlot() for _ in range(self.thread_count)]
-        targets: list[tuple[Callable[[], None], str]] = [
-            (partial(self._run_application_thread, slot), f"waitress-{number}")
+        self._members = [
+            _Member(f"waitress-{number}", slot, self._run_application_thread)
             for number, slot in enumerate(self._thread_slots)
         ]
-        for target, name in [
-            *targets,
-            (self._run_standby, "waitress-standby"),
-            (self._watchdog.run, "waitress-watchdog"),
-        ]:
+        self._members.append(_Member("waitress-standby", ThreadSlot(), self._run_standby))
+        self._members.append(_Member("waitress-watchdog", ThreadSlot(), lambda slot: self._watchdog.run()))
+        for member in self._members:
             try:
-                self.threads.append(start_thread(target, name))
+                self.threads.append(start_thread(partial(self._keep_running, member), member.name))
             except CannotStartThread:
                 self.stop_threads(timeout=1.0)
                 raise
-        self._standby_queue.put(_Message.LEAD)
+        self._start_term(self._term)
 
     def hand_off_all_to(self, add_task: Callable[[Task], None]) -> None:
         """Give every request to `add_task`, and run none without it; call this before `start`."""
@@ -206,22 +229,19 @@ class Dispatcher:
         self.ready.clear()
         self.ready.extend(staying)
         kept = []
-        with suppress(Empty):
+        with suppress(IndexError):
             while True:
-                item = self._queue.get_nowait()
-                if isinstance(item, _Message) or stays(item[0]):
+                item = self._queue.popleft()
+                if not isinstance(item, tuple) or stays(item[0]):
                     kept.append(item)
                     continue
                 tasks.append(item[0])
                 with self._lock:
                     self._outstanding -= 1
         for item in kept:  # for the threads that still run a task
-            self._queue.put(item)
+            self._put(item)
         for task in tasks:
-            try:
-                task.cancel()
-            except Exception:  # one that fails must not keep the others waiting
-                logger.exception("Exception when cancelling %r", task)
+            _cancel(task)
         return len(tasks)
 
     def stop_threads(self, timeout: float) -> int:
@@ -230,8 +250,9 @@ class Dispatcher:
         A thread that calls this from within a task is neither waited for nor counted.
         """
         self.end_leadership()
+        self._is_stopped = True
         for _ in self.threads:
-            self._queue.put(_Message.STOP)
+            self._put(_Message.STOP)
         self._standby_queue.put(_Message.STOP)
         until = _now() + timeout
         others = [thread for thread in self.threads if thread is not threading.current_thread()]
@@ -243,9 +264,9 @@ class Dispatcher:
         """Void leadership and the queues in a forked child, which has only the thread that forked."""
         self.has_leadership_ended = True
         self._lock = threading.Lock()  # another thread may have held it
-        self._leadership.clear()
-        self._queue = message_queue()
-        self._queue.put(_Message.STOP)
+        self._term.slot.clear()
+        self._queue, self._wake_ups = deque(), message_queue()
+        self._put(_Message.STOP)
 
     # --- tasks
 
@@ -259,7 +280,8 @@ class Dispatcher:
             self._outstanding += 1
             depth = self._outstanding - self.thread_count
             is_logged = depth > 0 and self._queue_log.grow(depth, now)
-        self._queue.put((task, now))
+        self._queue.append((task, now))
+        self._wake_ups.put(None)
         if is_logged:
             queue_logger.warning("Task queue depth is %d", depth)
 
@@ -282,38 +304,128 @@ class Dispatcher:
 
         Another thread's task may have put it there; the standby may just as well lead in place of that thread.
         """
+        term = self._term
         with suppress(IndexError):
-            self._leadership.pop()
+            term.slot.pop()
             self._policy.on_take(_now())
-            self._standby_queue.put(_Message.LEAD)
+            self._start_term(term)
 
     def resume_leadership(self) -> bool:
         """Take back the leadership that was put down for this task: its last act may then be that of the leader.
 
         False if this thread has not led, or leads no more. Thread: the one that runs the task.
         """
-        if threading.get_ident() != self._leader_id:
+        term = self._term
+        if term.leader is None or term.leader.thread_id != threading.get_ident():
             return False
+        term.has_resumed = True  # before the slot is empty: `check` must not take it for leadership that was lost
         try:
-            self._leadership.pop()
+            term.slot.pop()
         except IndexError:
+            term.has_resumed = False
             return False
-        self._has_resumed = True
         return True
 
+    # --- from one leader to the next
+
+    def _start_term(self, before: _Term) -> None:
+        """Give leadership to the standby, unless a term has started since `before`. Thread: any.
+
+        `before` has no leader any more, or one that runs a task: it finds its slot empty.
+        """
+        with self._lock:
+            if before is not self._term:
+                return
+            self._term = term = _Term()
+        self._standby_queue.put(term)
+
+    def _accept(self, term: _Term, slot: ThreadSlot) -> bool:
+        """Take leadership; false if it is another thread's. Thread: that of the slot, which then leads."""
+        with self._lock:
+            if term is not self._term or term.leader is not None:
+                return False
+            term.leader = slot
+            return True
+
+    def _replace_leader(self, slot: ThreadSlot) -> None:
+        """Give leadership to the standby if the thread with this slot, which has failed, may have had it. Thread: any.
+
+        A term that nobody has accepted yet may have been in its hands, too. If it was not, two are on their way, of
+        which only the later one can be accepted.
+        """
+        with self._lock:
+            if self._term.leader is not None and self._term.leader is not slot:
+                return
+            self._term = term = _Term()
+        self._standby_queue.put(term)
+
+    def check(self) -> None:
+        """Replace threads that have ended, and leadership that is lost. Call it once a second.
+
+        Neither can happen, but for exceptions that are raised in the few lines that handle exceptions.
+
+        Thread: the one that starts and ends the threads.
+
+        Raises:
+            CannotStartThread: the system has none left.
+        """
+        if self.has_leadership_ended:
+            return
+        for index, member in enumerate(self._members):
+            if not self.threads[index].is_alive():
+                member.slot.running = None
+                self._replace_leader(member.slot)
+                logger.error("The thread %s has ended: another one replaces it", member.name)
+                self.threads[index] = start_thread(partial(self._keep_running, member), member.name)
+        for _ in range(len(self._queue) - self._wake_ups.qsize()):
+            self._wake_ups.put(None)
+        term = self._term
+        leader = term.leader
+        if leader is None:  # it is on its way, or was lost there
+            self._replace_leader(ThreadSlot())
+            return
+        running = leader.running
+        # The slot is filled before the leader runs a task, and emptied after that. If it is empty while the task runs,
+        # it was taken, by a thread that has not passed leadership on yet, or has failed before it could.
+        if running is not None and not term.slot and not term.has_resumed and leader.running is running:
+            self._start_term(term)
+
     # --- the threads
+
+    def _keep_running(self, member: "_Member") -> None:
+        """Run one of the threads until it is told to stop, whatever is raised in it."""
+        pause = 0.0
+        while not self._is_stopped:
+            try:
+                time.sleep(pause)
+                member.run(member.slot)
+                return
+            except BaseException:
+                pause = FAULT_SECONDS
+                member.slot.running = None
+                self._replace_leader(member.slot)
+                self._wake_ups.put(None)  # it may have got one, and no item
+                logger.exception("uncaptured python exception in the thread %s, which goes on", member.name)
+
+    def _put(self, item: tuple[Task, float] | _Term | _Message) -> None:
+        self._queue.append(item)
+        self._wake_ups.put(None)
 
     def _run_application_thread(self, slot: ThreadSlot) -> None:
         """Run tasks from the queue, or lead, until told to stop. Thread: an application thread."""
         slot.thread_id = threading.get_ident()
-        while (item := self._queue.get()) is not _Message.STOP:
+        while True:
+            self._wake_ups.get()
+            try:
+                item = self._queue.popleft()
+            except IndexError:  # cancelled meanwhile
+                continue
             if isinstance(item, _Message):
-                self._leader_id = slot.thread_id
-                self._run_as_leader(slot)
-                # Before this thread takes a task from the queue: at its end that one must not take leadership from the
-                # slot, because this thread would not know. A later leader that has set it meanwhile loses nothing else.
-                self._leader_id = 0
-            else:
+                return
+            try:
+                if isinstance(item, _Term):
+                    self._run_as_leader(slot, item)
+                    continue
                 task, queued_at = item
                 started_at = _now()
                 if self._queue_log.logged_depth:
@@ -323,8 +435,9 @@ class Dispatcher:
                 self._service(task)
                 slot.running = None
                 self._policy.weigh(_now() - started_at)
-            with self._lock:
-                self._outstanding -= 1
+            finally:
+                with self._lock:
+                    self._outstanding -= 1
 
     def _service(self, task: Task) -> None:
         try:
@@ -332,34 +445,34 @@ class Dispatcher:
         except BaseException:  # a thread is never lost to a task
             logger.exception("Exception when servicing %r", task)
 
-    def _run_as_leader(self, slot: ThreadSlot) -> None:
+    def _run_as_leader(self, slot: ThreadSlot, term: _Term) -> None:
         """Run turns and tasks until leadership is taken, or tasks are slow. Thread: an application thread."""
-        ready, leadership, policy, watchdog = self.ready, self._leadership, self._policy, self._watchdog
-        lead = _Message.LEAD
-        has_leadership = True
+        ready, leadership, policy, watchdog = self.ready, term.slot, self._policy, self._watchdog
+        has_leadership = self._accept(term, slot)
         while has_leadership and not self.has_leadership_ended:
             started_at = now = _now()
             if ready and policy.hands_off(now):
-                self._standby_queue.put(lead)
+                self._start_term(term)
                 return
             count = 0
             while ready and now - started_at <= QUANTUM:
                 count += 1
                 task = ready.popleft()
                 policy.tasks_run += 1
-                leadership.append(lead)
+                leadership.append(term)
                 if watchdog.is_parked:
                     watchdog.unpark()
                 slot.running = (task, now)
                 self._service(task)
                 slot.running = None
                 now = _now()
-                if self._has_resumed:
-                    self._has_resumed = False
+                if term.has_resumed:
+                    term.has_resumed = False
                     continue
                 try:
                     leadership.pop()
                 except IndexError:  # taken: another thread leads
+                    self._start_term(term)  # or is going to: whoever took it may have failed
                     has_leadership = False
                     break
             if count:
@@ -368,11 +481,12 @@ class Dispatcher:
                 policy.led_seconds += now - started_at
                 self._turn(0 if ready else IDLE_WAIT)
 
-    def _run_standby(self) -> None:
+    def _run_standby(self, slot: ThreadSlot) -> None:
         """While it leads, run turns and hand tasks off, until an application thread should lead."""
-        while self._standby_queue.get() is not _Message.STOP:
-            while not self.has_leadership_ended and not self._hand_off_ready():
-                self._turn(IDLE_WAIT)
+        while not isinstance(term := self._standby_queue.get(), _Message):
+            if self._accept(term, slot):
+                while not self.has_leadership_ended and not self._hand_off_ready():
+                    self._turn(IDLE_WAIT)
 
     def _hand_off_ready(self) -> bool:
         """Hand ready tasks off; true if leadership has been given away, and with it the tasks that are left."""
@@ -383,9 +497,9 @@ class Dispatcher:
             task = ready.popleft()
             try:
                 self._hand_off(task)
-            except Exception:  # of a dispatcher that is not ours; no fault may lose leadership
+            except BaseException:  # of a dispatcher that is not ours; no fault may lose leadership
                 logger.exception("Exception when adding %r", task)
-                task.cancel()
+                _cancel(task)
         return False
 
     def _give_leadership(self) -> bool:
@@ -394,8 +508,24 @@ class Dispatcher:
             if self._outstanding >= self.thread_count:
                 return False
             self._outstanding += 1
-        self._queue.put(_Message.LEAD)
+            self._term = term = _Term()
+        self._put(term)
         return True
+
+
+class _Member(NamedTuple):
+    """One of the threads: how it is called, its slot, and what it runs until it is told to stop."""
+
+    name: str
+    slot: ThreadSlot
+    run: Callable[[ThreadSlot], None]
+
+
+def _cancel(task: Task) -> None:
+    try:
+        task.cancel()
+    except BaseException:  # one that fails must not keep the others waiting
+        logger.exception("Exception when cancelling %r", task)
 
 
 def is_replaced(method: object, stock: object) -> bool:

@@ -22,12 +22,8 @@ class MessageQueue(Protocol[Item]):
     def get(self) -> Item:
         """Wait for an item, and remove it."""
 
-    def get_nowait(self) -> Item:
-        """Remove the first item.
-
-        Raises:
-            queue.Empty: there is none.
-        """
+    def qsize(self) -> int:
+        """Return how many items there are, roughly."""
 
 
 class GreenQueue(Generic[Item]):
@@ -45,10 +41,8 @@ class GreenQueue(Generic[Item]):
         self._count.acquire()
         return self._items.popleft()
 
-    def get_nowait(self) -> Item:
-        if not self._count.acquire(blocking=False):
-            raise queue.Empty
-        return self._items.popleft()
+    def qsize(self) -> int:
+        return len(self._items)
 
 
 def message_queue() -> MessageQueue[Item]:

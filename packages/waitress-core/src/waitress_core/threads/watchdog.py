@@ -13,7 +13,7 @@ tasks it parks: an idle server runs nothing.
 
 import threading
 import time
-from collections.abc import Callable, Sized
+from collections.abc import Callable
 
 from .leadership import QUANTUM, LeadershipPolicy
 
@@ -38,14 +38,15 @@ IDLE_WAIT = 1.0
 class Watchdog:
     """Checks that no task keeps leadership for long; `run` is its thread."""
 
-    def __init__(self, policy: LeadershipPolicy, slot: Sized, take: Callable[[], None]) -> None:
+    def __init__(self, policy: LeadershipPolicy, is_in_slot: Callable[[], bool], take: Callable[[], None]) -> None:
         """Watch the tasks that `policy` counts.
 
-        `slot` is not empty while leadership is with a task; `take()` takes it from there, if it still is.
+        `is_in_slot()` says whether leadership is in the slot, while a task runs; `take()` takes it from there, if it
+        still is.
         """
         # Set once
         self._policy = policy
-        self._slot = slot
+        self._is_in_slot = is_in_slot
         self._take = take
         self._unparked = threading.Event()
         # Written by the watchdog's thread, read by the leader before each task
@@ -64,13 +65,14 @@ class Watchdog:
 
     def run(self) -> None:
         """Check until stopped. Thread: the watchdog's."""
-        policy, slot, seen, quiet, pause = self._policy, self._slot, -1, 0, QUANTUM
+        policy, seen, quiet, pause = self._policy, -1, 0, QUANTUM
+        self.is_parked = False  # it may have been when an exception ended the last call
         while not self._is_stopped:
             time.sleep(pause)
             if policy.tasks_run != seen:
                 seen, quiet = policy.tasks_run, 0
                 pause = min(pause * PAUSE_GROWTH, LONGEST_PAUSE)
-            elif slot:
+            elif self._is_in_slot():
                 self._take()
                 pause = QUANTUM
             else:
@@ -84,7 +86,7 @@ class Watchdog:
         """Wait for the next task: `seen` is the number of tasks at the last check."""
         self.is_parked = True
         # Checked again: a leader that came just before has not seen `is_parked`, and has woken nobody.
-        if self._policy.tasks_run == seen and not self._slot and not self._is_stopped:
+        if self._policy.tasks_run == seen and not self._is_in_slot() and not self._is_stopped:
             # Bounded: a missed wake-up costs a late check, never a lost one.
             self._unparked.wait(IDLE_WAIT)
         self.is_parked = False

@@ -17,11 +17,12 @@ from waitress_parser.errors import shown
 
 from ..config.adjustments import Adjustments
 from ..http.request import Request
+from ..safe_logger import SafeLogger
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-logger = logging.getLogger("waitress")
+logger = SafeLogger(logging.getLogger("waitress"))
 
 # Field name (lower case) -> environ key. Bounded, because names come from clients; if it is full, lookups take longer.
 _KEYS: dict[str, str] = {"content-type": "CONTENT_TYPE", "content-length": "CONTENT_LENGTH"}

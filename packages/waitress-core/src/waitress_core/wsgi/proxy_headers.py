@@ -22,11 +22,10 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from waitress_parser.errors import shown
 
 from ..http.request import Request
+from ..safe_logger import SafeLogger
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
-
-logger = logging.getLogger("waitress")
 
 _ENVIRON_KEYS = {
     "X-Forwarded-For": "HTTP_X_FORWARDED_FOR",
@@ -105,8 +104,8 @@ class ProxySettings(Protocol):
 class ProxyPolicy:
     """Applies the proxy settings of one server to environs."""
 
-    def __init__(self, adj: ProxySettings, logger: logging.Logger = logger) -> None:
-        self._logger = logger
+    def __init__(self, adj: ProxySettings, logger: logging.Logger | None = None) -> None:
+        self._logger = SafeLogger(logging.getLogger("waitress") if logger is None else logger)
         words = (adj.trusted_proxy or "").split()
         self._trusts_any = "*" in words
         self._trusts_unix = "localhost" in words

@@ -4,6 +4,7 @@ Runs on an application thread. It is the only file that calls an application, an
 here: in a response, or in a closed connection and a log record, and with `close` called on what it returned.
 """
 
+import contextlib
 import logging
 import traceback
 from collections.abc import Callable, Iterable
@@ -19,13 +20,14 @@ from ..connection.states import PERSIST, Ending
 from ..http.error_responses import SERVER_ERROR, SERVER_ERROR_DETAIL, ErrorResponse
 from ..http.request import Request
 from ..http.response import Response
+from ..safe_logger import SafeLogger
 from .environ import EnvironBuilder
 from .proxy_headers import MalformedProxyHeader, ProxyPolicy
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-logger = logging.getLogger("waitress")
+logger = SafeLogger(logging.getLogger("waitress"))
 
 JOIN_BYTES = 64 * 1024  # a larger first piece is sent after the head rather than copied behind it
 
@@ -268,7 +270,8 @@ class WSGITask:
             return
         detail = SERVER_ERROR_DETAIL
         if self._context.adj.expose_tracebacks:
-            detail = "".join(traceback.format_exception(error))
+            with contextlib.suppress(BaseException):  # the application's exception may raise when it is formatted
+                detail = "".join(traceback.format_exception(error))
         self._answer(SERVER_ERROR, detail)
 
     def _answer(self, status: str, detail: str) -> None:

@@ -1,0 +1,430 @@
+"""A server is never dead and never a zombie: whatever the log raises, and whatever is raised in its threads, it serves
+on within a second, and ends when it is asked to.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import logging
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.client import Client
+from tests.support.processes import becomes_true
+from tests.support.servers import Running, running, spawned_script
+from waitress_core import Dispatcher
+from waitress_core.connection.connection import Connection
+from waitress_core.connection.manager import ConnectionManager
+from waitress_core.lifecycle import run as run_module
+from waitress_core.lifecycle.run import ServerRun
+from waitress_core.threads import dispatcher as dispatcher_module
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send SIGTERM to one process")
+LOGGERS = ("waitress", "waitress.queue", "waitress.access")
+PROMPT = 2.0  # seconds: one to notice, and as much for a machine under load
+
+
+class Unspeakable(Exception):
+    def __repr__(self) -> str:
+        raise ValueError("no repr")
+
+    __str__ = __repr__
+
+
+def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+    path = environ["PATH_INFO"]
+    if path == "/raise":
+        raise OSError("no tea")
+    if path == "/unspeakable":
+        raise Unspeakable
+    if path == "/exit":
+        raise SystemExit
+    start_response("200 OK", [("Content-Length", "9")] if path == "/short" else [])
+    return [b"ok"]
+
+
+# --- a log that raises
+
+
+class RaisingHandler(logging.Handler):
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        raise self.error
+
+
+class RaisingFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        raise SystemExit
+
+
+def raising_filter(record: logging.LogRecord) -> bool:
+    raise LookupError("no request id")
+
+
+def with_formatter() -> logging.Handler:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(RaisingFormatter())
+    return handler
+
+
+def with_closed_stream() -> logging.Handler:
+    stream = io.StringIO()
+    stream.close()
+    return logging.StreamHandler(stream)
+
+
+def with_filter() -> logging.Handler:
+    handler = logging.StreamHandler(sys.stdout)
+    handler.addFilter(raising_filter)
+    return handler
+
+
+HANDLERS: dict[str, Callable[[], logging.Handler]] = {
+    "handler-Exception": lambda: RaisingHandler(ValueError("I/O operation on closed file")),
+    "handler-SystemExit": lambda: RaisingHandler(SystemExit(1)),
+    "formatter": with_formatter,
+    "filter": with_filter,
+    "closed": with_closed_stream,
+}
+
+
+@pytest.fixture(params=list(HANDLERS))
+def broken_log(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A log that raises for each record of the server, as `logging` itself does where it cannot report its errors."""
+    stream = io.StringIO()
+    stream.close()
+    monkeypatch.setattr(sys, "stderr", stream)
+    levels = {}
+    for name in LOGGERS:
+        logger = logging.getLogger(name)
+        monkeypatch.setattr(logger, "handlers", [HANDLERS[request.param]()])
+        levels[logger] = logger.level
+        logger.setLevel(logging.DEBUG)
+    yield
+    for logger, level in levels.items():
+        logger.setLevel(level)
+
+
+def ask(server: Running, path: str, *fields: str) -> int:
+    """Return the status of the answer, on a connection of its own."""
+    with server.client() as client:
+        return client.get(path, *fields).status
+
+
+@pytest.mark.usefixtures("broken_log")
+@pytest.mark.parametrize("access_log", [False, True], ids=["", "access-log"])
+def test_a_log_that_raises_costs_no_thread_and_no_answer(access_log: bool) -> None:
+    settings = {"trusted_proxy": "127.0.0.1", "trusted_proxy_headers": "forwarded", "log_untrusted_proxy_headers": True}
+    with running(application, threads=2, access_log=access_log, **settings) as server:
+        for _ in range(5):  # more than there are threads
+            assert ask(server, "/raise") == 500
+            assert ask(server, "/exit") == 500
+            assert ask(server, "/unspeakable") == 500
+            assert ask(server, "/", "Forwarded: for=unspeakable;;for") == 400
+            assert ask(server, "/", "X-Forwarded-For: 10.0.0.1") == 200
+            with server.client() as client:
+                client.send(b"GET /short HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert client.rest().endswith(b"\r\n\r\nok")
+        assert ask(server, "/") == 200
+        server.server.shutdown()
+
+
+@pytest.mark.usefixtures("broken_log")
+def test_a_log_that_raises_costs_no_queued_request() -> None:
+    gate = threading.Event()
+    entered = threading.Semaphore(0)
+
+    def slow(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        entered.release()
+        assert gate.wait(20)
+        return application(environ, start_response)
+
+    with running(slow, threads=1, queue_warning_seconds=0, log_slow_requests=0.01) as server:
+        run_of(server)._reactor.tick_seconds = 0.05
+        slow_requests: Any = run_of(server)._slow_requests
+        clients = [server.client() for _ in range(4)]
+        for client in clients:
+            client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert entered.acquire(timeout=20)
+        assert becomes_true(lambda: server.server.stats().queue_depth == 3)
+        assert becomes_true(lambda: bool(slow_requests._reported))
+        gate.set()
+        assert [client.response().status for client in clients] == [200] * 4
+        for client in clients:
+            client.close()
+
+
+@pytest.mark.usefixtures("broken_log")
+def test_a_log_that_raises_at_the_connection_limit_costs_nobody_the_server() -> None:
+    with running(application, connection_limit=1) as server, server.client() as first:
+        assert first.get().status == 200
+        assert ask(server, "/") == 200
+        assert ask(server, "/") == 200
+
+
+@pytest.mark.usefixtures("broken_log")
+@pytest.mark.parametrize("end", ["shutdown", "close"])
+def test_a_log_that_raises_does_not_hold_up_the_end(end: str) -> None:
+    with running(application, shutdown_timeout=0.1) as server, server.client() as client:
+        run_of(server)._reactor.tick_seconds = 0.05
+        client.send(b"GET / HTTP/1.1\r\n")  # is cut off, which is logged
+        assert becomes_true(lambda: server.server.stats().connections_by_state["head"] == 1)
+        started_at = time.monotonic()
+        getattr(server.server, end)()
+        assert time.monotonic() - started_at < 10
+        assert client.rest() == b""
+
+
+CLOSED_STDERR = """
+import logging, socket, sys
+from waitress import serve
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/raise":
+        raise OSError("no tea")
+    start_response("200 OK", [])
+    return [b"ok"]
+
+listener = socket.socket()
+listener.bind(("127.0.0.1", 0))
+print(listener.getsockname()[1], flush=True)
+{set_up}
+serve(application, sockets=[listener], threads=4, connection_limit=2)
+"""
+
+
+@needs_signals
+@pytest.mark.parametrize(
+    "set_up",
+    ["sys.stderr.close()", "logging.basicConfig(level=logging.DEBUG)\nsys.stderr.close()", "sys.stderr = None"],
+    ids=["closed", "closed-with-handler", "none"],
+)
+def test_without_a_standard_error_everything_is_answered_and_a_signal_ends_the_server(
+    set_up: str, tmp_path: Path
+) -> None:
+    with spawned_script(CLOSED_STDERR.format(set_up=set_up), tmp_path) as process:
+        assert becomes_true(lambda: bool(process.output))
+        address = "127.0.0.1", int(process.output[0])
+        for _ in range(12):
+            with Client(address) as client:
+                assert client.get("/raise").status == 500
+        with Client(address) as first, Client(address) as second, Client(address) as third:
+            assert [client.get().status for client in (first, second, third)] == [200] * 3
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0
+
+
+# --- threads in which something is raised
+
+errors = pytest.mark.parametrize("error", [ValueError, SystemExit], ids=lambda error: error.__name__)
+
+
+def answers_promptly(server: Running) -> bool:
+    """Whether a request is answered within a second or two; one that is lost with the failing call is tried again."""
+    until = time.monotonic() + PROMPT
+    while time.monotonic() < until:
+        try:
+            with Client(server.address, PROMPT / 4) as client:
+                return client.get().status == 200
+        except (OSError, AssertionError):
+            time.sleep(0.01)
+    return False
+
+
+def run_of(server: Running) -> ServerRun:
+    """Return the run of a server that serves, or is about to."""
+    assert becomes_true(lambda: server.server._run is not None)
+    run = server.server._run
+    assert run is not None
+    return run
+
+
+def raise_once(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str, error: type[BaseException]) -> threading.Event:
+    """Have a method raise at its next call; return an event: it has."""
+    raised = threading.Event()
+    original = getattr(owner, name)
+
+    def call(*arguments: Any, **more: Any) -> Any:
+        if not raised.is_set():
+            raised.set()
+            raise error("no tea")
+        return original(*arguments, **more)
+
+    monkeypatch.setattr(owner, name, call)
+    return raised
+
+
+PLACES: dict[str, Callable[[Running], tuple[Any, str]]] = {
+    "tick": lambda server: (run_of(server)._reactor, "_on_tick"),
+    "manager-tick": lambda server: (ConnectionManager, "tick"),
+    "dispatcher-tick": lambda server: (Dispatcher, "tick"),
+    "wake": lambda server: (run_of(server)._reactor, "_on_wake"),
+    "on_ready": lambda server: (Connection, "on_ready"),
+    "on_notify": lambda server: (Connection, "on_notify"),
+    "on_closed": lambda server: (server.server, "on_closed"),
+    "make-task": lambda server: (run_of(server).manager._acceptor._doors[0].endpoint, "make_task"),
+    "hand-off": lambda server: (Dispatcher, "_hand_off_ready"),
+    "queue-task": lambda server: (server.server._dispatcher, "_hand_off"),
+    "start-term": lambda server: (Dispatcher, "_start_term"),
+    "accept-term": lambda server: (Dispatcher, "_accept"),
+    "give": lambda server: (Dispatcher, "_give_leadership"),
+    "turn": lambda server: (server.server._dispatcher, "_turn"),
+}
+
+
+@errors
+@pytest.mark.parametrize("place", PLACES.values(), ids=PLACES)
+def test_whatever_raises_the_server_serves_on(
+    place: Callable[[Running], tuple[Any, str]], error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(application, threads=2) as server:
+        run_of(server)._reactor.tick_seconds = 0.05
+        assert answers_promptly(server)
+        raised = raise_once(monkeypatch, *place(server), error)
+
+        def is_reached() -> bool:
+            # The standby leads for a moment, and then an application thread again.
+            server.server._dispatcher._policy._hold_until = time.perf_counter() + 0.01
+            run_of(server).wake_leader()
+            assert answers_promptly(server)
+            time.sleep(0.02)
+            assert answers_promptly(server)
+            return raised.is_set()
+
+        assert becomes_true(is_reached)
+        for _ in range(10):
+            assert answers_promptly(server)
+        server.server.shutdown()
+
+
+@errors
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_poller_that_raises_costs_a_pause(
+    error: type[BaseException], times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(application) as server:
+        poller: Any = run_of(server)._reactor.poller
+        poll, left = poller.poll, [None] * times
+
+        def failing(timeout: float) -> Any:
+            if left:
+                left.pop()
+                raise error("no tea")
+            return poll(timeout)
+
+        poller.poll = failing
+        assert answers_promptly(server)
+        assert answers_promptly(server)
+
+
+def kill(thread: threading.Thread) -> None:
+    """Have a thread raise SystemExit at its next step."""
+    assert ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
+
+
+needs_kill = pytest.mark.skipif(
+    sys.implementation.name != "cpython", reason="needs CPython's PyThreadState_SetAsyncExc"
+)
+
+
+@needs_kill
+@pytest.mark.parametrize("leader", ["standby", "application-thread"])
+@pytest.mark.parametrize("names", ["", "standby", "watchdog", "0", "1"], ids=["all", "standby", "watchdog", "0", "1"])
+def test_a_thread_that_is_killed_goes_on(names: str, leader: str) -> None:
+    with running(application, threads=2) as server:
+        dispatcher = server.server._dispatcher
+        for _ in range(3):
+            if leader == "application-thread":
+                assert answers_promptly(server)
+                assert answers_promptly(server)
+            else:
+                dispatcher._policy._hold_until = time.perf_counter() + 0.1
+                assert answers_promptly(server)
+            for thread in dispatcher.threads:
+                if thread.name.endswith(names):
+                    kill(thread)
+            for _ in range(5):
+                assert answers_promptly(server)
+        server.server.shutdown()
+
+
+@needs_kill
+def test_a_thread_that_is_killed_twice_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The second time where the first is handled: such a thread ends.
+    monkeypatch.setattr(run_module, "CHECK_SECONDS", 0.1)
+    monkeypatch.setattr(threading, "excepthook", lambda raised: None)
+    dead: list[str] = []
+    replace = Dispatcher._replace_leader
+
+    def die(dispatcher: Dispatcher, slot: object) -> None:
+        name = threading.current_thread().name
+        if name.startswith("waitress-") and name not in dead and threading.current_thread() in dispatcher.threads:
+            dead.append(name)
+            raise SystemExit
+        replace(dispatcher, slot)  # type: ignore[arg-type]  # a ThreadSlot
+
+    monkeypatch.setattr(Dispatcher, "_replace_leader", die)
+    with running(application, threads=2) as server:
+        dispatcher = server.server._dispatcher
+        assert answers_promptly(server)
+        before = list(dispatcher.threads)
+        for thread in before:
+            kill(thread)
+        assert becomes_true(lambda: answers_promptly(server) and len(dead) >= 2, 20)
+        assert becomes_true(lambda: all(thread.is_alive() for thread in dispatcher.threads))
+        assert answers_promptly(server)
+
+
+NO_THREADS = """
+import logging, threading, time
+from waitress_core import create_server
+from waitress_core.threads import dispatcher
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [b"ok"]
+
+logging.basicConfig(level=logging.INFO)
+server = create_server(application, listen="127.0.0.1:0")
+server.close_seconds = 0.1
+threading.excepthook = lambda raised: None
+
+def end_all():
+    time.sleep(0.2)
+    def die(*arguments):
+        if threading.current_thread() is not threading.main_thread():
+            raise SystemExit
+    def refuse(*arguments):
+        raise dispatcher.CannotStartThread("Cannot start the thread: the system has none left")
+    dispatcher.start_thread = refuse
+    dispatcher.Dispatcher._replace_leader = die
+    server._dispatcher._turn = die
+
+threading.Thread(target=end_all).start()
+logging.info("Serving on %s", server.url)
+server.run()
+"""
+
+
+def test_a_leader_that_cannot_be_replaced_ends_the_process_with_status_1(tmp_path: Path) -> None:
+    with spawned_script(NO_THREADS, tmp_path) as process:
+        process.wait_for_line("CannotStartThread: Cannot start the thread")
+        assert process.wait() == 1
+
+
+def test_the_pause_after_an_exception_is_shorter_than_a_second() -> None:
+    assert dispatcher_module.FAULT_SECONDS < 0.5
