@@ -201,6 +201,7 @@ def application(environ, start_response):
 
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))
+listener.listen()
 print(listener.getsockname()[1], flush=True)
 {set_up}
 serve(application, sockets=[listener], threads=4, connection_limit=2)

@@ -165,11 +165,13 @@ class BaseWSGIServer:
 
     def _end(self) -> None:
         """Release everything, also after a failed start."""
-        if self._run is not None:
-            self._run.close_all()
-        fork.remove(self)
-        self._close_listeners()
-        self._ended.set()
+        try:
+            if self._run is not None:
+                self._run.close_all()
+        finally:  # whatever a callback of the program has raised
+            fork.remove(self)
+            self._close_listeners()
+            self._ended.set()
 
     # --- called by the run
 
