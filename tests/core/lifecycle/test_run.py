@@ -77,6 +77,7 @@ class Server:
         self.opened: list[Connection] = []
         self.closed: list[Connection] = []
         self.ticks = 0
+        self.told: list[tuple[int, str]] = []
         self.states = [State.READY]
         self.close_seconds = CLOSE_SECONDS
 
@@ -93,6 +94,9 @@ class Server:
 
     def on_closed(self, connection: Connection) -> None:
         self.closed.append(connection)
+
+    def on_stopping(self, requests: int, ends_now: str) -> None:
+        self.told.append((requests, ends_now))
 
     def while_waiting(self) -> None:
         self.ticks += 1
@@ -113,7 +117,8 @@ class Stepping:
         self.listeners = open_listeners(adj, adj.listen)
         dispatcher = cast(Dispatcher, self.dispatcher)
         self.server = Server(adj)
-        self.run = ServerRun(self.server, self.listeners, dispatcher, self.stop_requests)
+        self.waiter_callbacks: deque[Callable[[], None]] = deque()
+        self.run = ServerRun(self.server, self.listeners, dispatcher, self.stop_requests, self.waiter_callbacks)
         self.reactor = self.run._reactor
         self.clock = ManualClock(self.reactor.now)
         self.reactor.clock = self.clock

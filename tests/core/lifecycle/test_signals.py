@@ -1,14 +1,30 @@
-"""Signals that end a server."""
+"""Signals: what each asks for, and whose handlers are in place."""
 
+import faulthandler
+import io
 import signal
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from waitress_core.lifecycle.signals import ending_signals, give_signals_back
+from waitress_core.lifecycle.signals import (
+    AGAIN_SECONDS,
+    Action,
+    action_for,
+    give_signals_back,
+    handled_signals,
+    what_ends_now,
+)
 
-NUMBERS = [getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)]
+NAMES = [
+    name
+    for name in ("SIGTERM", "SIGINT", "SIGBREAK", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)
+]
+NUMBERS = [getattr(signal, name) for name in NAMES]
 SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once
 
 
@@ -27,24 +43,90 @@ def handlers() -> dict[int, object]:
     return {number: signal.getsignal(number) for number in NUMBERS}
 
 
-@pytest.mark.parametrize("number", NUMBERS)
-def test_a_signal_is_reported_each_time_it_comes(number: int) -> None:
+# --- the table
+
+A_MOMENT = AGAIN_SECONDS - 0.01
+
+
+@pytest.mark.parametrize("has_terminal", [False, True])
+@pytest.mark.parametrize("draining_seconds", [None, 0.0, A_MOMENT, AGAIN_SECONDS, 1000.0])
+@pytest.mark.parametrize(
+    ("name", "action"),
+    [
+        ("SIGTERM", Action.DRAIN),
+        ("SIGQUIT", Action.END),
+        ("SIGUSR1", Action.REPORT),
+        ("SIGUSR2", Action.IGNORE),
+    ],
+)
+def test_most_signals_mean_the_same_however_often_they_come(
+    name: str, action: Action, draining_seconds: float | None, has_terminal: bool
+) -> None:
+    assert action_for(name, draining_seconds=draining_seconds, has_terminal=has_terminal) is action
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGBREAK"])
+@pytest.mark.parametrize(
+    ("draining_seconds", "action"),
+    [
+        (None, Action.DRAIN),
+        (0.0, Action.DRAIN),
+        (A_MOMENT, Action.DRAIN),
+        (AGAIN_SECONDS, Action.END),
+        (1000.0, Action.END),
+    ],
+)
+def test_what_is_typed_again_ends_at_once(name: str, draining_seconds: float | None, action: Action) -> None:
+    assert action_for(name, draining_seconds=draining_seconds, has_terminal=False) is action
+
+
+@pytest.mark.parametrize("draining_seconds", [None, 1000.0])
+def test_a_hangup_drains_if_the_terminal_is_gone(draining_seconds: float | None) -> None:
+    assert action_for("SIGHUP", draining_seconds=draining_seconds, has_terminal=True) is Action.DRAIN
+    assert action_for("SIGHUP", draining_seconds=draining_seconds, has_terminal=False) is Action.REOPEN
+
+
+@pytest.mark.parametrize(
+    ("name", "has_terminal", "platform", "words"),
+    [
+        ("SIGINT", True, "linux", "Ctrl-C again"),
+        ("SIGINT", False, "linux", "a further SIGINT"),
+        ("SIGINT", False, "win32", "Ctrl-C again"),
+        ("SIGBREAK", False, "win32", "Ctrl-Break again"),
+        ("SIGTERM", True, "linux", "SIGINT or SIGQUIT"),
+        ("SIGTERM", False, "linux", "SIGINT or SIGQUIT"),
+        ("SIGHUP", True, "linux", "SIGINT or SIGQUIT"),
+        ("SIGTERM", False, "win32", "Ctrl-C"),
+    ],
+)
+def test_what_ends_it_now_is_said_in_the_words_of_the_sender(
+    name: str, has_terminal: bool, platform: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "platform", platform)
+    assert what_ends_now(name, has_terminal=has_terminal) == words
+
+
+# --- the handlers
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_signal_is_reported_each_time_it_comes(name: str) -> None:
     told: list[str] = []
-    with ending_signals(lambda: told.append("told")):
-        signal.raise_signal(number)
-        assert told == ["told"]
-        signal.raise_signal(number)
-        assert told == ["told", "told"]
+    with handled_signals(told.append):
+        signal.raise_signal(getattr(signal, name))
+        assert told == [name]
+        signal.raise_signal(getattr(signal, name))
+        assert told == [name, name]
 
 
 def test_the_handlers_are_restored(defaults: dict[int, object]) -> None:
-    with ending_signals(lambda: None):
+    with handled_signals(lambda name: None):
         assert all(handler is not defaults[number] for number, handler in handlers().items())
     assert handlers() == defaults
 
 
 def test_the_handlers_are_restored_after_an_error(defaults: dict[int, object]) -> None:
-    with pytest.raises(ValueError), ending_signals(lambda: None):
+    with pytest.raises(ValueError), handled_signals(lambda name: None):
         raise ValueError
     assert handlers() == defaults
 
@@ -54,19 +136,50 @@ def test_a_signal_that_the_program_handles_stays_its_own(defaults: dict[int, obj
     told: list[str] = []
     signal.signal(signal.SIGTERM, lambda number, frame: got.append(number))
     theirs = handlers()
-    with ending_signals(lambda: told.append("told")):
+    with handled_signals(told.append):
         signal.raise_signal(signal.SIGTERM)
         assert (got, told) == ([signal.SIGTERM], [])
         signal.raise_signal(signal.SIGINT)
-        assert told == ["told"]
+        assert told == ["SIGINT"]
     assert handlers() == theirs
 
 
-def test_an_ignored_signal_stays_ignored() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with ending_signals(lambda: pytest.fail("it was to be ignored")):
-        signal.raise_signal(signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+@pytest.mark.parametrize("number", NUMBERS, ids=NAMES)
+def test_an_ignored_signal_stays_ignored(number: int) -> None:
+    signal.signal(number, signal.SIG_IGN)
+    with handled_signals(lambda name: pytest.fail("it was to be ignored")):
+        signal.raise_signal(number)
+    assert signal.getsignal(number) is signal.SIG_IGN
+
+
+@pytest.mark.skipif(
+    not Path("/proc/self/status").exists(), reason="needs /proc, which shows handlers outside of Python"
+)
+def test_a_signal_that_is_handled_outside_of_python_stays_as_it_is(tmp_path: Path) -> None:
+    # Python itself takes such a handler for the default.
+    if sys.platform != "win32":
+        with (tmp_path / "traceback").open("w+") as file:
+            faulthandler.register(signal.SIGUSR1, file)
+            try:
+                assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+                with handled_signals(lambda name: pytest.fail("it is handled already")):
+                    signal.raise_signal(signal.SIGUSR1)
+                    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+            finally:
+                faulthandler.unregister(signal.SIGUSR1)
+            file.seek(0)
+            assert "test_signals.py" in file.read()
+
+
+def test_where_the_system_does_not_say_all_defaults_are_handled(
+    defaults: dict[int, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_proc(*arguments: object, **more: object) -> io.StringIO:
+        raise FileNotFoundError
+
+    monkeypatch.setattr("builtins.open", no_proc)
+    with handled_signals(lambda name: None):
+        assert all(handler is not defaults[number] for number, handler in handlers().items())
 
 
 def test_another_object_of_the_main_thread_is_the_main_thread(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,7 +196,7 @@ def test_only_the_main_thread_takes_signals(defaults: dict[int, object]) -> None
     seen: list[dict[int, object]] = []
 
     def serve() -> None:
-        with ending_signals(lambda: None):
+        with handled_signals(lambda name: None):
             seen.append(handlers())
 
     thread = threading.Thread(target=serve)
@@ -94,16 +207,16 @@ def test_only_the_main_thread_takes_signals(defaults: dict[int, object]) -> None
 
 def test_of_two_contexts_the_outer_one_gets_the_signal(defaults: dict[int, object]) -> None:
     told: list[str] = []
-    with ending_signals(lambda: told.append("outer")):
-        with ending_signals(lambda: told.append("inner")):
+    with handled_signals(lambda name: told.append(f"outer {name}")):
+        with handled_signals(lambda name: told.append(f"inner {name}")):
             signal.raise_signal(signal.SIGTERM)
         signal.raise_signal(signal.SIGTERM)
-    assert told == ["outer", "outer"]
+    assert told == ["outer SIGTERM", "outer SIGTERM"]
     assert handlers() == defaults
 
 
 def test_a_forked_child_can_give_the_signals_back(defaults: dict[int, object]) -> None:
-    with ending_signals(lambda: None):
+    with handled_signals(lambda name: None):
         give_signals_back()
         assert handlers() == defaults
     assert handlers() == defaults

@@ -35,6 +35,7 @@ class FakeSender:
         self.error: type[Exception] | Exception = ClientDisconnected
         self.files: list[ReadOnlyFileBuffer] = []
         self.takes_files_whole = True
+        self.has_client_left = True
 
     @property
     def sent(self) -> bytes:

@@ -6,7 +6,7 @@ Thread: the caller's; it runs no application code (see `waitress_core`).
 import logging
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import waitress_core
@@ -43,7 +43,7 @@ def serve(
         logging.basicConfig()
     server = _server(app, **settings)
     # From the first line of the log on a signal is heard; what `_server` gives need not have this.
-    with nullcontext() if _runs_otherwise(server) else getattr(server, "ending_signals", nullcontext)():
+    with _signals(server, says_on_terminal=not _quiet):
         if not _quiet:
             _log_addresses(server)  # first: programs wait for it
             if isinstance(server, BaseWSGIServer):
@@ -60,6 +60,45 @@ def _runs_otherwise(server: Any) -> bool:
     That one would never learn of a signal that the server has heard.
     """
     return isinstance(server, BaseWSGIServer) and getattr(server.run, "__func__", None) is not BaseWSGIServer.run
+
+
+def _signals(server: Any, *, says_on_terminal: bool) -> AbstractContextManager[None]:
+    """Return the context in which signals end the server."""
+    if _runs_otherwise(server):
+        return nullcontext()
+    if says_on_terminal and isinstance(server, BaseWSGIServer):
+        return server.ending_signals(_say_on_terminal)
+    context: AbstractContextManager[None] = getattr(server, "ending_signals", nullcontext)()
+    return context
+
+
+def _say_on_terminal(requests: int, ends_now: str) -> None:
+    """Write to a terminal what the server waits for, unless the log has said so there."""
+    stream = sys.stderr
+    if _is_terminal(stream) and not _log_reaches_a_terminal():
+        waits = f"waiting for {requests} request{'s' * (requests != 1)}; " if requests else ""
+        with suppress(OSError):  # the terminal is gone
+            print(f"Stopping: {waits}{ends_now} ends the server at once", file=stream, flush=True)
+
+
+def _log_reaches_a_terminal() -> bool:
+    standard = logging.getLogger("waitress")
+    if not standard.isEnabledFor(logging.INFO):
+        return False
+    current: logging.Logger | None = standard
+    while current is not None:
+        for handler in current.handlers:
+            if handler.level <= logging.INFO and _is_terminal(getattr(handler, "stream", None)):
+                return True
+        current = current.parent if current.propagate else None
+    return False
+
+
+def _is_terminal(stream: Any) -> bool:
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, OSError, ValueError):  # there is none, or it is closed
+        return False
 
 
 def _log_addresses(server: Any) -> None:

@@ -4,9 +4,11 @@ A server is bound and listens from its construction; it serves while `run` runs,
 work is done by the run (`lifecycle.run`).
 """
 
+import os
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
@@ -21,7 +23,7 @@ from .connection.states import STATE_NAMES
 from .http.request import Request
 from .lifecycle import fork
 from .lifecycle.run import ServerRun
-from .lifecycle.signals import ending_signals
+from .lifecycle.signals import Action, action_for, handled_signals, what_ends_now
 from .lifecycle.states import CLOSE_SECONDS, StopRequest
 from .net.binding import open_listeners
 from .net.listener import Listener
@@ -75,7 +77,11 @@ class BaseWSGIServer:
         self.task_dispatcher: Any = own if dispatcher is None else dispatcher
         # Appended to by any thread or signal handler, without a lock
         self._stop_requests: list[StopRequest] = []
-        self._signal_count = 0
+        self._waiter_callbacks: deque[Callable[[], None]] = deque()
+        # Main thread only: when a signal has made the server drain; whether standard input was a terminal before
+        self._draining_since: float | None = None
+        self._has_terminal = False
+        self._on_stop: Callable[[int, str], None] | None = None  # set before the server runs
         self._has_run = threading.Lock()  # held from the first `run` or `start` on, for ever
         self._runner: threading.Thread | None = None
         self._run: ServerRun | None = None
@@ -99,8 +105,8 @@ class BaseWSGIServer:
     def run(self) -> None:
         """Serve until SIGTERM, SIGINT, `shutdown` or `close`; return when everything has ended.
 
-        In the main thread the two signals do what `shutdown` does, unless the program handles them; a second signal
-        ends the server at once.
+        In the main thread the two signals do what `shutdown` does, unless the program handles them; a further SIGINT
+        half a second or more later ends the server at once.
 
         If the server has been closed before, this returns at once: a thread that closes it cannot know how far the
         thread that runs it has got.
@@ -150,7 +156,7 @@ class BaseWSGIServer:
     def _begin(self) -> None:
         if not any(request.state is State.CLOSING for request in self._stop_requests):
             # A request that comes before the run is in the list already, one that comes later finds the run.
-            self._run = ServerRun(self, self._listeners, self._dispatcher, self._stop_requests)
+            self._run = ServerRun(self, self._listeners, self._dispatcher, self._stop_requests, self._waiter_callbacks)
             self._run.start()
 
     def _wait(self) -> None:
@@ -194,27 +200,61 @@ class BaseWSGIServer:
     def on_closed(self, connection: Connection) -> None:
         """Do nothing: for a subclass."""
 
+    def on_stopping(self, requests: int, ends_now: str) -> None:
+        """A signal has stopped the server: call what `ending_signals` was given."""
+        if self._on_stop is not None:
+            self._on_stop(requests, ends_now)
+
     def while_waiting(self) -> None:
         """Do nothing: the leader does all there is to do."""
 
     # --- ending
 
-    def ending_signals(self) -> AbstractContextManager[None]:
-        """Return a context in which SIGTERM and SIGINT drain this server; `run` enters it by itself.
+    def ending_signals(self, on_stop: Callable[[int, str], None] | None = None) -> AbstractContextManager[None]:
+        """Return a context in which signals end this server, or ask it for a report; `run` enters it by itself.
 
         Enter it before `run()` if a signal that arrives in between must not be lost.
+
+        When a signal has stopped the server, the thread that runs it calls `on_stop` with the number of requests that
+        it still answers, and with what ends it at once: "Ctrl-C again", for example.
         """
-        return ending_signals(self._on_signal)
+        self._has_terminal = os.isatty(0)
+        if on_stop is not None:
+            self._on_stop = on_stop
+        return handled_signals(self._on_signal)
 
-    def _on_signal(self) -> None:
-        self._signal_count += 1
-        if self._signal_count == 1:
-            self._request_stop(State.LEAVING, self.adj.shutdown_timeout, is_signal=True)
-        else:
+    def _on_signal(self, name: str) -> None:
+        """Decide what to do at a signal, and request it. Thread: the main thread, in a signal handler."""
+        now, since = time.monotonic(), self._draining_since
+        action = action_for(
+            name, draining_seconds=None if since is None else now - since, has_terminal=self._has_terminal
+        )
+        if action is Action.END:
             self._request_stop(State.CLOSING, 0, is_signal=True)
+        elif action is not Action.DRAIN:
+            self._waiter_callbacks.append(partial(self._do_what_is_requested, action, name))
+            self._wake_leader()
+        elif since is None:
+            self._draining_since = now
+            ends_now = what_ends_now(name, has_terminal=self._has_terminal)
+            self._request_stop(State.LEAVING, self.adj.shutdown_timeout, is_signal=True, ends_now=ends_now)
 
-    def _request_stop(self, state: State, seconds: float, *, is_signal: bool = False) -> None:
-        self._stop_requests.append(StopRequest(state, time.monotonic() + seconds, is_signal))
+    def _do_what_is_requested(self, action: Action, name: str) -> None:
+        """Do what a signal asks for that does not end the server. Thread: the one that waits."""
+        from .lifecycle import requested  # lazy import: hardly any server gets such a signal
+
+        if action is Action.IGNORE:
+            requested.report_ignored(name)
+            return
+        requested.reopen_log_files(name)
+        if action is Action.REPORT:
+            requested.report(self.stats(), self._dispatcher.running())
+
+    def _request_stop(self, state: State, seconds: float, *, is_signal: bool = False, ends_now: str = "") -> None:
+        self._stop_requests.append(StopRequest(state, time.monotonic() + seconds, is_signal, ends_now))
+        self._wake_leader()
+
+    def _wake_leader(self) -> None:
         if self._run is not None:
             self._run.wake_leader()
 

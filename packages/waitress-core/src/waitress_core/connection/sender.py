@@ -13,7 +13,7 @@ from ..safe_logger import SafeLogger
 from ..threads.tasks import InternalTask
 from .context import ServerContext
 from .outbox import Outbox, OutboxAborted, Segment
-from .states import READY, SendState
+from .states import GONE, READY, SendState
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
@@ -29,7 +29,7 @@ class ClientDisconnected(Exception):
 class Sender:
     """Sends for one connection."""
 
-    __slots__ = ("_context", "_transport", "outbox", "since", "state")
+    __slots__ = ("_context", "_transport", "has_client_left", "outbox", "since", "state")
 
     def __init__(self, transport: SocketTransport, context: ServerContext) -> None:
         # Set once, read anywhere
@@ -41,6 +41,8 @@ class Sender:
         # Made by the task while one runs, when the system does not take everything, else by the reactor. A stale None
         # does no harm to the reactor: the first append ends in `notify`.
         self.outbox: Outbox | None = None
+        # Set by whoever sees it, the task or the reactor, while the connection is open; read anywhere
+        self.has_client_left = False
 
     # --- application thread, while a task runs
 
@@ -222,7 +224,9 @@ class Sender:
                 self._close(file)
 
     def log(self, error: Disconnected) -> None:
-        """Log an error of the socket, unless it is how clients leave."""
+        """Note that the client has left, unless the server has ended the connection before; log an unusual error."""
+        if self.state < GONE:
+            self.has_client_left = True
         if not error.is_expected and self._context.adj.log_socket_errors:
             logger.error("Socket error", exc_info=error)
 

@@ -10,6 +10,7 @@ import logging
 import socket
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -65,6 +66,12 @@ class Observer(TaskContext, Protocol):
     def on_closed(self, connection: Connection) -> None:
         """A connection has ended; its descriptor may be another's at once. Thread: the leader."""
 
+    def on_stopping(self, requests: int, ends_now: str) -> None:
+        """A signal has stopped the server; so many requests are answered first, unless `ends_now` (see `StopRequest`).
+
+        Thread: the one that waits.
+        """
+
     def while_waiting(self) -> None:
         """Do what is to be done in the thread that waits.
 
@@ -83,6 +90,7 @@ class ServerRun:
         listeners: list[Listener],
         dispatcher: Dispatcher,
         stop_requests: list[StopRequest],
+        waiter_callbacks: deque[Callable[[], None]],
     ) -> None:
         adj = observer.adj
         # Set once, read anywhere
@@ -117,6 +125,8 @@ class ServerRun:
         self._callbacks: deque[Callable[[], None]] = deque()
         # Appended to by any thread or signal handler, acted on by the leader
         self._stop_requests = stop_requests
+        # Appended to by the leader or a signal handler, called by the thread that waits
+        self._waiter_callbacks = waiter_callbacks
         # Written by any thread that asks for stats: a lost update makes a counter stand still once, nothing else
         self._most_bytes_out = 0
         # Reactor only
@@ -130,7 +140,8 @@ class ServerRun:
             return None
         from ..observability.access_log import AccessLog
 
-        return AccessLog(self._adj.access_log_format, self._reactor.clock)
+        # Not the clock of the reactor: before Python 3.13 that has steps of 15.6 ms on Windows.
+        return AccessLog(self._adj.access_log_format, time.perf_counter)
 
     def _make_slow_requests(self) -> "SlowRequests | None":
         if not self._adj.log_slow_requests:
@@ -147,7 +158,7 @@ class ServerRun:
         return self._context.state
 
     def wake_leader(self) -> None:
-        """Act on a new stop request at once. Takes no lock: a signal handler may call it."""
+        """Act on a new request at once. Takes no lock: a signal handler may call it."""
         self._reactor.wake()
 
     def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:
@@ -206,8 +217,10 @@ class ServerRun:
             while not self._leadership_ended.is_set():
                 self._waiter_woken.wait(slice_seconds)
                 self._waiter_woken.clear()
+                self._call_for_waiter()
                 self._dispatcher.check()
                 self._observer.while_waiting()
+            self._call_for_waiter()  # the last ones may have come with the end
         except BaseException as error:
             # From a signal handler that is not ours, and then its exception ends with the server; or from the observer.
             is_exit = isinstance(error, (KeyboardInterrupt, SystemExit))
@@ -217,6 +230,13 @@ class ServerRun:
             self._leadership_ended.wait(seconds + self.threads_seconds)
             if not is_exit:
                 raise
+
+    def _call_for_waiter(self) -> None:
+        while self._waiter_callbacks:
+            try:
+                self._waiter_callbacks.popleft()()
+            except Exception:  # no report is worth a server
+                logger.exception("uncaptured python exception in what a signal has asked for")
 
     def close_all(self) -> None:
         """Release everything, also after a failed start. There is no leader any more: what is left is this thread's."""
@@ -248,6 +268,8 @@ class ServerRun:
                 self._callbacks.popleft()()
             except BaseException:  # of a program that derives a server; the others, and the end, are not its to stop
                 logger.exception("uncaptured python exception in the reactor")
+        if self._waiter_callbacks:
+            self._waiter_woken.set()
         if not self._stop_requests:
             return
         now, connections = self._reactor.now, self.manager.connections
@@ -270,14 +292,23 @@ class ServerRun:
 
     def _move_to(self, state: State, request: StopRequest) -> None:
         if state is State.CLOSING and request.state is not State.CLOSING:
-            self._log_cut_off()
+            named = _named(list(self.manager.connections.values()))
+            logger.warning("%d connection(s) cut off, not done in time: %s%s", *named)
+        elif state is State.CLOSING and request.is_signal and self._under_way():
+            named = _named(self._under_way())
+            logger.warning("%d connection(s) cut off, because a signal ends the server at once: %s%s", *named)
         self._enter(state)
         if state is State.LEAVING:
             self._leave_until = self._reactor.now + self._adj.shutdown_delay
-            if request.is_signal:
+            if request.ends_now:
+                count = len(self._under_way())
                 logger.info(
-                    "Stopping: requests under way are answered; a further SIGTERM or SIGINT ends the server at once"
+                    "Stopping: requests under way are answered (%d); %s ends the server at once",
+                    count,
+                    request.ends_now,
                 )
+                self._waiter_callbacks.append(partial(self._observer.on_stopping, count, request.ends_now))
+                self._waiter_woken.set()
             else:
                 logger.info("Stopping: requests under way are answered")
         elif state is State.DRAINING:
@@ -302,11 +333,10 @@ class ServerRun:
         self._leadership_ended.set()
         self._waiter_woken.set()
 
-    def _log_cut_off(self) -> None:
-        connections = list(self.manager.connections.values())
-        named = ", ".join(map(repr, connections[:NAMED_AT_MOST]))
-        more = ", ..." if len(connections) > NAMED_AT_MOST else ""
-        logger.warning("%d connection(s) cut off, not done in time: %s%s", len(connections), named, more)
+    def _under_way(self) -> list[Connection]:
+        """Return the connections whose request is arriving, waits, runs, or is being answered."""
+        connections = self.manager.connections.values()
+        return [connection for connection in connections if connection.state_name not in (None, "idle", "linger")]
 
     # --- a forked child
 
@@ -317,6 +347,12 @@ class ServerRun:
         self.manager.abandon_after_fork()
         self._context.state = State.CLOSED
         self._report_ended()
+
+
+def _named(connections: list[Connection]) -> tuple[int, str, str]:
+    """Return how many there are, some of them by name, and whether there are more: for a record."""
+    more = ", ..." if len(connections) > NAMED_AT_MOST else ""
+    return len(connections), ", ".join(map(repr, connections[:NAMED_AT_MOST])), more
 
 
 def _call_each(*calls: Callable[[], object]) -> None:

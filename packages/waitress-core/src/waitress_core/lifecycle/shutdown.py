@@ -13,7 +13,8 @@ def strongest(requests: Sequence[StopRequest]) -> StopRequest:
     """Return what several requests ask for together: the highest state, in the shortest time given for it."""
     state = max(requests).state
     until = min(request.until for request in requests if request.state is state)
-    return StopRequest(state, until, any(request.is_signal for request in requests))
+    ends_now = next((request.ends_now for request in requests if request.ends_now), "")
+    return StopRequest(state, until, any(request.is_signal for request in requests), ends_now)
 
 
 def next_state(state: State, request: StopRequest, *, now: float, leave_until: float, has_connections: bool) -> State:

@@ -1,38 +1,98 @@
-"""Signals that end a server: SIGTERM and SIGINT, and Ctrl-Break on Windows.
+"""Signals: what a server does at each of them, and the handlers for as long as it runs.
+
+    signal               action
+    SIGTERM              drain, however often it comes
+    SIGINT, SIGBREAK     drain; half a second or more after the signal that started that: end at once
+    SIGQUIT              end at once
+    SIGHUP               reopen log files; with a terminal as standard input, which is gone then: drain
+    SIGUSR1              reopen log files, and report what the server does
+    SIGUSR2              ignore it, with a record
+
+Supervisors, `timeout` and shells often signal a process and then its group: the same signal comes twice within
+milliseconds. That must cut nobody off, so only what somebody types again, or a signal that nobody sends by chance, ends
+a server at once.
+
+A handler decides, by `action_for`, and leaves a request for another thread: it takes no lock and logs nothing.
 
 Thread: the main thread, the only one in which Python runs signal handlers.
 """
 
 import contextlib
+import enum
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any
 
-_SIGNALS = ("SIGTERM", "SIGINT", "SIGBREAK")
+# Seconds. Doubled: who types Ctrl-C twice within a second has to type it again. Halved: a supervisor under load that
+# signals a process and then its group could be taken for somebody who types.
+AGAIN_SECONDS = 0.5
+
+
+class Action(enum.Enum):
+    """What a server does at a signal."""
+
+    DRAIN = "answer what is under way, and end"
+    END = "end at once"
+    REOPEN = "reopen log files"
+    REPORT = "reopen log files, and report what the server does"
+    IGNORE = "nothing, with a record"
+
+
+_ACTIONS = {
+    "SIGTERM": Action.DRAIN,
+    "SIGINT": Action.DRAIN,
+    "SIGBREAK": Action.DRAIN,  # Ctrl-Break on Windows
+    "SIGQUIT": Action.END,
+    "SIGHUP": Action.REOPEN,
+    "SIGUSR1": Action.REPORT,
+    "SIGUSR2": Action.IGNORE,
+}
+_TYPED = {"SIGINT": "Ctrl-C", "SIGBREAK": "Ctrl-Break"}
 _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 
 _replaced: dict[int, Any] = {}  # handlers that a context has replaced, by signal; the main thread only
 
 
+def action_for(name: str, *, draining_seconds: float | None, has_terminal: bool) -> Action:
+    """Return what a server does at the signal `name`.
+
+    `draining_seconds` have passed since the signal that made the server drain; None without one. `has_terminal` says
+    whether standard input was a terminal when the server started.
+    """
+    if name in _TYPED and draining_seconds is not None and draining_seconds >= AGAIN_SECONDS:
+        return Action.END
+    if name == "SIGHUP" and has_terminal:
+        return Action.DRAIN
+    return _ACTIONS[name]
+
+
+def what_ends_now(name: str, *, has_terminal: bool) -> str:
+    """Return what ends a server that drains since the signal `name`, in the words of whoever has sent that."""
+    if name in _TYPED:
+        return f"{_TYPED[name]} again" if has_terminal or sys.platform == "win32" else f"a further {name}"
+    return "Ctrl-C" if sys.platform == "win32" else "SIGINT or SIGQUIT"
+
+
 @contextlib.contextmanager
-def ending_signals(on_signal: Callable[[], None]) -> Iterator[None]:
-    """Call `on_signal` for the signals that end a server, as long as the context lasts.
+def handled_signals(on_signal: Callable[[str], None]) -> Iterator[None]:
+    """Call `on_signal` with the name of each signal of the table, as long as the context lasts.
 
     Only in the main thread (no other can handle signals), and only for signals that nothing else handles.
     """
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        on_signal()
-
     replaced = []
     if _is_main_thread():
-        for name in _SIGNALS:
+        elsewhere = _handled_outside_of_python()
+        for name in _ACTIONS:
             number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) in _DEFAULTS:
-                _replaced[number] = signal.signal(number, handle)
-                replaced.append(number)
+            if number is None or signal.getsignal(number) not in _DEFAULTS:
+                continue
+            if signal.getsignal(number) is signal.SIG_DFL and elsewhere >> (number - 1) & 1:
+                continue
+            _replaced[number] = signal.signal(number, _handler(name, on_signal))
+            replaced.append(number)
     try:
         yield
     finally:
@@ -43,6 +103,26 @@ def _is_main_thread() -> bool:
     current = threading.current_thread()
     # eventlet has its own object of the main thread, of another class of that name.
     return current is threading.main_thread() or type(current).__name__ == "_MainThread"
+
+
+def _handler(name: str, on_signal: Callable[[str], None]) -> Callable[[int, FrameType | None], None]:
+    def handle(number: int, frame: FrameType | None) -> None:
+        on_signal(name)
+
+    return handle
+
+
+def _handled_outside_of_python() -> int:
+    """Return the set of the signals with a handler that Python does not know of, such as `faulthandler.register`'s.
+
+    Bit 0 is signal 1. Handlers of Python are in it, too. It is empty where the system does not say: all but Linux.
+    """
+    masks = 0
+    with contextlib.suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as status:
+        for line in status:
+            if line.startswith(("SigIgn:", "SigCgt:")):
+                masks |= int(line.split()[1], 16)
+    return masks
 
 
 def give_signals_back() -> None:

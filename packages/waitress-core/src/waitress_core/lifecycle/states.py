@@ -34,4 +34,5 @@ class StopRequest(NamedTuple):
 
     state: State
     until: float
-    is_signal: bool = False  # from a signal, which can be sent again
+    is_signal: bool = False
+    ends_now: str = ""  # what the sender of the signal can do to end the server at once: a noun, for the log

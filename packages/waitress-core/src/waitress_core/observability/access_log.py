@@ -34,7 +34,7 @@ class AccessLog:
         self, format_text: str, clock: Callable[[], float], wall_clock: Callable[[], float] = time.time
     ) -> None:
         """Raises ValueError if the format is invalid."""
-        self.clock = clock  # monotonic, the one of the reactor
+        self.clock = clock  # monotonic, in steps that are shorter than a quick request
         self._wall_clock = wall_clock
         self._format = make_format(format_text)
         # Guarded by self._lock

@@ -284,7 +284,11 @@ class WSGITask:
             self._log_gone()
 
     def _log_gone(self) -> None:
-        logger.info("Client disconnected while serving %s", self._request.head.path)
+        path = self._request.head.path
+        if self._connection.sender.has_client_left:
+            logger.info("Client disconnected while serving %s", path)
+        else:
+            logger.info("Connection cut off by the server while serving %s", path)
 
 
 def _bytes_of(piece: object) -> bytes:

@@ -1,0 +1,76 @@
+"""What a server does at a signal that does not end it: reopens log files, reports what it does.
+
+Thread: the one that waits for the server. It may block; the server serves on meanwhile.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import threading
+from collections.abc import Sequence
+
+from ..observability.stats import ServerStats
+from ..safe_logger import SafeLogger
+from ..threads.running import RunningTask
+
+logger = SafeLogger(logging.getLogger("waitress"))
+
+LOCK_SECONDS = 1.0  # for a record that is being written to a log file; one that blocks must not hold up the end
+
+
+def reopen_log_files(name: str) -> None:
+    """Reopen the log files that were moved or removed, of all handlers in this process; `name` is the signal."""
+    count = 0
+    for reference in list(getattr(logging, "_handlerList", ())):  # also those of a queue listener, which no logger has
+        handler = reference()
+        if handler is None:
+            continue
+        try:
+            count += _reopen(handler)
+        except Exception as error:  # of a handler of the program, too
+            logger.warning("Cannot reopen the log file of %r: %s", handler, error)
+    logger.info("%s: %d log file(s) reopened", name, count)
+
+
+def _reopen(handler: logging.Handler) -> bool:
+    """Reopen the file of a handler; False if it has none, or that is still the file of its name."""
+    reopen = getattr(handler, "reopen", None)  # of a handler of the program
+    if callable(reopen):
+        reopen()
+        return True
+    if not isinstance(handler, logging.FileHandler):
+        return False
+    with contextlib.ExitStack() as stack:
+        if handler.lock is not None:
+            if not handler.lock.acquire(timeout=LOCK_SECONDS):
+                raise TimeoutError("a record is being written to it")
+            stack.callback(handler.lock.release)
+        before = handler.stream
+        if before is None:  # it is opened with the next record
+            return False
+        # Reopened in its mode, "w" for example, a file that is still there would lose what it has.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(handler.baseFilename), os.fstat(before.fileno())):
+                return False
+        handler.stream = handler._open()  # an error leaves the old one
+        before.close()
+    return True
+
+
+def report(stats: ServerStats, running: Sequence[RunningTask]) -> None:
+    """Log what the server does at this moment, and each request that runs."""
+    logger.info("Statistics: %s", json.dumps(stats._asdict()))
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    for run in running:
+        logger.info(
+            "%r has been running for %.1f seconds, in thread %s",
+            run.task,
+            run.seconds,
+            names.get(run.thread_id, run.thread_id),
+        )
+
+
+def report_ignored(name: str) -> None:
+    """Log that a signal means nothing to this server."""
+    logger.warning("%s is ignored: it means nothing to this server", name)
