@@ -212,6 +212,18 @@ def test_an_application_that_has_set_logging_up_keeps_it(tmp_path: Path) -> None
     assert not [line for line in server.log if "tea" in line]
 
 
+@pytest.mark.parametrize("level", [[], ["--log-level=info"]], ids=["", "level"])
+def test_an_application_with_a_handler_for_the_server_gets_each_record_once(level: list[str], tmp_path: Path) -> None:
+    set_up = "logging.getLogger('waitress').addHandler(logging.StreamHandler())"
+    (tmp_path / "logging_shop.py").write_text(f"{LOGGING}\n{set_up}\n", encoding="utf-8")
+    with spawned([command(), "--listen=127.0.0.1:0", *level, "logging_shop:application"], tmp_path) as server:
+        with Client(server.wait_for_address()) as client:
+            assert client.get().status == 200
+        server.process.terminate()
+        server.wait()
+    assert len([line for line in server.log if "Serving on" in line]) == 1
+
+
 @pytest.mark.parametrize("name", ["", "waitress", "waitress.access"])
 def test_an_application_that_has_set_logging_up_gets_the_lines_of_requests_there(name: str, tmp_path: Path) -> None:
     source = f"{LOGGING}\nlogging.getLogger({name!r}).addHandler(logging.FileHandler('its.log'))\n"

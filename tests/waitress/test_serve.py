@@ -166,6 +166,23 @@ def test_without_a_set_up_of_logging_warnings_are_shown_and_details_are_not(tmp_
     assert len(server.log) == 3, server.log
 
 
+@pytest.mark.parametrize("name", ["waitress", ""], ids=["waitress", "root"])
+def test_a_program_with_a_handler_of_its_own_gets_each_record_once(name: str, tmp_path: Path) -> None:
+    set_up = f"logging.getLogger({name!r}).addHandler(logging.StreamHandler())"
+    with spawned_script(BARE_PROGRAM.format(set_up=set_up), tmp_path) as server:
+        assert ask(address_of(server)) == b"tea"
+        server.wait_for_line("no tea left$")
+    assert [line for line in server.log if "boils" in line] == ["the water boils"]
+
+
+def test_a_program_that_wants_no_records_of_the_server_gets_none(tmp_path: Path) -> None:
+    set_up = 'logging.getLogger("waitress").addHandler(logging.NullHandler())'
+    with spawned_script(BARE_PROGRAM.format(set_up=set_up), tmp_path) as server:
+        assert ask(address_of(server)) == b"tea"
+        server.wait_for_line("no tea left$")
+    assert not [line for line in server.log if "boils" in line]
+
+
 OWN_HANDLER = """\
 handler = logging.FileHandler("own.log")
 logging.getLogger("waitress").addHandler(handler)

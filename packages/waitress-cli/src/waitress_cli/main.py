@@ -71,8 +71,9 @@ def _set_up_logging(level: str) -> None:
     if not access_logger.hasHandlers():  # neither it nor a parent has one
         access_logger.addHandler(logging.StreamHandler(sys.stdout))
         access_logger.propagate = False
-    logging.basicConfig(format=LOG_FORMAT, level=level or None)
     logger = logging.getLogger("waitress")
+    if not logger.handlers:
+        logging.basicConfig(format=LOG_FORMAT, level=level or None)
     if level or logger.level == logging.NOTSET:
         logger.setLevel(level or logging.INFO)
 

@@ -31,7 +31,8 @@ def serve(
 ) -> None:
     """Serve the application until SIGTERM, SIGINT or Ctrl-C; the settings are those of `waitress_core.Adjustments`.
 
-    Gives the root logger a handler for standard error if it has none. Logs each address and the version of the server.
+    Gives the root logger a handler for standard error if the logger `waitress` would find none. Logs each address and
+    the version of the server.
 
     Private: `_server` makes the server, `_quiet` leaves logging alone, `_profile` prints a profile at the end.
 
@@ -39,8 +40,8 @@ def serve(
         ValueError: a setting is invalid, or the application is None.
         OSError: an address cannot be bound.
     """
-    if not _quiet:
-        logging.basicConfig()
+    if not _quiet and not logging.getLogger("waitress").handlers:
+        logging.basicConfig()  # which does nothing if the root logger has a handler
     server = _server(app, **settings)
     # From the first line of the log on a signal is heard; what `_server` gives need not have this.
     with _signals(server, says_on_terminal=not _quiet):

@@ -73,7 +73,7 @@ def serve(
 ) -> None:
     """Serve the application until SIGTERM, SIGINT or Ctrl-C; the settings are those of `waitress.adjustments`.
 
-    Gives the root logger a handler for standard error if it has none, and logs each address that is served.
+    Gives the root logger a handler for standard error if the logger `waitress` would find none, and logs each address.
 
     Private: `_server` makes the server, `_quiet` leaves logging alone, `_profile` prints a profile at the end.
 
