@@ -187,9 +187,9 @@ def test_another_object_of_the_main_thread_is_the_main_thread(monkeypatch: pytes
     patched = type("_MainThread", (threading.Thread,), {})()
     monkeypatch.setattr(threading, "current_thread", lambda: patched)
     told: list[str] = []
-    with ending_signals(lambda: told.append("told")):
+    with handled_signals(told.append):
         signal.raise_signal(signal.SIGTERM)
-    assert told == ["told"]
+    assert told == ["SIGTERM"]
 
 
 def test_only_the_main_thread_takes_signals(defaults: dict[int, object]) -> None:

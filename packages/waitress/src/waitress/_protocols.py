@@ -24,7 +24,7 @@ class LoopHost(Protocol):
     def turn_in_loop(self) -> None:
         """Do what the thread in `run` does between two waits. Called after each wait of the loop."""
 
-    def signal_in_loop(self) -> None:
+    def signal_in_loop(self, name: str) -> None:
         """Drain, as a signal asks for; at once when it is not the first."""
 
     def end_in_loop(self) -> None:

@@ -21,7 +21,7 @@ from waitress_core.config.addresses import AF_UNIX, ListenAddress, bracketed
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.context import State
 from waitress_core.http.request import Request
-from waitress_core.lifecycle.signals import ending_signals
+from waitress_core.lifecycle.signals import handled_signals
 from waitress_core.net.binding import naming, open_listeners, reuse_address, separate_families
 from waitress_core.net.listener import Listener
 from waitress_core.safe_logger import contained
@@ -409,9 +409,9 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         if self._is_looped:
             self._maintain()
 
-    def signal_in_loop(self) -> None:
+    def signal_in_loop(self, name: str) -> None:
         """A signal has come, to the program that runs the loop."""
-        self._on_signal()
+        self._on_signal(name)
 
     def end_in_loop(self) -> None:
         """End the server."""
@@ -580,12 +580,12 @@ class MultiSocketServer:
         entries = {} if self.map is None else self.map
         timeout = None if self.adj is None else self.adj.asyncore_loop_timeout
 
-        def on_signal() -> None:
+        def on_signal(name: str) -> None:
             for host in dict.fromkeys(getattr(entry, "loop_host", None) for entry in entries.copy().values()):
                 if host is not None:
-                    host.signal_in_loop()
+                    host.signal_in_loop(name)
 
-        with ending_signals(on_signal):
+        with handled_signals(on_signal):
             try:
                 self.asyncore.loop(timeout=timeout, map=entries)
             except (SystemExit, KeyboardInterrupt):
