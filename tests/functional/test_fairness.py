@@ -21,7 +21,7 @@ import pytest
 from tests.functional.applications import Recorder, get, post, set_at_end
 from tests.functional.test_crowds import enough_descriptors
 from tests.support.client import Client
-from tests.support.processes import becomes_true, serving_program
+from tests.support.processes import Program, becomes_true, serving_program
 from tests.support.servers import Running, running
 
 if TYPE_CHECKING:
@@ -188,6 +188,45 @@ def test_clients_that_move_bytes_are_not_closed_for_others() -> None:
         response = quick.response()
         assert (response.status, response.header("Connection")) == (200, "close")
         assert waiting.response().status == 200
+
+
+# --- heads that take long to parse
+
+LONG_HEADS = {
+    "codings": b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: " + b"a," * 127_000 + b"\r\n\r\n",
+    "expectations": b"GET / HTTP/1.1\r\nHost: x\r\nExpect: " + b"," * 255_000 + b"\r\n\r\n",
+    "folds": b"GET / HTTP/1.1\r\nHost: x\r\nX: a\r\n" + b" \r\n" * 80_000 + b"\r\n",
+    "a-large-field": b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 255_000 + b"\r\n\r\n",
+}
+MOMENT = 0.25  # seconds
+TRIES = 3  # a machine that others use too may not give the processor to a client for so long
+
+
+def longest_wait_during(served: Program, head: bytes, count: int) -> float:
+    """Complete so many heads at once; return how long a healthy client has waited at most until all are answered."""
+    with contextlib.ExitStack() as stack:
+        attackers = [stack.enter_context(served.client()) for _ in range(count)]
+        healthy = stack.enter_context(served.client())
+        for attacker in attackers:
+            with contextlib.suppress(ConnectionError):  # it may be refused already
+                attacker.send(head[:-1])
+        for attacker in attackers:
+            with contextlib.suppress(ConnectionError):
+                attacker.send(head[-1:])
+        waiting, longest = [one.socket for one in attackers], 0.0
+        while waiting:
+            started_at = time.monotonic()
+            assert healthy.get().body == b"ok"
+            longest = max(longest, time.monotonic() - started_at)
+            answered = select.select(waiting, [], [], 0.001)[0]
+            waiting = [one for one in waiting if one not in answered]
+        return longest
+
+
+@pytest.mark.parametrize("name", LONG_HEADS)
+def test_ninety_heads_that_take_long_do_not_keep_a_healthy_client_waiting(name: str, tmp_path: Path) -> None:
+    with serving_program(APPLICATION, tmp_path) as served:
+        assert any(longest_wait_during(served, LONG_HEADS[name], 90) < MOMENT for _ in range(TRIES))
 
 
 # --- threads

@@ -11,6 +11,7 @@ import waitress_core.connection.manager
 import waitress_core.connection.receiver
 import waitress_core.connection.room
 import waitress_core.observability.access_log
+import waitress_core.reactor.reactor
 import waitress_core.wsgi.proxy_headers
 import waitress_parser.errors
 from tests.project.repository import ROOT
@@ -43,6 +44,7 @@ def test_every_constant_is_in_its_file() -> None:
         waitress_core.wsgi.proxy_headers,
         waitress_core.connection.data_rate,
         waitress_core.connection.room,
+        waitress_core.reactor.reactor,
         waitress_parser.errors,
     )
     named = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", TEXT))

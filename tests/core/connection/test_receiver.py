@@ -91,7 +91,7 @@ class Receiving:
         return outcome
 
     def next_request(self) -> Request:
-        outcome = self.receiver.next_request()
+        outcome = self.receiver.go_on()
         assert type(outcome) is Request
         return outcome
 
@@ -241,7 +241,7 @@ def test_what_comes_with_a_request_is_counted_as_read_ahead(receiving: Receiving
     assert receiving.receiver.ahead_bytes == len(GET % b"2" + b"GET")
     assert receiving.next_request().head.path == "/2"
     assert receiving.receiver.ahead_bytes == 3
-    assert receiving.receiver.next_request() is None
+    assert receiving.receiver.go_on() is None
     assert state_of(receiving.receiver) is HEAD
 
 
@@ -251,7 +251,7 @@ def test_what_comes_after_a_request_is_not_parsed_before_it_is_asked_for(receivi
     assert receiving.send(b"no request\r\n\r\n") is None
     assert receiving.receiver.state is AHEAD
     assert receiving.next_request().head.path == "/2"
-    assert status_of(receiving.receiver.next_request()) == 400
+    assert status_of(receiving.receiver.go_on()) == 400
 
 
 WHOLE = {
@@ -341,7 +341,7 @@ def test_half_a_request_read_ahead_has_its_own_deadline(
     receiving.send_request(GET % b"" + ahead)
     receiving.pass_seconds(1000)
     assert receiving.deadline() is None
-    assert receiving.receiver.next_request() is None
+    assert receiving.receiver.go_on() is None
     assert state_of(receiving.receiver) is state
     armed = receiving.deadline()
     assert armed is not None
@@ -375,7 +375,7 @@ def test_a_client_that_does_not_wait_gets_no_continue(receiving: Receiving, data
 def test_a_client_that_has_ended_its_output_gets_no_continue(receiving: Receiving) -> None:
     receiving.send_request(GET % b"" + EXPECT)
     assert receiving.send(END) is PAUSE
-    assert status_of(receiving.receiver.next_request()) == 400
+    assert status_of(receiving.receiver.go_on()) == 400
 
 
 # --- requests that are refused
@@ -493,19 +493,19 @@ def test_complete_requests_are_answered_after_the_end_of_input(receiving: Receiv
     assert receiving.next_request().open_body().read() == b"12"
     assert receiving.receiver.state is ENDED
     assert receiving.deadline() is None
-    assert status_of(receiving.receiver.next_request()) == 400
+    assert status_of(receiving.receiver.go_on()) == 400
 
 
 def test_an_empty_line_before_the_end_of_input_is_no_request(receiving: Receiving) -> None:
     receiving.send_request(GET % b"" + b"\r\n")
     assert receiving.send(END) is PAUSE
-    assert receiving.receiver.next_request() is CLOSE
+    assert receiving.receiver.go_on() is CLOSE
 
 
 def test_half_a_body_read_ahead_has_no_deadline_after_the_end_of_input(receiving: Receiving) -> None:
     receiving.send_request(GET % b"" + POST % 5 + b"123")
     assert receiving.send(END) is PAUSE
-    assert status_of(receiving.receiver.next_request()) == 400
+    assert status_of(receiving.receiver.go_on()) == 400
     assert receiving.receiver.state is ENDED
     assert receiving.deadline() is None
 
@@ -576,7 +576,7 @@ def test_each_body_has_its_own_rate(make: Any) -> None:
     assert not receiving.receiver.is_too_slow()
     receiving.send_request(b"12" + POST % 5)
     receiving.pass_seconds(100)
-    assert receiving.receiver.next_request() is None
+    assert receiving.receiver.go_on() is None
     for _ in range(4):
         receiving.pass_seconds(1)
         assert not receiving.receiver.is_too_slow()

@@ -14,7 +14,7 @@ from tests.support.manual_clock import ManualClock
 from waitress_core.reactor import reactor as module
 from waitress_core.reactor.deadlines import DeadlineQueue
 from waitress_core.reactor.poller import READ, WRITE
-from waitress_core.reactor.reactor import Reactor
+from waitress_core.reactor.reactor import FEW, TURN_SECONDS, Reactor
 
 SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once
 
@@ -103,6 +103,85 @@ def turning(naps: list[float]) -> Iterator[Turning]:
 
 def records(caplog: pytest.LogCaptureFixture, level: int = logging.ERROR) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= level]
+
+
+# --- a turn has so much time
+
+
+def take_long(turning: Turning, *handlers: FakeHandler) -> None:
+    for handler in handlers:
+        handler.on = lambda call: turning.clock.advance(TURN_SECONDS * 1.5)
+
+
+MANY = [(999, READ)] * FEW  # more than a few events, with those of a test
+
+
+def test_a_turn_that_takes_long_ends_and_the_rest_is_reported_again(turning: Turning) -> None:
+    take_long(turning, turning.one, turning.other)
+    turning.turn(*MANY, (101, READ), (102, READ))
+    assert (turning.one.calls, turning.other.calls) == (["ready 1"], [])
+    turning.turn((102, READ))
+    assert turning.other.calls == ["ready 1"]
+
+
+def test_a_few_events_are_handled_whatever_they_take(turning: Turning) -> None:
+    take_long(turning, turning.one, turning.other)
+    turning.turn((101, READ), (102, READ), (101, READ))
+    assert (turning.one.calls, turning.other.calls) == (["ready 1"] * 2, ["ready 1"])
+
+
+def test_what_is_quick_is_handled_in_one_turn(turning: Turning) -> None:
+    turning.one.on = turning.other.on = lambda call: turning.clock.advance(TURN_SECONDS / 3)
+    turning.turn(*MANY, (101, READ), (102, READ), (101, READ))
+    assert (turning.one.calls, turning.other.calls) == (["ready 1"] * 2, ["ready 1"])
+
+
+def test_a_client_that_comes_last_does_not_wait_for_all_that_take_long(turning: Turning) -> None:
+    slow = [FakeHandler(number) for number in range(200, 290)]
+    take_long(turning, *slow)
+    turning.reactor.handlers.update((one.descriptor, one) for one in slow)
+    waiting = [(one.descriptor, READ) for one in slow]
+    turns = 0
+    while waiting:
+        turning.turn(*waiting, *([] if turning.one.calls else [(101, READ)]))
+        turns += 1
+        assert turning.one.calls or turns < 2
+        waiting = [(one.descriptor, READ) for one in slow if not one.calls]
+    assert turns <= 90
+    assert all(one.calls == ["ready 1"] for one in slow)
+
+
+def test_a_client_that_comes_first_does_not_wait_for_all_that_come_later(turning: Turning) -> None:
+    turning.reactor._starts_at_end = True
+    take_long(turning, turning.other)
+    for _ in range(2):
+        turning.turn((101, READ), *[(102, READ)] * 50)
+    assert turning.one.calls == ["ready 1"]
+
+
+def test_a_wake_up_that_a_turn_had_no_time_for_is_handled_later(turning: Turning) -> None:
+    take_long(turning, turning.one)
+    turning.turn(*MANY, (101, READ), (turning.wake_up, READ))
+    assert turning.wakes == 0
+    turning.turn((turning.wake_up, READ))
+    assert turning.wakes == 1
+
+
+def test_deadlines_that_take_long_go_on_in_the_next_turn(turning: Turning) -> None:
+    due: list[int] = []
+
+    def on_due(handler: FakeHandler) -> None:
+        due.append(handler.descriptor)
+        turning.clock.advance(TURN_SECONDS * 1.5)
+
+    queue = turning.reactor.add_deadlines(DeadlineQueue[FakeHandler](5, on_due))
+    for descriptor in (101, 102):
+        queue.arm(descriptor, turning.clock())
+    turning.clock.advance(6)
+    turning.turn()
+    assert due == [101]
+    turning.turn()
+    assert due == [101, 102]
 
 
 # --- readiness

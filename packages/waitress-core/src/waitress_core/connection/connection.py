@@ -405,7 +405,7 @@ class Connection:
     def _go_on(self) -> None:
         """Take the next request from what has been read ahead."""
         context, receiver = self._context, self.receiver
-        self._act_on(receiver.next_request())
+        self._act_on(receiver.go_on())
         if self.is_gone:
             return
         if receiver.state is IDLE and context.state >= DRAINING:

@@ -1,6 +1,6 @@
 """The receiving side of a connection: bytes from the transport, through the parser, to complete requests.
 
-It decides and reports; the connection acts. `receive` and `next_request` return what is to be done:
+It decides and reports; the connection acts. `receive` and `go_on` return what is to be done:
 
     a Request         it is complete: give it to a task
     an ErrorResponse  the client broke a rule, or its body cannot be stored: answer, and read no further request
@@ -149,12 +149,16 @@ class Receiver:
         size = self._transport.receive_into(buffer)
         return None if size is None else buffer[:size]
 
+    def go_on(self) -> Outcome:
+        """Take the next request from what has been read ahead; return what is to be done."""
+        if self._ahead:
+            self._parser.receive(self._ahead)
+            self._ahead = b""
+        return self.next_request()
+
     def next_request(self) -> Outcome:
         """Take events from the parser until a request is complete or bytes are missing; return what is to be done."""
         parser, request = self._parser, self.request
-        if self._ahead:
-            parser.receive(self._ahead)
-            self._ahead = b""
         try:
             while True:
                 event = parser.next_event()
