@@ -42,6 +42,8 @@ class Configurations(NamedTuple):
     unix: str
     forwarded: str
     several: str
+    rules: str
+    merging: str = ""  # of HAProxy: a rule after its own normalisation
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +74,12 @@ class Kind:
 
 
 def _merge_sections(first: str, part: str) -> str:
-    """Put sections in the place of those with the same heading; a heading begins at the margin."""
-    sections = [re.split(r"^(?=\w)", text, flags=re.MULTILINE) for text in (first, part)]
-    by_heading = {section.partition("\n")[0]: section for text in sections for section in text}
-    return "".join(by_heading.values())
+    """Put sections in the place of those with the same heading, new ones first; a heading begins at the margin."""
+    old, new = (
+        {section.partition("\n")[0]: section for section in re.split(r"^(?=\w)", text, flags=re.MULTILINE)}
+        for text in (first, part)
+    )
+    return "".join({**{heading: "" for heading in new if heading not in old}, **old, **new}.values())
 
 
 def _merge_directives(first: str, part: str) -> str:

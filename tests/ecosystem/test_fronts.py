@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests.ecosystem.fronts import CLIENT, HOST, KINDS, NGINX, Kind, behind, each_kind
+from tests.ecosystem.fronts import APACHE, CLIENT, HAPROXY, HOST, KINDS, NGINX, Kind, behind, each_kind
 from tests.ecosystem.programs.commands import json_of, needs_ipv6, write_octets
 from tests.ecosystem.programs.plain import PAGES, RELEASE_SECONDS, show_environ
 from tests.support.pages import DOCS, blocks
@@ -137,6 +137,71 @@ def test_the_commands_of_a_page_are_such_as_the_server_takes(page: str) -> None:
 def test_the_path_arrives_as_it_was_sent(client: httpx.Client) -> None:
     sent = "/%65n/a%2Fb%20c/~d;e=1?q=%2F&r=+"
     assert json_of(client.get(sent))["REQUEST_URI"] == sent
+
+
+# --- rules for a path
+
+# All of them reach the application as /admin.
+DISGUISED = ["/admin", "//admin", "///admin", "/%2Fadmin", "/%2f%2Fadmin", "//%2Fadmin", "/%2F/admin"]
+
+
+def show_path(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [environ["PATH_INFO"].encode()]
+
+
+def ask(client: httpx.Client, path: str) -> tuple[int, str]:
+    """Ask for a path that is sent as it is; return the status, and the body if it is 200."""
+    request = client.build_request("GET", "/")
+    request.url = request.url.copy_with(raw_path=path.encode())
+    response = client.send(request)
+    return response.status_code, response.text if response.status_code == 200 else ""
+
+
+@each_kind
+def test_a_path_is_one_for_the_application_however_it_begins(kind: Kind) -> None:
+    with behind(kind, kind.configurations.tcp, show_path) as client:
+        for path in DISGUISED:
+            assert ask(client, path) == (200, "/admin"), path
+
+
+@each_kind
+def test_the_rule_of_the_page_protects_a_path_however_it_begins(kind: Kind) -> None:
+    with behind(kind, kind.configurations.rules, show_path) as client:
+        for path in DISGUISED:
+            assert ask(client, path) == (403, ""), path
+        for path, seen in [("/tea", "/tea"), ("/tea/admin", "/tea/admin"), ("/tea//a", "/tea//a"), ("/a%2Fb", "/a/b")]:
+            assert ask(client, path) == (200, seen), path
+
+
+def test_nginx_sees_them_only_where_it_merges_slashes() -> None:
+    rules = NGINX.configurations.rules
+    assert "merge_slashes on;" in rules
+    with behind(NGINX, rules.replace("merge_slashes on;", "merge_slashes off;"), show_path) as client:
+        assert [ask(client, path)[0] for path in ("/admin", "//admin", "/%2Fadmin")] == [403, 200, 200]
+
+
+def test_haproxy_merges_slashes_and_decodes_none() -> None:
+    with behind(HAPROXY, HAPROXY.configurations.merging, show_path) as client:
+        for path in DISGUISED:
+            is_seen = "%2" not in path
+            assert ask(client, path)[0] == (403 if is_seen else 200), path
+        assert ask(client, "//tea//a") == (200, "/tea/a")
+
+
+def test_a_rule_of_haproxy_for_the_path_as_it_came_sees_none_of_them() -> None:
+    rule = "backend shop\n    http-request deny if { path_beg /admin }\n"
+    configuration = HAPROXY.configurations.tcp.replace("backend shop\n", rule)
+    with behind(HAPROXY, configuration, show_path) as client:
+        assert ask(client, "/admin") == (403, "")
+        for path in (*DISGUISED[1:], "/%61dmin"):
+            assert ask(client, path) == (200, "/admin"), path
+
+
+def test_a_location_of_apache_sees_slashes_and_no_encoded_ones() -> None:
+    rule = "<Location /admin>\nRequire all denied\n</Location>\n</VirtualHost>"
+    with behind(APACHE, APACHE.configurations.tcp.replace("</VirtualHost>", rule), show_path) as client:
+        assert [ask(client, path)[0] for path in ("/admin", "//admin", "/%2Fadmin")] == [403, 403, 200]
 
 
 # --- connections
