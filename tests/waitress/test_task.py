@@ -58,6 +58,24 @@ def test_a_head_may_be_changed() -> None:
         assert client.get("/again").body == b"/again"
 
 
+def test_the_version_of_the_response_can_be_set() -> None:
+    class Own(WSGITask):
+        def start(self) -> None:
+            super().start()
+            assert self.version == "1.1"
+            self.version = "1.0"
+
+    def pieces(environ: Any, start_response: Any) -> Any:
+        start_response("200 OK", [])
+        yield b"te"
+        yield b"a"
+
+    server = server_with(Own, pieces)
+    with running(server), Client(address_of(server)) as client:
+        response = client.get()
+        assert (response.version, response.body, response.header("Transfer-Encoding")) == ("HTTP/1.0", b"tea", None)
+
+
 def test_start_response_takes_its_arguments_by_name() -> None:
     class Own(WSGITask):
         pass

@@ -111,7 +111,7 @@ class OldModule(ModuleType):
 
     def __setattr__(self, name: str, value: Any) -> None:
         call = _calls.get((self.__name__, name))
-        if call is None and name in _imported.get(self.__name__, ()):
+        if call is None and name in _imported.get(self.__name__, ()) and name not in vars(self):
             home = _HOMES.get(name, name).replace(":", ".")
             raise AttributeError(
                 f"{self.__name__}.{name} can be read, but not replaced: nothing in waitress uses this name, which is "

@@ -5,6 +5,8 @@ A program that accepts clients itself, such as aiowsgi, makes tasks for an objec
 attributes of a parser. Only the program knows when such a task has ended, and what becomes of the connection.
 """
 
+from collections.abc import Callable
+from types import SimpleNamespace
 from typing import IO, Any
 
 from waitress_core.connection.connection import Connection
@@ -120,14 +122,20 @@ class StandInConnection:
         """Do nothing: the program knows."""
 
 
+class NoPolicy:
+    """The policy of a program's own server: none but what its application does."""
+
+    is_needed = False
+
+
 class StandInContext:
     """The server of a program's channel, by what a task uses of it."""
 
     def __init__(self, server: Any) -> None:
         self._server = server
         self.adj = server.adj
-        policy = getattr(server, "proxy_policy", None)
-        self.proxy_policy: ProxyPolicy = ProxyPolicy(server.adj) if policy is None else policy
+        # A server of 3.0 had the policy in its application.
+        self.proxy_policy: ProxyPolicy | NoPolicy = getattr(server, "proxy_policy", None) or NoPolicy()
 
     @property
     def application(self) -> Any:
@@ -140,9 +148,24 @@ def is_served(channel: Any) -> bool:
     return isinstance(getattr(channel, "connection", None), Connection) and hasattr(channel, "environ_builder")
 
 
-def environ_builder_for(channel: Any) -> EnvironBuilder:
-    """Return what makes an environ for a program's channel."""
-    server = channel.server
-    environ_builder = EnvironBuilder(server.adj, str(getattr(server, "effective_port", server.adj.port)))
-    environ_builder.offer("wsgi.file_wrapper", ReadOnlyFileBasedBuffer)
-    return environ_builder
+class StandInEnvirons:
+    """Makes environs for a program's channel, from what its server says."""
+
+    def __init__(self, channel: Any) -> None:
+        self._server = channel.server
+
+    def build(
+        self, request: ParsedRequest, remote_addr: str, remote_port: str, client_disconnected: Callable[[], bool]
+    ) -> Any:
+        """Return the environ of one request from one peer."""
+        server, adj = self._server, self._server.adj
+        settings: Any = SimpleNamespace(
+            url_prefix=adj.url_prefix,
+            url_scheme=getattr(adj, "url_scheme", "http"),
+            server_name=server.server_name,
+            ident=adj.ident,
+        )
+        environ_builder = EnvironBuilder(settings, str(server.effective_port))
+        environ_builder.offer("wsgi.file_wrapper", ReadOnlyFileBasedBuffer)
+        parsed: Any = request
+        return environ_builder.build(parsed, remote_addr, remote_port, client_disconnected)

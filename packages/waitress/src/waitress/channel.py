@@ -59,7 +59,14 @@ class HTTPChannel(Entry):
     ) -> None:
         self.server: Any = server  # a BaseWSGIServer, for programs
         self.socket = sock
-        self.connection: Connection = server.arriving
+        try:
+            self.connection: Connection = server.arriving
+        except AttributeError:
+            raise TypeError(
+                f"an HTTPChannel is made by a server that runs, for a client that it has accepted, and not for "
+                f"{type(server).__name__}: to answer requests by hand, make a task (waitress.task) for an object of "
+                "your own in place of a channel"
+            ) from None
         self.creation_time = time.time()  # when the client was accepted
         if server.has_program_parser or is_replaced(self, "received"):
             self._tap = self._make_tap(adj)

@@ -14,7 +14,7 @@ import waitress_core.wsgi.task
 from waitress_buffers import ReadOnlyFileBuffer
 from waitress_core.connection.sender import ClientDisconnected
 from waitress_core.http.error_responses import ERROR_CONTENT_TYPE
-from waitress_core.http.response import CHUNKED, CLOSE
+from waitress_core.http.response import CHUNKED, CLOSE, Response
 from waitress_core.http.response_fields import HOP_BY_HOP
 from waitress_core.http.response_head import forbid
 from waitress_core.safe_logger import contained
@@ -22,7 +22,7 @@ from waitress_core.safe_logger import contained
 from ._dispatcher import ThreadedTaskDispatcher, logger, queue_logger
 from ._modules import call_when_rebound, old_module
 from ._replacements import is_replaced, replaceable
-from ._stand_ins import ParsedRequest, StandInConnection, StandInContext, environ_builder_for, is_served
+from ._stand_ins import ParsedRequest, StandInConnection, StandInContext, StandInEnvirons, is_served
 from .buffers import ReadOnlyFileBasedBuffer
 
 if TYPE_CHECKING:
@@ -70,11 +70,15 @@ class Task(waitress_core.wsgi.task.WSGITask):
         if self._is_served:
             super().__init__(channel.server, channel.environ_builder, channel.connection, parsed)
         else:
-            connection: Any = StandInConnection(channel)
-            super().__init__(StandInContext(channel.server), environ_builder_for(channel), connection, parsed)
+            stand_ins: tuple[Any, Any, Any] = (
+                StandInContext(channel.server),
+                StandInEnvirons(channel),
+                StandInConnection(channel),
+            )
+            super().__init__(*stand_ins, parsed)
         self.channel: Any = channel
         self.request: Any = request  # a parser
-        self.version = request.version if request.version in ("1.0", "1.1") else "1.0"
+        self._version = request.version if request.version in ("1.0", "1.1") else "1.0"
         self.response_headers: list[tuple[str, str]] = []
 
     def service(self) -> None:
@@ -125,6 +129,19 @@ class Task(waitress_core.wsgi.task.WSGITask):
         self._framed_bytes += len(data)
 
     # --- what a program may read and set
+
+    @property
+    def version(self) -> str:
+        """The version of the response: "1.1" or "1.0"."""
+        return self._version
+
+    @version.setter
+    def version(self, value: str) -> None:
+        self._version = value
+        if not self._response.is_started:
+            before, head = self._response, self._request.head
+            self._response = Response(value, head.method, before.persists, self._context.adj.ident)
+            self._response.content_length = before.content_length
 
     @property
     def complete(self) -> bool:

@@ -173,7 +173,10 @@ def _exception(obj: Any) -> None:
 
 def _strerror(err: int) -> str:
     """Return the text of the system for an error number."""
-    return os.strerror(err)
+    try:
+        return os.strerror(err)
+    except (OverflowError, TypeError, ValueError):
+        return f"Unknown error {err}"
 
 
 def readwrite(obj: Any, flags: int) -> None:
@@ -500,5 +503,5 @@ call_when_rebound(__name__, "_DISCONNECTED", partial(setattr, transport, "DISCON
 
 old_module(
     __name__,
-    "EAGAIN EBADF ECONNABORTED ECONNRESET EINTR ENOTCONN EPIPE ESHUTDOWN EWOULDBLOCK logging select utilities warnings",
+    "EAGAIN EBADF ECONNABORTED ECONNRESET EINTR ENOTCONN EPIPE ESHUTDOWN EWOULDBLOCK logging utilities",
 )
