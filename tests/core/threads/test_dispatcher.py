@@ -1169,7 +1169,7 @@ def test_cancelling_counts_the_tasks_that_have_not_started(make: Make, still: Ti
 
 
 def test_cancelled_tasks_do_not_count_as_queued(still: Time, caplog: pytest.LogCaptureFixture) -> None:
-    dispatcher = Dispatcher(2)
+    dispatcher = Dispatcher(2, queue_warning_seconds=0)
     for _ in range(5):
         dispatcher.add_task(RecordedTask())
     assert dispatcher.cancel_pending() == 5
@@ -1246,6 +1246,58 @@ def emptied(depth: int, seconds: float) -> tuple[str, str]:
     )
 
 
+A_TENTH = 0.1  # seconds that a task may wait
+SOONER = 0.09
+LATE = 0.11
+
+
+def test_a_queue_that_is_served_within_a_moment_is_not_logged(
+    make: Make, still: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    running = make(1)
+    lead_on_an_application_thread(running)
+    slow = take_leadership_from(running, still)
+    tasks = [RecordedTask() for _ in range(10)]
+    for task in tasks:
+        running.dispatcher.add_task(task)
+    still.clock.advance(SOONER)
+    running.dispatcher.tick()
+    slow.gate.set()
+    for task in tasks:
+        assert task.done.wait(SOON)
+    still.clock.advance(QUIET_SECONDS)
+    running.dispatcher.tick()
+    assert logged(caplog) == []
+
+
+def test_a_task_that_has_waited_too_long_is_logged_when_it_runs(
+    make: Make, still: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = make(1)
+    lead_on_an_application_thread(running)
+    slow = take_leadership_from(running, still)
+    tasks = [RecordedTask() for _ in range(3)]
+    for task in tasks:
+        running.dispatcher.add_task(task)
+    still.clock.advance(LATE)
+    slow.gate.set()
+    for task in tasks:
+        assert task.done.wait(SOON)
+    assert logged(caplog) == grown(3)
+
+
+def test_a_task_that_waits_too_long_is_logged_while_it_waits(still: Time, caplog: pytest.LogCaptureFixture) -> None:
+    dispatcher = Dispatcher(2)
+    for _ in range(4):
+        dispatcher.add_task(RecordedTask())
+    dispatcher.tick()
+    assert logged(caplog) == []
+    still.clock.advance(LATE)
+    dispatcher.tick()
+    assert logged(caplog) == grown(2)
+
+
 def test_the_queue_depth_is_logged_once_for_each_doubling(still: Time, caplog: pytest.LogCaptureFixture) -> None:
     dispatcher = Dispatcher(2)
     for _ in range(2):
@@ -1253,14 +1305,41 @@ def test_the_queue_depth_is_logged_once_for_each_doubling(still: Time, caplog: p
     assert logged(caplog) == []  # there is a thread for each
     for _ in range(20):
         dispatcher.add_task(RecordedTask())
+        still.clock.advance(LATE)
+        dispatcher.tick()
     assert logged(caplog) == grown(1, 2, 4, 8, 16)
 
 
+def test_with_0_each_task_that_has_to_wait_is_logged(still: Time, caplog: pytest.LogCaptureFixture) -> None:
+    dispatcher = Dispatcher(2, queue_warning_seconds=0)
+    for _ in range(5):
+        dispatcher.add_task(RecordedTask())
+    assert logged(caplog) == grown(1, 2, 3)
+    dispatcher.cancel_pending()
+    for _ in range(3):
+        dispatcher.add_task(RecordedTask())
+    dispatcher.tick()
+    assert logged(caplog) == grown(1, 2, 3, 1)
+
+
+def test_the_time_that_a_task_may_wait_can_be_set(still: Time, caplog: pytest.LogCaptureFixture) -> None:
+    dispatcher = Dispatcher(1, queue_warning_seconds=2.5)
+    for _ in range(2):
+        dispatcher.add_task(RecordedTask())
+    still.clock.advance(2.5)
+    dispatcher.tick()
+    assert logged(caplog) == []
+    still.clock.advance(0.01)
+    dispatcher.tick()
+    assert logged(caplog) == grown(1)
+
+
+@pytest.mark.parametrize(("warning_seconds", "depths"), [(0.0, (1, 2, 3)), (A_TENTH, (3,))], ids=["0", "default"])
 def test_an_empty_queue_is_logged_with_its_greatest_depth_and_longest_wait(
-    make: Make, still: Time, caplog: pytest.LogCaptureFixture
+    make: Make, still: Time, caplog: pytest.LogCaptureFixture, warning_seconds: float, depths: tuple[int, ...]
 ) -> None:
     caplog.set_level(logging.INFO)
-    running = make(1)
+    running = make(dispatcher=Dispatcher(1, queue_warning_seconds=warning_seconds))
     lead_on_an_application_thread(running)
     slow = take_leadership_from(running, still)
     first, second, last = RecordedTask(), RecordedTask(), Blocked()
@@ -1272,34 +1351,40 @@ def test_an_empty_queue_is_logged_with_its_greatest_depth_and_longest_wait(
     slow.gate.set()
     assert last.started.wait(SOON)  # and has not ended, but its wait counts already
     running.dispatcher.tick()
-    assert logged(caplog) == grown(1, 2)  # tasks had to wait a moment ago
+    assert logged(caplog) == grown(*depths)  # tasks had to wait a moment ago
     still.clock.advance(QUIET_SECONDS)
     for _ in range(3):
         running.dispatcher.tick()
-    assert logged(caplog) == [*grown(1, 2), emptied(3, 3)]
+    assert logged(caplog) == [*grown(*depths), emptied(3, 3)]
     last.gate.set()
+
+
+def late(dispatcher: Dispatcher, count: int, still: Time) -> None:
+    """Let so many tasks wait too long, and have the dispatcher notice."""
+    for _ in range(count):
+        dispatcher.add_task(RecordedTask())
+    still.clock.advance(LATE)
+    dispatcher.tick()
 
 
 def test_a_queue_that_comes_and_goes_is_logged_once(still: Time, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     dispatcher = Dispatcher(1)
     for _ in range(20):
-        for _ in range(2):
-            dispatcher.add_task(RecordedTask())
+        late(dispatcher, 2, still)
         still.clock.advance(1)
         dispatcher.cancel_pending()
         dispatcher.tick()
     assert logged(caplog) == grown(1)
     still.clock.advance(QUIET_SECONDS)
     dispatcher.tick()
-    assert logged(caplog) == [*grown(1), emptied(1, 0)]
+    assert logged(caplog) == [*grown(1), emptied(1, LATE)]
 
 
 def test_a_queue_that_stays_is_not_logged_as_empty(still: Time, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     dispatcher = Dispatcher(1)
-    for _ in range(2):
-        dispatcher.add_task(RecordedTask())
+    late(dispatcher, 2, still)
     still.clock.advance(10 * QUIET_SECONDS)
     dispatcher.tick()
     assert logged(caplog) == grown(1)
@@ -1309,12 +1394,26 @@ def test_a_queue_after_one_that_has_ended_is_logged_again(still: Time, caplog: p
     caplog.set_level(logging.INFO)
     dispatcher = Dispatcher(1)
     for count in (5, 2):
-        for _ in range(count):
-            dispatcher.add_task(RecordedTask())
+        late(dispatcher, count, still)
         dispatcher.cancel_pending()
         still.clock.advance(QUIET_SECONDS)
         dispatcher.tick()
-    assert logged(caplog) == [*grown(1, 2, 4), emptied(4, 0), *grown(1), emptied(1, 0)]
+    assert logged(caplog) == [*grown(4), emptied(4, LATE), *grown(1), emptied(1, LATE)]
+
+
+def test_a_queue_that_nobody_was_told_of_is_not_part_of_a_later_one(
+    still: Time, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    dispatcher = Dispatcher(1)
+    for _ in range(50):
+        dispatcher.add_task(RecordedTask())
+    dispatcher.cancel_pending()
+    late(dispatcher, 2, still)
+    dispatcher.cancel_pending()
+    still.clock.advance(QUIET_SECONDS)
+    dispatcher.tick()
+    assert logged(caplog) == [*grown(1), emptied(1, LATE)]
 
 
 # --- no lock
@@ -1341,7 +1440,7 @@ class OwnedLock:
 
 
 def test_no_lock_is_held_over_a_task_a_turn_or_a_log_record(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    dispatcher, lock = Dispatcher(1), OwnedLock()
+    dispatcher, lock = Dispatcher(1, queue_warning_seconds=0), OwnedLock()
     monkeypatch.setattr(dispatcher, "_lock", lock)
     held: list[bool] = []
 

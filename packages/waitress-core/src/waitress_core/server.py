@@ -72,7 +72,11 @@ class BaseWSGIServer:
         self.adj = adj
         self.proxy_policy = ProxyPolicy(adj)
         self.server_name = adj.server_name
-        own = dispatcher if isinstance(dispatcher, Dispatcher) else Dispatcher(adj.threads, dispatcher)
+        own = (
+            dispatcher
+            if isinstance(dispatcher, Dispatcher)
+            else Dispatcher(adj.threads, dispatcher, queue_warning_seconds=adj.queue_warning_seconds)
+        )
         self._dispatcher = own
         self.task_dispatcher: Any = own if dispatcher is None else dispatcher
         # Appended to by any thread or signal handler, without a lock

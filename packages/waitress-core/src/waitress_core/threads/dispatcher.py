@@ -89,6 +89,8 @@ _now = time.perf_counter
 # times a second rather than ten. Halved: twice the records of one that stays.
 FAULT_SECONDS = 0.1
 
+QUEUE_WARNING_SECONDS = 0.1  # that a task may wait for a thread, by default
+
 
 class CannotStartThread(RuntimeError):
     """The system has no thread left."""
@@ -124,9 +126,14 @@ class _Term:
 
 
 class Dispatcher:
-    """Runs tasks on `threads` application threads, and turns of I/O on the leader."""
+    """Runs tasks on `threads` application threads, and turns of I/O on the leader.
 
-    def __init__(self, threads: int, delegate: TaskSink | None = None) -> None:
+    The log warns of a queue when a task has waited for a thread for longer than `queue_warning_seconds`.
+    """
+
+    def __init__(
+        self, threads: int, delegate: TaskSink | None = None, *, queue_warning_seconds: float = QUEUE_WARNING_SECONDS
+    ) -> None:
         # Set before `start`, read anywhere
         self.thread_count = threads if delegate is None else 0
         self._turn: Callable[[float], None] = time.sleep  # given by `start`
@@ -152,7 +159,7 @@ class Dispatcher:
         self._lock = threading.Lock()
         self._term = _Term()  # the latest; may be read without the lock
         self._outstanding = 0  # items of `_queue` that are waiting, or that an application thread works on
-        self._queue_log = QueueLog()
+        self._queue_log = QueueLog(queue_warning_seconds)
 
     # --- starting and ending
 
@@ -286,14 +293,29 @@ class Dispatcher:
             queue_logger.warning("Task queue depth is %d", depth)
 
     def tick(self) -> None:
-        """Log that the queue is empty again, if it is. Called once a second. Thread: any."""
+        """Log that a task waits too long, or that the queue is empty again. Called once a second. Thread: any."""
+        now = _now()
+        try:
+            oldest = self._queue[0]
+        except IndexError:
+            oldest = _Message.STOP
+        if isinstance(oldest, tuple):
+            self._note_wait(now - oldest[1], now)
         if self._queue_log.logged_depth:
             with self._lock:
-                episode = self._queue_log.end_if_quiet(self._outstanding - self.thread_count, _now())
+                episode = self._queue_log.end_if_quiet(self._outstanding - self.thread_count, now)
             if episode is not None:
                 queue_logger.info(
                     "Task queue is empty again: its greatest depth was %d, the longest wait %.3f seconds", *episode
                 )
+
+    def _note_wait(self, seconds: float, now: float, *, is_taken: bool = False) -> None:
+        """Log the depth of the queue if that is due, because a task has waited; it still does unless `is_taken`."""
+        with self._lock:
+            waiting = self._outstanding - self.thread_count + is_taken
+            depth = self._queue_log.note_wait(seconds, max(1, waiting), now)
+        if depth:
+            queue_logger.warning("Task queue depth is %d", depth)
 
     def running(self) -> list[RunningTask]:
         """Return what the application threads run. Thread: any."""
@@ -428,9 +450,9 @@ class Dispatcher:
                     continue
                 task, queued_at = item
                 started_at = _now()
-                if self._queue_log.logged_depth:
-                    with self._lock:
-                        self._queue_log.end_wait(started_at - queued_at)
+                queue_log = self._queue_log
+                if started_at - queued_at > queue_log.late_seconds or queue_log.logged_depth:
+                    self._note_wait(started_at - queued_at, started_at, is_taken=True)
                 slot.running = (task, started_at)
                 self._service(task)
                 slot.running = None
