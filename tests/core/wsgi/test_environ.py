@@ -239,6 +239,39 @@ def test_the_error_stream_is_the_current_stderr(monkeypatch: pytest.MonkeyPatch)
     assert environ()["wsgi.errors"] is stream
 
 
+class Plain:
+    """What PEP 3333 asks of such a stream, and no more."""
+
+    def write(self, text: str) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def writelines(self, lines: list[str]) -> None: ...
+
+
+def test_any_open_stream_of_the_program_is_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = Plain()
+    monkeypatch.setattr(sys, "stderr", stream)
+    assert environ()["wsgi.errors"] is stream
+
+
+@pytest.mark.parametrize("is_closed", [False, True], ids=["none", "closed"])
+def test_without_a_standard_error_what_is_written_is_logged(
+    is_closed: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed if is_closed else None)
+    errors = environ()["wsgi.errors"]
+    print("no tea", file=errors)
+    print("left", file=errors, end="", flush=True)
+    assert [(record.name, record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("waitress.errors", "ERROR", "no tea"),
+        ("waitress.errors", "ERROR", "left"),
+    ]
+    assert environ()["wsgi.errors"] is not errors  # requests that run at once do not mix their lines
+
+
 def test_the_cache_of_keys_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_KEYS", dict(module._KEYS))
     for name, is_kept in (("x-kept", True), ("y" * 64, True), ("y" * 65, False)):

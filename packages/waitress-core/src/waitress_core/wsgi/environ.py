@@ -20,6 +20,8 @@ from ..http.request import Request
 from ..safe_logger import SafeLogger
 
 if TYPE_CHECKING:
+    from io import TextIOBase
+
     from _typeshed.wsgi import WSGIEnvironment
 
 logger = SafeLogger(logging.getLogger("waitress"))
@@ -95,6 +97,13 @@ def _log_dropped(name: str) -> None:
         )
 
 
+def error_stream() -> "TextIOBase":
+    """Return a stream in place of standard error, of which there is none."""
+    from .error_stream import ErrorStream  # lazy import: nearly every program has a standard error
+
+    return ErrorStream()
+
+
 class EnvironBuilder:
     """Builds the environ of each request that arrives at one listener.
 
@@ -157,7 +166,12 @@ class EnvironBuilder:
         environ["SERVER_PROTOCOL"] = "HTTP/1.1" if version == "1.1" else "HTTP/1.0"
         environ["REMOTE_ADDR"] = environ["REMOTE_HOST"] = remote_addr
         environ["REMOTE_PORT"] = remote_port
-        environ["wsgi.errors"] = sys.stderr  # looked up each time: programs and tests replace it
+        errors = sys.stderr  # looked up each time: programs and tests replace it
+        try:
+            is_closed = errors.closed
+        except AttributeError:  # None, or an object of the program that has only what PEP 3333 asks for
+            is_closed = errors is None
+        environ["wsgi.errors"] = error_stream() if is_closed else errors
         environ["wsgi.input"] = request.open_body()
         environ["waitress.client_disconnected"] = client_disconnected
         return environ
