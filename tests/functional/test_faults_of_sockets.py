@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +70,22 @@ def test_a_client_that_has_left_before_it_is_accepted_holds_up_nobody(served: Se
     served.faulty.faults.arm("accept", errors=(errno.ECONNABORTED, errno.EPROTO), first=1, step=2)
     for _ in range(20):
         assert served.ask() == len(SCRIPT)
+
+
+# accept(2) of Linux: treat them like EAGAIN by retrying. And what others report of a client that has been reset.
+PASSED_ON = ["ENETDOWN", "EPROTO", "ENOPROTOOPT", "EHOSTDOWN", "ENONET", "EHOSTUNREACH", "EOPNOTSUPP", "ENETUNREACH"]
+PASSED_ON += ["ECONNRESET", "ECONNABORTED", "ENOTCONN", "ETIMEDOUT", "EPERM"]
+
+
+@pytest.mark.parametrize("name", PASSED_ON)
+def test_many_clients_that_cannot_be_accepted_hold_up_nobody(name: str, served: Served) -> None:
+    served.faulty.faults.arm("accept", errors=(getattr(errno, name, errno.EPROTO),), first=1, step=2)
+    started_at = time.monotonic()
+    for _ in range(20):
+        with socket.create_connection(served.faulty.getsockname(), 20) as client:
+            client.sendall(b"nonsense\r\n\r\n")
+            assert client.recv(1000).startswith(b"HTTP/1.0 400 ")
+    assert time.monotonic() - started_at < 10, "accepting pauses, for a second each time"
 
 
 def test_without_descriptors_clients_wait_and_are_answered_once_there_are_some(served: Served) -> None:

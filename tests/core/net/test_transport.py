@@ -19,6 +19,7 @@ from waitress_core.net import transport as module
 from waitress_core.net.transport import Disconnected, FileFailed, SocketTransport
 
 LEAVING = [errno.ECONNRESET, errno.ECONNABORTED, errno.EPIPE, errno.ENOTCONN, errno.EBADF, errno.ETIMEDOUT]
+LEAVING += [errno.EPROTOTYPE, errno.EPROTO, errno.ENETDOWN]
 NOT_LEAVING = [errno.EIO, errno.ENOMEM, errno.EINVAL]
 
 

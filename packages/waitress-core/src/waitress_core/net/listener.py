@@ -4,18 +4,22 @@ Knows where it listens and how to accept; whether there is room for a client is 
 """
 
 import contextlib
-import errno
 import os
 import socket
 from typing import Any
 
 from ..config.addresses import AF_UNIX, bracketed
+from .errors import error_numbers
 
-_CLIENT_LEFT = frozenset({errno.ECONNABORTED, errno.EPROTO})  # between its arrival and now
+# Errors of `accept` that the next attempt would meet too: no resources, or no listener any more. All others belong to
+# the client that waited: Linux passes on whatever the network reports of it (accept(2)), and other systems do the like.
+_NO_RESOURCES = error_numbers("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM")
+_NO_LISTENER = error_numbers("EBADF", "EINVAL", "ENOTSOCK", "NOTINITIALISED")
+_LASTING = _NO_RESOURCES | _NO_LISTENER
 
 
 class ClientLeft(Exception):
-    """A client has left between its arrival and its acceptance."""
+    """The client that waited cannot be accepted: it has left, or the network has failed it."""
 
 
 class Listener:
@@ -62,16 +66,16 @@ class Listener:
 
         Raises:
             ClientLeft: the client that waited has left already; another one may wait.
-            OSError: none can be accepted now: out of descriptors or memory, or the socket has been closed.
+            OSError: none can be accepted now: out of descriptors or memory, or the socket is no listener any more.
         """
         try:
             accepted, peer = self.socket.accept()
         except BlockingIOError:
             return None
         except OSError as error:
-            if error.errno in _CLIENT_LEFT:
-                raise ClientLeft from error
-            raise
+            if error.errno in _LASTING:
+                raise
+            raise ClientLeft from error
         if not peer and not self.is_unix:  # macOS: the client has left already
             accepted.close()
             raise ClientLeft

@@ -17,15 +17,14 @@ from collections.abc import Callable, Set
 from waitress_buffers import ReadOnlyFileBuffer
 
 from ..reactor.poller import WRITE
+from .errors import error_numbers
 
-# Errors of a client that leaves; any other error is worth a log record.
-DISCONNECTS: Set[int] = frozenset(
-    getattr(errno, name)
-    for name in (
-        "ECONNRESET", "ECONNABORTED", "EPIPE", "ENOTCONN", "ESHUTDOWN", "EBADF", "ETIMEDOUT", "EHOSTUNREACH",
-        "ENETUNREACH", "ENETRESET", "WSAECONNRESET", "WSAECONNABORTED", "WSAENOTCONN", "WSAESHUTDOWN", "WSAETIMEDOUT",
-    )
-    if hasattr(errno, name)
+# Errors of a client that leaves; any other error is worth a log record. EPROTOTYPE is what macOS says of a socket that
+# is just being shut down; EPROTO, ENOPROTOOPT and those of hosts and networks come from routers on the way (ICMP).
+DISCONNECTS: Set[int] = error_numbers(
+    "ECONNRESET", "ECONNABORTED", "ECONNREFUSED", "EPIPE", "ENOTCONN", "ESHUTDOWN", "EBADF", "ETIMEDOUT",
+    "EHOSTUNREACH", "EHOSTDOWN", "ENETUNREACH", "ENETDOWN", "ENETRESET", "ENONET", "ENOLINK", "ENOPROTOOPT", "EPROTO",
+    "EPROTOTYPE", "EDISCON",
 )  # fmt: skip
 
 # (socket, file, offset, size) -> bytes taken; not on every system
