@@ -6,7 +6,6 @@ What has arrived in time is read before a deadline ends its connection.
 from __future__ import annotations
 
 import contextlib
-import signal
 import socket
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 
 from tests.functional.applications import get, post
 from tests.support.client import Client
+from tests.support.platforms import signal_number
 from tests.support.processes import serving_program
 
 CLIENTS = 20
@@ -64,7 +64,7 @@ def test_requests_that_come_while_the_server_is_held_up_are_answered(state: str,
             client.send(first)
         holder = stack.enter_context(served.client())
         if manner == "signal":
-            served.process.signal(signal.SIGSTOP)
+            served.process.signal(signal_number("SIGSTOP"))
         else:
             holder.send(get(target="/hold"))
         time.sleep(0.5)  # within all deadlines
@@ -72,7 +72,7 @@ def test_requests_that_come_while_the_server_is_held_up_are_answered(state: str,
             client.send(rest)
         if manner == "signal":
             time.sleep(2)
-            served.process.signal(signal.SIGCONT)
+            served.process.signal(signal_number("SIGCONT"))
         assert [client.response().status for client in clients] == [200] * CLIENTS
 
 
@@ -84,9 +84,9 @@ def test_a_client_that_reads_slowly_is_not_reset_because_the_server_was_held_up(
     with serving_program(source, tmp_path, **settings) as served, served.client() as client:
         client.send(get("Connection: close"))
         assert client.socket.recv(1, socket.MSG_PEEK)
-        served.process.signal(signal.SIGSTOP)
+        served.process.signal(signal_number("SIGSTOP"))
         time.sleep(2.5)
-        served.process.signal(signal.SIGCONT)
+        served.process.signal(signal_number("SIGCONT"))
         assert len(body_of(client)) == 20_000_000
 
 

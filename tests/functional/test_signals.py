@@ -18,6 +18,7 @@ import pytest
 
 from tests.functional.applications import get
 from tests.support.client import Client
+from tests.support.platforms import signal_number
 from tests.support.processes import Program, becomes_true, serving_program, wait_until_accepted
 from tests.support.servers import spawned, spawned_script
 from waitress_core.lifecycle.signals import AGAIN_SECONDS
@@ -145,7 +146,7 @@ def test_a_further_signal_ends_at_once_and_blames_no_client(first: str, last: st
 def test_sigquit_alone_ends_at_once(serve: Serve) -> None:
     with serve() as served, served.client() as client:
         begin(client, served)
-        served.process.signal(signal.SIGQUIT)
+        served.process.signal(signal_number("SIGQUIT"))
         assert served.process.wait() == 0
         assert client.rest() == b""
 
@@ -201,7 +202,7 @@ def test_log_files_are_reopened(name: str, serve: Serve, tmp_path: Path) -> None
         moved = path.rename(tmp_path / "the.log.1")
         served.process.signal(getattr(signal, name))
         served.process.wait_for_line(f"{name}: 1 log file\\(s\\) reopened")
-        served.process.signal(signal.SIGUSR2)
+        served.process.signal(signal_number("SIGUSR2"))
         served.process.wait_for_line("SIGUSR2 is ignored")
         open_gate(tmp_path)
         assert client.response().body == b"/wait"
@@ -216,7 +217,7 @@ def test_sigusr1_logs_statistics_and_each_running_request(serve: Serve, tmp_path
         begin(client, served)
         begin(other, served)
         for _ in range(2):
-            served.process.signal(signal.SIGUSR1)
+            served.process.signal(signal_number("SIGUSR1"))
             statistics = served.process.wait_for_line("Statistics: (.*)")[1]
             assert '"threads_busy": 2, ' in statistics
             for _ in range(2):
@@ -232,7 +233,7 @@ def test_each_of_many_signals_is_acted_on(serve: Serve) -> None:
     with serve() as served, served.client() as client:
         assert client.get().body == b"/"
         for _ in range(20):
-            served.process.signal(signal.SIGUSR2)
+            served.process.signal(signal_number("SIGUSR2"))
             served.process.wait_for_line("SIGUSR2 is ignored")
         assert client.get().body == b"/"
 
@@ -249,11 +250,11 @@ def application(environ, start_response):
     return [b"ok"]
 """
     with serving_program(source, tmp_path) as served:
-        served.process.signal(signal.SIGHUP)
-        served.process.signal(signal.SIGUSR2)
+        served.process.signal(signal_number("SIGHUP"))
+        served.process.signal(signal_number("SIGUSR2"))
         served.process.wait_for_line("its own")
         if Path("/proc/self/status").exists():
-            served.process.signal(signal.SIGUSR1)
+            served.process.signal(signal_number("SIGUSR1"))
             served.process.wait_for_line("most recent call first")
         with served.client() as client:
             assert client.get().body == b"ok"
@@ -269,6 +270,7 @@ class Terminal:
     def __init__(self, source: str, tmp_path: Path) -> None:
         script = tmp_path / "script.py"
         script.write_text(source, encoding="utf-8")
+        self.id, self.descriptor = 0, -1
         if sys.platform != "win32":
             import pty
 
@@ -302,7 +304,7 @@ class Terminal:
         """Kill the program if it still runs."""
         self.hang_up()
         with contextlib.suppress(ProcessLookupError, ChildProcessError):
-            os.kill(self.id, signal.SIGKILL)
+            os.kill(self.id, signal_number("SIGKILL"))
             os.waitpid(self.id, 0)
 
     def status(self) -> int:
@@ -431,7 +433,7 @@ def test_a_hangup_without_a_terminal_goes_on(tmp_path: Path) -> None:
         address = "127.0.0.1", int(process.output[0].split()[1])
         wait_until_accepted(process, address)
         for _ in range(3):
-            process.signal(signal.SIGHUP)
+            process.signal(signal_number("SIGHUP"))
             with Client(address) as client:
                 assert client.get().body == b"ok"
         process.signal()

@@ -1,6 +1,7 @@
 """Calls that not every platform has; the tests that make them are skipped where they are missing."""
 
 import os
+import signal
 import socket
 from pathlib import Path
 from typing import Any
@@ -17,3 +18,8 @@ def unix_socket() -> socket.socket:
 def make_fifo(path: Path) -> None:
     """Make a named pipe."""
     _mkfifo(path)
+
+
+def signal_number(name: str) -> int:
+    """Return the number of a signal by its name."""
+    return int(getattr(signal, name))

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import importlib
 import logging
 import os
 import socket
@@ -427,8 +428,7 @@ def test_the_limit_is_no_higher_than_the_process_may_open_files(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit of open files")
 def test_the_limit_of_open_files_is_that_of_the_process() -> None:
-    import resource
-
+    resource: Any = importlib.import_module("resource")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft - 1, hard))
     try:
