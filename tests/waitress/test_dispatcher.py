@@ -225,7 +225,7 @@ def test_tasks_of_a_program_run_on_the_threads_of_the_server() -> None:
 
 def test_the_queue_of_a_busy_server_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
-    server = create_server(application, listen="127.0.0.1:0", threads=1)
+    server = create_server(application, listen="127.0.0.1:0", threads=1, queue_warning_seconds=0)
     tasks = [Held() for _ in range(2)]
     with running(server):
         for task in tasks:

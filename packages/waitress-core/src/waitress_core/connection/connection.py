@@ -142,7 +142,12 @@ class Connection:
 
         While the connection is watched the reactor sees a reset, and closes it; otherwise this asks the system.
         """
-        return self.is_gone or (not self.interest and self._transport.has_failed())
+        if self.is_gone:
+            return True
+        if self.interest or not self._transport.has_failed():
+            return False
+        self.sender.has_client_left = True  # the log names the client, not the server, as the one that has ended it
+        return True
 
     def wants_close(self) -> bool:
         """Whether the response should say that the connection ends after it.
