@@ -602,7 +602,7 @@ class MultiSocketServer:
 _MultiSocketServer = MultiSocketServer  # held here, as a program may bind its own class to that name
 
 
-class _SeveralListeners(BaseWSGIServer, waitress_core.MultiSocketServer, MultiSocketServer):  # type: ignore[misc]
+class _SeveralListeners(BaseWSGIServer, waitress_core.MultiSocketServer, MultiSocketServer):  # type: ignore[misc]  # attributes differ
     """A server on several listeners: what `create_server` makes for them."""
 
     _wrapped = TcpWSGIServer  # likewise
@@ -644,7 +644,7 @@ def create_server(
     if kind is _SeveralListeners and MultiSocketServer is not _MultiSocketServer:
         # A program's own class, which is constructed as it was.
         server = MultiSocketServer(server._map, adj, server.effective_listen, server.task_dispatcher, server.log_info)
-    return server  # type: ignore[no-any-return]
+    return server  # type: ignore[no-any-return]  # or what a program has put there
 
 
 call_when_rebound(__name__, "ThreadedTaskDispatcher", lambda value: None)  # `create_server` looks there
