@@ -1,7 +1,9 @@
 """`serve` and `profile`, without a network."""
 
+import gc
 import logging
 import platform
+import pstats
 import sys
 import threading
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ import pytest
 
 import waitress_core
 from waitress_cli import profile, serve
+from waitress_cli.pure_profile import PureProfile
 from waitress_core import BaseWSGIServer
 
 
@@ -148,6 +151,42 @@ def test_without_the_lock_no_other_thread_reaches_the_profile(
     printed = capsys.readouterr().out
     assert "(here)" in printed
     assert "(elsewhere)" not in printed
+
+
+@pytest.mark.skipif(platform.python_implementation() == "PyPy", reason="PyPy has no gc.callbacks")
+def test_the_pure_profile_bears_callbacks_between_a_frame_and_its_call_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hypothesis has one in `gc.callbacks`; on free-threaded builds signal handlers run there too."""
+    collections: list[str] = []
+
+    def made() -> list[object]:
+        return [[object()] for _ in range(3)]
+
+    def here() -> None:
+        for _ in range(100):
+            made()
+
+    def elsewhere(phase: str, details: dict[str, int]) -> None:
+        collections.append(phase)
+        made()
+
+    unraisable: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", unraisable.append)
+    threshold = gc.get_threshold()
+    gc.freeze()  # so that each collection is quick
+    gc.callbacks.append(elsewhere)
+    gc.set_threshold(1, 0)  # free-threaded builds wait for more objects, unless the second is 0
+    try:
+        profiler = PureProfile()
+        profiler.runctx("here()", {}, {"here": here})
+    finally:
+        gc.set_threshold(*threshold)
+        gc.callbacks.remove(elsewhere)
+        gc.unfreeze()
+    calls = {name: count for (_, _, name), (count, *_) in pstats.Stats(profiler).stats.items()}  # type: ignore[attr-defined]  # not in the stubs
+    assert collections
+    assert unraisable == []
+    assert calls["here"] == 1
+    assert calls["made"] >= 100
 
 
 def test_profile_prints_although_the_statement_raises(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,8 @@ if sys.platform != "win32":
 LAZY = """
 waitress.__main__ waitress._parsing waitress._protocols waitress._relics waitress.parser waitress.proxy_headers
 waitress.receiver waitress.rfc7230 waitress.runner waitress.utilities waitress.wasyncore waitress_cli.app_loader
-waitress_cli.options waitress_core.config.log_format waitress_core.observability.access_log
+waitress_cli.options waitress_cli.pure_profile waitress_core.config.log_format
+waitress_core.observability.access_log
 waitress_core.wsgi.logged_task waitress_core.observability.slow_requests
 waitress_core.lifecycle.requested waitress_core.wsgi.error_stream
 """

@@ -133,7 +133,7 @@ def profile(
     if sys.version_info < (3, 15) and not getattr(sys, "_is_gil_enabled", lambda: True)():
         # `cProfile` hears the calls of all threads; before 3.15, without the lock, they tear its list of open calls:
         # it can become a ring, and never end.
-        from profile import Profile
+        from .pure_profile import PureProfile as Profile
     else:
         from cProfile import Profile  # type: ignore[assignment]  # used alike
 
