@@ -140,7 +140,7 @@ def proxied_environ(fields: list[tuple[str, str]], names: list[str], count: int)
     values = {name: ", ".join(value for other, value in fields if other == name) for name, _ in fields}
     head = RequestHead("GET", "/", "1.1", fields, values, "a", "/", "", 0, True, False)
     request = Request(head)
-    environ = EnvironBuilder(adj, "80").build(request, "192.0.2.1", "5000", lambda: False)
+    environ = EnvironBuilder(adj, "80", "http").build(request, "192.0.2.1", "5000", lambda: False)
     try:
         ProxyPolicy(adj).apply(environ, request)
     except MalformedProxyHeader:
@@ -208,7 +208,7 @@ def _converse(pieces: list[bytes]) -> tuple[list[str], bytes]:
     reactor = Reactor()
     ready: deque[Task] = deque()
     server = cast(TaskContext, SimpleNamespace(application=_application, adj=adj, proxy_policy=ProxyPolicy(adj)))
-    builder = EnvironBuilder(adj, "80")
+    builder = EnvironBuilder(adj, "80", "http")
     methods: list[str] = []
 
     def make_task(connection: Connection, request: Request) -> Task:

@@ -374,7 +374,7 @@ def test_a_request_after_close_has_the_own_channel_still() -> None:
     with running(server), Client(address_of(server)) as client:
         client.get()
         channel = only_channel(server)
-        task_of = server.task_factory(EnvironBuilder(server.adj, "80"), None)
+        task_of = server.task_factory(EnvironBuilder(server.adj, "80", "http"), None)
         server._unregister_channel(channel.connection)  # what `close` does at once; the connection ends a turn later
         channel.take = lambda request, environ_builder, access_log: channel
         assert task_of(channel.connection, None) is channel  # type: ignore[arg-type]  # no request is looked at

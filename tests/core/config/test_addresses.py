@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.ids import short_id
 from waitress_core.config import addresses
-from waitress_core.config.addresses import ListenAddress, bracketed, resolve, split_listen_word
+from waitress_core.config.addresses import ListenAddress, bracketed, parse_listen_word, resolve, split_listen_word
 
 needs_ipv6 = pytest.mark.skipif(not socket.has_ipv6, reason="this Python has no IPv6")
 
@@ -39,6 +39,31 @@ def test_only_ipv6_addresses_get_brackets() -> None:
 )
 def test_a_word_is_split_at_its_last_colon_outside_brackets(word: str, host: str, port: str) -> None:
     assert split_listen_word(word, "8080") == (host, port)
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "has_proxy_prelude", "place"),
+    [
+        ("127.0.0.1:80", "", False, "127.0.0.1:80"),
+        ("*", "", False, "*"),
+        ("http://127.0.0.1:80", "http", False, "127.0.0.1:80"),
+        ("HTTPS://[::1]:443/", "https", False, "[::1]:443"),
+        ("proxy+127.0.0.1:80", "", True, "127.0.0.1:80"),
+        ("proxy+https://*:443", "https", True, "*:443"),
+        ("Proxy+http://a:1", "http", True, "a:1"),
+    ],
+)
+def test_a_word_has_a_prelude_a_scheme_and_a_place(text: str, scheme: str, has_proxy_prelude: bool, place: str) -> None:
+    assert parse_listen_word(text) == (text, scheme, has_proxy_prelude, "inet", place)
+
+
+def test_an_address_carries_what_its_word_says_and_unpacks_to_four() -> None:
+    (address,) = resolve(["http://127.0.0.1:80"], "8080", ipv4=True, ipv6=True)
+    assert (address.scheme, address.has_proxy_prelude) == ("http", False)
+    family, _, _, place = address
+    assert (family, place) == (socket.AF_INET, ("127.0.0.1", 80))
+    plain = ListenAddress(*address)
+    assert (plain, plain.scheme, plain.has_proxy_prelude) == (address, "", False)
 
 
 @pytest.mark.promise("S78", "S80")

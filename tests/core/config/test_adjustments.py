@@ -187,6 +187,7 @@ def test_only_internet_and_unix_sockets_may_be_used() -> None:
             Adjustments(sockets=[other])
 
 
+NO_PRELUDE = "needs the PROXY protocol, which this version does not have: listen on"
 NO_TLS = "needs TLS, which this version does not have: listen on"
 
 
@@ -204,6 +205,13 @@ NO_TLS = "needs TLS, which this version does not have: listen on"
         (
             "http://unix:/run/x.sock",
             "'http://unix:/run/x.sock' is a unix socket: set unix_socket=/run/x.sock, and no listen",
+        ),
+        ("https://unix:/x", "'https://unix:/x' is a unix socket: set unix_socket=/x, and no listen"),
+        ("https://a/b", "'https://a/b' has a path: listen on https://a, with url_prefix=/b"),
+        ("https://a", "'https://a' names no port, as https://a:8443 does"),
+        (
+            "proxy+http://127.0.0.1:80",
+            f"'proxy+http://127.0.0.1:80' {NO_PRELUDE} 127.0.0.1:80",
         ),
         ("http://127.0.0.1", "'http://127.0.0.1' names no port, as http://127.0.0.1:8080 does"),
         ("http://[::1]/", "'http://[::1]/' names no port, as http://[::1]:8080 does"),

@@ -48,6 +48,21 @@ def test_a_listener_knows_how_it_is_written_in_a_url(name: Any, authority: tuple
     assert (listener.host, listener.port) == (name[0], "80")
 
 
+def test_a_listener_has_the_scheme_that_its_clients_speak() -> None:
+    sock = as_socket(FakeSocket())
+    plain, secure = Listener(sock, owns_socket=True), Listener(sock, owns_socket=True, scheme="https")
+    assert (plain.url, secure.url) == ("http://127.0.0.1:8080", "https://127.0.0.1:8080")
+
+
+@pytest.mark.parametrize(
+    ("scheme", "setting", "expected"),
+    [("http", "http", "http"), ("http", "https", "https"), ("https", "http", "https")],
+    ids=["plain", "plain-behind-a-proxy", "tls"],
+)
+def test_requests_have_the_scheme_of_the_listener_or_of_the_proxy(scheme: str, setting: str, expected: str) -> None:
+    assert Listener(as_socket(FakeSocket()), owns_socket=True, scheme=scheme).request_scheme(setting) == expected
+
+
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_the_server_port_of_a_tcp_listener_is_its_own(scheme: str) -> None:
     assert listening().server_port(scheme) == "8080"
@@ -57,6 +72,13 @@ def test_the_server_port_of_a_tcp_listener_is_its_own(scheme: str) -> None:
 @pytest.mark.parametrize(("scheme", "port"), [("http", "80"), ("https", "443")], ids=["http", "https"])
 def test_the_server_port_of_a_unix_socket_is_that_of_the_scheme(unix: Listener, scheme: str, port: str) -> None:
     assert unix.server_port(scheme) == port
+
+
+@needs_unix
+def test_the_server_port_of_a_unix_socket_with_tls_is_443() -> None:
+    first, second = socket.socketpair()
+    with first, second:
+        assert Listener(first, owns_socket=False, scheme="https").server_port("http") == "443"
 
 
 # --- accepting

@@ -23,7 +23,7 @@ def make(request_head: RequestHead, body: bytes = b"", /, **settings: Any) -> di
     request = Request(request_head)
     if body:
         request.append(body, 1 << 20)
-    builder = EnvironBuilder(Adjustments(listen="127.0.0.1:0", **settings), "8080")
+    builder = EnvironBuilder(Adjustments(listen="127.0.0.1:0", **settings), "8080", settings.get("url_scheme", "http"))
     return builder.build(request, "192.0.2.1", "54321", lambda: False)
 
 
@@ -227,7 +227,7 @@ def test_the_protocol_is_one_of_two(version: str, expected: str) -> None:
 
 
 def test_every_request_has_its_own_environ() -> None:
-    builder = EnvironBuilder(Adjustments(listen="127.0.0.1:0"), "80")
+    builder = EnvironBuilder(Adjustments(listen="127.0.0.1:0"), "80", "http")
     first, second = (builder.build(Request(head()), "a", "1", lambda: False) for _ in range(2))
     first["SERVER_NAME"] = "changed"
     assert second["SERVER_NAME"] == "waitress.invalid"
@@ -308,7 +308,7 @@ def test_the_names_of_dropped_fields_that_are_logged_are_bounded(dropped: Callab
 
 
 def test_a_key_that_is_set_is_in_every_later_environ() -> None:
-    builder = EnvironBuilder(Adjustments(listen="127.0.0.1:0"), "8080")
+    builder = EnvironBuilder(Adjustments(listen="127.0.0.1:0"), "8080", "http")
     builder.offer("wsgi.file_wrapper", bytes)
     for _ in range(2):
         environ = builder.build(Request(head("/")), "192.0.2.1", "54321", lambda: False)

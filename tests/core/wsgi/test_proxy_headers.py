@@ -371,7 +371,7 @@ def after(*lines: str, count: int = 1, headers: str = "forwarded") -> dict[str, 
     request = Request(head("/", *lines))
     settings = {"trusted_proxy": PEER, "trusted_proxy_count": count, "trusted_proxy_headers": headers}
     adj = Adjustments(listen="127.0.0.1:0", **settings)
-    environ = EnvironBuilder(adj, "8080").build(request, PEER, "54321", lambda: False)
+    environ = EnvironBuilder(adj, "8080", "http").build(request, PEER, "54321", lambda: False)
     ProxyPolicy(adj).apply(environ, request)
     return {key: value for key, value in environ.items() if not key.startswith(("wsgi.i", "wsgi.e", "waitress."))}
 

@@ -64,7 +64,7 @@ class FakeConnection:
     remote_port = "5000"
 
     def __init__(self, adj: Adjustments) -> None:
-        self.environ_builder = EnvironBuilder(adj, "8080")
+        self.environ_builder = EnvironBuilder(adj, "8080", "http")
         self.sender = FakeSender()
         self.is_server_leaving = False
         self.interest = 1
@@ -118,7 +118,7 @@ class Served:
         self.request = Request(head(target, *fields, method=method, version=version))
         if body:
             self.request.append(body, 1 << 20)
-        builder = EnvironBuilder(adj, "80")
+        builder = EnvironBuilder(adj, "80", "http")
         connection = cast(Connection, self.connection)
         self.task = WSGITask(FakeServer(application, adj), builder, connection, self.request)
         self.task.service()
@@ -927,7 +927,7 @@ def test_a_cancelled_task_ends_its_connection_without_calling_the_application() 
     connection = FakeConnection(adj)
     called: list[str] = []
     server = FakeServer(lambda environ, start_response: called.append("called"), adj)
-    task = WSGITask(server, EnvironBuilder(adj, "80"), cast(Connection, connection), Request(head("/path")))
+    task = WSGITask(server, EnvironBuilder(adj, "80", "http"), cast(Connection, connection), Request(head("/path")))
     assert repr(task) == "<WSGITask GET /path>"
     task.cancel()
     assert connection.endings == [Ending.CLOSE]

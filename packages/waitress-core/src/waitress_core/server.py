@@ -308,8 +308,8 @@ class BaseWSGIServer:
 
     @property
     def urls(self) -> list[str]:
-        """The address of each listener: `http://HOST:PORT`, or `http://unix:PATH`."""
-        return ["http://{}:{}".format(*listener.url_authority) for listener in self._listeners]
+        """The address of each listener: `http://HOST:PORT`, `https://HOST:PORT`, or `http://unix:PATH`."""
+        return [listener.url for listener in self._listeners]
 
     @property
     def url(self) -> str:

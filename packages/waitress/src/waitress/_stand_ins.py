@@ -165,7 +165,7 @@ class StandInEnvirons:
             server_name=server.server_name,
             ident=adj.ident,
         )
-        environ_builder = EnvironBuilder(settings, str(server.effective_port))
+        environ_builder = EnvironBuilder(settings, str(server.effective_port), settings.url_scheme)
         environ_builder.offer("wsgi.file_wrapper", ReadOnlyFileBasedBuffer)
         parsed: Any = request
         return environ_builder.build(parsed, remote_addr, remote_port, client_disconnected)

@@ -155,7 +155,8 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     def print_listen(self, format_str: str) -> None:
         """Log one line for each listener: `format_str` takes host and port, as in `http://{}:{}`."""
         for listener in self._listeners:
-            text = format_str.format(*listener.url_authority)
+            # Its callers write http://, since 3.0; one that has another scheme in mind is left alone.
+            text = format_str.replace("http://", listener.scheme + "://").format(*listener.url_authority)
             with contained:
                 self.log_info(text)
 
@@ -499,7 +500,14 @@ class TcpWSGIServer(_SingleServer, waitress_core.TcpWSGIServer):
                 if self._starts:
                     self.socket.listen(adj.backlog)
                     self.accepting = True
-                return [Listener(self.socket, owns_socket=True)]
+                return [
+                    Listener(
+                        self.socket,
+                        owns_socket=True,
+                        scheme=address.scheme or "http",
+                        has_proxy_prelude=address.has_proxy_prelude,
+                    )
+                ]
             except BaseException:
                 self.socket.close()
                 raise

@@ -7,7 +7,7 @@ import re
 import socket
 import sys
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 # Some versions of Python on Windows lack these names, although the system has the option (numbers from ws2ipdef.h).
 IPPROTO_IPV6: int = getattr(socket, "IPPROTO_IPV6", 41)
@@ -16,16 +16,52 @@ AF_UNIX: int | None = getattr(socket, "AF_UNIX", None)
 
 _NUMBER = re.compile(r"-?[0-9]+")
 
+_PRELUDE = "proxy+"
+_EXAMPLE_PORTS = {"http": 8080, "https": 8443}
+
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 
-class ListenAddress(NamedTuple):
-    """One address to bind: an item of `socket.getaddrinfo` without the canonical name."""
+class ListenWord(NamedTuple):
+    """One word of `listen`, as it is written: `[proxy+][http://|https://]PLACE`."""
 
+    text: str
+    scheme: str  # "http" or "https"; "" if the word leaves it to the other settings
+    has_proxy_prelude: bool  # each client starts with a PROXY protocol header
+    kind: Literal["inet", "systemd", "fd"]  # an address to bind, or an inherited socket, which nothing provides yet
+    place: str  # HOST:PORT of an "inet"
+
+
+class _Address(NamedTuple):
     family: int
     type: int
     protocol: int
     address: SocketAddress
+
+
+class ListenAddress(_Address):
+    """One address to bind: an item of `socket.getaddrinfo` without the canonical name, and what its word says.
+
+    It is a tuple of four, because programs that read `Adjustments.listen` unpack it.
+    """
+
+    def __new__(
+        cls,
+        family: int,
+        type: int,
+        protocol: int,
+        address: SocketAddress,
+        *,
+        scheme: str = "",
+        has_proxy_prelude: bool = False,
+    ) -> "ListenAddress":
+        self = super().__new__(cls, family, type, protocol, address)
+        self.scheme = scheme
+        self.has_proxy_prelude = has_proxy_prelude
+        return self
+
+    scheme: str
+    has_proxy_prelude: bool
 
 
 def bracketed(host: str) -> str:
@@ -43,30 +79,30 @@ def split_listen_word(word: str, default_port: str) -> tuple[str, str]:
     return host, port
 
 
-def without_scheme(word: str) -> str:
-    """Return `HOST:PORT` of `http://HOST:PORT`, which the log and browsers show; any other word unchanged.
+def parse_listen_word(text: str) -> ListenWord:
+    """Read a word of `listen`; its place is not looked up.
 
     Raises:
-        ValueError: the URL says something that a listener cannot do; the message names the setting that can.
+        ValueError: the word says something that a listener cannot do; the message names the setting that can.
     """
-    scheme, mark, rest = word.partition("://")
+    rest = text
+    has_proxy_prelude = text[: len(_PRELUDE)].lower() == _PRELUDE
+    if has_proxy_prelude:
+        rest = text[len(_PRELUDE) :]
+    scheme, mark, url_rest = rest.partition("://")
     if not mark:
-        return word
-    place, _, path = rest.partition("/")
-    if scheme.lower() == "https":
-        raise ValueError(
-            f"{word!r} needs TLS, which this version does not have: listen on http://{place} with url_scheme=https, "
-            "behind a proxy that ends TLS"
-        )
-    if scheme.lower() != "http" or not place:
-        raise ValueError(f"{word!r} is not HOST:PORT, [IPV6]:PORT or *:PORT")
+        return ListenWord(text, "", has_proxy_prelude, "inet", rest)
+    place, _, path = url_rest.partition("/")
+    scheme = scheme.lower()
+    if scheme not in ("http", "https") or not place:
+        raise ValueError(f"{text!r} is not HOST:PORT, [IPV6]:PORT or *:PORT")
     if place == "unix:":
-        raise ValueError(f"{word!r} is a unix socket: set unix_socket=/{path}, and no listen")
+        raise ValueError(f"{text!r} is a unix socket: set unix_socket=/{path}, and no listen")
     if path:
-        raise ValueError(f"{word!r} has a path: listen on http://{place}, with url_prefix=/{path}")
+        raise ValueError(f"{text!r} has a path: listen on {scheme}://{place}, with url_prefix=/{path}")
     if ":" not in place.rpartition("]")[2]:
-        raise ValueError(f"{word!r} names no port, as http://{place}:8080 does")
-    return place
+        raise ValueError(f"{text!r} names no port, as {scheme}://{place}:{_EXAMPLE_PORTS[scheme]} does")
+    return ListenWord(text, scheme, has_proxy_prelude, "inet", place)
 
 
 def resolve(words: Iterable[str], default_port: str, *, ipv4: bool, ipv6: bool) -> list[ListenAddress]:
@@ -84,8 +120,8 @@ def resolve(words: Iterable[str], default_port: str, *, ipv4: bool, ipv6: bool) 
         family = socket.AF_INET6
     addresses: list[ListenAddress] = []
     bound: set[tuple[str, int]] = set()
-    for word in words:
-        for address in _resolve_word(word, default_port, family):
+    for text in words:
+        for address in _resolve_word(parse_listen_word(text), default_port, family):
             host, port = address.address[:2]
             key = (host.partition("%")[0], port)
             if port and key in bound:
@@ -97,8 +133,16 @@ def resolve(words: Iterable[str], default_port: str, *, ipv4: bool, ipv6: bool) 
     return addresses
 
 
-def _resolve_word(word: str, default_port: str, family: int) -> list[ListenAddress]:
-    host, port = split_listen_word(without_scheme(word), default_port)
+def _resolve_word(listen_word: ListenWord, default_port: str, family: int) -> list[ListenAddress]:
+    word, scheme, has_proxy_prelude, _, place = listen_word
+    if scheme == "https":
+        raise ValueError(
+            f"{word!r} needs TLS, which this version does not have: listen on http://{place} with url_scheme=https, "
+            "behind a proxy that ends TLS"
+        )
+    if has_proxy_prelude:
+        raise ValueError(f"{word!r} needs the PROXY protocol, which this version does not have: listen on {place}")
+    host, port = split_listen_word(place, default_port)
     if not host or not port:
         raise ValueError(f"{word!r} is not HOST:PORT, [IPV6]:PORT or *:PORT")
     if _NUMBER.fullmatch(port):
@@ -115,7 +159,10 @@ def _resolve_word(word: str, default_port: str, family: int) -> list[ListenAddre
         reason = getattr(error, "strerror", None) or error
         raise ValueError(f"{word!r} is not an address, or a name and port that resolve to one ({reason})") from error
     inet = [entry for entry in found if entry[0] in (socket.AF_INET, socket.AF_INET6)]
-    return [ListenAddress(family, kind, protocol, _plain(address)) for family, kind, protocol, _, address in inet]
+    return [
+        ListenAddress(family, kind, protocol, _plain(address), scheme=scheme, has_proxy_prelude=has_proxy_prelude)
+        for family, kind, protocol, _, address in inet
+    ]
 
 
 def _name_to_look_up(host: str) -> bytes | str | None:

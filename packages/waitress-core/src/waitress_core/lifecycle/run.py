@@ -108,14 +108,7 @@ class ServerRun:
             waiting_requests=lambda: dispatcher.waiting_count,
             access_log=access_log,
         )
-        endpoints = [
-            Endpoint(
-                listener,
-                open_transport=SocketTransport,
-                make_task=observer.task_factory(EnvironBuilder(adj, listener.server_port(adj.url_scheme)), access_log),
-            )
-            for listener in listeners
-        ]
+        endpoints = [self._make_endpoint(listener) for listener in listeners]
         self.manager = ConnectionManager(
             self._context, endpoints, on_opened=observer.on_opened, on_closed=self._on_closed
         )
@@ -132,6 +125,17 @@ class ServerRun:
         # Reactor only
         self._slow_requests = self._make_slow_requests()
         self._leave_until = 0.0  # when LEAVING ends at the latest
+
+    def _make_endpoint(self, listener: Listener) -> Endpoint:
+        adj = self._adj
+        environ_builder = EnvironBuilder(
+            adj, listener.server_port(adj.url_scheme), listener.request_scheme(adj.url_scheme)
+        )
+        return Endpoint(
+            listener,
+            open_transport=SocketTransport,
+            make_task=self._observer.task_factory(environ_builder, self._context.access_log),
+        )
 
     # What few servers want is imported only for those.
 

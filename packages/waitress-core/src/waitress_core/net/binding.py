@@ -104,7 +104,10 @@ def open_listeners(adj: Adjustments, addresses: Iterable[ListenAddress]) -> list
             listeners.append(_own(bind_unix(adj.unix_socket, adj.unix_socket_perms, adj.backlog)))
         else:
             for address in addresses:
-                listeners.append(_own(bind_inet(address, adj.backlog)))
+                sock = bind_inet(address, adj.backlog)
+                listeners.append(
+                    _own(sock, scheme=address.scheme or "http", has_proxy_prelude=address.has_proxy_prelude)
+                )
     except BaseException:
         for listener in listeners:
             listener.close()
@@ -112,9 +115,9 @@ def open_listeners(adj: Adjustments, addresses: Iterable[ListenAddress]) -> list
     return listeners
 
 
-def _own(sock: socket.socket) -> Listener:
+def _own(sock: socket.socket, *, scheme: str = "http", has_proxy_prelude: bool = False) -> Listener:
     try:
-        return Listener(sock, owns_socket=True)
+        return Listener(sock, owns_socket=True, scheme=scheme, has_proxy_prelude=has_proxy_prelude)
     except BaseException:
         sock.close()
         raise

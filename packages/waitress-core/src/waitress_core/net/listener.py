@@ -25,15 +25,20 @@ class ClientLeft(Exception):
 class Listener:
     """One listening socket.
 
-    `owns_socket`: close it, and remove its path, at the end; a given socket belongs to its giver.
+    `owns_socket`: close it, and remove its path, at the end; a given socket belongs to its giver. `scheme` is what its
+    clients speak, "http" or "https"; with `has_proxy_prelude` a PROXY protocol header comes before that.
     """
 
-    def __init__(self, sock: socket.socket, *, owns_socket: bool) -> None:
+    def __init__(
+        self, sock: socket.socket, *, owns_socket: bool, scheme: str = "http", has_proxy_prelude: bool = False
+    ) -> None:
         sock.setblocking(False)
         # Set once, read anywhere
         self.socket = sock
         self.descriptor = sock.fileno()
         self.owns_socket = owns_socket
+        self.scheme = scheme
+        self.has_proxy_prelude = has_proxy_prelude
         self.is_unix = sock.family == AF_UNIX
         self._path = ""
         self._path_identity: tuple[int, int] | None = None  # until the path is removed
@@ -50,16 +55,25 @@ class Listener:
     def __repr__(self) -> str:
         return f"<Listener {self.host}:{self.port}>"
 
-    def server_port(self, scheme: str) -> str:
+    def request_scheme(self, url_scheme: str) -> str:
+        """Return wsgi.url_scheme of its requests; the setting `url_scheme` is for a proxy that ends TLS."""
+        return "https" if self.scheme == "https" else url_scheme
+
+    def server_port(self, url_scheme: str) -> str:
         """Return the decimal port for SERVER_PORT, which is never empty (PEP 3333): a unix socket has its scheme's."""
         if self.is_unix:
-            return "443" if scheme == "https" else "80"
+            return "443" if self.request_scheme(url_scheme) == "https" else "80"
         return self.port
 
     @property
     def url_authority(self) -> tuple[str, str]:
         """Host and port as they are written in a URL."""
         return bracketed(self.host), self.port.replace("\0", "@")  # of Linux: a name that is no path
+
+    @property
+    def url(self) -> str:
+        """Its address: `http://HOST:PORT`, or `http://unix:PATH`."""
+        return "{}://{}:{}".format(self.scheme, *self.url_authority)
 
     def accept(self) -> tuple[socket.socket, Any] | None:
         """Accept one client: its socket and address; None when none waits. Thread: the leader.

@@ -107,10 +107,10 @@ def error_stream() -> "TextIOBase":
 class EnvironBuilder:
     """Builds the environ of each request that arrives at one listener.
 
-    `server_port` is a decimal string, the value of SERVER_PORT.
+    `server_port` is a decimal string, the value of SERVER_PORT; `scheme` is that of wsgi.url_scheme.
     """
 
-    def __init__(self, adj: Adjustments, server_port: str) -> None:
+    def __init__(self, adj: Adjustments, server_port: str, scheme: str) -> None:
         self._prefix = wsgi_text(adj.url_prefix)
         self._prefix_slash = self._prefix + "/"
         # The keys that `build` sets are here too: then the copy has room for them and does not grow.
@@ -121,7 +121,7 @@ class EnvironBuilder:
             "SERVER_PORT": server_port,
             "SERVER_SOFTWARE": adj.ident or "",
             "wsgi.version": (1, 0),
-            "wsgi.url_scheme": adj.url_scheme,
+            "wsgi.url_scheme": scheme,
             "wsgi.multithread": True,
             "wsgi.multiprocess": False,
             "wsgi.run_once": False,
