@@ -27,6 +27,7 @@ waitress_cli.options waitress_cli.pure_profile waitress_core.config.log_format
 waitress_core.observability.access_log
 waitress_core.wsgi.logged_task waitress_core.observability.slow_requests
 waitress_core.lifecycle.requested waitress_core.wsgi.error_stream
+waitress_core.processes waitress_core.processes.scoreboard
 """
 
 PROGRAM = """

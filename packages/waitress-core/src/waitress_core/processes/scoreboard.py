@@ -1,0 +1,182 @@
+"""Figures that all workers share: one slot for each, in memory that is mapped before the fork.
+
+A slot is a row of 64-bit words, each written by one side only, and a payload. An aligned word is read and written in
+one step, so a reader sees the word of before or of after, never half of both. The payload is longer: its writer makes a
+counter odd, writes, and makes it even (a seqlock). A reader that finds it odd or changed, or a wrong checksum, tries
+again. Nobody takes a lock, so a worker that is killed at any moment leaves the others unharmed.
+
+    word          written by   meaning
+    PID           supervisor   process of the worker; 0 while the slot is free
+    COMMAND       supervisor   what the worker is to do: a `Command`
+    STATE         worker       `State` of its server (see `connection.context`)
+    BEAT          worker       instant of its last tick, in nanoseconds of the monotonic clock
+    CONNECTIONS   worker       its open connections
+    ACCEPTING     worker       1 while it watches the listeners
+    REQUESTS      worker       requests that have ended
+    WISH          worker       1 when it asks to be replaced
+    VERSION       worker       counter of the seqlock
+    LENGTH        worker       bytes of the payload
+    CHECKSUM      worker       CRC-32 of the payload
+
+Thread: a slot's worker words are written by the leader of that worker; all may be read by any thread and process.
+"""
+
+import enum
+import json
+import mmap
+import time
+from binascii import crc32
+from typing import Any
+
+WORD_BYTES = 8
+WORDS = 16  # of a slot, a few of them spare: two cache lines, which no other slot shares
+PAYLOAD_BYTES = 32 * 1024  # a snapshot has 1 KiB; with histograms of the status page some 10 KiB
+SLOTS = 256  # workers and those that they replace; memory that nobody has written to costs nothing
+READS = 20  # of a payload; a writer needs microseconds, so the second succeeds unless its process was stopped there
+# Seconds without a tick after which a worker does not count as one that accepts. A tick is due once a second.
+# Doubled: new clients wait twice as long for a worker that hangs. Halved: a worker under load would be passed over.
+FRESH_SECONDS = 2.5
+FRESH_NANOSECONDS = int(FRESH_SECONDS * 1e9)
+
+
+class Word(enum.IntEnum):
+    """The words of a slot."""
+
+    PID = 0
+    COMMAND = 1
+    STATE = 2
+    BEAT = 3
+    CONNECTIONS = 4
+    ACCEPTING = 5
+    REQUESTS = 6
+    WISH = 7
+    VERSION = 8
+    LENGTH = 9
+    CHECKSUM = 10
+
+
+class Command(enum.IntEnum):
+    """What a worker is to do; it looks at each tick, and before it accepts."""
+
+    SERVE = 0
+    RETIRE = 1  # another serves in its place: accept no more, answer what is there, end
+
+
+# Enumerations are slow to look up, and accepting reads these.
+_BEAT, _CONNECTIONS, _ACCEPTING = map(int, (Word.BEAT, Word.CONNECTIONS, Word.ACCEPTING))
+
+
+class Scoreboard:
+    """The slots of all workers."""
+
+    def __init__(self, slots: int = SLOTS) -> None:
+        self._slots = slots
+        self._payloads_at = (1 + slots) * WORDS * WORD_BYTES
+        self.memory = mmap.mmap(-1, self._payloads_at + slots * PAYLOAD_BYTES)  # anonymous: no file, no name
+        # Row 0 has no worker: its first word is the number of rows to look at.
+        self.words = memoryview(self.memory)[: self._payloads_at].cast("Q")
+
+    def take(self) -> "Slot":
+        """Return the first free slot, all of its words 0. Thread: the supervisor.
+
+        Raises:
+            LookupError: all slots are in use.
+        """
+        for number in range(1, self._slots + 1):
+            slot = Slot(self, number)
+            if slot.is_free:
+                slot.clear()
+                self.words[0] = max(self.words[0], number)
+                return slot
+        raise LookupError(f"no more than {self._slots} workers can run at once")
+
+    def payload_at(self, number: int) -> int:
+        """Return where the payload of a slot starts in `memory`."""
+        return self._payloads_at + (number - 1) * PAYLOAD_BYTES
+
+    def slots(self) -> "list[Slot]":
+        """Return the slots in use. Thread: any."""
+        slots = [Slot(self, number) for number in range(1, self.words[0] + 1)]
+        return [slot for slot in slots if not slot.is_free]
+
+
+class Slot:
+    """The row of one worker."""
+
+    __slots__ = ("_base", "_board", "_words", "number")
+
+    def __init__(self, board: Scoreboard, number: int) -> None:
+        self._board = board
+        self._words = board.words
+        self._base = number * WORDS
+        self.number = number
+
+    def __getitem__(self, word: Word) -> int:
+        return self._words[self._base + word]
+
+    def __setitem__(self, word: Word, value: int) -> None:
+        self._words[self._base + word] = value
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no worker has this slot."""
+        return self[Word.PID] == 0
+
+    def clear(self) -> None:
+        """Set all words to 0: the slot is free."""
+        for word in range(WORDS):
+            self._words[self._base + word] = 0
+
+    # --- written by the worker
+
+    def beat(self) -> None:
+        """Note the instant of a tick."""
+        self[Word.BEAT] = time.monotonic_ns()
+
+    def publish(self, snapshot: Any) -> None:
+        """Make a snapshot readable: what JSON can express, in up to PAYLOAD_BYTES; a larger one leaves the last."""
+        payload = json.dumps(snapshot, separators=(",", ":")).encode("ascii")
+        if len(payload) > PAYLOAD_BYTES:
+            return
+        start = self._board.payload_at(self.number)
+        self[Word.VERSION] += 1
+        self._board.memory[start : start + len(payload)] = payload
+        self[Word.LENGTH] = len(payload)
+        self[Word.CHECKSUM] = crc32(payload)
+        self[Word.VERSION] += 1
+
+    def has_more_than_others(self) -> bool:
+        """Whether another worker accepts, ticks, and has fewer connections: so few that clients should go there.
+
+        Up to a quarter more than another, and one, is no reason: with every client that leaves somebody would be ahead.
+        """
+        words, own = self._words, self._base
+        mine = words[own + _CONNECTIONS]
+        if mine < 2:
+            return False
+        fresh_since = 0
+        for base in range(WORDS, (words[0] + 1) * WORDS, WORDS):
+            theirs = words[base + _CONNECTIONS]
+            if theirs + (theirs >> 2) + 1 < mine and words[base + _ACCEPTING] and base != own:
+                fresh_since = fresh_since or time.monotonic_ns() - FRESH_NANOSECONDS
+                if words[base + _BEAT] > fresh_since:
+                    return True
+        return False
+
+    # --- read by anyone
+
+    @property
+    def beat_age(self) -> float:
+        """Seconds since the last tick."""
+        return (time.monotonic_ns() - self[Word.BEAT]) / 1e9
+
+    def snapshot(self) -> Any:
+        """Return what the worker has published last; None before that, or if it was killed while it did."""
+        start = self._board.payload_at(self.number)
+        for _attempt in range(READS):
+            version = self[Word.VERSION]
+            payload = self._board.memory[start : start + self[Word.LENGTH]]
+            is_whole = self[Word.VERSION] == version and not version & 1 and crc32(payload) == self[Word.CHECKSUM]
+            if is_whole:
+                return json.loads(payload) if payload else None
+        return None
