@@ -4,11 +4,18 @@ Each raises ValueError or TypeError for a value that it cannot read. The table i
 """
 
 import math
+import re
 import socket
 from collections.abc import Iterable
 
 TRUE_WORDS = frozenset({"t", "true", "y", "yes", "on", "1"})
 FALSE_WORDS = frozenset({"f", "false", "n", "no", "off", "0", ""})
+
+# nginx's letters, which are powers of 1024 for it too, and the same as IEC 80000-13 writes them.
+SIZE = re.compile(r"([0-9]+)(k|m|g|kib|mib|gib)", re.IGNORECASE)
+BYTES_BY_LETTER = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|min|h|d)", re.IGNORECASE)
+SECONDS_BY_UNIT = {"ms": 0.001, "s": 1, "min": 60, "h": 3600, "d": 86400}
 
 
 def asbool(value: object) -> bool:
@@ -102,9 +109,24 @@ def as_whole_number(value: object) -> int:
     return int(value)  # type: ignore[call-overload,no-any-return]  # anything int() takes; it raises on the rest
 
 
+def as_bytes(value: object) -> int:
+    """Return a whole number of bytes: given as such, or as a text with a unit of `SIZE`: `10m`, `10MiB`."""
+    match = SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return as_whole_number(value)
+    return int(match[1]) * BYTES_BY_LETTER[match[2][0].lower()]
+
+
 def as_seconds(value: object) -> float:
-    """Return a finite number of seconds: an int if it is whole, as in waitress 3.0, otherwise a float."""
-    seconds = float(value)  # type: ignore[arg-type]  # anything float() takes; it raises on the rest
+    """Return a finite number of seconds, given as such, or as a text with a unit of `DURATION`: `2min`, `500ms`.
+
+    It is an int if it is whole, as in waitress 3.0, otherwise a float.
+    """
+    match = DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        seconds = float(value)  # type: ignore[arg-type]  # anything float() takes; it raises on the rest
+    else:
+        seconds = float(match[1]) * SECONDS_BY_UNIT[match[2].lower()]
     if not math.isfinite(seconds):
         raise ValueError("not a finite number")
     return int(seconds) if seconds.is_integer() else seconds

@@ -3,12 +3,13 @@
 It is the only list of settings: `Adjustments`, the command line and the reference documentation are made from it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .casts import (
     as_address_words,
     as_boolean_or_text,
+    as_bytes,
     as_port_or_service,
     as_seconds,
     as_socket_list,
@@ -119,6 +120,7 @@ class Setting(NamedTuple):
     check: Callable[[Any], str | None] = _accept
     accepts: str = ""
     has_effect: bool = True  # false: accepted because programs still set it
+    bounds: Mapping[str, float] = {}  # as JSON Schema says them: minimum, exclusiveMinimum, maximum
 
     def read(self, given: object) -> Any:
         """Return a given value, cast and checked.
@@ -143,20 +145,33 @@ class Setting(NamedTuple):
 def _integer(
     name: str, group: str, default: int, unit: str, help: str, least: int = 0, *, has_effect: bool = True
 ) -> Setting:
+    is_size = unit.startswith("bytes")
     accepts = f"a whole number of at least {least}"
-    check = _at_least(least)
-    return Setting(name, group, "integer", default, help, as_whole_number, unit, check, accepts, has_effect)
+    return Setting(
+        name,
+        group,
+        "integer",
+        default,
+        help,
+        as_bytes if is_size else as_whole_number,
+        unit,
+        _at_least(least),
+        f"{accepts}, or one with a unit: 64k, 10m, 1g" if is_size else accepts,
+        has_effect,
+        {"minimum": least},
+    )
 
 
 def _seconds(
     name: str, group: str, default: float, help: str, *, may_be_zero: bool = False, has_effect: bool = True
 ) -> Setting:
-    accepts = f"a number of seconds {'of at least' if may_be_zero else 'above'} 0"
+    accepts = f"a number of seconds {'of at least' if may_be_zero else 'above'} 0, or one with a unit: 500ms, 2min, 1h"
+    bounds = {"minimum" if may_be_zero else "exclusiveMinimum": 0}
 
     def check(value: float) -> str | None:
         return None if value > 0 or (may_be_zero and value == 0) else accepts
 
-    return Setting(name, group, "number", default, help, as_seconds, "seconds", check, accepts, has_effect)
+    return Setting(name, group, "number", default, help, as_seconds, "seconds", check, accepts, has_effect, bounds)
 
 
 def _boolean(name: str, group: str, default: bool, help: str, *, has_effect: bool = True) -> Setting:
@@ -178,6 +193,7 @@ SETTINGS: tuple[Setting, ...] = (
         "port number",
         _is_port_or_service,
         "a port number between 0 and 65535, or the name of a service",
+        bounds={"minimum": 0, "maximum": 65535},
     ),
     Setting(
         "listen",
