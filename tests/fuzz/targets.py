@@ -17,6 +17,7 @@ import h11
 
 from tests.parser.helpers import CHUNKED, exhaust, parse
 from tests.parser.models import STRUCTURE, are_extensions, first_fault, up_to_its_end
+from tests.parser.proxy_headers import SIGNATURE, outcome_in_every_cut
 from tests.support.strict import read_response
 from waitress_core import Adjustments, Task
 from waitress_core.connection.connection import Connection
@@ -29,6 +30,7 @@ from waitress_core.wsgi.environ import EnvironBuilder
 from waitress_core.wsgi.proxy_headers import MalformedProxyHeader, ProxyPolicy
 from waitress_core.wsgi.task import TaskContext, WSGITask
 from waitress_parser import Limits, RequestHead, RequestParser
+from waitress_parser.proxy_protocol import ProxyHeader
 
 MOST = 20_000  # bytes of one input; more shows nothing more
 TURNS = 500  # after which a connection whose client has ended must be closed
@@ -84,6 +86,21 @@ def fuzz_extensions(data: bytes) -> None:
     if not is_size:
         assert (outcome.refusal is None) == are_extensions(text), text
     fuzz_chunked(data[:1] + b"1" + text + b"\r\nx\r\n0\r\n\r\n")
+
+
+def fuzz_proxy_protocol(data: bytes) -> None:
+    """A header, an error or "need more", the same in every cut; its text is what it says it is."""
+    start = (SIGNATURE + b"\x21", b"PROXY ", b"")[data[0] % 3 if data else 0]
+    header = outcome_in_every_cut(start + data[1:600], 500)
+    if isinstance(header, ProxyHeader):
+        assert 0 < header.size <= 500
+        assert header.family in ("TCP4", "TCP6", "UNIX", "UNKNOWN")
+        assert bool(header.source) is (header.family in ("TCP4", "TCP6")) or header.family == "UNIX"
+        if header.family != "UNIX":
+            assert set(header.source + header.destination) <= set("0123456789abcdef.:")
+    elif header is not None:
+        assert header[1].isascii()
+        assert header[1].isprintable()
 
 
 def fuzz_proxy_headers(data: bytes) -> None:
@@ -271,6 +288,7 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "chunked": fuzz_chunked,
     "sections": fuzz_sections,
     "extensions": fuzz_extensions,
+    "proxy_protocol": fuzz_proxy_protocol,
     "proxy_headers": fuzz_proxy_headers,
     "connection": fuzz_connection,
 }

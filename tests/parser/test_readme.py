@@ -9,9 +9,11 @@ README = Path(__file__).parents[2] / "packages" / "waitress-parser" / "README.md
 TEXT = README.read_text(encoding="utf-8")
 
 
-def test_the_example_of_the_readme_runs() -> None:
-    (example,) = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-    exec(compile(example, str(README), "exec"), {"__name__": "example"})
+def test_the_examples_of_the_readme_run() -> None:
+    examples = re.findall(r"^```python\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        exec(compile(example, str(README), "exec"), {"__name__": "example"})
 
 
 def test_the_readme_states_every_limit_with_its_default() -> None:

@@ -67,7 +67,7 @@ def is_ipv6_address(text: str) -> bool:
     if gap:
         groups += tail.split(":") if tail else []
     if groups and "." in groups[-1] and not (gap and not tail):
-        if not _is_ipv4_address(groups.pop()):
+        if not is_ipv4_address(groups.pop()):
             return False
         groups += ["0", "0"]
     if not all(_DIGITS_16_BITS.fullmatch(group) for group in groups):
@@ -76,6 +76,10 @@ def is_ipv6_address(text: str) -> bool:
     return len(groups) <= 7 if gap else len(groups) == 8
 
 
-def _is_ipv4_address(text: str) -> bool:
+def is_ipv4_address(text: str) -> bool:
+    """Return whether `text` is an IPv4address: four decimal numbers up to 255, without leading zeros.
+
+    Source: RFC 3986 section 3.2.2.
+    """
     numbers = text.split(".")
     return len(numbers) == 4 and all(_DECIMAL_8_BITS.fullmatch(number) for number in numbers)
