@@ -1,5 +1,6 @@
 """Binding: what is bound, what is reported when it cannot be, and what is left behind."""
 
+import contextlib
 import errno
 import os
 import shutil
@@ -87,10 +88,44 @@ def test_an_ipv6_socket_takes_no_ipv4() -> None:
         assert sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY) == 1
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="on Windows SO_REUSEADDR lets a second server in")
-def test_an_address_that_was_just_left_can_be_bound_again() -> None:
-    with bind_inet(LOOPBACK, 5) as sock:
-        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+@pytest.mark.parametrize(
+    ("system", "option"),
+    [("linux", "SO_REUSEADDR"), ("darwin", "SO_REUSEADDR"), ("win32", "SO_EXCLUSIVEADDRUSE")],
+    ids=["linux", "darwin", "win32"],
+)
+def test_an_address_is_bound_again_soon_but_by_no_second_server(
+    monkeypatch: pytest.MonkeyPatch, system: str, option: str
+) -> None:
+    """On Windows SO_REUSEADDR lets a second server in, and nothing else than SO_EXCLUSIVEADDRUSE keeps it off."""
+    monkeypatch.setattr(sys, "platform", system)
+    monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", ~socket.SO_REUSEADDR, raising=False)
+    made: list[tuple[int, int, int]] = []
+
+    class Socket(socket.socket):
+        def setsockopt(self, *arguments: Any) -> None:
+            made.append(arguments)
+
+    with Socket() as sock:
+        module.reserve_address(sock)
+    assert made == [(socket.SOL_SOCKET, getattr(socket, option), 1)]
+
+
+@pytest.mark.parametrize(
+    ("number", "cause"), [(10048, "Address already in use"), (10013, "another program listens there")]
+)
+def test_windows_refuses_a_second_server_in_plain_words(
+    monkeypatch: pytest.MonkeyPatch, number: int, cause: str
+) -> None:
+    class WindowsError(OSError):
+        winerror = number
+
+    def refuse(self: socket.socket, address: object) -> None:
+        raise WindowsError(errno.EACCES, "An attempt was made to access a socket in a way forbidden ...")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(OSError, match=f"Cannot listen on 127.0.0.1:0: .*{cause}") as caught:
+        bind_inet(LOOPBACK, 5)
+    assert "An attempt" not in str(caught.value)
 
 
 # --- unix sockets
@@ -128,12 +163,95 @@ def test_a_unix_socket_that_an_earlier_server_has_left_is_replaced(folder: Path)
 
 
 @needs_unix
-def test_a_link_to_a_socket_gives_way_as_the_socket_would(folder: Path) -> None:
-    with bind_unix(str(folder / "target"), 0o600, 5):
-        (folder / "s").symlink_to(folder / "target")
-        with bind_unix(str(folder / "s"), 0o600, 5):
-            assert not (folder / "s").is_symlink()
-            assert (folder / "target").exists()
+@pytest.mark.parametrize("by", ["path", "link"])
+@pytest.mark.parametrize(
+    "state", ["idle", "backlog full", "no listen", "datagrams"], ids=["idle", "full", "bound", "dgram"]
+)
+def test_a_path_that_a_living_server_holds_is_not_taken_over(folder: Path, state: str, by: str) -> None:
+    assert AF_UNIX is not None
+    path = folder / "s"
+    clients = [socket.socket(AF_UNIX) for _ in range(3)]
+    with socket.socket(AF_UNIX, socket.SOCK_DGRAM if state == "datagrams" else socket.SOCK_STREAM) as living:
+        living.bind(str(path))
+        if state in ("idle", "backlog full"):
+            living.listen(0)
+        if state == "backlog full":
+            for client in clients:
+                client.setblocking(False)
+                client.connect_ex(str(path))
+        if by == "link":
+            path = folder / "link"
+            path.symlink_to(folder / "s")
+        before = os.lstat(path)
+        if state == "no listen":  # what looks like a stale one is replaced
+            bind_unix(str(path), 0o600, 5).close()
+        else:
+            with pytest.raises(OSError, match=f"Cannot listen on {path}: .* in use by a running server") as caught:
+                bind_unix(str(path), 0o600, 5)
+            assert caught.value.errno == errno.EADDRINUSE
+            assert os.path.samestat(before, os.lstat(path))
+    for client in clients:
+        client.close()
+
+
+@needs_unix
+def test_a_socket_that_nobody_may_connect_to_is_left_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether a server listens there cannot be known."""
+    path = folder / "s"
+    bind_unix(str(path), 0o600, 5).close()
+
+    def refuse(self: socket.socket, address: str) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    with pytest.raises(PermissionError, match=f"Cannot listen on {path}: .*denied to connect to the socket"):
+        bind_unix(str(path), 0o600, 5)
+    assert path.is_socket()
+
+
+@needs_unix
+def test_a_link_to_a_stale_socket_gives_way_as_the_socket_would(folder: Path) -> None:
+    bind_unix(str(folder / "target"), 0o600, 5).close()
+    (folder / "s").symlink_to(folder / "target")
+    with bind_unix(str(folder / "s"), 0o600, 5):
+        assert not (folder / "s").is_symlink()
+        assert (folder / "target").exists()
+
+
+@needs_unix
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_link_put_in_place_of_the_socket_is_not_followed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    """Whoever may write to the folder could otherwise open a file of the server's user to everybody."""
+    path, secret = folder / "s", folder / "secret"
+    secret.touch(mode=0o600)
+    chmod = os.chmod
+
+    def put_link() -> None:
+        path.unlink()
+        path.symlink_to(secret)
+
+    def bind(self: socket.socket, address: str) -> None:
+        super(socket.socket, self).bind(address)
+        if moment == "before":
+            put_link()
+
+    def set_mode(target: Any, mode: int, **options: Any) -> None:
+        if moment == "after":
+            put_link()
+        chmod(target, mode, **options)
+
+    monkeypatch.setattr(socket.socket, "bind", bind, raising=False)
+    monkeypatch.setattr(os, "chmod", set_mode)
+    monkeypatch.setattr(os, "supports_follow_symlinks", {*os.supports_follow_symlinks, set_mode})
+    old = os.umask(0o077)
+    try:
+        with contextlib.suppress(OSError):
+            bind_unix(str(path), 0o666, 5).close()
+    finally:
+        os.umask(old)
+    assert stat.S_IMODE(secret.stat().st_mode) == 0o600
 
 
 @needs_unix
@@ -184,7 +302,7 @@ def test_a_path_that_was_bound_in_vain_is_removed(folder: Path, monkeypatch: pyt
     else:
         monkeypatch.setattr(socket.socket, "listen", fail)
     with pytest.raises(PermissionError, match=str(folder)):
-        bind_unix(str(folder / "s"), 0o600, 5)
+        bind_unix(str(folder / "s"), 0o666, 5)
     assert list(folder.iterdir()) == []
     assert [sock.fileno() for sock in made] == [-1]
 
@@ -211,6 +329,7 @@ def test_the_path_is_removed_at_the_end(folder: Path) -> None:
 def test_a_path_that_another_server_has_taken_over_is_left(folder: Path) -> None:
     path = folder / "s"
     (mine,) = open_listeners(settings(unix_socket=str(path)), [])
+    path.unlink()
     with bind_unix(str(path), 0o600, 5):
         mine.close()
         assert path.is_socket()

@@ -22,7 +22,7 @@ from waitress_core.connection.connection import Connection
 from waitress_core.connection.context import State
 from waitress_core.http.request import Request
 from waitress_core.lifecycle.signals import handled_signals
-from waitress_core.net.binding import naming, open_listeners, reuse_address, separate_families
+from waitress_core.net.binding import naming, open_listeners, reserve_address, separate_families
 from waitress_core.net.listener import Listener
 from waitress_core.safe_logger import contained
 from waitress_core.server import server_class_for
@@ -522,7 +522,7 @@ class TcpWSGIServer(_SingleServer, waitress_core.TcpWSGIServer):
 
     def set_reuse_addr(self) -> None:
         """Let the address be bound again soon after its last use."""
-        reuse_address(self.socket)
+        reserve_address(self.socket)
 
     def bind_server_socket(self) -> None:
         """Bind the socket to the address of the settings."""

@@ -211,7 +211,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Listening",
         "text",
         None,
-        "Path of a unix socket to listen on; a socket that is there already is replaced.",
+        "Path of a unix socket to listen on; a socket that a server before it has left there is replaced.",
         str_iftruthy,
     ),
     Setting(

@@ -15,6 +15,12 @@ from ..config.addresses import AF_UNIX, IPPROTO_IPV6, IPV6_V6ONLY, ListenAddress
 from ..config.adjustments import Adjustments
 from .listener import Listener
 
+# Of `bind` on Windows, which has sentences of its own for them. The second is also that of a port in a reserved range.
+_WINDOWS_CAUSES = {
+    10048: "Address already in use",
+    10013: "Permission denied; another program listens there, or the port is reserved",
+}
+
 
 @contextlib.contextmanager
 def naming(address: str) -> Iterator[None]:
@@ -22,14 +28,18 @@ def naming(address: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        message = f"Cannot listen on {address}: {error.strerror or error}"
+        cause = _WINDOWS_CAUSES.get(getattr(error, "winerror", 0)) or error.strerror or error
+        message = f"Cannot listen on {address}: {cause}"
         # Without a number it is Python that refuses, for example a path that is too long.
         raise (OSError(message) if error.errno is None else OSError(error.errno, message)) from None
 
 
-def reuse_address(sock: socket.socket) -> None:
-    """Allow an address to be bound again soon after its last use."""
-    if sys.platform != "win32":  # there it would let a second server take the port over
+def reserve_address(sock: socket.socket) -> None:
+    """Let an address be bound again soon after its last use, but by nobody else while this socket has it."""
+    if sys.platform == "win32":
+        # There SO_REUSEADDR lets a second server in, and without this option one that sets it can bind next to ours.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+    else:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
 
 
@@ -49,7 +59,7 @@ def bind_inet(address: ListenAddress, backlog: int) -> socket.socket:
     with naming(f"{bracketed(host)}:{port}"):
         sock = socket.socket(address.family, address.type, address.protocol)
         try:
-            reuse_address(sock)
+            reserve_address(sock)
             separate_families(sock)
             sock.bind(address.address)
             sock.listen(backlog)
@@ -63,22 +73,20 @@ def bind_unix(path: str, permissions: int, backlog: int) -> socket.socket:
     """Bind and listen on a unix socket; a socket that an earlier server left at the path is replaced.
 
     Raises:
-        OSError: with the errno of the cause; the message names the path.
+        OSError: with the errno of the cause, EADDRINUSE while another server listens there; the message names the path.
     """
     with naming(path):
         if AF_UNIX is None:
             raise OSError(errno.EAFNOSUPPORT, "this system has no unix sockets")
+        _remove_stale_socket(path, AF_UNIX)
         sock = socket.socket(AF_UNIX, socket.SOCK_STREAM)
         is_bound = False
         try:
-            with contextlib.suppress(FileNotFoundError):
-                if not stat.S_ISSOCK(os.stat(path).st_mode):
-                    in_use = os.strerror(errno.EADDRINUSE)
-                    raise OSError(errno.EADDRINUSE, f"{in_use} by what is not a socket")
-                os.unlink(path)
+            if sys.platform == "linux":
+                os.fchmod(sock.fileno(), permissions)  # there these become the path's, less the umask
             sock.bind(path)
             is_bound = True
-            os.chmod(path, permissions)  # before listen: nobody can connect with other permissions
+            _set_permissions(path, permissions)  # before listen: nobody can connect with other permissions
             sock.listen(backlog)
         except BaseException:
             sock.close()
@@ -86,6 +94,51 @@ def bind_unix(path: str, permissions: int, backlog: int) -> socket.socket:
                 os.unlink(path)
             raise
         return sock
+
+
+def _remove_stale_socket(path: str, family: int) -> None:
+    """Remove a socket that nobody listens on, or a link to one."""
+    try:
+        is_socket = stat.S_ISSOCK(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return
+    in_use = os.strerror(errno.EADDRINUSE)
+    if not is_socket:
+        raise OSError(errno.EADDRINUSE, f"{in_use} by what is not a socket")
+    with socket.socket(family, socket.SOCK_STREAM) as client:
+        client.setblocking(False)  # a server whose backlog is full lets others wait
+        try:
+            client.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):  # only the socket's file is left
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            return
+        except PermissionError as error:
+            raise OSError(error.errno, f"{error.strerror} to connect to the socket that is there") from None
+        except OSError:  # EAGAIN of a full backlog, EPROTOTYPE of a socket for datagrams
+            pass
+    raise OSError(errno.EADDRINUSE, f"{in_use} by a running server")
+
+
+def _set_permissions(path: str, permissions: int) -> None:
+    """Set the permissions of the socket at a path; if somebody has put a link there meanwhile, not those of its target.
+
+    Raises:
+        OSError: they cannot be set, or it is no socket any more.
+    """
+    if sys.platform != "linux":
+        os.chmod(path, permissions, follow_symlinks=os.chmod not in os.supports_follow_symlinks)
+        return
+    # Linux has no chmod that does not follow links, but a descriptor stays that of one file, whatever the path becomes.
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISSOCK(mode):
+            raise OSError(errno.EADDRINUSE, f"{os.strerror(errno.EADDRINUSE)} by what is not a socket")
+        if stat.S_IMODE(mode) != permissions:
+            os.chmod(f"/proc/self/fd/{descriptor}", permissions)
+    finally:
+        os.close(descriptor)
 
 
 def open_listeners(adj: Adjustments, addresses: Iterable[ListenAddress]) -> list[Listener]:
