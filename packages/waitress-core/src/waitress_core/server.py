@@ -10,7 +10,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -23,7 +23,7 @@ from .connection.states import STATE_NAMES
 from .http.request import Request
 from .lifecycle import fork
 from .lifecycle.run import ServerRun
-from .lifecycle.signals import Action, action_for, handled_signals, what_ends_now
+from .lifecycle.signals import Action, action_for, handled_signals, is_main_thread, what_ends_now
 from .lifecycle.states import CLOSE_SECONDS, StopRequest
 from .net.binding import open_listeners
 from .net.listener import Listener
@@ -38,6 +38,7 @@ from .wsgi.task import WSGITask
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    from .lifecycle.notify import Notifier
     from .observability.access_log import AccessLog
 
 Kind = TypeVar("Kind")
@@ -86,6 +87,7 @@ class BaseWSGIServer:
         self._draining_since: float | None = None
         self._has_terminal = False
         self._on_stop: Callable[[int, str], None] | None = None  # set before the server runs
+        self._notifier: Notifier | None = None  # while `run` runs, under systemd
         self._has_run = threading.Lock()  # held from the first `run` or `start` on, for ever
         self._runner: threading.Thread | None = None
         self._run: ServerRun | None = None
@@ -115,6 +117,8 @@ class BaseWSGIServer:
         If the server has been closed before, this returns at once: a thread that closes it cannot know how far the
         thread that runs it has got.
 
+        In the main thread systemd is told what the server does, if that has set NOTIFY_SOCKET (see `lifecycle.notify`).
+
         Raises:
             RuntimeError: the server is running or has run.
             CannotStartThread: the system has no thread left; nothing stays open.
@@ -122,6 +126,7 @@ class BaseWSGIServer:
         self._claim()
         with self.ending_signals():
             try:
+                self._notifier = self._make_notifier()
                 self._begin()
                 self._wait()
             finally:
@@ -157,10 +162,24 @@ class BaseWSGIServer:
         self._runner = threading.current_thread()
         fork.add(self)
 
+    def _make_notifier(self) -> "Notifier | None":
+        if "NOTIFY_SOCKET" not in os.environ or not is_main_thread():  # in another one it may be a part of a program
+            return None
+        from .lifecycle.notify import notifier_for  # lazy import: only services of systemd need it
+
+        return notifier_for(os.environ, os.getpid(), f"Serving on {' '.join(self.urls)}")
+
     def _begin(self) -> None:
         if not any(request.state is State.CLOSING for request in self._stop_requests):
             # A request that comes before the run is in the list already, one that comes later finds the run.
-            self._run = ServerRun(self, self._listeners, self._dispatcher, self._stop_requests, self._waiter_callbacks)
+            self._run = ServerRun(
+                self,
+                self._listeners,
+                self._dispatcher,
+                self._stop_requests,
+                self._waiter_callbacks,
+                self._notifier,
+            )
             self._run.start()
 
     def _wait(self) -> None:
@@ -179,6 +198,8 @@ class BaseWSGIServer:
             if self._run is not None:
                 self._run.close_all()
         finally:  # whatever a callback of the program has raised
+            if self._notifier is not None:
+                self._notifier.close()
             fork.remove(self)
             self._close_listeners()
             self._ended.set()
@@ -250,9 +271,12 @@ class BaseWSGIServer:
         if action is Action.IGNORE:
             requested.report_ignored(name)
             return
-        requested.reopen_log_files(name)
         if action is Action.REPORT:
+            requested.reopen_log_files(name)
             requested.report(self.stats(), self._dispatcher.running())
+            return
+        with nullcontext() if self._notifier is None else self._notifier.reloading():
+            requested.reload_logging(name)
 
     def _request_stop(self, state: State, seconds: float, *, is_signal: bool = False, ends_now: str = "") -> None:
         self._stop_requests.append(StopRequest(state, time.monotonic() + seconds, is_signal, ends_now))

@@ -1,4 +1,6 @@
-"""What a server does at a signal that does not end it: reopens log files, reports what it does.
+"""What a server does at a signal that does not end it: reads log settings again, reopens log files, reports.
+
+Logging belongs to the whole process, whichever server hears the signal.
 
 Thread: the one that waits for the server. It may block; the server serves on meanwhile.
 """
@@ -8,7 +10,7 @@ import json
 import logging
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..observability.stats import ServerStats
 from ..safe_logger import SafeLogger
@@ -17,6 +19,23 @@ from ..threads.running import RunningTask
 logger = SafeLogger(logging.getLogger("waitress"))
 
 LOCK_SECONDS = 1.0  # for a record that is being written to a log file; one that blocks must not hold up the end
+
+_log_settings: list[Callable[[], None]] = []  # what the program reads again at SIGHUP
+
+
+def read_at_reload(read_settings: Callable[[], None]) -> None:
+    """Have log settings read again at each SIGHUP by this call, which logs itself what is wrong with them."""
+    _log_settings.append(read_settings)
+
+
+def reload_logging(name: str) -> None:
+    """Read log settings again, and reopen log files; `name` is the signal."""
+    for read_settings in list(_log_settings):
+        try:
+            read_settings()
+        except Exception:  # of the program; the others, and the files, are not its to stop
+            logger.exception("uncaptured python exception in what reads log settings")
+    reopen_log_files(name)
 
 
 def reopen_log_files(name: str) -> None:

@@ -36,6 +36,7 @@ from .states import StopRequest
 if TYPE_CHECKING:
     from ..observability.access_log import AccessLog
     from ..observability.slow_requests import SlowRequests
+    from .notify import Notifier
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
@@ -44,6 +45,9 @@ THREADS_SECONDS = 2.0  # for threads that run no application to end, on a machin
 # signal ends a wait, and Ctrl-C must end an idle server in half a second. Doubled: a lost leader is missed for two
 # seconds, and Ctrl-C on Windows takes 0.2 s longer. Halved: an idle server wakes up twice as often, for nothing.
 CHECK_SECONDS = 0.2 if sys.platform == "win32" else 1.0
+# Ticks of a reactor, once a second, that may fail to come before systemd is not told any more that the server is alive.
+# Doubled: a reactor that hangs is noticed as much later. Halved: one that was late on a machine under load would count.
+STALLED_TICKS = 3
 NAMED_AT_MOST = 10  # connections that the record of a cut-off names
 
 
@@ -91,6 +95,7 @@ class ServerRun:
         dispatcher: Dispatcher,
         stop_requests: list[StopRequest],
         waiter_callbacks: deque[Callable[[], None]],
+        notifier: "Notifier | None" = None,
     ) -> None:
         adj = observer.adj
         # Set once, read anywhere
@@ -112,6 +117,7 @@ class ServerRun:
         self.manager = ConnectionManager(
             self._context, endpoints, on_opened=observer.on_opened, on_closed=self._on_closed
         )
+        self._notifier = notifier  # used by the thread that waits only
         self._leadership_ended = threading.Event()
         self._waiter_woken = threading.Event()  # the thread that waits has something to do
         # Appended to by any thread, called by the leader
@@ -122,6 +128,8 @@ class ServerRun:
         self._waiter_callbacks = waiter_callbacks
         # Written by any thread that asks for stats: a lost update makes a counter stand still once, nothing else
         self._most_bytes_out = 0
+        # Written by the leader, read by the thread that waits
+        self._ticked_at = self._reactor.now
         # Reactor only
         self._slow_requests = self._make_slow_requests()
         self._leave_until = 0.0  # when LEAVING ends at the latest
@@ -217,6 +225,8 @@ class ServerRun:
             CannotStartThread: the leader or another thread is lost, and the system has none left to replace it.
         """
         slice_seconds = min(self._adj.asyncore_loop_timeout or CHECK_SECONDS, CHECK_SECONDS)
+        if self._notifier is not None:
+            slice_seconds = min(slice_seconds, self._notifier.keep_alive_seconds or CHECK_SECONDS)
         try:
             while not self._leadership_ended.is_set():
                 self._waiter_woken.wait(slice_seconds)
@@ -224,6 +234,8 @@ class ServerRun:
                 self._call_for_waiter()
                 self._dispatcher.check()
                 self._observer.while_waiting()
+                if self._notifier is not None and self._has_ticked():
+                    self._notifier.keep_alive()
             self._call_for_waiter()  # the last ones may have come with the end
         except BaseException as error:
             # From a signal handler that is not ours, and then its exception ends with the server; or from the observer.
@@ -241,6 +253,10 @@ class ServerRun:
                 self._waiter_callbacks.popleft()()
             except Exception:  # no report is worth a server
                 logger.exception("uncaptured python exception in what a signal has asked for")
+
+    def _has_ticked(self) -> bool:
+        """Whether the reactor has ticked lately: whether there is a leader, and it is not stuck."""
+        return self._reactor.clock() - self._ticked_at < STALLED_TICKS * self._reactor.tick_seconds
 
     def close_all(self) -> None:
         """Release everything, also after a failed start. There is no leader any more: what is left is this thread's."""
@@ -262,6 +278,7 @@ class ServerRun:
     # --- reactor only
 
     def _tick(self) -> None:
+        self._ticked_at = self._reactor.now
         slow_requests = [] if self._slow_requests is None else [self._slow_requests.tick]
         _call_each(self.manager.tick, self._dispatcher.tick, *slow_requests, self._step)
 
@@ -327,6 +344,9 @@ class ServerRun:
         """Move to a state. The only place that writes it."""
         self._context.state = state
         self._observer.on_state(state)
+        if self._notifier is not None:
+            self._waiter_callbacks.append(partial(self._notifier.on_state, state))
+            self._waiter_woken.set()
 
     def _on_closed(self, connection: Connection) -> None:
         self._observer.on_closed(connection)

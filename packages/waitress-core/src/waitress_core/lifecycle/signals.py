@@ -83,7 +83,7 @@ def handled_signals(on_signal: Callable[[str], None]) -> Iterator[None]:
     Only in the main thread (no other can handle signals), and only for signals that nothing else handles.
     """
     replaced = []
-    if _is_main_thread():
+    if is_main_thread():
         elsewhere = _handled_outside_of_python()
         for name in _ACTIONS:
             number = getattr(signal, name, None)
@@ -99,7 +99,8 @@ def handled_signals(on_signal: Callable[[str], None]) -> Iterator[None]:
         _give_back(replaced)
 
 
-def _is_main_thread() -> bool:
+def is_main_thread() -> bool:
+    """Whether this is the main thread, in which alone Python handles signals."""
     current = threading.current_thread()
     # eventlet has its own object of the main thread, of another class of that name.
     return current is threading.main_thread() or type(current).__name__ == "_MainThread"
