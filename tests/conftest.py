@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import signal
+import sys
 from collections.abc import Iterator
 
 import hypothesis
@@ -35,13 +36,20 @@ def skipping_clock(monkeypatch: pytest.MonkeyPatch) -> SkippingClock:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    # A shell has its commands in the background ignore SIGINT, and so would every server that a test starts.
+    # A shell has its commands in the background ignore these, and so would every server that a test starts.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if sys.platform != "win32" and signal.getsignal(signal.SIGQUIT) == signal.SIG_IGN:
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     # What a test leaves unclosed is found at once where references are counted, as CPython does. PyPy finds it whenever
     # it collects, in the midst of some other test, and also what the end of a reference would have closed.
     if platform.python_implementation() != "CPython":
         config.addinivalue_line("filterwarnings", "ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Run more tests at once than there are processors: most of those that take long wait for a deadline of a server."""
+    return 2 * (os.cpu_count() or 1)
 
 
 def pytest_collection_finish() -> None:
