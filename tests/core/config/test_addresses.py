@@ -1,5 +1,6 @@
 """Addresses: listen words, and what they resolve to."""
 
+import re
 import socket
 import sys
 from typing import Any
@@ -55,6 +56,46 @@ def test_a_word_is_split_at_its_last_colon_outside_brackets(word: str, host: str
 )
 def test_a_word_has_a_prelude_a_scheme_and_a_place(text: str, scheme: str, has_proxy_prelude: bool, place: str) -> None:
     assert parse_listen_word(text) == (text, scheme, has_proxy_prelude, "inet", place)
+
+
+@pytest.mark.parametrize(
+    ("text", "scheme", "has_proxy_prelude", "kind", "place"),
+    [
+        ("systemd", "", False, "systemd", ""),
+        ("systemd:web", "", False, "systemd", "web"),
+        ("systemd:shop.socket", "", False, "systemd", "shop.socket"),
+        ("http://systemd", "http", False, "systemd", ""),
+        ("proxy+https://systemd:web", "https", True, "systemd", "web"),
+        ("fd:3", "", False, "fd", "3"),
+        ("https://fd:3", "https", False, "fd", "3"),
+        ("systemd:8080", "", False, "inet", "systemd:8080"),
+        ("fd", "", False, "inet", "fd"),
+    ],
+)
+def test_a_word_may_name_sockets_to_inherit(
+    text: str, scheme: str, has_proxy_prelude: bool, kind: str, place: str
+) -> None:
+    assert parse_listen_word(text) == (text, scheme, has_proxy_prelude, kind, place)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("systemd:", "'systemd:' names no socket, as systemd:web does; systemd alone is all of them"),
+        ("fd:", "'fd:' names no descriptor, as fd:3 does"),
+        ("fd:-1", "'fd:-1' names no descriptor, as fd:3 does"),
+        ("fd:three", "'fd:three' names no descriptor, as fd:3 does"),
+    ],
+)
+def test_a_word_that_names_no_socket_to_inherit_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        parse_listen_word(text)
+
+
+def test_a_socket_to_inherit_has_no_address_and_carries_its_word() -> None:
+    (address,) = resolve(["http://systemd:web"], "8080", ipv4=True, ipv6=True)
+    assert (address.family, address.scheme) == (socket.AF_UNSPEC, "http")
+    assert address.inherited == parse_listen_word("http://systemd:web")
 
 
 def test_an_address_carries_what_its_word_says_and_unpacks_to_four() -> None:

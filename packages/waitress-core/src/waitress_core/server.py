@@ -411,4 +411,6 @@ def server_class_for(adj: Adjustments, tcp: Kind, unix: Kind, several: Kind) -> 
     """Return the one of three classes of server that fits the listeners in the settings."""
     if adj.unix_socket is not None or (len(adj.sockets) == 1 and adj.sockets[0].family == AF_UNIX):
         return unix
-    return tcp if len(adj.sockets or adj.listen) == 1 else several
+    if len(adj.sockets or adj.listen) != 1 or any(address.inherited for address in adj.listen):
+        return several  # a word may stand for several sockets to inherit, of either kind
+    return tcp

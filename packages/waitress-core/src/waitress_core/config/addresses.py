@@ -23,13 +23,17 @@ SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
 
 class ListenWord(NamedTuple):
-    """One word of `listen`, as it is written: `[proxy+][http://|https://]PLACE`."""
+    """One word of `listen`, as it is written: `[proxy+][http://|https://]PLACE`.
+
+    The place of an "inet" is HOST:PORT, that of a socket from "systemd" its name or empty for all, that of a "fd" the
+    number of a descriptor.
+    """
 
     text: str
     scheme: str  # "http" or "https"; "" if the word leaves it to the other settings
     has_proxy_prelude: bool  # each client starts with a PROXY protocol header
-    kind: Literal["inet", "systemd", "fd"]  # an address to bind, or an inherited socket, which nothing provides yet
-    place: str  # HOST:PORT of an "inet"
+    kind: Literal["inet", "systemd", "fd"]  # an address to bind, or sockets to inherit
+    place: str
 
 
 class _Address(NamedTuple):
@@ -42,7 +46,8 @@ class _Address(NamedTuple):
 class ListenAddress(_Address):
     """One address to bind: an item of `socket.getaddrinfo` without the canonical name, and what its word says.
 
-    It is a tuple of four, because programs that read `Adjustments.listen` unpack it.
+    It is a tuple of four, because programs that read `Adjustments.listen` unpack it. Where sockets are inherited there
+    is no address, and `inherited` is the word.
     """
 
     def __new__(
@@ -54,14 +59,17 @@ class ListenAddress(_Address):
         *,
         scheme: str = "",
         has_proxy_prelude: bool = False,
+        inherited: ListenWord | None = None,
     ) -> "ListenAddress":
         self = super().__new__(cls, family, type, protocol, address)
         self.scheme = scheme
         self.has_proxy_prelude = has_proxy_prelude
+        self.inherited = inherited
         return self
 
     scheme: str
     has_proxy_prelude: bool
+    inherited: ListenWord | None
 
 
 def bracketed(host: str) -> str:
@@ -91,7 +99,7 @@ def parse_listen_word(text: str) -> ListenWord:
         rest = text[len(_PRELUDE) :]
     scheme, mark, url_rest = rest.partition("://")
     if not mark:
-        return ListenWord(text, "", has_proxy_prelude, "inet", rest)
+        return ListenWord(text, "", has_proxy_prelude, *_kind_and_place(text, rest))
     place, _, path = url_rest.partition("/")
     scheme = scheme.lower()
     if scheme not in ("http", "https") or not place:
@@ -100,13 +108,29 @@ def parse_listen_word(text: str) -> ListenWord:
         raise ValueError(f"{text!r} is a unix socket: set unix_socket=/{path}, and no listen")
     if path:
         raise ValueError(f"{text!r} has a path: listen on {scheme}://{place}, with url_prefix=/{path}")
-    if ":" not in place.rpartition("]")[2]:
+    kind, place = _kind_and_place(text, place)
+    if kind == "inet" and ":" not in place.rpartition("]")[2]:
         raise ValueError(f"{text!r} names no port, as {scheme}://{place}:{_EXAMPLE_PORTS[scheme]} does")
-    return ListenWord(text, scheme, has_proxy_prelude, "inet", place)
+    return ListenWord(text, scheme, has_proxy_prelude, kind, place)
+
+
+def _kind_and_place(text: str, place: str) -> tuple[Literal["inet", "systemd", "fd"], str]:
+    host, colon, rest = place.partition(":")
+    if host == "systemd" and not rest.isdecimal():  # with digits, a port of a machine of that name
+        if colon and not rest:
+            raise ValueError(f"{text!r} names no socket, as systemd:web does; systemd alone is all of them")
+        return "systemd", rest
+    if host == "fd" and colon:
+        if not (rest.isascii() and rest.isdecimal()):
+            raise ValueError(f"{text!r} names no descriptor, as fd:3 does")
+        return "fd", rest
+    return "inet", place
 
 
 def resolve(words: Iterable[str], default_port: str, *, ipv4: bool, ipv6: bool) -> list[ListenAddress]:
     """Return the addresses of listen words, in the order of the words, each address once (port 0 as often as given).
+
+    A word that inherits sockets has one address, which says so: which sockets those are, `net.activation` finds out.
 
     If exactly one of `ipv4` and `ipv6` is true, return addresses of that family only, otherwise of both.
 
@@ -134,7 +158,7 @@ def resolve(words: Iterable[str], default_port: str, *, ipv4: bool, ipv6: bool) 
 
 
 def _resolve_word(listen_word: ListenWord, default_port: str, family: int) -> list[ListenAddress]:
-    word, scheme, has_proxy_prelude, _, place = listen_word
+    word, scheme, has_proxy_prelude, kind, place = listen_word
     if scheme == "https":
         raise ValueError(
             f"{word!r} needs TLS, which this version does not have: listen on http://{place} with url_scheme=https, "
@@ -142,6 +166,9 @@ def _resolve_word(listen_word: ListenWord, default_port: str, family: int) -> li
         )
     if has_proxy_prelude:
         raise ValueError(f"{word!r} needs the PROXY protocol, which this version does not have: listen on {place}")
+    if kind != "inet":
+        unknown = (socket.AF_UNSPEC, socket.SOCK_STREAM, 0, (word, 0))
+        return [ListenAddress(*unknown, scheme=scheme, has_proxy_prelude=has_proxy_prelude, inherited=listen_word)]
     host, port = split_listen_word(place, default_port)
     if not host or not port:
         raise ValueError(f"{word!r} is not HOST:PORT, [IPV6]:PORT or *:PORT")
@@ -160,8 +187,8 @@ def _resolve_word(listen_word: ListenWord, default_port: str, family: int) -> li
         raise ValueError(f"{word!r} is not an address, or a name and port that resolve to one ({reason})") from error
     inet = [entry for entry in found if entry[0] in (socket.AF_INET, socket.AF_INET6)]
     return [
-        ListenAddress(family, kind, protocol, _plain(address), scheme=scheme, has_proxy_prelude=has_proxy_prelude)
-        for family, kind, protocol, _, address in inet
+        ListenAddress(family, type, protocol, _plain(address), scheme=scheme, has_proxy_prelude=has_proxy_prelude)
+        for family, type, protocol, _, address in inet
     ]
 
 

@@ -201,7 +201,8 @@ SETTINGS: tuple[Setting, ...] = (
         "list",
         ["0.0.0.0:8080"],
         "Addresses to listen on, HOST:PORT, *:PORT, [IPV6]:PORT or http://HOST:PORT, separated by blanks or commas; "
-        "instead of host and port.",
+        "instead of host and port. systemd is every socket that systemd has passed, systemd:NAME those of that name, "
+        "fd:3 an inherited descriptor.",
         as_words,
     ),
     _boolean("ipv4", "Listening", True, "Listen on the IPv4 addresses of a name."),

@@ -1,4 +1,4 @@
-"""Binds listening sockets: TCP addresses and unix sockets, all of them or none.
+"""Binds listening sockets, TCP addresses and unix sockets, or inherits them: all of them or none.
 
 Thread: any, before the server runs.
 """
@@ -11,7 +11,7 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 
-from ..config.addresses import AF_UNIX, IPPROTO_IPV6, IPV6_V6ONLY, ListenAddress, bracketed
+from ..config.addresses import AF_UNIX, IPPROTO_IPV6, IPV6_V6ONLY, ListenAddress, ListenWord, bracketed
 from ..config.adjustments import Adjustments
 from .listener import Listener
 
@@ -146,6 +146,7 @@ def open_listeners(adj: Adjustments, addresses: Iterable[ListenAddress]) -> list
 
     Raises:
         OSError: an address cannot be bound; those opened before it are closed again.
+        ValueError: there is no such socket to inherit; the same.
     """
     listeners: list[Listener] = []
     try:
@@ -157,10 +158,10 @@ def open_listeners(adj: Adjustments, addresses: Iterable[ListenAddress]) -> list
             listeners.append(_own(bind_unix(adj.unix_socket, adj.unix_socket_perms, adj.backlog)))
         else:
             for address in addresses:
-                sock = bind_inet(address, adj.backlog)
-                listeners.append(
-                    _own(sock, scheme=address.scheme or "http", has_proxy_prelude=address.has_proxy_prelude)
-                )
+                if address.inherited is None:
+                    listeners.append(_own(bind_inet(address, adj.backlog), address))
+                else:
+                    listeners.extend(_inherit(address.inherited, address, listeners))
     except BaseException:
         for listener in listeners:
             listener.close()
@@ -168,9 +169,25 @@ def open_listeners(adj: Adjustments, addresses: Iterable[ListenAddress]) -> list
     return listeners
 
 
-def _own(sock: socket.socket, *, scheme: str = "http", has_proxy_prelude: bool = False) -> Listener:
+def _own(sock: socket.socket, address: ListenAddress | None = None, *, owns_path: bool = True) -> Listener:
+    """Return the listener of a socket, which speaks what the word of its address says."""
+    scheme, has_proxy_prelude = ("", False) if address is None else (address.scheme, address.has_proxy_prelude)
     try:
-        return Listener(sock, owns_socket=True, scheme=scheme, has_proxy_prelude=has_proxy_prelude)
+        return Listener(
+            sock,
+            owns_socket=True,
+            owns_path=owns_path,
+            scheme=scheme or "http",
+            has_proxy_prelude=has_proxy_prelude,
+        )
     except BaseException:
         sock.close()
         raise
+
+
+def _inherit(word: ListenWord, address: ListenAddress, listeners: list[Listener]) -> list[Listener]:
+    from .activation import inherited_sockets  # lazy import: only servers that inherit sockets need it
+
+    taken = {listener.descriptor for listener in listeners}
+    # Whoever passed a socket keeps it, and its path with it: the next process listens there.
+    return [_own(sock, address, owns_path=False) for sock in inherited_sockets(word, taken)]

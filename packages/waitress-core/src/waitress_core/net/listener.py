@@ -25,12 +25,19 @@ class ClientLeft(Exception):
 class Listener:
     """One listening socket.
 
-    `owns_socket`: close it, and remove its path, at the end; a given socket belongs to its giver. `scheme` is what its
-    clients speak, "http" or "https"; with `has_proxy_prelude` a PROXY protocol header comes before that.
+    `owns_socket`: close it at the end; a given socket belongs to its giver. `owns_path`: remove its path then, which is
+    somebody else's if the socket was inherited. `scheme` is what its clients speak, "http" or "https"; with
+    `has_proxy_prelude` a PROXY protocol header comes before that.
     """
 
     def __init__(
-        self, sock: socket.socket, *, owns_socket: bool, scheme: str = "http", has_proxy_prelude: bool = False
+        self,
+        sock: socket.socket,
+        *,
+        owns_socket: bool,
+        owns_path: bool = True,
+        scheme: str = "http",
+        has_proxy_prelude: bool = False,
     ) -> None:
         sock.setblocking(False)
         # Set once, read anywhere
@@ -45,7 +52,7 @@ class Listener:
         name = sock.getsockname()
         if self.is_unix:
             self.host, self.port = "unix", os.fsdecode(name)
-            if owns_socket:
+            if owns_socket and owns_path:
                 self._path = os.path.abspath(self.port)  # an application may change the working directory
                 status = os.stat(self._path)
                 self._path_identity = (status.st_dev, status.st_ino)
