@@ -4,6 +4,7 @@ Also the `Endpoint`: what a connection has from the listener that it came in by.
 """
 
 import enum
+import logging
 import socket
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -17,14 +18,21 @@ from ..net.transport import SocketTransport
 from ..observability.stats import Counters
 from ..reactor.deadlines import DeadlineQueue
 from ..reactor.reactor import Reactor
+from ..safe_logger import SafeLogger
 from ..threads.tasks import Task
+from ..throttled_logger import ThrottledLogger
 from .states import BODY, FLUSH, HEAD, IDLE, LINGER, PENDING, ReceiveState, SendState
 
 if TYPE_CHECKING:
     from ..observability.access_log import AccessLog
 
+logger = SafeLogger(logging.getLogger("waitress"))
+
 BODY_READ_BYTES = 256 * 1024  # of a body in one read, into one buffer that all connections use
 RATE_SECONDS = 1.0  # between two checks of a slow body or a slow reader
+TLS_LOG_SECONDS = (
+    60.0  # between two records of clients that start TLS: a browser tries again at once, a scanner for ever
+)
 
 
 class State(enum.IntEnum):
@@ -111,6 +119,7 @@ class ServerContext:
         self.body = reactor.add_deadlines(DeadlineQueue[HasDeadlines](RATE_SECONDS, _body_tick))
         self.output = reactor.add_deadlines(DeadlineQueue[HasDeadlines](RATE_SECONDS, _output_tick))
         linger = reactor.add_deadlines(DeadlineQueue[HasDeadlines](adj.linger_timeout, _linger_overdue))
+        self._tls_clients = ThrottledLogger(logger, TLS_LOG_SECONDS)
         # By state: the deadline that entering it arms, and leaving it disarms
         receiving = {IDLE: self.idle, HEAD: head, BODY: self.body, LINGER: linger}
         sending = {PENDING: self.output, FLUSH: self.output}
@@ -120,6 +129,16 @@ class ServerContext:
         self.state = State.READY
         # Written by the acceptor only, by the leader; read anywhere: a client waits, and there is no room for it
         self.is_full = False
+
+    def log_tls_client(self, remote_addr: str) -> None:
+        """Log, once in TLS_LOG_SECONDS, that a client has started TLS. Thread: the leader."""
+        self._tls_clients.log(
+            logging.WARNING,
+            self.reactor.now,
+            "Client %s has started TLS on a port that speaks plain HTTP: use http:// in its URL, or for its proxy."
+            " This is logged once a minute at most.",
+            remote_addr,
+        )
 
 
 def parser_limits(adj: Adjustments) -> Limits:

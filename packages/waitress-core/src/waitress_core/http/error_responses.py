@@ -12,7 +12,7 @@ Text from a request is in a response only as the error has escaped it.
 from typing import NamedTuple
 
 from waitress_buffers import BufferStorageError, StorageFullError
-from waitress_parser import ProtocolError, RequestHead, RequestParser
+from waitress_parser import ProtocolError, RequestHead, RequestParser, TlsHandshake
 
 from .response import Response
 
@@ -28,6 +28,7 @@ class ErrorResponse(NamedTuple):
     detail: str
     version: str
     method: str  # empty if unknown
+    to_tls: bool = False  # the client has started TLS on a port that speaks plain HTTP
 
     def response(self, ident: str | None) -> tuple[Response, bytes]:
         """Return the started response and its body; `ident` is the server's name in both."""
@@ -44,7 +45,8 @@ def error_body(reason: str, detail: str, ident: str | None) -> bytes:
 
 def error_response_for(error: ProtocolError) -> ErrorResponse:
     """Return the response to a request that breaks a rule."""
-    return ErrorResponse(f"{error.status} {error.reason}", error.detail, error.version, error.method)
+    to_tls = isinstance(error, TlsHandshake)
+    return ErrorResponse(f"{error.status} {error.reason}", error.detail, error.version, error.method, to_tls)
 
 
 def late_request_response(parser: RequestParser) -> ErrorResponse:
