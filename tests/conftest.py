@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run more tests at once than there are processors: most of those that take long wait for a deadline of a server."""
+    """Run more tests at once than there are processors: most of the long ones wait for a deadline of a server."""
     return 2 * (os.cpu_count() or 1)
 
 
