@@ -30,9 +30,7 @@ logger = SafeLogger(logging.getLogger("waitress"))
 
 BODY_READ_BYTES = 256 * 1024  # of a body in one read, into one buffer that all connections use
 RATE_SECONDS = 1.0  # between two checks of a slow body or a slow reader
-TLS_LOG_SECONDS = (
-    60.0  # between two records of clients that start TLS: a browser tries again at once, a scanner for ever
-)
+TLS_LOG_SECONDS = 60.0  # between two records of clients that start TLS: a browser tries again at once
 
 
 class State(enum.IntEnum):
