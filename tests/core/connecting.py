@@ -29,7 +29,7 @@ from waitress_core.connection.states import (
 from waitress_core.http.request import Request
 from waitress_core.net.binding import open_listeners
 from waitress_core.net.listener import Listener
-from waitress_core.net.transport import SocketTransport
+from waitress_core.net.transport import SocketTransport, Transport
 from waitress_core.reactor.reactor import Handler, Reactor
 
 WAIT_SECONDS = 20.0  # of the real clock, for what comes at once on an idle machine
@@ -42,7 +42,7 @@ SendTransition = tuple[SendState, SendState]
 class CheckedReceiver(Receiver):
     """Remembers its transitions; refuses any that the table does not have, and a wrong deadline."""
 
-    def __init__(self, transport: SocketTransport, context: ServerContext) -> None:
+    def __init__(self, transport: Transport, context: ServerContext) -> None:
         super().__init__(transport, context)
         self.transitions: list[ReceiveTransition] = []
         self.illegal: list[ReceiveTransition] = []
@@ -65,7 +65,7 @@ class CheckedReceiver(Receiver):
 class CheckedSender(Sender):
     """Remembers its transitions; refuses any that the table does not have, and a wrong deadline."""
 
-    def __init__(self, transport: SocketTransport, context: ServerContext) -> None:
+    def __init__(self, transport: Transport, context: ServerContext) -> None:
         super().__init__(transport, context)
         self.transitions: list[SendTransition] = []
         self.illegal: list[SendTransition] = []
@@ -87,7 +87,7 @@ class CheckedConnection(Connection):
 
     def __init__(
         self,
-        transport: SocketTransport,
+        transport: Transport,
         remote_addr: str,
         remote_port: str,
         *,
@@ -133,6 +133,12 @@ class HeldTask:
 def fake_listener(fake: FakeSocket | None = None) -> Listener:
     """Return a listener that accepts what a fake socket gives."""
     return Listener(as_socket(fake or FakeSocket()), owns_socket=True)
+
+
+def socket_of(connection: Connection) -> socket.socket:
+    """Return the socket of a connection over the plain transport."""
+    assert isinstance(connection._transport, SocketTransport)
+    return connection._transport._socket
 
 
 class Harness:

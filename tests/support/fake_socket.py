@@ -50,8 +50,8 @@ class FakeSocket:
     def recv(self, size: int) -> bytes:
         return cast(bytes, self._answer(BlockingIOError(), "recv", size))
 
-    def recv_into(self, buffer: memoryview) -> int:
-        data = cast(bytes, self._answer(BlockingIOError(), "recv_into", len(buffer)))
+    def recv_into(self, buffer: memoryview, size: int) -> int:
+        data = cast(bytes, self._answer(BlockingIOError(), "recv_into", size))
         buffer[: len(data)] = data
         return len(data)
 

@@ -25,7 +25,8 @@ class FaultySocket(socket.socket):
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         self.listener.faults.before("recv_into")
-        return super().recv_into(memoryview(buffer)[: self.listener.most_bytes], nbytes, flags)
+        size = nbytes or len(memoryview(buffer))
+        return super().recv_into(buffer, min(size, self.listener.most_bytes), flags)
 
     def send(self, data: Any, flags: int = 0, /) -> int:
         self.listener.faults.before("send")

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.connecting import CheckedConnection, Harness
+from tests.core.connecting import CheckedConnection, Harness, socket_of
 from tests.support.pairs import receive_all, reset, tcp_pair
 from waitress_buffers import ReadOnlyFileBuffer, StorageFullError, StorageUnavailableError
 from waitress_core.connection import receiver as receiver_module
@@ -715,13 +715,13 @@ def test_a_reset_while_a_task_runs_keeps_the_descriptor_until_its_end(harness: H
     assert connection.is_client_gone()
     assert connection.interest == 0
     assert state_of(connection) == "task"
-    assert connection._transport._socket.fileno() == connection.descriptor
+    assert socket_of(connection).fileno() == connection.descriptor
     with pytest.raises(ClientDisconnected):
         connection.sender.send(b"x")
     assert harness.closed == []
     task.finish(Ending.PERSIST)
     harness.turn_to(connection, CLOSED)
-    assert connection._transport._socket.fileno() == -1
+    assert socket_of(connection).fileno() == -1
     assert harness.closed == [connection]
 
 
@@ -1633,6 +1633,37 @@ def test_a_connection_is_named_with_its_address_and_state(harness: Harness, scen
     assert (state_of(connection), repr(connection)) == (None, "<Connection 127.0.0.1:5000 CLOSED>")
 
 
+def test_an_end_of_output_without_room_is_tried_again_when_there_is_room(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, client = harness.open()
+    answers = [False, False, True]
+    monkeypatch.setattr(SocketTransport, "end_output", lambda transport: answers.pop(0))
+    start_task(harness, connection, client)
+    harness.next_task().answer(b"answer", Ending.LINGER)
+    harness.turn_until(lambda: not answers)
+    assert state_of(connection) == "linger"
+    assert connection.interest == READ
+    client.shutdown(socket.SHUT_WR)
+    harness.turn_to(connection, CLOSED)
+
+
+@pytest.mark.parametrize("runs_task", [False, True], ids=["idle", "task"])
+def test_the_transport_is_told_whether_a_response_is_cut_off(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, runs_task: bool
+) -> None:
+    connection, client = harness.open()
+    told = []
+    monkeypatch.setattr(SocketTransport, "end", lambda transport, is_complete: told.append(is_complete))
+    if runs_task:
+        start_task(harness, connection, client)
+    connection.close()
+    assert told == [not runs_task]
+    if runs_task:
+        harness.next_task().finish()
+        harness.turn_to(connection, CLOSED)
+
+
 def test_closing_twice_is_closing_once(harness: Harness) -> None:
     connection, _ = harness.open()
     connection.close()
@@ -1642,7 +1673,7 @@ def test_closing_twice_is_closing_once(harness: Harness) -> None:
 
 def test_a_forked_childs_copy_ends_without_a_byte_to_the_client(harness: Harness) -> None:
     connection, client = harness.open()
-    parents = connection._transport._socket.dup()
+    parents = socket_of(connection).dup()
     with parents:
         connection.abandon_after_fork()
         parents.sendall(b"still here")

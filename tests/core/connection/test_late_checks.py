@@ -146,10 +146,10 @@ def test_a_look_takes_one_read_where_nothing_has_come(harness: HeldUp) -> None:
 
 
 class _Counting:
-    def __init__(self, receive_into: Callable[[memoryview], int | None], reads: list[int]) -> None:
+    def __init__(self, receive_into: Callable[[memoryview, int], int | None], reads: list[int]) -> None:
         self._receive_into = receive_into
         self._reads = reads
 
-    def receive_into(self, buffer: memoryview) -> int | None:
+    def receive_into(self, buffer: memoryview, size: int) -> int | None:
         self._reads.append(1)
-        return self._receive_into(buffer)
+        return self._receive_into(buffer, size)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.core.connecting import ManagedHarness
+from tests.core.connecting import ManagedHarness, socket_of
 from tests.support.pairs import is_open
 from waitress_core.connection.context import State
 
@@ -173,10 +173,10 @@ def test_one_listener_can_be_removed(make: Make) -> None:
 def test_a_forked_child_closes_its_copies_in_silence(make: Make) -> None:
     harness = make()
     connection, client = harness.accept()
-    parents = [harness.listener.socket.dup(), connection._transport._socket.dup()]
+    parents = [harness.listener.socket.dup(), socket_of(connection).dup()]
     harness.manager.abandon_after_fork()
     assert harness.listener.socket.fileno() == -1
-    assert connection._transport._socket.fileno() == -1
+    assert socket_of(connection).fileno() == -1
     parents[1].sendall(b"still here")
     assert client.recv(100) == b"still here"
     with socket.create_connection(parents[0].getsockname(), 20):

@@ -55,8 +55,8 @@ class Source(SocketTransport):
         assert len(piece) <= size
         return piece
 
-    def receive_into(self, buffer: memoryview) -> int | None:
-        piece = self.receive(len(buffer))
+    def receive_into(self, buffer: memoryview, size: int) -> int | None:
+        piece = self.receive(size)
         if piece is None:
             return None
         buffer[: len(piece)] = piece

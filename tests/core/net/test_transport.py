@@ -49,9 +49,9 @@ def test_octets_are_received() -> None:
     assert transport.receive(10) == b"abc"
     assert transport.receive(10) == b""
     buffer = memoryview(bytearray(10))
-    assert transport.receive_into(buffer) == 3
+    assert transport.receive_into(buffer, len(buffer)) == 3
     assert bytes(buffer[:3]) == b"def"
-    assert transport.receive_into(buffer) == 0
+    assert transport.receive_into(buffer, len(buffer)) == 0
 
 
 @pytest.fixture(params=["poll", "no-poll"])
@@ -83,7 +83,7 @@ def test_a_connection_that_its_client_has_reset_has_failed(pair: Any) -> None:
 def test_nothing_now_is_no_end() -> None:
     transport = transport_of(FakeSocket(send=[BlockingIOError()]))
     assert transport.receive(10) is None
-    assert transport.receive_into(memoryview(bytearray(10))) is None
+    assert transport.receive_into(memoryview(bytearray(10)), 10) is None
     assert transport.send(b"abc") == 0
 
 
@@ -103,7 +103,7 @@ def test_every_error_of_the_socket_means_that_the_connection_has_ended(call: str
     transport = transport_of(fake)
     calls: dict[str, Callable[[], object]] = {
         "recv": lambda: transport.receive(10),
-        "recv_into": lambda: transport.receive_into(memoryview(bytearray(10))),
+        "recv_into": lambda: transport.receive_into(memoryview(bytearray(10)), 10),
         "send": lambda: transport.send(b"x"),
     }
     with pytest.raises(Disconnected) as caught:
@@ -235,8 +235,8 @@ def test_a_file_that_can_not_be_read_has_failed(monkeypatch: pytest.MonkeyPatch)
 def test_ending_tells_the_peer_in_each_direction() -> None:
     fake = FakeSocket()
     transport = transport_of(fake)
-    transport.end_output()
-    transport.end()
+    assert transport.end_output()
+    transport.end(is_complete=True)
     transport.close()
     assert fake.calls[1:] == [("shutdown", socket.SHUT_WR), ("shutdown", socket.SHUT_RDWR), ("close",)]
 
@@ -244,8 +244,8 @@ def test_ending_tells_the_peer_in_each_direction() -> None:
 def test_ending_a_connection_that_has_ended_raises_nothing() -> None:
     gone = OSError(errno.ENOTCONN, "text")
     transport = transport_of(FakeSocket(shutdown=[gone, gone], setsockopt=[gone]))
-    transport.end_output()
-    transport.end()
+    assert transport.end_output()
+    transport.end(is_complete=True)
     transport.reset()
 
 
@@ -253,7 +253,7 @@ def test_a_reset_is_not_preceded_by_a_proper_end() -> None:
     fake = FakeSocket()
     transport = transport_of(fake)
     transport.reset()
-    transport.end()
+    transport.end(is_complete=True)
     transport.close()
     ((level, option, value),) = [call[1:] for call in fake.calls if call[0] == "setsockopt"]
     assert (level, option) == (socket.SOL_SOCKET, socket.SO_LINGER)

@@ -17,7 +17,7 @@ from waitress_parser import RequestParser
 
 from ..http.error_responses import ErrorResponse
 from ..http.request import Request
-from ..net.transport import Disconnected, FileFailed, SocketTransport
+from ..net.transport import Disconnected, FileFailed, Transport
 from ..reactor.poller import READ, WRITE
 from ..safe_logger import SafeLogger
 from ..threads.tasks import Task
@@ -58,7 +58,7 @@ class Connection:
 
     def __init__(
         self,
-        transport: SocketTransport,
+        transport: Transport,
         remote_addr: str,
         remote_port: str,
         *,
@@ -370,7 +370,11 @@ class Connection:
 
     def _flush(self) -> None:
         sender, reactor = self.sender, self._context.reactor
-        if not sender.flush():
+        if sender.state is SHUT:
+            has_more = not self._transport.end_output()
+        else:
+            has_more = sender.flush()
+        if not has_more:
             reactor.watch(self, self.interest & READ)
             if sender.state is PENDING:
                 sender.enter(READY, reactor.now)
@@ -428,10 +432,10 @@ class Connection:
             self.close()
             return
         now = self._context.reactor.now
-        self._transport.end_output()
+        has_ended = self._transport.end_output()
         self.sender.enter(SHUT, now)
         self.receiver.enter(LINGER, now)
-        self._context.reactor.watch(self, READ)
+        self._context.reactor.watch(self, READ if has_ended else READ | WRITE)
 
     # --- reactor only: the end
 
@@ -503,7 +507,7 @@ class Connection:
         if is_cut_off:
             self._transport.reset()  # or an HTTP/1.0 client could take the end for that of the response
         sender.abort()
-        self._transport.end()
+        self._transport.end(is_complete=self._task is None)
         if self._task is None:
             self._release()
 

@@ -14,7 +14,7 @@ from waitress_parser import Limits
 from ..config.adjustments import Adjustments
 from ..http.request import Request
 from ..net.listener import Listener
-from ..net.transport import SocketTransport
+from ..net.transport import Transport
 from ..observability.stats import Counters
 from ..reactor.deadlines import DeadlineQueue
 from ..reactor.reactor import Reactor
@@ -78,7 +78,7 @@ class Endpoint:
         self,
         listener: Listener,
         *,
-        open_transport: Callable[[socket.socket], SocketTransport],  # OSError: the client has left already
+        open_transport: Callable[[socket.socket], Transport],  # OSError: the client has left already
         make_task: "Callable[[Any, Request], Task]",  # of a connection and its complete request
     ) -> None:
         self.listener = listener

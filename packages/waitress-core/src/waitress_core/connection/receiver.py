@@ -21,7 +21,7 @@ from waitress_parser import NEED_MORE, BodyPiece, EndOfMessage, ProtocolError, R
 
 from ..http.error_responses import ErrorResponse, error_response_for, late_request_response, unstored_body_response
 from ..http.request import Request
-from ..net.transport import SocketTransport
+from ..net.transport import Transport
 from ..reactor.deadlines import DeadlineQueue
 from ..safe_logger import SafeLogger
 from .context import DRAINING, HasDeadlines, ServerContext
@@ -69,7 +69,7 @@ class Receiver:
         "state",
     )
 
-    def __init__(self, transport: SocketTransport, context: ServerContext) -> None:
+    def __init__(self, transport: Transport, context: ServerContext) -> None:
         # Set once
         self._transport = transport
         self._descriptor = transport.descriptor
@@ -144,9 +144,8 @@ class Receiver:
 
     def _receive_into_buffer(self) -> memoryview | None:
         buffer = self._context.read_buffer
-        if self.request is not None and self.request.head.content_length is None:
-            buffer = buffer[:CHUNKED_READ_BYTES]
-        size = self._transport.receive_into(buffer)
+        is_chunked = self.request is not None and self.request.head.content_length is None
+        size = self._transport.receive_into(buffer, CHUNKED_READ_BYTES if is_chunked else len(buffer))
         return None if size is None else buffer[:size]
 
     def go_on(self) -> Outcome:

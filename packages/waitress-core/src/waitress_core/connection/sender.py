@@ -8,7 +8,7 @@ import logging
 
 from waitress_buffers import BufferStorageError, ReadOnlyFileBuffer
 
-from ..net.transport import Disconnected, SocketTransport
+from ..net.transport import Disconnected, Transport
 from ..safe_logger import SafeLogger
 from ..threads.tasks import InternalTask
 from .context import ServerContext
@@ -31,7 +31,7 @@ class Sender:
 
     __slots__ = ("_context", "_transport", "has_client_left", "outbox", "since", "state")
 
-    def __init__(self, transport: SocketTransport, context: ServerContext) -> None:
+    def __init__(self, transport: Transport, context: ServerContext) -> None:
         # Set once, read anywhere
         self._transport = transport
         self._context = context

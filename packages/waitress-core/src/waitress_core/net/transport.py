@@ -1,10 +1,7 @@
 """The bytes of one connection: a non-blocking socket whose errors have become three plain answers.
 
-A call moves bytes, or says that none can be moved now, or raises `Disconnected`. Nothing above this file sees an
-OSError of a client's socket. Another transport (TLS) is another class with these methods.
-
-Thread: `receive` and `close` only the leader; `send` and `send_file` the task while nothing is pending, otherwise the
-leader.
+A call moves bytes, or says that none can be moved now, or raises `Disconnected`. Nothing above this folder sees an
+OSError of a client's socket. `Transport` is what a connection needs; `SocketTransport` is the plain one.
 """
 
 import contextlib
@@ -13,6 +10,7 @@ import os
 import select
 import socket
 from collections.abc import Callable, Set
+from typing import Protocol
 
 from waitress_buffers import ReadOnlyFileBuffer
 
@@ -53,6 +51,64 @@ def close(sock: socket.socket) -> None:
         sock.close()
 
 
+class Transport(Protocol):
+    """What a connection needs to move its bytes.
+
+    What `send` or `send_file` has not taken is offered again, from its first byte, before anything else is sent.
+
+    Thread: `send`, `send_file` and `wait_for_room` the task while nothing is pending, otherwise the leader;
+    `has_failed` any, while the descriptor is open; all others only the leader.
+    """
+
+    descriptor: int  # set once, read anywhere
+    sent_bytes: int  # taken by the system so far; written by whoever sends
+
+    def receive(self, size: int) -> bytes | None:
+        """Return what has arrived, about `size` bytes; empty at the end of input, None when there is nothing now.
+
+        Whatever the transport holds is returned: only the system knows of more, and the poller asks it.
+        """
+
+    def receive_into(self, buffer: memoryview, size: int) -> int | None:
+        """Like `receive`, into a buffer of at least `size` bytes; return how many bytes came."""
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Give bytes to the system; return how many it took, 0 when it takes none now."""
+
+    def send_file(self, file: ReadOnlyFileBuffer, size: int) -> int:
+        """Give up to `size` of a file's prepared bytes to the system; return how many it took, 0 when none now.
+
+        Raises:
+            Disconnected: the connection has failed.
+            FileFailed: the file has become shorter than it was, or cannot be read.
+        """
+
+    def wait_for_room(self, seconds: float) -> bool:
+        """Wait until `send` can take bytes, or fails; False when neither happens within these seconds."""
+
+    def has_failed(self) -> bool:
+        """Whether the connection has failed, as by a reset."""
+
+    def end_output(self) -> bool:
+        """End output: the peer sees that nothing more will come. It can still send.
+
+        False when the system has no room for what says so: call it again when it has.
+        """
+
+    def end(self, *, is_complete: bool) -> None:
+        """End both directions, so that a `send` under way in another thread fails; the descriptor stays taken.
+
+        `is_complete` is False while a response is being sent. After `reset` only `close` ends the connection: a proper
+        end of output would look like the end of the response.
+        """
+
+    def reset(self) -> None:
+        """Let `close` end the connection with a reset: the peer sees that the response is not complete."""
+
+    def close(self) -> None:
+        """Close the descriptor."""
+
+
 class SocketTransport:
     """One accepted stream socket."""
 
@@ -66,7 +122,7 @@ class SocketTransport:
         self.sent_bytes = 0  # written by whoever sends
 
     def receive(self, size: int) -> bytes | None:
-        """Return up to `size` bytes; empty at the end of input, None when there are none now."""
+        """Return up to `size` bytes."""
         try:
             return self._socket.recv(size)
         except BlockingIOError:
@@ -74,17 +130,17 @@ class SocketTransport:
         except OSError as error:
             raise Disconnected(error) from error
 
-    def receive_into(self, buffer: memoryview) -> int | None:
-        """Like `receive`, into a buffer; return how many bytes came."""
+    def receive_into(self, buffer: memoryview, size: int) -> int | None:
+        """Like `receive`, into a buffer."""
         try:
-            return self._socket.recv_into(buffer)
+            return self._socket.recv_into(buffer, size)
         except BlockingIOError:
             return None
         except OSError as error:
             raise Disconnected(error) from error
 
     def send(self, data: bytes | memoryview) -> int:
-        """Give bytes to the system; return how many it took, 0 when it takes none now."""
+        """Give bytes to the system."""
         try:
             sent = self._socket.send(data)
         except BlockingIOError:
@@ -95,7 +151,7 @@ class SocketTransport:
         return sent
 
     def wait_for_room(self, seconds: float) -> bool:
-        """Wait until `send` can take bytes, or fails; False when neither happens within these seconds."""
+        """Wait until `send` can take bytes, or fails."""
         if _poll is None:
             return bool(select.select([], [self.descriptor], [], seconds)[1])
         poll = _poll()
@@ -103,7 +159,7 @@ class SocketTransport:
         return bool(poll.poll(seconds * 1000))
 
     def has_failed(self) -> bool:
-        """Whether the connection has failed, as by a reset. Thread: any, while the descriptor is open."""
+        """Whether the connection has failed."""
         if _poll is not None:
             poll = _poll()
             poll.register(self.descriptor, 0)  # errors are always reported
@@ -117,12 +173,7 @@ class SocketTransport:
         return False
 
     def send_file(self, file: ReadOnlyFileBuffer, size: int) -> int:
-        """Give up to `size` of a file's prepared bytes to the system; return how many it took, 0 when none now.
-
-        Raises:
-            Disconnected: the connection has failed.
-            FileFailed: the file has become shorter than it was, or cannot be read.
-        """
+        """Give a part of a file to the system, which reads it itself where it can."""
         size = min(size, len(file))
         descriptor = file.file_descriptor
         if descriptor is None or _sendfile is None:
@@ -152,22 +203,20 @@ class SocketTransport:
         file.skip(sent)
         return sent
 
-    def end_output(self) -> None:
-        """End output: the peer sees that nothing more will come. It can still send."""
+    def end_output(self) -> bool:
+        """End output."""
         with contextlib.suppress(OSError):  # it has left already
             self._socket.shutdown(socket.SHUT_WR)
+        return True
 
-    def end(self) -> None:
-        """End both directions, so that a `send` under way in another thread fails; the descriptor stays taken.
-
-        After `reset` only `close` ends the connection: a proper end of output would look like the end of the response.
-        """
+    def end(self, *, is_complete: bool) -> None:
+        """End both directions."""
         if not self._resets:
             with contextlib.suppress(OSError):  # it has left already
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def reset(self) -> None:
-        """Let `close` end the connection with a reset: the peer sees that the response is not complete."""
+        """Let `close` end the connection with a reset."""
         self._resets = True
         with contextlib.suppress(OSError):  # it has left already
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
