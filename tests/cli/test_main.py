@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.cli.helpers import APPLICATION
+from tests.cli.settings_rows import ROWS, Row
 from waitress_cli import main
 from waitress_core import CannotStartThread
 
@@ -34,6 +36,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     (tmp_path / "main_shop.py").write_text(source, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
+    for variable in [name for name in os.environ if name.startswith("WAITRESS_")]:
+        monkeypatch.delenv(variable)
     logger = logging.getLogger("waitress")
     level = logger.level
     logger.setLevel(logging.NOTSET)
@@ -93,7 +97,7 @@ SEE_HELP = " (waitress-serve --help lists the options)"
             id="call-with-an-argument",
         ),
         pytest.param(["--bogus", "a:b"], f"unrecognized arguments: --bogus{SEE_HELP}", id="unknown-option"),
-        pytest.param(["-h"], f"unrecognized arguments: -h{SEE_HELP}", id="short-option"),
+        pytest.param(["-x"], f"unrecognized arguments: -x{SEE_HELP}", id="short-option"),
         pytest.param(["a:b", "--port"], f"--port: a value is missing{SEE_HELP}", id="value-missing"),
         pytest.param(
             ["--threads=none", "no_such_module:app"],
@@ -172,9 +176,112 @@ def test_the_logger_shows_that_it_serves_unless_somebody_has_set_its_level(
     assert logger.level == after
 
 
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [
+        ("threads", "0", "--threads='0': expected a whole number of at least 1"),
+        ("max-request-body-size", "1MB", "--max-request-body-size='1MB': expected a whole number of at least 0, or .*"),
+        ("port", "65536", "--port='65536': expected a port number between 0 and 65535"),
+        (
+            "unix-socket-perms",
+            "888",
+            "--unix-socket-perms='888': expected octal permissions between 0 and 7777, as '660'",
+        ),
+        ("sockets", "7", "--sockets='7': expected a list of sockets, which only Python code can give"),
+        (
+            "trusted-proxy",
+            "proxy.example",
+            "--trusted-proxy='proxy.example': expected IP addresses and CIDR networks.*",
+        ),
+        ("listen", "*:${NO_SUCH_VARIABLE}", r"--listen='.*': there is no environment variable 'NO_SUCH_VARIABLE'"),
+    ],
+)
+def test_a_bad_value_is_refused_by_the_name_of_its_option(
+    name: str, given: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--ident=fine", f"--{name}", given, "main_shop:application"], Recorder()) == 1
+    assert re.fullmatch(f"Error: {expected}\n", capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_good_value_is_given_to_the_server_as_it_is(row: Row) -> None:
+    serve = Recorder()
+    assert main([*row.words, "main_shop:application"], serve) == 0
+    assert serve.calls == [("application", {row.name: row.text})]
+
+
 @pytest.mark.parametrize("level", ["", "loud", "10"])
 def test_another_level_is_refused_and_the_levels_are_named(level: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([f"--log-level={level}", "main_shop:application"], Recorder()) == 1
     said = capsys.readouterr().err
-    assert said.startswith("Error: --log-level: ")
-    assert "WARNING" in said
+    assert said == f"Error: --log-level={level!r}: expected debug, info, warning, error or critical\n"
+
+
+def test_the_command_line_is_over_the_environment_over_the_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "w.toml").write_text(
+        'app = "nowhere:app"\nthreads = 1\nbacklog = 1\nident = "file"\nlisten = ["a:1", "b:2"]\n', encoding="utf-8"
+    )
+    monkeypatch.setenv("WAITRESS_CONFIG", "w.toml")
+    monkeypatch.setenv("WAITRESS_APP", "main_shop:make")
+    monkeypatch.setenv("WAITRESS_CALL", "yes")
+    monkeypatch.setenv("WAITRESS_THREADS", "2")
+    monkeypatch.setenv("WAITRESS_BACKLOG", "2")
+    serve = Recorder()
+    assert main(["--threads=3", "--listen=c:3"], serve) == 0
+    assert serve.calls == [("application", {"threads": "3", "backlog": "2", "ident": "file", "listen": "c:3"})]
+
+
+def test_the_option_of_the_file_is_over_its_variable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "w.toml").write_text('app = "main_shop:application"\n', encoding="utf-8")
+    monkeypatch.setenv("WAITRESS_CONFIG", "none.toml")
+    assert main(["--config=w.toml"], Recorder()) == 0
+    assert main(["--config=", "main_shop:application"], Recorder()) == 0  # none at all
+
+
+def test_a_fault_of_a_source_keeps_the_server_from_starting(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "w.toml").write_text("\ntreads = 1\n", encoding="utf-8")
+    serve = Recorder()
+    assert main(["--config=w.toml", "main_shop:application"], serve) == 1
+    monkeypatch.setenv("WAITRESS_THREADS", "0")
+    assert main(["main_shop:application"], serve) == 1
+    assert capsys.readouterr().err == (
+        "Error: w.toml, line 2: treads is no setting; did you mean threads?\n"
+        "Error: WAITRESS_THREADS='0': expected a whole number of at least 1\n"
+    )
+    assert serve.calls == []
+
+
+def test_a_variable_that_is_no_setting_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("WAITRESS_OPTS", "--threads=8")
+    assert main(["main_shop:application"], Recorder()) == 0
+    assert caplog.messages == ["WAITRESS_OPTS is no setting, and is ignored"]
+
+
+def test_chdir_is_the_current_folder_of_the_application(folder: Path) -> None:
+    (folder / "there").mkdir()
+    (folder / "main_shop.py").rename(folder / "there" / "main_shop.py")
+    before = list(sys.path)
+    assert main(["--chdir=there", "main_shop:application"], Recorder()) == 0
+    assert os.getcwd() == str((folder / "there").resolve())
+    assert sys.path == [*before, os.getcwd()]
+
+
+def test_modules_are_found_in_app_dir_before_the_current_folder(folder: Path) -> None:
+    (folder / "src").mkdir()
+    (folder / "main_shop.py").rename(folder / "src" / "main_shop.py")
+    before = list(sys.path)
+    assert main(["--app-dir=src", "main_shop:application"], Recorder()) == 0
+    assert sys.path == [*before, str(folder.resolve() / "src"), str(folder.resolve())]
+
+
+@pytest.mark.parametrize("option", ["--chdir", "--app-dir"])
+def test_a_folder_that_is_not_there_is_named(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([f"{option}=nowhere", "main_shop:application"], Recorder()) == 1
+    assert main([f"{option}=a\0b", "main_shop:application"], Recorder()) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == f"Error: {option}: 'nowhere': No such file or directory"
+    assert second.startswith(f"Error: {option}: 'a\\x00b': embedded null ")

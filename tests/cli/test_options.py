@@ -5,7 +5,10 @@ import re
 import pytest
 
 from tests.cli.settings_rows import ROWS, Row
-from waitress_cli.options import WIDTH, CommandLine, CommandLineError, check_values, help_text, parse
+from tests.project.repository import ROOT
+from waitress_cli.command_settings import ALL_SETTINGS, COMMAND_NAMES
+from waitress_cli.options import WIDTH, CommandLine, CommandLineError, help_text, parse
+from waitress_cli.other_servers import COUNTERPARTS
 from waitress_core import SETTINGS, Adjustments
 
 
@@ -16,7 +19,7 @@ def test_there_is_a_row_for_every_setting() -> None:
 @pytest.mark.promise("S16")
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_every_setting_has_an_option(row: Row) -> None:
-    assert parse([*row.words, "shop:app"]) == CommandLine({row.name: row.text}, ["shop:app"], False, False)
+    assert parse([*row.words, "shop:app"]) == CommandLine({row.name: row.text}, ["shop:app"])
 
 
 @pytest.mark.parametrize(
@@ -42,6 +45,38 @@ def test_arguments(arguments: list[str], settings: dict[str, str], applications:
     assert (command.settings, command.applications) == (settings, applications)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["-h"], CommandLine({}, [], "help")),
+        (["--help"], CommandLine({}, [], "help")),
+        (["--version"], CommandLine({}, [], "version")),
+        (["--check", "shop:app"], CommandLine({}, ["shop:app"], "check")),
+        (["--print-config"], CommandLine({}, [], "print_config")),
+        (["--config=w.toml"], CommandLine({}, [], config="w.toml")),
+        (["-b", "a:1", "--bind=b:2", "--listen", "c:3"], CommandLine({"listen": "a:1 b:2 c:3"}, [])),
+        (["-b:80"], CommandLine({"listen": ":80"}, [])),
+        (["--chdir=/srv", "--app-dir=src"], CommandLine({"chdir": "/srv", "app_dir": "src"}, [])),
+        (["--call", "--log-level=DEBUG"], CommandLine({"call": "true", "log_level": "DEBUG"}, [])),
+        (["--no-call"], CommandLine({"call": "false"}, [])),
+    ],
+    ids=lambda value: "".join(value) if isinstance(value, list) else "",
+)
+def test_the_options_of_the_command_itself(arguments: list[str], command: CommandLine) -> None:
+    assert parse(arguments) == command
+    assert not command.settings.keys() & COMMAND_NAMES
+
+
+@pytest.mark.parametrize("option", COUNTERPARTS)
+def test_an_option_of_another_server_is_told_its_name_here_and_a_page(option: str) -> None:
+    name, page = COUNTERPARTS[option]
+    with pytest.raises(CommandLineError) as caught:
+        parse([option, "4"])
+    assert str(caught.value) == f"unrecognized arguments: {option}; here it is {name}, see {page}"
+    assert re.search(rf"^  .*{name}\b", help_text(), re.MULTILINE)
+    assert (ROOT / page).is_file()
+
+
 def test_with_options_first_the_first_other_word_ends_them() -> None:
     command = parse(["--port=1", "shop:app", "--port=2"], options_first=True)
     assert (command.settings, command.applications) == ({"port": "1"}, ["shop:app", "--port=2"])
@@ -51,7 +86,8 @@ def test_with_options_first_the_first_other_word_ends_them() -> None:
     ("arguments", "message"),
     [
         pytest.param(["--bogus"], "unrecognized arguments: --bogus", id="unknown"),
-        pytest.param(["-h"], "unrecognized arguments: -h", id="short"),
+        pytest.param(["-x"], "unrecognized arguments: -x", id="short"),
+        pytest.param(["--confg=x"], "unrecognized arguments: --confg=x; did you mean --config?", id="mistyped-config"),
         pytest.param(
             ["--no-threads"], "unrecognized arguments: --no-threads; did you mean --threads?", id="no-for-a-number"
         ),
@@ -78,36 +114,6 @@ def test_what_is_no_option_is_refused(arguments: list[str], message: str) -> Non
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize(
-    ("name", "given", "expected"),
-    [
-        ("threads", "0", "--threads='0': expected a whole number of at least 1"),
-        ("max_request_body_size", "1MB", "--max-request-body-size='1MB': expected a whole number of at least 0, or .*"),
-        ("port", "65536", "--port='65536': expected a port number between 0 and 65535"),
-        (
-            "unix_socket_perms",
-            "888",
-            "--unix-socket-perms='888': expected octal permissions between 0 and 7777, as '660'",
-        ),
-        ("sockets", "7", "--sockets='7': expected a list of sockets, which only Python code can give"),
-        (
-            "trusted_proxy",
-            "proxy.example",
-            "--trusted-proxy='proxy.example': expected IP addresses and CIDR networks.*",
-        ),
-    ],
-)
-def test_a_bad_value_is_refused_by_the_name_of_its_option(name: str, given: str, expected: str) -> None:
-    with pytest.raises(ValueError) as caught:
-        check_values({"ident": "fine", name: given})
-    assert re.fullmatch(expected, str(caught.value))
-
-
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_a_good_value_is_not_refused(row: Row) -> None:
-    check_values({row.name: row.text})
-
-
 def test_the_help_fits_a_terminal() -> None:
     assert [line for line in help_text().splitlines() if len(line) > WIDTH or line != line.rstrip()] == []
 
@@ -116,19 +122,24 @@ def test_the_help_breaks_no_option_at_its_hyphens() -> None:
     assert re.findall(r"[a-z]-$", help_text(), re.MULTILINE) == []
 
 
+def options_in(text: str) -> list[str]:
+    entries = re.findall(r"^  (-.*?)(?:  |$| [A-Z])", text, re.MULTILINE)
+    return [name for entry in entries for name in re.findall(r"--([a-z0-9-]+)", entry) if not name.startswith("no-")]
+
+
 def test_the_help_lists_every_option_once_but_those_from_python_only() -> None:
-    listed = re.findall(r"^  --([a-z0-9-]+)", help_text(), re.MULTILINE)
-    names = {setting.name.replace("_", "-") for setting in SETTINGS} - {"sockets"}
-    assert sorted(listed) == sorted(names | {"app", "call", "help", "log-level"})
+    names = {setting.name.replace("_", "-") for setting in ALL_SETTINGS} - {"sockets"}
+    own = {"bind", "check", "completion", "config", "help", "print-config", "version"}
+    assert sorted(options_in(help_text())) == sorted(names | own)
 
 
-def test_the_help_groups_the_options_as_the_table_does_those_without_effect_last() -> None:
+def test_the_help_begins_with_what_most_people_need_and_ends_with_what_has_no_effect() -> None:
     titles = re.findall(r"^(\w.*):$", help_text(), re.MULTILINE)
-    groups = list(dict.fromkeys(setting.group for setting in SETTINGS))
-    assert titles == ["Options", *groups, "Accepted, without effect", "Examples"]
-    last = help_text().partition("without effect:\n")[2]
-    idle = {setting.name.replace("_", "-") for setting in SETTINGS if not setting.has_effect}
-    assert set(re.findall(r"^  --([a-z0-9-]+)", last, re.MULTILINE)) == idle
+    groups = list(dict.fromkeys(setting.group for setting in ALL_SETTINGS))
+    assert titles == ["Most used", *groups, "Accepted, without effect", "Examples"]
+    first, *_, last = re.split(r"^\w.*:$", help_text().partition("Examples:")[0], flags=re.MULTILINE)[1:]
+    assert options_in(first)[:3] == ["bind", "listen", "unix-socket"]
+    assert set(options_in(last)) == {s.name.replace("_", "-") for s in SETTINGS if not s.has_effect}
 
 
 @pytest.mark.parametrize(

@@ -33,9 +33,15 @@ waitress.runner
 waitress.utilities
 waitress.wasyncore
 waitress_cli.app_loader
+waitress_cli.command_settings
+waitress_cli.configuration
 waitress_cli.options
+waitress_cli.other_servers
 waitress_cli.pure_profile
+waitress_cli.reports
 waitress_core.config.log_format
+waitress_core.config.sources
+waitress_core.config.toml_file
 waitress_core.lifecycle.requested
 waitress_core.observability.access_log
 waitress_core.observability.slow_requests

@@ -23,34 +23,33 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
 
     `serve(application, **settings)` gets the settings as strings, as they were given.
     """
-    # lazy import: `import waitress` imports this module and needs neither.
-    from .app_loader import CannotLoadError, load_application
-    from .options import CommandLineError, check_values, help_text, parse
+    # lazy import: `import waitress` imports this module and needs none of them.
+    from .app_loader import CannotLoadError
+    from .configuration import configure, load
+    from .options import CommandLineError, help_text, parse
 
     try:
         command = parse(sys.argv[1:] if argv is None else argv)
     except CommandLineError as error:
         return _fail(f"{error} (waitress-serve --help lists the options)")
-    if command.wants_help:
+    if command.wants == "help":
         print(help_text(), end="")
         return 0
-    try:
+    if command.wants != "serve":
+        from .reports import report  # lazy import: a server needs nothing of it
+
+        return report(command, os.environ)
+    configuration = configure(command, os.environ)
+    if configuration.faults:
         # Before the application is imported, which may take long. And before a missing one is reported: its name may
         # have been read as the value of an option.
-        check_values(command.settings)
-    except ValueError as error:
-        return _fail(str(error))
-    if not command.applications:
-        return _fail("Specify an application, as in waitress-serve MODULE:OBJECT")
-    if len(command.applications) > 1:
-        hint = "; --call gives a factory no arguments" if command.wants_call else ""
-        return _fail(f"Provide only one WSGI app, not {' and '.join(command.applications)}{hint}")
-
+        return _fail(configuration.faults[0])
     try:
-        _make_current_folder_importable()
-        application = load_application(command.applications[0], calls=command.wants_call)
-        _set_up_logging(command.log_level)  # after the application, which may have done so
-        serve(application, **command.settings)
+        application = load(configuration)
+        _set_up_logging(configuration.command("log_level"))  # after the application, which may have done so
+        for text in configuration.ignored:
+            logging.getLogger("waitress").warning("%s", text)
+        serve(application, **configuration.server)
     except CannotLoadError as error:
         return _fail(str(error), error.details)
     except (ValueError, CannotStartThread) as error:
@@ -73,15 +72,9 @@ def _set_up_logging(level: str) -> None:
         access_logger.propagate = False
     logger = logging.getLogger("waitress")
     if not logger.handlers:
-        logging.basicConfig(format=LOG_FORMAT, level=level or None)
+        logging.basicConfig(format=LOG_FORMAT, level=level.upper() or None)
     if level or logger.level == logging.NOTSET:
-        logger.setLevel(level or logging.INFO)
-
-
-def _make_current_folder_importable() -> None:
-    folder = os.getcwd()
-    if folder not in sys.path:
-        sys.path.append(folder)  # last, so that no file in it hides an installed module
+        logger.setLevel(level.upper() or logging.INFO)
 
 
 def _fail(message: str, details: str = "") -> int:

@@ -1,6 +1,6 @@
 """The command line: its options, how they are read, and the text of `--help`.
 
-All of it is made from the table of settings. Values stay strings: `waitress_core.Adjustments` casts them.
+All of it is made from the tables of settings. Values stay strings: `Setting.read` casts them.
 """
 
 import argparse
@@ -9,14 +9,13 @@ import textwrap
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
-from waitress_core import SETTINGS, Setting
+from waitress_core import Setting
+
+from .command_settings import ALL_SETTINGS, BY_NAME, COMMAND_NAMES, GROUP
 
 WIDTH = 80  # columns of the help text, as a terminal has
 HELP_COLUMN = 28
-
-LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-
-_SETTING_BY_NAME = {setting.name: setting for setting in SETTINGS}
+SHELLS = ("bash", "zsh", "fish")
 
 
 class CommandLineError(ValueError):
@@ -24,16 +23,23 @@ class CommandLineError(ValueError):
 
 
 class CommandLine(NamedTuple):
-    """A command line as read: `settings` by name, as strings; `applications` in the order given.
+    """A command line as read: `given` are the settings of both tables by name, as strings.
 
-    `log_level` is the name of a level of `logging`, or empty.
+    `applications` are the words without an option, and the value of `--app`; more than one is a mistake. `wants` is
+    what to do: "serve", "help", "version", "check", "print_config" or "completion", which is for the shell `shell`.
+    `config` is the path of a file.
     """
 
-    settings: dict[str, str]
+    given: dict[str, str]
     applications: list[str]
-    wants_help: bool
-    wants_call: bool
-    log_level: str = ""
+    wants: str = "serve"
+    config: str | None = None
+    shell: str = ""
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings of the server alone."""
+        return {name: value for name, value in self.given.items() if name not in COMMAND_NAMES}
 
 
 def option_name(setting: Setting) -> str:
@@ -59,30 +65,15 @@ def parse(arguments: Sequence[str], *, options_first: bool = False) -> CommandLi
         del applications[0]
     if "app" in given:
         applications.insert(0, given.pop("app"))
-    wants_help, wants_call = given.pop("help", False), given.pop("call", False)
-    log_level = given.pop("log_level", "")
+    wants, config, shell = given.pop("wants", "serve"), given.pop("config", None), given.pop("completion", "")
     settings = {name: _as_string(value) for name, value in given.items()}
-    return CommandLine(settings, applications, wants_help, wants_call, log_level)
+    return CommandLine(settings, applications, "completion" if shell else wants, config, shell)
 
 
 def _as_string(value: str | bool | list[str]) -> str:
     if isinstance(value, list):  # --listen, which may be repeated
         return " ".join(value)
     return str(value).lower() if isinstance(value, bool) else value
-
-
-def check_values(settings: dict[str, str]) -> None:
-    """Check that each value is valid for its setting; only Adjustments checks for settings that contradict each other.
-
-    Raises:
-        ValueError: names the option, the value and what is accepted.
-    """
-    for name, given in settings.items():
-        setting = _SETTING_BY_NAME[name]
-        try:
-            setting.read(given)
-        except ValueError as error:
-            raise ValueError(option_name(setting) + str(error).removeprefix(name)) from error
 
 
 def help_text() -> str:
@@ -92,7 +83,14 @@ def help_text() -> str:
 
 # --- the parser
 
+# What most people need first; the rest is below, in the groups of the table.
+_MOST_USED = ("listen", "unix_socket", "threads", "trusted_proxy", "trusted_proxy_headers", "access_log", "log_level")
+_ALIASES = {"listen": ("-b", "--bind")}
 _METAVARS = {
+    "app": "MODULE:OBJECT",
+    "chdir": "FOLDER",
+    "app_dir": "FOLDER",
+    "log_level": "LEVEL",
     "host": "ADDRESS",
     "port": "PORT",
     "listen": "ADDRESS",
@@ -102,6 +100,13 @@ _METAVARS = {
     "trusted_proxy": "PEERS",
 }
 _FROM_PYTHON_ONLY = frozenset({"sockets"})
+_ACTIONS = {
+    "check": "Read all settings, import the application, look the addresses up, and end: with status 0, or with one "
+    "line for each fault.",
+    "print-config": "Print the settings in force as TOML, each with its source.",
+    "version": "Print the versions of the packages and of the interpreter.",
+}
+_COMPLETION_HELP = f"Print the completion of this command for a shell: {', '.join(SHELLS)}."
 _BINARY_UNITS = ((30, "GiB"), (20, "MiB"), (10, "KiB"))
 
 _HEAD = """\
@@ -138,8 +143,20 @@ class _Parser(argparse.ArgumentParser):
         # argparse calls an option an argument, and the value of a boolean option an "ignored explicit argument".
         for theirs, ours in _REWORDED:
             message = re.sub(theirs, ours, message)
-        unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
-        raise CommandLineError(message + _hint(unknown[1]) if unknown else message)
+        unknown = re.match(r"unrecognized arguments: (--?[\w-]+)", message)
+        raise CommandLineError(message + self._hint(unknown[1]) if unknown else message)
+
+    def _hint(self, unknown: str) -> str:
+        # lazy import: only needed after a typo
+        from difflib import get_close_matches
+
+        from .other_servers import COUNTERPARTS
+
+        if unknown in COUNTERPARTS:
+            name, page = COUNTERPARTS[unknown]
+            return f"; here it is {name}, see {page}"
+        near = get_close_matches(unknown, self._option_string_actions, 1, cutoff=0.8)
+        return f"; did you mean {near[0]}?" if near else ""
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -151,15 +168,14 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
     def _split_lines(self, text: str, width: int) -> list[str]:
         return textwrap.wrap(text, width, break_on_hyphens=False)
 
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        if action.nargs == 0 or not action.option_strings:
+            return super()._format_action_invocation(action)
+        # The name of the value once, as Python 3.13 has it, and not behind each name of the option.
+        return f"{', '.join(action.option_strings)} {self._format_args(action, action.dest.upper())}"
+
     def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
         super().add_usage(usage, actions, groups, "Usage: ")
-
-
-def _hint(unknown: str) -> str:
-    from difflib import get_close_matches  # lazy import: only needed after a typo
-
-    near = get_close_matches(unknown, map(option_name, SETTINGS), 1, cutoff=0.8)
-    return f"; did you mean {near[0]}?" if near else ""
 
 
 def _make_parser() -> _Parser:
@@ -173,41 +189,39 @@ def _make_parser() -> _Parser:
         argument_default=argparse.SUPPRESS,
         add_help=False,
     )
-    options = parser.add_argument_group("Options")
-    options.add_argument(
-        "--app", metavar="MODULE:OBJECT", help="The application, in place of the word without an option."
-    )
-    options.add_argument(
-        "--call",
-        action="store_true",
-        help="The object is a factory: call it, without arguments, and serve what it returns.",
-    )
-    options.add_argument(
-        "--log-level",
-        metavar="LEVEL",
-        type=str.upper,
-        choices=LOG_LEVELS,
-        help="Log records of that level and above, of the application too: debug, info, warning, error or critical. "
-        "Default: info of the server, warning of the application.",
-    )
-    options.add_argument("--help", action="store_true", help="Show this text.")
-    groups = {group: parser.add_argument_group(group) for group in dict.fromkeys(s.group for s in SETTINGS)}
-    without_effect = parser.add_argument_group("Accepted, without effect")
-    for setting in SETTINGS:
-        _add_option(groups[setting.group] if setting.has_effect else without_effect, setting)
+    most_used, without_effect = "Most used", "Accepted, without effect"
+    titles = [most_used, *dict.fromkeys(setting.group for setting in ALL_SETTINGS), without_effect]
+    groups = {title: parser.add_argument_group(title) for title in titles}
+    for name in _MOST_USED:
+        _add_option(groups[most_used], BY_NAME[name])
+    _add_own_options(groups[most_used], groups[GROUP])
+    for setting in ALL_SETTINGS:
+        if setting.name not in _MOST_USED:
+            _add_option(groups[setting.group if setting.has_effect else without_effect], setting)
     return parser
 
 
+def _add_own_options(most_used: argparse._ArgumentGroup, others: argparse._ArgumentGroup) -> None:
+    """Add the options that are no settings."""
+    most_used.add_argument("--config", metavar="FILE", help="Read settings from this TOML file.")
+    most_used.add_argument("-h", "--help", dest="wants", action="store_const", const="help", help="Show this text.")
+    for name, text in _ACTIONS.items():
+        wants = name.replace("-", "_")
+        others.add_argument(f"--{name}", dest="wants", action="store_const", const=wants, help=text)
+    others.add_argument("--completion", metavar="SHELL", choices=SHELLS, help=_COMPLETION_HELP)
+
+
 def _add_option(group: argparse._ArgumentGroup, setting: Setting) -> None:
+    names = (*_ALIASES.get(setting.name, ()), option_name(setting))
     text = argparse.SUPPRESS
     if setting.name not in _FROM_PYTHON_ONLY:
         default = _default(setting) if setting.has_effect else ""
         text = (_with_options(setting.help) + default).replace("%", "%%")
     if setting.kind == "boolean":
-        group.add_argument(option_name(setting), action=argparse.BooleanOptionalAction, help=text)
+        group.add_argument(*names, action=argparse.BooleanOptionalAction, help=text)
     else:
         action = "append" if setting.name == "listen" else "store"
-        group.add_argument(option_name(setting), action=action, metavar=_metavar(setting), help=text)
+        group.add_argument(*names, dest=setting.name, action=action, metavar=_metavar(setting), help=text)
 
 
 def _metavar(setting: Setting) -> str:
@@ -220,7 +234,7 @@ def _with_options(text: str) -> str:
     """Return a text with the settings in it written as options."""
 
     def as_option(word: re.Match[str]) -> str:
-        setting = _SETTING_BY_NAME.get(word[0])
+        setting = BY_NAME.get(word[0])
         return word[0] if setting is None else option_name(setting)
 
     return re.sub(r"(?<![.\w])[a-z]+(?:_[a-z]+)+\b", as_option, text)
@@ -234,7 +248,7 @@ def _default(setting: Setting) -> str:
     elif setting.kind == "octal":
         value = f"{default:o}"
     elif setting.kind == "list":
-        value = " ".join(default)
+        value = " ".join(default or ())
     elif setting.unit.startswith(("bytes", "seconds")):
         value = _quantity(default, setting.unit)
     else:

@@ -151,7 +151,8 @@ class Adjustments(waitress_core.Adjustments):
         except CommandLineError as error:
             # Programs that offer these options catch what 3.0.2 raised.
             raise GetoptError(str(error)) from None
-        return {"help": command.wants_help, "call": command.wants_call, **command.settings}, command.applications
+        wants_call = command.given.get("call") == "true"
+        return {"help": command.wants == "help", "call": wants_call, **command.settings}, command.applications
 
 
 old_module(__name__, "getopt warnings")

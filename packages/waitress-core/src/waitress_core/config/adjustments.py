@@ -21,7 +21,7 @@ PROXY_HEADERS = X_FORWARDED_HEADERS | {"forwarded"}
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 # Settings that contradict each other: (setting, any of these with it, message).
-_EXCLUSIVE = (
+EXCLUSIVE = (
     ("listen", ("host", "port"), "host or port may not be set if listen is set."),
     ("listen", ("sockets",), "socket may not be set if listen is set."),
     ("sockets", ("host", "port"), "host or port may not be set if sockets is set."),
@@ -93,7 +93,7 @@ class Adjustments:
     socket_options: ClassVar[list[tuple[int, int, int]]] = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
 
     def __init__(self, **given: Any) -> None:
-        for name, others, message in _EXCLUSIVE:
+        for name, others, message in EXCLUSIVE:
             if name in given and any(other in given for other in others):
                 raise ValueError(message)
         for name in given:

@@ -120,6 +120,7 @@ class Setting(NamedTuple):
     check: Callable[[Any], str | None] = _accept
     accepts: str = ""
     has_effect: bool = True  # false: accepted because programs still set it
+    is_secret: bool = False  # nobody prints its value
     bounds: Mapping[str, float] = {}  # as JSON Schema says them: minimum, exclusiveMinimum, maximum
 
     def read(self, given: object) -> Any:
@@ -158,7 +159,7 @@ def _integer(
         _at_least(least),
         f"{accepts}, or one with a unit: 64k, 10m, 1g" if is_size else accepts,
         has_effect,
-        {"minimum": least},
+        bounds={"minimum": least},
     )
 
 
@@ -171,11 +172,13 @@ def _seconds(
     def check(value: float) -> str | None:
         return None if value > 0 or (may_be_zero and value == 0) else accepts
 
-    return Setting(name, group, "number", default, help, as_seconds, "seconds", check, accepts, has_effect, bounds)
+    return Setting(
+        name, group, "number", default, help, as_seconds, "seconds", check, accepts, has_effect, bounds=bounds
+    )
 
 
 def _boolean(name: str, group: str, default: bool, help: str, *, has_effect: bool = True) -> Setting:
-    return Setting(name, group, "boolean", default, help, asbool, has_effect=has_effect)
+    return Setting(name, group, "boolean", default, help, asbool, accepts="true or false", has_effect=has_effect)
 
 
 SETTINGS: tuple[Setting, ...] = (
@@ -276,7 +279,7 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "trusted_proxy",
         "Proxy",
-        "text",
+        "list",
         None,
         "Peers whose proxy headers are believed: addresses and CIDR networks; * for any; localhost for those on this "
         "machine, by a unix socket or from a loopback address.",

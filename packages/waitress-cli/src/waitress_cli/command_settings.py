@@ -1,0 +1,58 @@
+"""The settings that only the command has: rows like those of the server's table.
+
+Options, environment variables, keys of a file, completion and help are made from both tables. Add a row here, and read
+its value from `Configuration.command` in `main`.
+"""
+
+from waitress_core import SETTINGS, Setting
+from waitress_core.config.casts import asbool
+
+LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
+
+GROUP = "Command"
+
+
+def _as_level(value: object) -> str:
+    level = str(value).strip().lower()
+    if level not in LOG_LEVELS:
+        raise ValueError(level)
+    return level
+
+
+COMMAND_SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "app",
+        GROUP,
+        "text",
+        "",
+        "The application, MODULE:OBJECT or MODULE:FACTORY(ARGUMENTS), in place of the word without an option.",
+        str,
+    ),
+    Setting(
+        "call",
+        GROUP,
+        "boolean",
+        False,
+        "The object is a factory: call it, without arguments, and serve what it returns.",
+        asbool,
+        accepts="true or false",
+    ),
+    Setting("chdir", GROUP, "text", "", "Change to this folder before anything is imported or opened.", str),
+    Setting(
+        "app_dir", GROUP, "text", "", "Folder from which the application can be imported, like the current one.", str
+    ),
+    Setting(
+        "log_level",
+        GROUP,
+        "text",
+        "",
+        "Log records of that level and above, of the application too: debug, info, warning, error or critical. "
+        "Default: info of the server, warning of the application.",
+        _as_level,
+        accepts="debug, info, warning, error or critical",
+    ),
+)
+
+ALL_SETTINGS = (*COMMAND_SETTINGS, *SETTINGS)
+BY_NAME = {setting.name: setting for setting in ALL_SETTINGS}
+COMMAND_NAMES = frozenset(setting.name for setting in COMMAND_SETTINGS)

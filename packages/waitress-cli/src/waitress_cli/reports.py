@@ -1,0 +1,127 @@
+"""What the command says instead of serving: `--version`, `--print-config`, `--check`. Nothing is bound here."""
+
+import platform
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from importlib import metadata
+from itertools import groupby
+from typing import Any
+
+from waitress_core import Adjustments, Setting
+from waitress_core.config.adjustments import EXCLUSIVE
+from waitress_core.config.sources import Given
+from waitress_core.config.toml_file import as_toml
+
+from .app_loader import CannotLoadError
+from .command_settings import ALL_SETTINGS
+from .configuration import Configuration, configure, load
+from .options import CommandLine
+
+PACKAGES = ("waitress", "waitress-cli", "waitress-core", "waitress-parser", "waitress-buffers")
+
+# A default of the first has no meaning unless the second is given.
+_NEEDS = {"access_log_format": "access_log", "trusted_proxy_count": "trusted_proxy"}
+
+
+def report(command: CommandLine, environ: Mapping[str, str]) -> int:
+    """Print what a command line wants in place of a server; return the exit status."""
+    if command.wants == "version":
+        print(version_text(), end="")
+        return 0
+    configuration = configure(command, environ)
+    faults = faults_of(configuration) if command.wants == "check" else configuration.faults
+    for fault in faults:
+        print(f"Error: {fault}", file=sys.stderr)
+    if command.wants == "print_config" and not faults:
+        print(settings_as_toml(configuration.given), end="")
+    return 1 if faults else 0
+
+
+def version_text() -> str:
+    """Return the versions of the packages that are installed, and of the interpreter, a line each."""
+    lines = []
+    for name in PACKAGES:
+        try:
+            lines.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            continue
+    lines.append(f"{platform.python_implementation()} {platform.python_version()} on {platform.platform(terse=True)}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+# --- --print-config
+
+
+def settings_as_toml(given: dict[str, Given]) -> str:
+    """Return the settings in force as a file that gives the same settings, each with its source as a comment.
+
+    Lines that a file may not have are comments: values that are secret, and defaults that have no meaning beside what
+    is given.
+    """
+    parts = []
+    for group, settings in groupby(ALL_SETTINGS, key=lambda setting: setting.group):
+        lines = [_line(setting, given) for setting in settings if setting.kind in _WRITERS]
+        parts.append(f"# {group}\n" + "".join(f"{line}\n" for line in lines))
+    return "\n".join(parts)
+
+
+def _line(setting: Setting, given: dict[str, Given]) -> str:
+    name = setting.name
+    if name not in given:
+        mark = "# " if _is_idle(setting, given) else ""
+        return f"{mark}{name} = {_as_value(setting, setting.default)}  # default"
+    source = as_toml(given[name].source)[1:-1]  # a path may have a line break
+    if setting.is_secret:
+        return f"# {name} is hidden  # {source}"
+    return f"{name} = {_as_value(setting, setting.read(given[name].value))}  # {source}"
+
+
+def _is_idle(setting: Setting, given: dict[str, Given]) -> bool:
+    """Return whether a default has no meaning beside what is given."""
+    if not setting.has_effect or setting.default in (None, ""):
+        return True
+    if setting.name in _NEEDS and _NEEDS[setting.name] not in given:
+        return True
+    if setting.name in ("host", "port") and not {"host", "port"} & given.keys():
+        return True  # `listen`, or what is given in its place
+    for name, others, _ in EXCLUSIVE:
+        rivals = others if setting.name == name else (name,) if setting.name in others else ()
+        if any(rival in given for rival in rivals):
+            return True
+    return False
+
+
+_WRITERS: dict[str, Callable[[Any], str]] = {
+    "boolean": as_toml,
+    "integer": as_toml,
+    "number": as_toml,
+    "text": lambda value: as_toml(value or ""),
+    "octal": lambda value: as_toml(f"{value:o}"),
+    "list": lambda value: as_toml(sorted(value) if isinstance(value, set) else value or []),
+}
+
+
+def _as_value(setting: Setting, value: Any) -> str:
+    return _WRITERS[setting.kind](value)
+
+
+# --- --check
+
+
+def faults_of(configuration: Configuration) -> list[str]:
+    """Return what keeps the command from serving, a line each; the application is imported."""
+    faults = [*configuration.faults, *configuration.ignored]
+    for step in (load, _read_together):
+        try:
+            step(configuration)
+        except (CannotLoadError, ValueError) as error:
+            faults.append(str(error))
+    return faults
+
+
+def _read_together(configuration: Configuration) -> None:
+    """Read the settings as the server would: this finds contradictions, and looks addresses up."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        Adjustments(**configuration.server)

@@ -1,0 +1,179 @@
+"""What the command says instead of serving: --version, --print-config, --check."""
+
+import os
+import platform
+import socket
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+from tests.cli.helpers import APPLICATION
+from tests.cli.settings_rows import ROWS, Row, is_possible_here
+from waitress_cli import main
+from waitress_cli.command_settings import ALL_SETTINGS
+from waitress_cli.configuration import configure
+from waitress_cli.options import parse
+from waitress_cli.reports import settings_as_toml
+from waitress_core import SETTINGS, Adjustments
+from waitress_core.config.sources import Given, read_file
+from waitress_core.config.toml_file import parse as parse_toml
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder, with an application in it."""
+    (tmp_path / "reports_shop.py").write_text(f"{APPLICATION}\nmade = []\n", encoding="utf-8")
+    (tmp_path / "reports_raises.py").write_text("1 / 0\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for variable in [name for name in os.environ if name.startswith("WAITRESS_")]:
+        monkeypatch.delenv(variable)
+    yield tmp_path
+    sys.modules.pop("reports_shop", None)
+
+
+def no_serve(*arguments: object, **settings: object) -> None:
+    raise AssertionError("nothing is to be served")
+
+
+def test_the_version_names_packages_and_interpreter(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"], no_serve) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"waitress {metadata.version('waitress')}"
+    assert f"waitress-core {metadata.version('waitress-core')}" in lines
+    assert lines[-1].startswith(f"{platform.python_implementation()} {platform.python_version()} on ")
+
+
+def test_a_package_that_is_not_installed_has_no_version(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def version(name: str) -> str:
+        if name == "waitress":
+            raise metadata.PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(metadata, "version", version)
+    assert main(["--version"], no_serve) == 0
+    assert capsys.readouterr().out.startswith("waitress-cli 1\n")
+
+
+# --- --print-config
+
+
+def test_the_settings_in_force_are_toml_with_their_sources(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "w.toml").write_text("threads = 8\nbacklog = 5\nmax_request_body_size = '10m'\n", encoding="utf-8")
+    monkeypatch.setenv("WAITRESS_BACKLOG", "6")
+    assert main(["--config=w.toml", "--print-config", "--listen=a:1 b:2", "reports_shop:application"], no_serve) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if not line.endswith("default") and line[:2] not in ("", "# ")] == [
+        'app = "reports_shop:application"  # command line',
+        'listen = ["a:1", "b:2"]  # --listen',
+        "backlog = 6  # WAITRESS_BACKLOG",
+        "threads = 8  # w.toml",
+        "max_request_body_size = 10485760  # w.toml",
+    ]
+    assert "channel_timeout = 120  # default" in lines
+    assert 'unix_socket_perms = "600"  # default' in lines
+    assert "# port = 8080  # default" in lines  # without a meaning beside `listen`
+
+
+@pytest.mark.filterwarnings("ignore:send_bytes:DeprecationWarning")
+@pytest.mark.parametrize("row", [None, *ROWS], ids=lambda row: row.name if row else "nothing")
+def test_the_settings_can_be_read_again_from_what_is_printed(row: Row | None, folder: Path) -> None:
+    if row is not None and (not is_possible_here(row) or row.name == "sockets"):
+        pytest.skip("this system has not what it is about")
+    words = [*row.words, *(f"--{name.replace('_', '-')}={text}" for name, text in row.beside)] if row else []
+    given = configure(parse(words), {})
+    (folder / "w.toml").write_text(settings_as_toml(given.given), encoding="utf-8")
+    again = read_file("w.toml", ALL_SETTINGS, {})
+    assert again.faults == []
+    one = Adjustments(**given.server)
+    other = Adjustments(**{name: value.value for name, value in again.given.items() if name in vars(one)})
+    assert vars(other) == vars(one)
+
+
+def test_every_setting_is_printed_but_those_from_python_only() -> None:
+    text = settings_as_toml({})
+    printed = {line.removeprefix("# ").partition(" = ")[0] for line in text.splitlines() if " = " in line}
+    assert printed == {setting.name for setting in ALL_SETTINGS} - {"sockets"}
+    parse_toml(text)
+
+
+def test_a_secret_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = next(s for s in SETTINGS if s.name == "ident")._replace(name="token", is_secret=True)
+    monkeypatch.setattr("waitress_cli.reports.ALL_SETTINGS", [secret])
+    text = settings_as_toml({"token": Given("swordfish", "WAITRESS_TOKEN")})
+    assert text == "# Application\n# token is hidden  # WAITRESS_TOKEN\n"
+
+
+def test_a_path_cannot_end_its_comment() -> None:
+    text = settings_as_toml({"threads": Given(8, "a\nport = 1 #")})
+    assert "threads = 8  # a\\nport = 1 #\n" in text
+
+
+def test_faults_are_printed_in_place_of_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--print-config", "--threads=0", "--config=none.toml"], no_serve) == 1
+    written = capsys.readouterr()
+    assert written.out == ""
+    assert written.err == (
+        "Error: --threads='0': expected a whole number of at least 1\nError: none.toml: No such file or directory\n"
+    )
+
+
+# --- --check
+
+
+def test_a_good_configuration_is_silent_and_nothing_is_bound(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert main(["--check", f"--listen={address}", "--send-bytes=1", "reports_shop:application"], no_serve) == 0
+    written = capsys.readouterr()
+    assert (written.out, written.err) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "faults"),
+    [
+        ([], ["Specify an application, as in waitress-serve MODULE:OBJECT"]),
+        (
+            ["--listen=a:99999", "--config=w.toml", "reports_shop:no"],
+            [
+                "WAITRESS_THREADS='0': expected a whole number of at least 1",
+                "w.toml, line 1: backlog=0: expected a whole number of at least 1",
+                "w.toml, line 2: treads is no setting; did you mean threads?",
+                "WAITRESS_OPTS is no setting, and is ignored",
+                "Cannot import WSGI application 'reports_shop:no': module 'reports_shop' has no attribute 'no'",
+                "Invalid host/port specified. listen='a:99999': the port of 'a:99999' is not between 0 and 65535",
+            ],
+        ),
+        (
+            ["reports_raises:x"],
+            ["Cannot import WSGI application 'reports_raises:x': ZeroDivisionError: division by zero"],
+        ),
+        (["reports_shop:application", "--chdir=nowhere"], ["--chdir: 'nowhere': No such file or directory"]),
+    ],
+    ids=["no-application", "many", "raises", "no-folder"],
+)
+def test_each_fault_is_a_line(
+    arguments: list[str],
+    faults: list[str],
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    if len(faults) > 1:
+        (folder / "w.toml").write_text("backlog = 0\ntreads = 1\n", encoding="utf-8")
+        monkeypatch.setenv("WAITRESS_THREADS", "0")
+        monkeypatch.setenv("WAITRESS_OPTS", "x")
+    assert main(["--check", *arguments], no_serve) == 1
+    assert capsys.readouterr().err.splitlines() == [f"Error: {fault}" for fault in faults]
+
+
+def test_settings_that_contradict_each_other_are_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--check", "--listen=127.0.0.1:0", "--port=1", "reports_shop:application"], no_serve) == 1
+    assert capsys.readouterr().err == "Error: host or port may not be set if listen is set.\n"
