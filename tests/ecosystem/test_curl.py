@@ -132,6 +132,28 @@ def test_curl_opens_a_new_connection_after_it_has_asked_for_the_end(url: str) ->
     assert done.received().count("Connection: close") == 2
 
 
+# --- interim responses
+
+
+def hinting(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    environ["wsgi.early_hints"]([("Link", "</style.css>; rel=preload; as=style")])
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"hello"]
+
+
+def test_curl_sees_early_hints_before_the_response() -> None:
+    with running(hinting) as server:
+        done = curl("--verbose", f"{server.url}/", f"{server.url}/")
+        assert curl("--http1.0", server.url).text == "hello"
+    assert done.text == "hello" * 2
+    assert REUSED in done.said
+    assert [line for line in done.received() if line.startswith(("HTTP/", "Link"))] == [
+        "HTTP/1.1 103 Early Hints",
+        "Link: </style.css>; rel=preload; as=style",
+        "HTTP/1.1 200 OK",
+    ] * 2
+
+
 # --- HTTP/1.0 and other offers
 
 

@@ -277,3 +277,53 @@ def test_a_status_or_header_that_cannot_be_sent_is_refused(status: Any, headers:
     for _ in range(2):  # a refused name must not get into the cache
         with pytest.raises(error):
             Response("1.1", "GET", True, None).start(status, headers)
+
+
+# --- 103 (Early Hints)
+
+
+def test_early_hints_are_an_interim_response_with_the_given_fields() -> None:
+    response = Response("1.1", "GET", True, "ident")
+    links = [("link", "</a.css>; rel=preload"), ("Link", "</b.js>; rel=preload")]
+    expected = b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nLink: </b.js>; rel=preload\r\n\r\n"
+    assert response.early_hints(links) == expected
+    assert response.early_hints(iter([("X-A", "\xe4")])) == b"HTTP/1.1 103 Early Hints\r\nX-A: \xe4\r\n\r\n"
+    response.start("200 OK", [("Content-Length", "0")])
+    assert response.early_hints(links) == expected  # before the head, also after `start`
+    assert response.begin().startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_there_are_no_early_hints_without_a_field_or_for_http_1_0() -> None:
+    assert Response("1.1", "GET", True, None).early_hints([]) == b""
+    assert Response("1.0", "GET", True, None).early_hints([("Link", "</a>")]) == b""
+
+
+def test_early_hints_after_the_head_are_refused() -> None:
+    response = Response("1.1", "GET", True, None)
+    response.start("200 OK", [])
+    response.begin()
+    with pytest.raises(RuntimeError, match="early hints come before the response"):
+        response.early_hints([("Link", "</a>")])
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("Link", "a\r\nB: c", HeaderError),
+        ("Link", "\u20ac", HeaderError),
+        ("Link", b"</a>", AssertionError),
+        ("Link\n", "</a>", HeaderError),
+        ("", "</a>", HeaderError),
+        (b"Link", "</a>", AssertionError),
+        ("Connection", "close", AssertionError),
+        ("transfer-encoding", "chunked", AssertionError),
+        ("content-length", "5", HeaderError),
+    ],
+    ids=["line-break", "not-latin-1", "bytes", "name", "empty", "name-of-bytes", "connection", "coding", "length"],
+)
+def test_early_hints_are_checked_as_the_fields_of_a_response(
+    version: str, name: Any, value: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        Response(version, "GET", True, None).early_hints([("Link", "</a>"), (name, value)])

@@ -1,7 +1,8 @@
 """Response head and message framing: the bytes before, between and after the pieces of a body.
 
 Sans-IO: bytes and decisions, no socket, thread or application. The calls for a response are, in this order: `start`
-(again after an error, until `begin`), `begin`, any number of `frame`, `end`.
+(again after an error, until `begin`), `begin`, any number of `frame`, `end`. `early_hints` may come any number of times
+before `begin`.
 
 Framing (RFC 9112 6.3, seen from the sender)
 1. HEAD, 204, 205 and 304: no body, whatever the application yields.
@@ -15,7 +16,14 @@ import enum
 from collections.abc import Iterable
 from typing import Final
 
-from .response_fields import STATUSES, HeaderError, checked_status, checked_value, parse_content_length
+from .response_fields import (
+    STATUSES,
+    HeaderError,
+    checked_name,
+    checked_status,
+    checked_value,
+    parse_content_length,
+)
 from .response_head import NO_FIELDS, TEMPLATES, new_template
 
 # RFC 9110 15.3.5, 15.3.6, 15.4.5: responses without content. 204 and 304 end with their head, 205 needs a length of 0.
@@ -122,6 +130,27 @@ class Response:
     def is_open_ended(self) -> bool:
         """Whether the client would take a close of the connection for the end of the body."""
         return self.framing is CLOSE
+
+    def early_hints(self, headers: Iterable[tuple[str, str]]) -> bytes:
+        """Return a 103 (Early Hints) with these fields (RFC 8297): an interim response, sent ahead of this one.
+
+        Empty for HTTP/1.0, which has no interim responses (RFC 9110 15.2), and without a field.
+
+        Raises:
+            AssertionError, HeaderError: a field cannot be sent (`checked_*`).
+            RuntimeError: the response itself has begun.
+        """
+        if self.has_begun:
+            raise RuntimeError("early hints come before the response: its head has been sent already")
+        lines = []
+        for name, value in headers:
+            sent_name = checked_name(name)
+            if sent_name == "Content-Length":  # RFC 9110 8.6: not in a 1xx
+                raise HeaderError("early hints cannot have a Content-Length")
+            lines.append(f"{sent_name}: {checked_value(value, name)}\r\n")
+        if not (lines and self._is_http11):
+            return b""
+        return f"HTTP/1.1 103 Early Hints\r\n{''.join(lines)}\r\n".encode("latin-1")
 
     def begin(self) -> bytes:
         """Choose the framing; return the response head, from the status line to the empty line."""

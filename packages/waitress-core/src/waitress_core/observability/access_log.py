@@ -110,7 +110,7 @@ class Exchange(InternalTask):
         self.remote_addr = remote_addr
         self.remote_user: str | None = None
         self.status: int | None = None
-        self.head_bytes = 0  # of the response
+        self.head_bytes = 0  # of the response, and of interim responses before it
         self.queue_time = 0.0
         self._log = log
         self._head = head
@@ -127,7 +127,7 @@ class Exchange(InternalTask):
     def answer(self, status: str, head_bytes: int) -> None:
         """A response with this status has started, with a head of `head_bytes`."""
         self.status = int(status[:3])
-        self.head_bytes = head_bytes
+        self.head_bytes += head_bytes
 
     def end(self, sent_bytes: int) -> None:
         """The response has ended, or been given up, when its connection had sent `sent_bytes`."""

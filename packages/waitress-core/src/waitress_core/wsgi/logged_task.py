@@ -44,6 +44,10 @@ class LoggedTask(WSGITask):
         self._exchange.leave_queue()
         super().service()
 
+    def _send_interim(self, head: bytes) -> None:
+        self._exchange.head_bytes += len(head)
+        super()._send_interim(head)
+
     def _begin(self) -> bytes:
         head = super()._begin()
         self._exchange.answer(self._response.status, len(head))
