@@ -11,11 +11,14 @@ import pytest
 
 from tests.project.repository import PACKAGES, ROOT
 
+# What runs before there is a request, and what serves none of the application's.
+OFF_THE_PATH = {"config", "processes", "status", "activation.py", "binding.py"}
 MODULES = [
     module
     for package in PACKAGES
     if package.import_name in ("waitress_parser", "waitress_buffers", "waitress_core")
     for module in package.modules
+    if module.name == "log_format.py" or not OFF_THE_PATH & set(module.parts)
 ]
 
 

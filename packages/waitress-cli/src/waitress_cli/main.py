@@ -12,8 +12,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from waitress_core import CannotStartThread
+from waitress_core.safe_logger import SafeLogger
 
 from .serve import serve as _serve
+
+logger = SafeLogger(logging.getLogger("waitress"))
 
 LOG_FORMAT = "%(asctime)s %(levelname)s [%(name)s] %(message)s"
 
@@ -47,8 +50,8 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
     try:
         application = load(configuration)
         _set_up_logging(configuration.command("log_level"))  # after the application, which may have done so
-        for text in configuration.ignored:
-            logging.getLogger("waitress").warning("%s", text)
+        for variable in configuration.ignored:
+            logger.warning("%s is no setting, and is ignored", variable)
         serve(application, **configuration.server)
     except CannotLoadError as error:
         return _fail(str(error), error.details)

@@ -111,7 +111,7 @@ def _as_value(setting: Setting, value: Any) -> str:
 
 def faults_of(configuration: Configuration) -> list[str]:
     """Return what keeps the command from serving, a line each; the application is imported."""
-    faults = [*configuration.faults, *configuration.ignored]
+    faults = [*configuration.faults, *(f"{name} is no setting, and is ignored" for name in configuration.ignored)]
     for step in (load, _read_together):
         try:
             step(configuration)

@@ -47,7 +47,7 @@ class Given(NamedTuple):
 
 
 class Reading(NamedTuple):
-    """What a source gives, by the names of settings; its faults; and what it has that is probably not meant for us."""
+    """What a source gives, by the names of settings; its faults; and what in it is probably not meant for us."""
 
     given: dict[str, Given]
     faults: list[str]
@@ -120,7 +120,7 @@ def read_environment(environ: Mapping[str, str], settings: Iterable[Setting], *,
         elif (near := near_name(name, map(str.lower, by_name))) is not None:
             reading.faults.append(f"{variable} is no setting; did you mean {PREFIX}{near.upper()}?")
         else:
-            reading.ignored.append(f"{variable} is no setting, and is ignored")
+            reading.ignored.append(variable)
     return reading
 
 
