@@ -1,10 +1,13 @@
 """From the name of an application to the application."""
 
 import code
+import importlib
 import os
 import sys
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 
@@ -179,6 +182,23 @@ def test_where_the_applications_own_code_raises_the_traceback_begins_there(name:
     assert str(caught.value) == f"Cannot import WSGI application {name!r}: {cause}"
     frames = [line for line in caught.value.details.splitlines() if line.startswith("  File ")]
     assert first in frames[0]
+
+
+@pytest.mark.parametrize("name", ["no_such_module:app", "loaded_zipped:app"], ids=["missing", "application-in-a-zip"])
+def test_a_library_or_an_application_in_a_zip_has_no_frames_of_importlib(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The code objects of a zipped library name the files of the machine that compiled them."""
+    code_elsewhere = importlib.import_module.__code__.replace(co_filename=r"D:\lib\importlib\__init__.py")
+    elsewhere = FunctionType(code_elsewhere, vars(importlib), argdefs=(None,))
+    monkeypatch.setattr(importlib, "import_module", elsewhere)
+    with zipfile.ZipFile(tmp_path / "zipped.zip", "w") as archive:
+        archive.writestr("loaded_zipped.py", "import no_such_module\n")
+    monkeypatch.syspath_prepend(tmp_path / "zipped.zip")
+    with pytest.raises(CannotLoadError, match="No module named 'no_such_module'") as caught:
+        load_application(name, calls=False)
+    frames = [line for line in caught.value.details.splitlines() if line.startswith("  File ")]
+    assert ["loaded_zipped.py" in frame for frame in frames] == [True] * (name == "loaded_zipped:app")
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from typing import Any
 
 from waitress_core.config.application import application_fault, names_of, signature_of, takes
 
-# Frames of these files are between the command and the application's code, and do not help its author.
-_OWN_FILES = (__file__, importlib.__file__)
-_FROZEN_IMPORTLIB = ("<frozen importlib", "<builtin>/frozen importlib")  # on CPython, on PyPy
+# Frames of these modules are between the command and the application's code, and do not help its author. Their files
+# are no way to know them: with the standard library in a zip, the names in code objects are those of another machine.
+_MACHINERY = {__name__, "zipimport", "importlib", "importlib._bootstrap", "importlib._bootstrap_external"}
 
 
 class CannotLoadError(Exception):
@@ -136,12 +136,8 @@ def _one_line(error: Exception) -> str:
 def _application_traceback(error: Exception) -> str:
     """Return the traceback from the first frame of the application's code on; empty if none of it has run."""
     frames: TracebackType | None = error.__traceback__
-    while frames is not None and _is_machinery(frames.tb_frame.f_code.co_filename):
+    while frames is not None and frames.tb_frame.f_globals.get("__name__") in _MACHINERY:
         frames = frames.tb_next
     if frames is None and not isinstance(error, SyntaxError):  # its code has not run, but it names file and line
         return ""
     return "".join(traceback.format_exception(type(error), error, frames))
-
-
-def _is_machinery(filename: str) -> bool:
-    return filename in _OWN_FILES or filename.startswith(_FROZEN_IMPORTLIB)
