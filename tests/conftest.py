@@ -14,6 +14,10 @@ import pytest
 
 from tests.support.times import SkippingClock, skip_time
 
+# Each module is compiled once, not again by each of the hundreds of processes that the tests start.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # A slow machine is no failure, and in continuous integration the same commit gives the same result twice.
 hypothesis.settings.register_profile("developer", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
