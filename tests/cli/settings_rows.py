@@ -51,6 +51,7 @@ ROWS = [
     Row("access_log", ["--access-log"], "true", True),
     Row("access_log_format", ["--access-log-format", "{method} {target}"], "{method} {target}", "{method} {target}"),
     Row("log_socket_errors", ["--no-log-socket-errors"], "false", False),
+    Row("request_id_header", ["--request-id-header=X-Id"], "X-Id", "X-Id"),
     Row("asyncore_use_poll", ["--asyncore-use-poll"], "true", True),
 ]
 # All others are numbers, without a word of their own to say about it.

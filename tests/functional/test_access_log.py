@@ -105,6 +105,8 @@ def test_a_line_says_what_was_asked_and_answered(lines: Lines) -> None:
         "bytes": 2,
         "referer": "http://example.org/",
         "user_agent": "cup/1.0",
+        "request_id": None,
+        "trace_id": None,
     }
 
 

@@ -113,6 +113,8 @@ def test_json_names_every_value() -> None:
         "queue_time": 0.0005,
         "referer": "http://example.org/",
         "user_agent": "Mozilla/5.0 (X11; Linux)",
+        "request_id": None,
+        "trace_id": None,
     }
 
 
@@ -120,6 +122,7 @@ def test_an_unknown_value_is_null_in_json() -> None:
     line = json.loads(make_format("json")(REFUSED))
     assert [name for name, value in line.items() if value is None] == [
         "remote_user", "method", "target", "version", "status", "referer", "user_agent",
+        "request_id", "trace_id",
     ]  # fmt: skip
 
 

@@ -59,6 +59,7 @@ DEFAULTS: dict[str, object] = {
     "log_slow_requests": 0,
     "queue_warning_seconds": 0.1,
     "log_socket_errors": True,
+    "request_id_header": None,
     "asyncore_use_poll": False,
 }
 
@@ -84,6 +85,7 @@ STRINGS: dict[str, tuple[str, object]] = {
     "access_log": (" Yes ", True),
     "access_log_format": ("json", "json"),
     "log_socket_errors": ("no", False),
+    "request_id_header": (" On ", "X-Request-ID"),
     "asyncore_use_poll": ("yes", True),
 }
 

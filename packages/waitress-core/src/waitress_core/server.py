@@ -210,11 +210,18 @@ class BaseWSGIServer:
         self, environ_builder: EnvironBuilder, access_log: "AccessLog | None"
     ) -> Callable[[Connection, Request], Task]:
         """Return what makes the task of a request of one listener."""
-        if access_log is None:
-            return partial(WSGITask, self, environ_builder)
-        from .wsgi.logged_task import LoggedTask  # lazy import: only servers with an access log need it
+        kind: type[WSGITask] = WSGITask
+        arguments: list[Any] = [self, environ_builder]
+        if access_log is not None:
+            from .wsgi.logged_task import LoggedTask  # lazy import: only servers with an access log need it
 
-        return partial(LoggedTask, self, environ_builder, access_log)
+            kind = LoggedTask
+            arguments.append(access_log)
+        if self.adj.request_id_header:
+            from .wsgi.identified_task import identified  # lazy import: only servers with request ids need it
+
+            kind = identified(kind)
+        return partial(kind, *arguments)
 
     def on_state(self, state: State) -> None:
         """Do nothing: for a subclass that wants to know."""

@@ -246,17 +246,16 @@ class HTTPChannel(Entry):
         self._give_up(request, exchange)
 
     def _task_of(self, request: "HTTPRequestParser", exchange: "Exchange | None") -> Task:
-        kind = self.task_class if request.error is None else self.error_task_class
-        if exchange is None:
-            task = kind(self, request)
-        else:
-            from waitress_core.wsgi.logged_task import (
-                LoggedTask,  # lazy import: only servers with an access log need it
-            )
+        kind: Any = self.task_class if request.error is None else self.error_task_class
+        if exchange is not None:
+            kind = logged(kind)
+        if self.adj.request_id_header:
+            from waitress_core.wsgi.identified_task import identified  # lazy import: only servers with request ids
 
-            task = logged(kind)(self, request)
-            assert isinstance(task, LoggedTask)  # what `logged` is for
-            task.follow(exchange)
+            kind = identified(kind)
+        task: Task = kind(self, request)
+        if exchange is not None:
+            task.follow(exchange)  # type: ignore[attr-defined]  # as one of `logged`
         if request.error is not None:
             task.set_close_on_finish()  # what comes after a fault means nothing
         return task

@@ -224,12 +224,12 @@ class Task(waitress_core.wsgi.task.WSGITask):
                 response.framing = CLOSE
         return head
 
-    def _answer(self, status: str, detail: str) -> None:
+    def _answer(self, status: str, detail: str, *fields: tuple[str, str]) -> None:
         if not isinstance(self, ErrorTask) and is_replaced(self.channel, "error_task_class"):
             self._answer_by_program(status, detail)
         if not self._response.has_begun:
-            self.status, self.response_headers = status, [("Content-Type", ERROR_CONTENT_TYPE)]
-            super()._answer(status, detail)
+            self.status, self.response_headers = status, [("Content-Type", ERROR_CONTENT_TYPE), *fields]
+            super()._answer(status, detail, *fields)
 
     def _answer_by_program(self, status: str, detail: str) -> None:
         """Answer by the `error_task_class` of a program."""

@@ -87,6 +87,7 @@ class Adjustments:
     log_slow_requests: float
     queue_warning_seconds: float
     log_socket_errors: bool
+    request_id_header: str | None
     asyncore_use_poll: bool
 
     # Set on every accepted TCP connection; a subclass or an instance may replace it.

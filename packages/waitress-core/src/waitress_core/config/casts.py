@@ -35,6 +35,12 @@ def as_boolean_or_text(value: object) -> bool | str:
     return True if word in TRUE_WORDS else False if word in FALSE_WORDS else text
 
 
+def as_header_name(value: object) -> str | None:
+    """Return the name of a header: `X-Request-ID` for a true word; None for a false one."""
+    name = as_boolean_or_text(value)
+    return name if isinstance(name, str) else "X-Request-ID" if name else None
+
+
 def asoctal(value: object) -> int:
     """Return the number of a *string* of octal digits: `"660"` is 0o660."""
     if not isinstance(value, str):

@@ -44,6 +44,8 @@ class Access(NamedTuple):
     queue_time: float  # seconds from the end of the request to the call of the application
     referer: str | None
     user_agent: str | None
+    request_id: str | None = None  # with the setting request_id_header
+    trace_id: str | None = None  # of the field traceparent
 
 
 Format = Callable[[Access], str]
@@ -121,6 +123,8 @@ FIELDS: dict[str, Format] = {
     "queue_time": lambda access: f"{access.queue_time:.6f}",
     "referer": lambda access: _text(access.referer),
     "user_agent": lambda access: _text(access.user_agent),
+    "request_id": lambda access: _word(access.request_id),
+    "trace_id": lambda access: _word(access.trace_id),
 }
 
 

@@ -6,10 +6,12 @@ It is the only list of settings: `Adjustments`, the command line and the referen
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from ..http.response_fields import HOP_BY_HOP, is_token
 from .casts import (
     as_address_words,
     as_boolean_or_text,
     as_bytes,
+    as_header_name,
     as_port_or_service,
     as_seconds,
     as_socket_list,
@@ -58,6 +60,15 @@ def _is_utf_8(value: str) -> str | None:
     except UnicodeEncodeError:
         return "text that has a form in UTF-8"
     return None
+
+
+_NOT_OWN = HOP_BY_HOP | {"content-length", "content-type", "date", "host", "server", "via"}
+
+
+def _is_own_header(value: str | None) -> str | None:
+    if value is None or (is_token(value) and "_" not in value and value.lower() not in _NOT_OWN):
+        return None
+    return "true, false, or the name of a header that HTTP itself does not use, without an underscore"
 
 
 _SCHEME_MARKS = str.maketrans("", "", "+-.")  # RFC 3986 3.1
@@ -428,4 +439,14 @@ SETTINGS: tuple[Setting, ...] = (
         may_be_zero=True,
     ),
     _boolean("log_socket_errors", "Logging", True, "Log errors of client sockets."),
+    Setting(
+        "request_id_header",
+        "Logging",
+        "text",
+        None,
+        "Give each request an id, in this header of request and response and in the log; true is X-Request-ID.",
+        as_header_name,
+        check=_is_own_header,
+        accepts="true, false, or the name of a header",
+    ),
 )

@@ -87,7 +87,9 @@ class Connection:
         self.exchange: Exchange | None = None
 
     def __repr__(self) -> str:
-        return f"<Connection {self.remote_addr}:{self.remote_port} {(self.state_name or 'closed').upper()}>"
+        request_id = getattr(self._task, "request_id", "")  # with the setting request_id_header
+        of_request = f", request {request_id}" if request_id else ""
+        return f"<Connection {self.remote_addr}:{self.remote_port} {(self.state_name or 'closed').upper()}{of_request}>"
 
     # --- from any thread: what was true a moment ago
 

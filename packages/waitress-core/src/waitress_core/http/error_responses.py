@@ -30,11 +30,12 @@ class ErrorResponse(NamedTuple):
     method: str  # empty if unknown
     to_tls: bool = False  # the client has started TLS on a port that speaks plain HTTP
 
-    def response(self, ident: str | None) -> tuple[Response, bytes]:
-        """Return the started response and its body; `ident` is the server's name in both."""
+    def response(self, ident: str | None, *fields: tuple[str, str]) -> tuple[Response, bytes]:
+        """Return the started response and its body; `ident` is the server's name in both, `fields` are added."""
         body = error_body(self.status.partition(" ")[2], self.detail, ident)
         response = Response(self.version, self.method, False, ident)
-        response.start(self.status, [("Content-Type", ERROR_CONTENT_TYPE), ("Content-Length", str(len(body)))])
+        headers = [("Content-Type", ERROR_CONTENT_TYPE), ("Content-Length", str(len(body))), *fields]
+        response.start(self.status, headers)
         return response, body
 
 

@@ -30,6 +30,11 @@ class HeaderError(ValueError):
     """The application's status or header cannot be sent."""
 
 
+def is_token(name: str) -> bool:
+    """Whether a text is a token, as the names of fields are (RFC 9110 5.6.2)."""
+    return bool(name) and _TOKEN_CHARACTERS.issuperset(name)
+
+
 def checked_name(name: str) -> str:
     """Return a header name as it is sent, with each part capitalised.
 
@@ -41,7 +46,7 @@ def checked_name(name: str) -> str:
         raise AssertionError(f"Header name {name!r} is not a str")
     if "\r" in name or "\n" in name:
         raise HeaderError("carriage return/line feed character present in header name")
-    if not name or not _TOKEN_CHARACTERS.issuperset(name):
+    if not is_token(name):
         raise HeaderError(f"header name {name!r} is not a token: letters, digits and hyphens, without blanks")
     if name.lower() in HOP_BY_HOP:
         raise AssertionError(f'{name} is a "hop-by-hop" header; it cannot be used by a WSGI application (see PEP 3333)')

@@ -7,6 +7,7 @@ the log reports how many were left out.
 """
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -24,6 +25,8 @@ server_logger = SafeLogger(logging.getLogger("waitress"))
 # Of lines that wait for a thread. Refused clients cause as many as they like, as large as their requests.
 MAX_WAITING_BYTES = 4 * 1024 * 1024
 LINE_BYTES = 1000  # of one in memory, besides what its client has sent
+# version "-" trace-id "-" parent-id "-" trace-flags; a version above 00 may have more.
+_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-|\Z)")
 LOG_SECONDS = 1.0  # at most one record about lines that were left out in so many seconds
 
 
@@ -101,6 +104,7 @@ class Exchange(InternalTask):
         "queue_time",
         "remote_addr",
         "remote_user",
+        "request_id",
         "status",
     )
 
@@ -109,6 +113,7 @@ class Exchange(InternalTask):
     ) -> None:
         self.remote_addr = remote_addr
         self.remote_user: str | None = None
+        self.request_id: str | None = None
         self.status: int | None = None
         self.head_bytes = 0  # of the response, and of interim responses before it
         self.queue_time = 0.0
@@ -147,6 +152,8 @@ class Exchange(InternalTask):
             queue_time=self.queue_time,
             referer=_cut(values.get("referer")),
             user_agent=_cut(values.get("user-agent")),
+            request_id=self.request_id,
+            trace_id=trace_id(values.get("traceparent")),
         )
         self._head = None  # it may be large
 
@@ -169,6 +176,13 @@ class Exchange(InternalTask):
         self._log.write(self._access)
 
     cancel = service  # also when no application thread gets to it before the end
+
+
+def trace_id(traceparent: str | None) -> str | None:
+    """Return the trace id of a W3C traceparent (Trace Context, section 3.2); None if it is none."""
+    match = _TRACEPARENT.match(traceparent) if traceparent else None
+    # Version ff is invalid, and so is a trace id of zeros.
+    return match[2] if match and match[1] != "ff" and match[2].strip("0") else None
 
 
 def _cut(value: str | None) -> str | None:

@@ -55,6 +55,7 @@ class LoggedTask(WSGITask):
 
     def _finish(self, ending: Ending) -> None:
         exchange, connection, environ = self._exchange, self._connection, self._observer.environ
+        exchange.request_id = getattr(self, "request_id", None)  # of an IdentifiedTask
         try:
             if environ is not None:
                 self._observer.environ = None  # an application may have put this task's methods there

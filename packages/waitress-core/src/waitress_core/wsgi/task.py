@@ -65,6 +65,10 @@ class WSGITask:
         head = self._request.head
         return f"<WSGITask {head.method} {head.path}>"
 
+    def _described(self) -> str:
+        """Return what the log calls the request."""
+        return self._request.head.path
+
     def cancel(self) -> None:
         """Give the request up before it could run: the client sees its connection close."""
         self._request.close()
@@ -83,7 +87,7 @@ class WSGITask:
             # SystemExit too: an application that exits ends its request, not its thread or the server.
             if self._ending is None:  # or a write that failed has said how
                 self._ending = Ending.LINGER
-            logger.exception("Exception while serving %s", self._request.head.path)
+            logger.exception("Exception while serving %s", self._described())
             self._answer_exception(error)
         finally:
             self._request.close()
@@ -229,7 +233,7 @@ class WSGITask:
             self._log_length_mismatch()
 
     def _log_length_mismatch(self) -> None:
-        response, path = self._response, self._request.head.path
+        response, path = self._response, self._described()
         if response.remaining:
             logger.warning(
                 "application returned too few bytes (%d) for specified Content-Length (%d) via app_iter"
@@ -289,17 +293,18 @@ class WSGITask:
                 detail = "".join(traceback.format_exception(error))
         self._answer(SERVER_ERROR, detail)
 
-    def _answer(self, status: str, detail: str) -> None:
+    def _answer(self, status: str, detail: str, *fields: tuple[str, str]) -> None:
+        """Answer for the server itself, with these header fields besides."""
         head = self._request.head
         page = ErrorResponse(status, detail, head.version, head.method)
-        self._response, body = page.response(self._context.adj.ident)
+        self._response, body = page.response(self._context.adj.ident, *fields)
         try:
             self.write(body)
         except ClientDisconnected:
             self._log_gone()
 
     def _log_gone(self) -> None:
-        path = self._request.head.path
+        path = self._described()
         if self._connection.sender.has_client_left:
             logger.info("Client disconnected while serving %s", path)
         else:

@@ -1,0 +1,24 @@
+"""The id of the request that a thread runs, for log records.
+
+Give a handler the filter, and every record of a request, also those of the application, has `request_id`:
+
+    handler.addFilter(RequestIdFilter())
+    handler.setFormatter(logging.Formatter("%(asctime)s %(request_id)s %(message)s"))
+
+A context variable, and not a thread-local: asynchronous code and greenlets that the application runs see it too.
+"""
+
+import logging
+from contextvars import ContextVar
+
+current_request_id: ContextVar[str] = ContextVar("waitress.request_id")
+
+
+class RequestIdFilter(logging.Filter):
+    """Sets `request_id` of each record, to "-" outside a request; a record that has one keeps it. Drops none."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Set the attribute; return True."""
+        if not hasattr(record, "request_id"):
+            record.request_id = current_request_id.get("-")
+        return True

@@ -1,0 +1,97 @@
+"""A task whose request has an id: in the environ, on the response, and in what the log says of it.
+
+Thread: an application thread, but for the construction.
+"""
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..connection.connection import Connection
+from ..http.request import Request
+from ..http.request_id import is_request_id, new_request_id
+from ..observability.request_ids import current_request_id
+from .proxy_headers import ProxyPolicy
+from .task import ExcInfo, TaskContext, WSGITask
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from _typeshed.wsgi import StartResponse, WSGIEnvironment
+
+
+Kind = TypeVar("Kind", bound=WSGITask)
+
+
+class IdentifiedTask(WSGITask):
+    """Answers one request that has an id. `identified` makes a task class one."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        context = self._context
+        name = context.adj.request_id_header
+        assert name is not None  # or it would be another task
+        self._id_header = name
+        self.request_id = _id_of(self._connection, self._request, name.lower(), context.proxy_policy)
+        self._context = _IdentifyingContext(context, self.request_id, "HTTP_" + name.upper().replace("-", "_"))
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, request {self.request_id}>"
+
+    def _described(self) -> str:
+        return f"{super()._described()} (request {self.request_id})"
+
+    def service(self) -> None:
+        """Run the application and send its response."""
+        token = current_request_id.set(self.request_id)
+        try:
+            super().service()
+        finally:
+            current_request_id.reset(token)
+
+    def start_response(
+        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
+    ) -> "Callable[[bytes], object]":
+        """Take the application's status and headers, and add the id."""
+        fields = list(headers)
+        given = {name.lower() for name, _ in fields if isinstance(name, str)}
+        if self._id_header.lower() not in given:
+            fields.append((self._id_header, self.request_id))
+        return super().start_response(status, fields, exc_info)
+
+    def _answer(self, status: str, detail: str, *fields: tuple[str, str]) -> None:
+        super()._answer(status, detail, *fields, (self._id_header, self.request_id))
+
+
+def _id_of(connection: Connection, request: Request, name: str, policy: ProxyPolicy) -> str:
+    """Return the id that a trusted proxy gives, or a new one."""
+    given = request.head.values.get(name, "")
+    if given and is_request_id(given) and policy.trusts(connection.remote_addr):
+        return given
+    return new_request_id()
+
+
+class _IdentifyingContext:
+    """A context for one task, which adds the id to what the application is called with."""
+
+    __slots__ = ("_context", "_environ_key", "_request_id", "adj", "proxy_policy")
+
+    def __init__(self, context: TaskContext, request_id: str, environ_key: str) -> None:
+        self._context = context
+        self._request_id = request_id
+        self._environ_key = environ_key
+        self.adj = context.adj
+        self.proxy_policy = context.proxy_policy
+
+    def application(self, environ: "WSGIEnvironment", start_response: "StartResponse", /) -> "Iterable[bytes]":
+        environ[self._environ_key] = environ["waitress.request_id"] = self._request_id
+        return self._context.application(environ, start_response)
+
+
+_identified: dict[type[WSGITask], type[WSGITask]] = {}  # task class -> its subclass
+
+
+def identified(kind: type[Kind]) -> type[Kind]:
+    """Return the subclass of a task class whose requests have ids."""
+    if kind not in _identified:
+        _identified[kind] = type(kind.__name__, (IdentifiedTask, kind), {})
+    found: Any = _identified[kind]
+    return found  # type: ignore[no-any-return]  # made from `kind`, which `type()` does not say
