@@ -10,6 +10,7 @@ import pytest
 
 from tests.cli.helpers import APPLICATION, command, run_command
 from tests.support.client import Client
+from tests.support.platforms import signal_number
 from tests.support.processes import becomes_true
 from tests.support.servers import Spawned, spawned
 
@@ -265,3 +266,67 @@ def test_a_signal_ends_the_command_with_exit_status_0(when: str, number: signal.
         server.signal(number)
         assert server.wait() == 0
     assert not [line for line in server.log if "Traceback" in line]
+
+
+LOG_CONFIG = """{
+    "version": 1,
+    "formatters": {"plain": {"format": "%s %%(message)s"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
+    "root": {"level": "INFO", "handlers": ["stderr"]}
+}"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP")
+def test_files_of_the_process_follow_its_life(tmp_path: Path) -> None:
+    (tmp_path / "logging_shop.py").write_text(LOGGING, encoding="utf-8")
+    config, pid, access = tmp_path / "log.json", tmp_path / "it.pid", tmp_path / "access.log"
+    config.write_text(LOG_CONFIG % "first")
+    files = ["--log-config=log.json", "--pid-file=it.pid", "--access-log=access.log", "--access-log-format={target}"]
+    with spawned([command(), "--listen=127.0.0.1:0", *files, "logging_shop:application"], tmp_path) as server:
+        server.wait_for_line("^first imported$")
+        with Client(server.wait_for_address()) as client:
+            assert client.get("/one").status == 200
+            assert pid.read_text() == f"{server.process.pid}\n"
+            assert becomes_true(lambda: access.read_text() == "/one\n")
+            access.rename(tmp_path / "access.log.1")
+            for text, line in ((LOG_CONFIG % "second", "^second Logging is set up"), ("{", "^second Cannot log as")):
+                config.write_text(text)
+                server.signal(signal_number("SIGHUP"))
+                server.wait_for_line(line)
+                server.wait_for_line("SIGHUP: ")
+            assert client.get("/two").status == 200
+        server.signal()
+        assert server.wait() == 0
+    assert (tmp_path / "access.log.1").read_text() == "/one\n"
+    assert access.read_text() == "/two\n"
+    assert (pid.exists(), server.output) == (False, [])
+
+
+def test_the_access_log_goes_to_standard_output_alone_by_a_hyphen(tmp_path: Path) -> None:
+    source = f"{LOGGING}\nlogging.getLogger().addHandler(logging.FileHandler('its.log'))\n"
+    (tmp_path / "logging_shop.py").write_text(source, encoding="utf-8")
+    words = ["--listen=127.0.0.1:0", "--access-log=-", "--access-log-format={target}", "logging_shop:application"]
+    with spawned([command(), *words], tmp_path) as server:
+        server_log = tmp_path / "its.log"
+        assert becomes_true(lambda: server_log.exists() and "Serving on" in server_log.read_text())
+        port = re.findall(r"Serving on http://127.0.0.1:(\d+)", server_log.read_text())[0]
+        with Client(("127.0.0.1", int(port))) as client:
+            assert client.get("/one").status == 200
+        server.signal()
+        assert server.wait() == 0
+    assert server.output == ["/one"]
+    assert "/one" not in server_log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--log-config=gone.ini", "Cannot log as gone.ini says: No such file or directory"),
+        ("--access-log=gone/access.log", "Cannot write the access log gone/access.log: No such file or directory"),
+        ("--pid-file=gone/it.pid", "Cannot write the pid file gone/it.pid: No such file or directory"),
+    ],
+)
+def test_a_file_of_the_process_that_cannot_be_had_is_an_error(option: str, message: str, shop: Path) -> None:
+    done = run_command(option, "--listen=127.0.0.1:0", "shop:application", cwd=shop)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == f"Error: {message}"

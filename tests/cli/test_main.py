@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -207,7 +208,48 @@ def test_a_bad_value_is_refused_by_the_name_of_its_option(
 def test_a_good_value_is_given_to_the_server_as_it_is(row: Row) -> None:
     serve = Recorder()
     assert main([*row.words, "main_shop:application"], serve) == 0
-    assert serve.calls == [("application", {row.name: row.text})]
+    beside = {"access_log": "true"} if row.name == "access_log_format" else {}
+    assert serve.calls == [("application", {row.name: row.text, **beside})]
+
+
+@pytest.mark.parametrize(
+    ("file", "words", "access_log"),
+    [
+        ("", ["--access-log-format=json"], "true"),
+        ("", ["--access-log-file=its.log"], "true"),
+        ("", ["--access-log-file="], None),
+        ("", ["--access-log-format=json", "--no-access-log"], "false"),
+        ("access_log = false", ["--access-log-format=json"], "true"),
+        ("access_log_format = 'json'", [], "true"),
+        ("access_log_format = 'json'", ["--no-access-log"], "false"),
+        ("access_log_format = 'json'\naccess_log = false", [], False),
+    ],
+)
+def test_a_format_or_a_file_turns_the_access_log_on_unless_its_source_or_a_stronger_one_turns_it_off(
+    file: str, words: list[str], access_log: object, folder: Path
+) -> None:
+    (folder / "w.toml").write_text(file)
+    serve = Recorder()
+    assert main(["--config=w.toml", *words, "main_shop:application"], serve) == 0
+    ((_, settings),) = serve.calls
+    assert settings.get("access_log") == access_log
+
+
+def test_levels_beside_a_file_that_has_them_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--log-level=info", "--log-config=log.ini", "main_shop:application"], Recorder()) == 1
+    assert capsys.readouterr().err == "Error: --log-config has the levels: leave --log-level out\n"
+
+
+def test_a_pid_file_of_a_running_process_is_seen_before_the_import(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        (folder / "it.pid").write_text(f"{process.pid}\n")
+        assert main(["--pid-file=it.pid", "nowhere:app"], Recorder()) == 1
+        process.communicate(b"\n")
+    assert capsys.readouterr().err.startswith(
+        f"Error: the pid file it.pid is that of the running process {process.pid}; "
+    )
 
 
 @pytest.mark.parametrize("level", ["", "loud", "10"])

@@ -58,6 +58,10 @@ def test_arguments(arguments: list[str], settings: dict[str, str], applications:
         (["-b:80"], CommandLine({"listen": ":80"}, [])),
         (["--chdir=/srv", "--app-dir=src"], CommandLine({"chdir": "/srv", "app_dir": "src"}, [])),
         (["--call", "--log-level=DEBUG"], CommandLine({"call": "true", "log_level": "DEBUG"}, [])),
+        (
+            ["--log-config=log.ini", "--pid-file", "w.pid", "--access-log-file=-"],
+            CommandLine({"log_config": "log.ini", "pid_file": "w.pid", "access_log_file": "-"}, []),
+        ),
         (["--no-call"], CommandLine({"call": "false"}, [])),
     ],
     ids=lambda value: "".join(value) if isinstance(value, list) else "",
@@ -75,6 +79,21 @@ def test_an_option_of_another_server_is_told_its_name_here_and_a_page(option: st
     assert str(caught.value) == f"unrecognized arguments: {option}; here it is {name}, see {page}"
     assert re.search(rf"^  .*{name}\b", help_text(), re.MULTILINE)
     assert (ROOT / page).is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "given", "applications"),
+    [
+        (["--access-log=its.log"], {"access_log": "true", "access_log_file": "its.log"}, []),
+        (["--access-log=-", "shop:app"], {"access_log": "true", "access_log_file": "-"}, ["shop:app"]),
+        (["--access-log", "shop:app"], {"access_log": "true"}, ["shop:app"]),
+        (["--access-log=its.log", "--no-access-log"], {"access_log": "false", "access_log_file": "its.log"}, []),
+    ],
+    ids=["file", "standard-output", "no-file", "off-after-all"],
+)
+def test_the_access_log_may_have_a_file(arguments: list[str], given: dict[str, str], applications: list[str]) -> None:
+    command = parse(arguments)
+    assert (command.given, command.applications) == (given, applications)
 
 
 def test_with_options_first_the_first_other_word_ends_them() -> None:
@@ -100,10 +119,10 @@ def test_with_options_first_the_first_other_word_ends_them() -> None:
         pytest.param(["--port"], "--port: a value is missing", id="value-missing"),
         pytest.param(
             ["--access-log=json"],
-            "--access-log/--no-access-log: takes no value, but was given 'json'; to choose a format: --access-log "
-            "--access-log-format=json",
+            "--access-log=json: expected a file; to choose a format: --access-log-format=json",
             id="format-for-the-access-log",
         ),
+        pytest.param(["--access-log="], "--access-log=: the name of a file is missing", id="no-file"),
         pytest.param(["--ipv4=1"], "--ipv4/--no-ipv4: takes no value, but was given '1'", id="value-for-a-boolean"),
         pytest.param(["--h"], "ambiguous option: --h could match --help, --host", id="cut-too-short"),
     ],

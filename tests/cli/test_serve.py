@@ -86,6 +86,23 @@ def test_serve_logs_each_url_of_a_server_without_print_listen(caplog: pytest.Log
     assert caplog.messages == ["Serving on http://127.0.0.1:8041", "Serving on http://unix:/run/tea"]
 
 
+def test_the_callback_for_serving_is_called_in_run_or_before_that_of_a_stranger() -> None:
+    make = Factory()
+    done: list[object] = []
+    serve(application, _server=make, _quiet=True, _on_serving=lambda: done.append(list(make.server.done)))
+    assert done == [[(application, {})]]
+
+    def on_serving() -> None:
+        done.append(threading.active_count() > before)
+        raise InterruptedError
+
+    before = threading.active_count()
+    with pytest.raises(InterruptedError):
+        serve(application, _quiet=True, listen="127.0.0.1:0", _on_serving=on_serving)
+    assert done[1:] == [True]
+    assert threading.active_count() == before
+
+
 def test_quiet_leaves_logging_alone(set_ups: list[object]) -> None:
     make = Factory()
     serve(application, _server=make, _quiet=True)

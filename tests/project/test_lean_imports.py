@@ -33,10 +33,13 @@ waitress.runner
 waitress.utilities
 waitress.wasyncore
 waitress_cli.app_loader
+waitress_cli.access_log
 waitress_cli.command_settings
 waitress_cli.configuration
+waitress_cli.log_config
 waitress_cli.options
 waitress_cli.other_servers
+waitress_cli.pid_file
 waitress_cli.pure_profile
 waitress_cli.reports
 waitress_core.config.log_format

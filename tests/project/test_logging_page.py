@@ -10,6 +10,7 @@ import pytest
 
 from tests.project.repository import ROOT
 from tests.support.client import Client
+from tests.support.processes import becomes_true
 from tests.support.servers import spawned
 from waitress_core.config.log_format import FIELDS, make_format
 
@@ -69,6 +70,27 @@ def test_the_command_writes_the_lines_of_requests_to_standard_output(folder: Pat
     (line,) = server.output
     assert re.sub(r"\[.*?\]", "[]", line) == re.sub(r"\[.*?\]", "[]", shown).replace("192.0.2.7", "127.0.0.1")
     assert not any("GET" in line for line in server.log)
+
+
+def test_the_configuration_file_sends_records_and_requests_to_two_files(folder: Path) -> None:
+    (text,) = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    (folder / "log.toml").write_text(text.replace("/var/log/shop", folder.as_posix()), encoding="utf-8")
+    (line,) = re.findall(r"^    \$ (waitress-serve --log-config.*)$", PAGE, re.MULTILINE)
+    name, *arguments = shlex.split(line)
+    log, requests = folder / "server.log", folder / "access.log"
+    with spawned([str(BIN / name), "--listen=127.0.0.1:0", *arguments], folder) as server:
+        assert becomes_true(lambda: log.exists() and "serves http" in log.read_text(encoding="utf-8"))
+        (port,) = re.findall(r"INFO waitress: Serving on http://127.0.0.1:(\d+)", log.read_text(encoding="utf-8"))
+        for target in ("/one", "/two"):
+            with Client(("127.0.0.1", int(port))) as client:
+                assert client.get(target).status == 200
+            if target == "/one" and sys.platform != "win32":
+                assert becomes_true(lambda: "/one" in requests.read_text(encoding="utf-8"))
+                requests.rename(folder / "access.log.1")
+        server.signal()
+        assert server.wait() == 0
+    assert "GET /two " in requests.read_text(encoding="utf-8")
+    assert (server.log, server.output) == ([], [])
 
 
 def test_the_page_has_every_field_of_the_access_log_and_of_its_json(folder: Path) -> None:

@@ -172,8 +172,8 @@ REFUSED: list[tuple[str, object, str]] = [
         (
             "access_log",
             given,
-            LOG_SWITCH + ". For a file give the logger waitress.access a handler: logging.getLogger('waitress.access')."
-            f"addHandler(logging.FileHandler({str(given)!r}))",
+            LOG_SWITCH + ". For a file, access_log_file of the command, or a handler of waitress.access: "
+            f"logging.getLogger('waitress.access').addHandler(logging.FileHandler({str(given)!r}))",
         )
         for given in ("/var/log/access.log", "access.log", "logs/access", "C:\\logs\\a", Path("a.log"))
     ],

@@ -51,6 +51,32 @@ COMMAND_SETTINGS: tuple[Setting, ...] = (
         _as_level,
         accepts="debug, info, warning, error or critical",
     ),
+    Setting(
+        "log_config",
+        GROUP,
+        "text",
+        "",
+        "File that sets logging up, in place of log_level: JSON or TOML as logging.config.dictConfig takes it, by its "
+        "name, otherwise ini. It is read again at SIGHUP.",
+        str,
+    ),
+    Setting(
+        "access_log_file",
+        GROUP,
+        "text",
+        "",
+        "File to which the lines of access_log are appended, reopened at SIGHUP and SIGUSR1; - is standard output.",
+        str,
+    ),
+    Setting(
+        "pid_file",
+        GROUP,
+        "text",
+        "",
+        "File that has the process id while the server serves; the server does not start if it is that of another "
+        "process that runs.",
+        str,
+    ),
 )
 
 ALL_SETTINGS = (*COMMAND_SETTINGS, *SETTINGS)

@@ -41,11 +41,20 @@ def configure(command: CommandLine, environ: Mapping[str, str]) -> Configuration
     readings = [read_file(file, ALL_SETTINGS, environ)] if file else []
     readings.append(read_environment(environ, ALL_SETTINGS, others=[CONFIG_VARIABLE]))
     readings.append(_read_options(command, environ))
-    return Configuration(
-        merge(reading.given for reading in readings),
-        [fault for reading in reversed(readings) for fault in reading.faults],
-        [name for reading in readings for name in reading.ignored],
-    )
+    for reading in readings:
+        _turn_access_log_on(reading.given)
+    given = merge(reading.given for reading in readings)
+    faults = [fault for reading in reversed(readings) for fault in reading.faults]
+    if "log_level" in given and "log_config" in given:
+        faults.append(f"{given['log_config'].source} has the levels: leave {given['log_level'].source} out")
+    return Configuration(given, faults, [name for reading in readings for name in reading.ignored])
+
+
+def _turn_access_log_on(given: dict[str, Given]) -> None:
+    """Turn the access log on where a source names its format or its file, and does not turn it off."""
+    for name in ("access_log_format", "access_log_file"):
+        if name in given and given[name].value:
+            given.setdefault("access_log", Given("true", given[name].source))
 
 
 def _read_options(command: CommandLine, environ: Mapping[str, str]) -> Reading:
@@ -65,21 +74,24 @@ def _read_options(command: CommandLine, environ: Mapping[str, str]) -> Reading:
 
 
 def load(configuration: Configuration) -> Any:
-    """Go to the folder of the application, and import it.
+    """Import the application, after `go_to_folders`.
 
     Raises:
-        ValueError: there is no such folder, or no application is named.
+        ValueError: no application is named.
         CannotLoadError: see `load_application`.
     """
     name = configuration.command("app")
     if not name:
         raise ValueError("Specify an application, as in waitress-serve MODULE:OBJECT")
-    _go_to_folders(configuration)
     return load_application(name, calls=configuration.command("call"))
 
 
-def _go_to_folders(configuration: Configuration) -> None:
-    """Change to the folder `chdir`; let modules be imported from there, and from `app_dir`."""
+def go_to_folders(configuration: Configuration) -> None:
+    """Change to the folder `chdir`; let modules be imported from there, and from `app_dir`.
+
+    Raises:
+        ValueError: there is no such folder.
+    """
     for name, use in (("chdir", os.chdir), ("app_dir", os.listdir)):
         folder = configuration.command(name)
         try:

@@ -5,16 +5,20 @@ error has one line that starts with `Error:`, and after it the traceback, if cod
 import. A SystemExit of the application is not caught.
 """
 
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from waitress_core import CannotStartThread
 from waitress_core.safe_logger import SafeLogger
 
 from .serve import serve as _serve
+
+if TYPE_CHECKING:
+    from .access_log import AccessLogOutput
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
@@ -27,8 +31,9 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
     `serve(application, **settings)` gets the settings as strings, as they were given.
     """
     # lazy import: `import waitress` imports this module and needs none of them.
+    from .access_log import AccessLogOutput
     from .app_loader import CannotLoadError
-    from .configuration import configure, load
+    from .configuration import configure, go_to_folders, load
     from .options import CommandLineError, help_text, parse
 
     try:
@@ -48,11 +53,19 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
         # have been read as the value of an option.
         return _fail(configuration.faults[0])
     try:
-        application = load(configuration)
-        _set_up_logging(configuration.command("log_level"))  # after the application, which may have done so
-        for variable in configuration.ignored:
-            logger.warning("%s is no setting, and is ignored", variable)
-        serve(application, **configuration.server)
+        go_to_folders(configuration)
+        with _pid_file(configuration.command("pid_file")) as at_serving:
+            access_log = AccessLogOutput(configuration.command("access_log_file"))
+            log_config = configuration.command("log_config")
+            if log_config:
+                _start_log_config(log_config, access_log)  # before the application, whose import may log
+            application = load(configuration)
+            access_log.set_up()
+            if not log_config:
+                _set_up_logging(configuration.command("log_level"))  # after the application, which may have done so
+            for variable in configuration.ignored:
+                logger.warning("%s is no setting, and is ignored", variable)
+            serve(application, **at_serving, **configuration.server)
     except CannotLoadError as error:
         return _fail(str(error), error.details)
     except (ValueError, CannotStartThread) as error:
@@ -63,16 +76,29 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
     return 0
 
 
+@contextlib.contextmanager
+def _pid_file(path: str) -> Iterator[dict[str, Any]]:
+    """Return a context that gives `serve` what writes the file, and that removes the file; without a path, nothing."""
+    if not path:
+        yield {}
+        return
+    from .pid_file import PidFile  # lazy import: few servers have one
+
+    with PidFile(path) as pid_file:
+        yield {"_on_serving": pid_file.write}
+
+
+def _start_log_config(path: str, access_log: "AccessLogOutput") -> None:
+    from .log_config import LogConfig  # lazy import: it imports much, and few servers have such a file
+
+    LogConfig(path, access_log.set_up).start()
+
+
 def _set_up_logging(level: str) -> None:
     """Send the log to standard error, unless the application has set up logging; `level` is a name, or empty.
 
-    Without a level the logger of the server gets the level INFO, unless it has one. The lines of the access log have
-    their own time and format, so they go to standard output unchanged.
+    Without a level the logger of the server gets the level INFO, unless it has one.
     """
-    access_logger = logging.getLogger("waitress.access")
-    if not access_logger.hasHandlers():  # neither it nor a parent has one
-        access_logger.addHandler(logging.StreamHandler(sys.stdout))
-        access_logger.propagate = False
     logger = logging.getLogger("waitress")
     if not logger.handlers:
         logging.basicConfig(format=LOG_FORMAT, level=level.upper() or None)

@@ -53,6 +53,7 @@ def parse(arguments: Sequence[str], *, options_first: bool = False) -> CommandLi
     Raises:
         CommandLineError: names the option and the fault.
     """
+    arguments = _with_access_log_file(arguments)
     parser = _make_parser()
     if options_first:
         parser.add_argument("applications", nargs=argparse.REMAINDER)
@@ -68,6 +69,22 @@ def parse(arguments: Sequence[str], *, options_first: bool = False) -> CommandLi
     wants, config, shell = given.pop("wants", "serve"), given.pop("config", None), given.pop("completion", "")
     settings = {name: _as_string(value) for name, value in given.items()}
     return CommandLine(settings, applications, "completion" if shell else wants, config, shell)
+
+
+def _with_access_log_file(arguments: Sequence[str]) -> list[str]:
+    """Write `--access-log=FILE` as two options: a boolean takes no value, and any word that follows is another's."""
+    words: list[str] = []
+    for word in arguments:
+        option, mark, value = word.partition("=")
+        if option != "--access-log" or not mark:
+            words.append(word)
+        elif not value:
+            raise CommandLineError("--access-log=: the name of a file is missing")
+        elif value in ("combined", "json") or "{" in value:
+            raise CommandLineError(f"{word}: expected a file; to choose a format: --access-log-format={value}")
+        else:
+            words += ["--access-log", f"--access-log-file={value}"]
+    return words
 
 
 def _as_string(value: str | bool | list[str]) -> str:
@@ -90,6 +107,9 @@ _METAVARS = {
     "app": "MODULE:OBJECT",
     "chdir": "FOLDER",
     "app_dir": "FOLDER",
+    "log_config": "FILE",
+    "access_log_file": "FILE",
+    "pid_file": "FILE",
     "log_level": "LEVEL",
     "host": "ADDRESS",
     "port": "PORT",
@@ -132,7 +152,6 @@ _REWORDED = (
     (r"^argument (--\S+?): ", r"\1: "),
     (r": expected one argument$", ": a value is missing"),
     ("ignored explicit argument", "takes no value, but was given"),
-    (r"^(--access-log/.* '(.*)')$", r"\1; to choose a format: --access-log --access-log-format=\2"),
 )
 
 

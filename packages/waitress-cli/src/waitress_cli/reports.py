@@ -15,7 +15,7 @@ from waitress_core.config.toml_file import as_toml
 
 from .app_loader import CannotLoadError
 from .command_settings import ALL_SETTINGS
-from .configuration import Configuration, configure, load
+from .configuration import Configuration, configure, go_to_folders, load
 from .options import CommandLine
 
 PACKAGES = ("waitress", "waitress-cli", "waitress-core", "waitress-parser", "waitress-buffers")
@@ -112,12 +112,25 @@ def _as_value(setting: Setting, value: Any) -> str:
 def faults_of(configuration: Configuration) -> list[str]:
     """Return what keeps the command from serving, a line each; the application is imported."""
     faults = [*configuration.faults, *(f"{name} is no setting, and is ignored" for name in configuration.ignored)]
-    for step in (load, _read_together):
+    for step in (_go_and_load, _read_log_config, _read_together):
         try:
             step(configuration)
         except (CannotLoadError, ValueError) as error:
             faults.append(str(error))
     return faults
+
+
+def _go_and_load(configuration: Configuration) -> None:
+    go_to_folders(configuration)
+    load(configuration)
+
+
+def _read_log_config(configuration: Configuration) -> None:
+    path = configuration.command("log_config")
+    if path:
+        from .log_config import LogConfig  # lazy import: it imports much, and few servers have such a file
+
+        LogConfig(path, lambda: None).check()
 
 
 def _read_together(configuration: Configuration) -> None:

@@ -27,6 +27,7 @@ def serve(
     _server: Callable[..., Any] = create_server,
     _quiet: bool = False,
     _profile: bool = False,
+    _on_serving: Callable[[], None] | None = None,
     **settings: Any,
 ) -> None:
     """Serve the application until SIGTERM, SIGINT or Ctrl-C; the settings are those of `waitress_core.Adjustments`.
@@ -34,7 +35,8 @@ def serve(
     Gives the root logger a handler for standard error if the logger `waitress` would find none. Logs each address and
     the version of the server.
 
-    Private: `_server` makes the server, `_quiet` leaves logging alone, `_profile` prints a profile at the end.
+    Private: `_server` makes the server, `_quiet` leaves logging alone, `_profile` prints a profile at the end,
+    `_on_serving` is called once the server serves.
 
     Raises:
         ValueError: a setting is invalid, or the application is None.
@@ -43,6 +45,11 @@ def serve(
     if not _quiet and not logging.getLogger("waitress").handlers:
         logging.basicConfig()  # which does nothing if the root logger has a handler
     server = _server(app, **settings)
+    if _on_serving is not None:
+        if isinstance(server, BaseWSGIServer) and not _runs_otherwise(server):
+            server.call_when_serving(_on_serving)
+        else:  # it listens already, and that is all that can be known
+            _on_serving()
     # From the first line of the log on a signal is heard; what `_server` gives need not have this.
     with _signals(server, says_on_terminal=not _quiet):
         if not _quiet:

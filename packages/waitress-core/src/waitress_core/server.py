@@ -87,6 +87,7 @@ class BaseWSGIServer:
         self._draining_since: float | None = None
         self._has_terminal = False
         self._on_stop: Callable[[int, str], None] | None = None  # set before the server runs
+        self._on_serving: Callable[[], None] | None = None  # set before the server runs
         self._notifier: Notifier | None = None  # while `run` runs, under systemd
         self._has_run = threading.Lock()  # held from the first `run` or `start` on, for ever
         self._runner: threading.Thread | None = None
@@ -128,9 +129,15 @@ class BaseWSGIServer:
             try:
                 self._notifier = self._make_notifier()
                 self._begin()
+                if self._run is not None and self._on_serving is not None:
+                    self._on_serving()
                 self._wait()
             finally:
                 self._end()
+
+    def call_when_serving(self, callback: Callable[[], None]) -> None:
+        """Have `run` call this once the server serves, in the thread that runs it; what it raises ends the server."""
+        self._on_serving = callback
 
     def start(self) -> None:
         """Serve in the background until `shutdown` or `close`; it serves when this returns. Signals are not handled.

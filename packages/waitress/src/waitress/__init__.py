@@ -69,13 +69,15 @@ def serve(
     _server: Callable[..., Any] | None = None,
     _quiet: bool = False,
     _profile: bool = False,
+    _on_serving: Callable[[], None] | None = None,
     **settings: Any,
 ) -> None:
     """Serve the application until SIGTERM, SIGINT or Ctrl-C; the settings are those of `waitress.adjustments`.
 
     Gives the root logger a handler for standard error if the logger `waitress` would find none, and logs each address.
 
-    Private: `_server` makes the server, `_quiet` leaves logging alone, `_profile` prints a profile at the end.
+    Private: `_server` makes the server, `_quiet` leaves logging alone, `_profile` prints a profile at the end,
+    `_on_serving` is called once the server serves.
 
     Raises:
         ValueError: the settings, or an application that is None.
@@ -83,7 +85,7 @@ def serve(
     """
     # Looked up in each call: programs put their own `waitress.create_server` there.
     make_server = create_server if _server is None else _server
-    _serve(app, _server=make_server, _quiet=_quiet, _profile=_profile, **settings)
+    _serve(app, _server=make_server, _quiet=_quiet, _profile=_profile, _on_serving=_on_serving, **settings)
 
 
 def serve_paste(app: "WSGIApplication", global_conf: Mapping[str, str] | None, **settings: Any) -> int:

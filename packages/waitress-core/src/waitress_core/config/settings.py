@@ -105,7 +105,7 @@ def _access_log_fault(value: bool | str) -> str | None:
         return None
     if "/" in value or "\\" in value or value.endswith(".log"):
         handler = f"logging.getLogger('waitress.access').addHandler(logging.FileHandler({value!r}))"
-        return f"{_LOG_SWITCH}. For a file give the logger waitress.access a handler: {handler}"
+        return f"{_LOG_SWITCH}. For a file, access_log_file of the command, or a handler of waitress.access: {handler}"
     return _LOG_SWITCH
 
 

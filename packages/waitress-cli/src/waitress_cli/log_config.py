@@ -1,0 +1,111 @@
+"""`--log-config`: a file that sets logging up, and is read again at SIGHUP; one that is wrong then is refused.
+
+Thread: the main thread before the server runs; later the one that waits for it.
+"""
+
+import configparser
+import json
+import logging
+import logging.config
+import os
+from collections.abc import Callable
+
+from waitress_core.config import toml_file
+from waitress_core.lifecycle.requested import read_at_reload
+from waitress_core.safe_logger import SafeLogger
+
+logger = SafeLogger(logging.getLogger("waitress"))
+
+
+class LogConfig:
+    """The file that sets logging up: JSON or TOML for `logging.config.dictConfig`, by its name, otherwise ini.
+
+    Other than there, loggers that it does not name go on, unless it says otherwise. `then` is called after each set-up,
+    which takes the handlers of loggers away.
+    """
+
+    def __init__(self, path: str, then: Callable[[], None]) -> None:
+        self._path = path
+        self._absolute = os.path.abspath(path)  # an application may change the working directory
+        self._then = then
+        self._text = ""  # the last one that was right
+
+    def check(self) -> None:
+        """Read the file, and leave logging alone.
+
+        Raises:
+            ValueError: it cannot be read, or not as what its name says it is.
+        """
+        try:
+            self._parse(self._read())
+        except Exception as error:
+            raise ValueError(f"Cannot log as {self._path} says: {_cause(error)}") from error
+
+    def start(self) -> None:
+        """Set logging up, and again at each SIGHUP.
+
+        Raises:
+            ValueError: the file cannot be read, or is wrong.
+        """
+        try:
+            text = self._read()
+            self._set_up(self._parse(text))
+        except Exception as error:
+            raise ValueError(f"Cannot log as {self._path} says: {_cause(error)}") from error
+        self._text = text
+        read_at_reload(self.read_again)
+
+    def read_again(self) -> None:
+        """Set logging up if the file has changed; if it is wrong now, as it was before."""
+        try:
+            text = self._read()
+            if text == self._text:
+                return
+            configure = self._parse(text)
+        except Exception as error:
+            self._report(error)
+            return
+        try:
+            self._set_up(configure)
+        except Exception as error:
+            self._set_up(self._parse(self._text))  # what was right before may have been taken apart
+            self._report(error)
+            return
+        self._text = text
+        logger.info("Logging is set up as %s says now", self._path)
+
+    def _report(self, error: Exception) -> None:
+        logger.error("Cannot log as %s says, it goes on as before: %s", self._path, _cause(error))
+
+    def _read(self) -> str:
+        with open(self._absolute, encoding="utf-8") as file:
+            return file.read()
+
+    def _parse(self, text: str) -> Callable[[], None]:
+        """Return what sets logging up as the text says."""
+        suffix = os.path.splitext(self._path)[1].lower()
+        if suffix not in (".json", ".toml"):
+            parser = configparser.ConfigParser()
+            parser.read_string(text, self._path)
+            return lambda: logging.config.fileConfig(parser, disable_existing_loggers=False)
+        settings = json.loads(text) if suffix == ".json" else toml_file.parse(text)
+        if not isinstance(settings, dict):
+            raise ValueError("expected an object, as logging.config.dictConfig takes it")
+        return lambda: logging.config.dictConfig({"disable_existing_loggers": False, **settings})
+
+    def _set_up(self, configure: Callable[[], None]) -> None:
+        configure()
+        self._then()
+
+
+def _cause(error: BaseException) -> str:
+    """Return what is wrong, in one line: `logging.config` names the part, and its cause the fault."""
+    said = []
+    current: BaseException | None = error
+    while current is not None:
+        text = " ".join(str(getattr(current, "strerror", None) or current).split())
+        missing = f"there is no {text}" if isinstance(current, KeyError) else text
+        if missing and missing not in said:
+            said.append(missing)
+        current = current.__cause__
+    return ": ".join(said) or type(error).__name__

@@ -1,0 +1,227 @@
+"""A file that sets logging up, when the server starts and at SIGHUP."""
+
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from waitress_cli.log_config import LogConfig
+from waitress_core.lifecycle import requested
+from waitress_core.lifecycle.requested import reload_logging
+
+shop = logging.getLogger("shop")
+waitress = logging.getLogger("waitress")
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A set-up closes and forgets the handlers of all others, those of pytest too; the real list is left alone."""
+    root = logging.getLogger()
+    monkeypatch.setattr(logging, "_handlerList", [])
+    monkeypatch.setattr(logging, "_handlers", {})
+    monkeypatch.setattr(requested, "_log_settings", [])
+    loggers = [root, shop, waitress, logging.getLogger("waitress.access"), logging.getLogger("other")]
+    before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    yield
+    for logger, handlers, level, propagate in before:
+        for handler in set(logger.handlers) - set(handlers):
+            handler.close()
+        logger.handlers, logger.propagate, logger.disabled = handlers, propagate, False
+        logger.setLevel(level)
+
+
+def as_json(text: str, path: Path) -> str:
+    """Return a configuration that writes to a file, each record as the text before it and its message."""
+    return json.dumps(
+        {
+            "version": 1,
+            "formatters": {"plain": {"format": f"{text} %(message)s"}},
+            "handlers": {"file": {"class": "logging.FileHandler", "filename": str(path), "formatter": "plain"}},
+            "root": {"level": "INFO", "handlers": ["file"]},
+        }
+    )
+
+
+def as_toml(text: str, path: Path) -> str:
+    return f"""
+version = 1
+formatters.plain.format = "{text} %(message)s"
+root = {{ level = "INFO", handlers = ["file"] }}
+
+[handlers.file]
+class = "logging.FileHandler"
+filename = {json.dumps(str(path))}
+formatter = "plain"
+"""
+
+
+def as_ini(text: str, path: Path) -> str:
+    return f"""
+[loggers]
+keys = root
+
+[handlers]
+keys = file
+
+[formatters]
+keys = plain
+
+[logger_root]
+level = INFO
+handlers = file
+
+[handler_file]
+class = FileHandler
+args = ({str(path)!r},)
+formatter = plain
+
+[formatter_plain]
+format = {text} %(message)s
+"""
+
+
+needs_toml = pytest.mark.skipif(sys.version_info < (3, 11), reason="this Python has no tomllib")
+FORMATS = [
+    pytest.param("log.json", as_json, id="json"),
+    pytest.param("log.toml", as_toml, id="toml", marks=needs_toml),
+    pytest.param("log.ini", as_ini, id="ini"),
+    pytest.param("logging.conf", as_ini, id="any-other-name"),
+]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    return tmp_path / "out.log"
+
+
+def config(path: Path) -> LogConfig:
+    return LogConfig(str(path), lambda: None)
+
+
+@pytest.mark.parametrize(("name", "written_as"), FORMATS)
+def test_it_is_what_it_says_at_first_and_again_at_sighup(name: str, written_as: Any, tmp_path: Path, out: Path) -> None:
+    path = tmp_path / name
+    path.write_text(written_as("first", out))
+    config(path).start()
+    shop.info("tea")
+    path.write_text(written_as("second", out))
+    reload_logging("SIGHUP")
+    shop.info("tea")
+    assert out.read_text().splitlines() == [
+        "first tea",
+        f"second Logging is set up as {path} says now",
+        "second SIGHUP: 0 log file(s) reopened",
+        "second tea",
+    ]
+
+
+@pytest.mark.parametrize(("name", "written_as"), FORMATS)
+@pytest.mark.parametrize("fault", ["broken", "gone", "handler"])
+def test_one_that_is_wrong_at_sighup_is_refused_and_the_old_stays(
+    name: str, written_as: Any, fault: str, tmp_path: Path, out: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text(written_as("first", out))
+    config(path).start()
+    if fault == "gone":
+        path.unlink()
+    else:
+        path.write_text("{" if fault == "broken" else written_as("second", tmp_path / "nowhere" / "out.log"))
+    reload_logging("SIGHUP")
+    shop.info("tea")
+    lines = out.read_text().splitlines()
+    assert [line.split(": ")[0] for line in lines] == [
+        f"first Cannot log as {path} says, it goes on as before",
+        "first SIGHUP",
+        "first tea",
+    ]
+    if fault != "broken":
+        assert "No such file or directory" in lines[0]
+
+
+def test_one_that_has_not_changed_is_left_alone(tmp_path: Path, out: Path) -> None:
+    path = tmp_path / "log.json"
+    path.write_text(as_json("first", out).replace('"formatter"', '"mode": "w", "formatter"'))
+    config(path).start()
+    shop.info("tea")
+    reload_logging("SIGHUP")
+    assert out.read_text().splitlines() == ["first tea", "first SIGHUP: 0 log file(s) reopened"]
+
+
+def test_a_corrected_one_is_taken_at_the_next_sighup(tmp_path: Path, out: Path) -> None:
+    path = tmp_path / "log.json"
+    path.write_text(as_json("first", out))
+    config(path).start()
+    for text in ("{", as_json("first", out), as_json("second", out)):
+        path.write_text(text)
+        reload_logging("SIGHUP")
+    shop.info("tea")
+    assert out.read_text().splitlines()[-1] == "second tea"
+
+
+@pytest.mark.parametrize("says", [None, True, False])
+def test_loggers_that_it_does_not_name_go_on_unless_it_says_otherwise(
+    says: bool | None, tmp_path: Path, out: Path
+) -> None:
+    settings = json.loads(as_json("x", out))
+    if says is not None:
+        settings["disable_existing_loggers"] = says
+    (tmp_path / "log.json").write_text(json.dumps(settings))
+    config(tmp_path / "log.json").start()
+    assert shop.disabled is bool(says)
+
+
+def test_what_comes_after_a_set_up_is_called_each_time(tmp_path: Path, out: Path) -> None:
+    calls: list[str] = []
+    path = tmp_path / "log.json"
+    path.write_text(as_json("first", out))
+    LogConfig(str(path), lambda: calls.append("then")).start()
+    path.write_text(as_json("second", out))
+    reload_logging("SIGHUP")
+    path.write_text("{")
+    reload_logging("SIGHUP")
+    assert calls == ["then"] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "cause"),
+    [
+        ("log.json", None, "No such file or directory"),
+        ("log.json", "{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("log.json", "[]", "expected an object, as logging.config.dictConfig takes it"),
+        ("log.json", "{}", "dictionary doesn't specify a version"),
+        (
+            "log.json",
+            '{"version": 1, "handlers": {"a": {"class": "Nowhere"}}}',
+            "Unable to configure handler 'a': Cannot resolve 'Nowhere': No module named 'Nowhere'",
+        ),
+        pytest.param(
+            "log.toml", "a", "Expected '=' after a key in a key/value pair (at end of document)", marks=needs_toml
+        ),
+        ("log.ini", "tea", "File contains no section headers. file: "),
+        ("log.ini", "[tea]", "there is no 'formatters'"),
+        ("log.ini", b"\xff", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+    ],
+    ids=["gone", "json", "list", "version", "handler", "toml", "ini", "section", "bytes"],
+)
+def test_one_that_is_wrong_at_first_is_one_line(name: str, text: Any, cause: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(ValueError) as caught:
+        config(path).start()
+    message = str(caught.value)
+    assert message.startswith(f"Cannot log as {path} says: {cause}")
+    assert "\n" not in message
+
+
+@pytest.mark.skipif(sys.version_info >= (3, 11), reason="this Python has tomllib")
+def test_toml_needs_a_package_on_python_3_10(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "tomli", None)
+    (tmp_path / "log.toml").write_text("version = 1")
+    with pytest.raises(ValueError, match=r"pip install 'waitress\[toml\]'$"):
+        config(tmp_path / "log.toml").start()
