@@ -1,5 +1,6 @@
 """Every setting once: as words of the command line, as a string, and what it then is."""
 
+import os
 import socket
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ class Row(NamedTuple):
 
 
 _PROXY = ("trusted_proxy", "10.0.0.1")
+OF_PROCESSES = frozenset({"workers", "max_requests", "max_worker_age", "max_worker_memory"})
 _BELIEVED = ("trusted_proxy_headers", "x-forwarded-for")
 
 ROWS = [
@@ -53,6 +55,7 @@ ROWS = [
     Row("log_socket_errors", ["--no-log-socket-errors"], "false", False),
     Row("request_id_header", ["--request-id-header=X-Id"], "X-Id", "X-Id"),
     Row("asyncore_use_poll", ["--asyncore-use-poll"], "true", True),
+    Row("worker_kind", ["--worker-kind=process"], "process", "process"),
 ]
 # All others are numbers, without a word of their own to say about it.
 ROWS += [
@@ -64,7 +67,7 @@ ROWS += [
 
 def is_possible_here(row: Row) -> bool:
     """Say whether this system has what the setting is about."""
-    return row.name != "ipv4" or socket.has_ipv6
+    return hasattr(os, "fork") if row.name in OF_PROCESSES else row.name != "ipv4" or socket.has_ipv6
 
 
 def what_it_is(row: Row, adjustments: Any) -> Any:

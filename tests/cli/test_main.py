@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from tests.cli.helpers import APPLICATION
-from tests.cli.settings_rows import ROWS, Row
+from tests.cli.settings_rows import OF_PROCESSES, ROWS, Row
 from waitress_cli import main
-from waitress_core import CannotStartThread
+from waitress_core import CannotStartThread, DeferredApplication
 
 
 class Recorder:
@@ -207,7 +207,9 @@ def test_a_bad_value_is_refused_by_the_name_of_its_option(
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_a_good_value_is_given_to_the_server_as_it_is(row: Row) -> None:
     serve = Recorder()
-    assert main([*row.words, "main_shop:application"], serve) == 0
+    # Otherwise the workers would import the application.
+    words = [*row.words, "--preload"] if row.name in OF_PROCESSES else row.words
+    assert main([*words, "main_shop:application"], serve) == 0
     beside = {"access_log": "true"} if row.name == "access_log_format" else {}
     assert serve.calls == [("application", {row.name: row.text, **beside})]
 
@@ -250,6 +252,18 @@ def test_a_pid_file_of_a_running_process_is_seen_before_the_import(
     assert capsys.readouterr().err.startswith(
         f"Error: the pid file it.pid is that of the running process {process.pid}; "
     )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_worker_processes_load_the_application_by_themselves() -> None:
+    given: list[Any] = []
+    assert (
+        main(["--workers=2", "main_shop:application"], lambda application, **settings: given.append(application)) == 0
+    )
+    assert "main_shop" not in sys.modules
+    (application,) = given
+    assert isinstance(application, DeferredApplication)
+    assert application.load().__name__ == "application"
 
 
 @pytest.mark.parametrize("level", ["", "loud", "10"])

@@ -7,6 +7,7 @@ from packaging.requirements import Requirement
 
 from tests.project.repository import BY_IMPORT_NAME, PACKAGES, Package, absolute_imports
 
+OPTIONAL = {"setproctitle"}  # used if it is installed
 STUBS_ONLY = {"_typeshed"}  # exists for type checkers, under `if TYPE_CHECKING`
 # What `pip install waitress[...]` brings. It is imported only where it is asked for: see test_lean_imports.
 EXTRAS = {
@@ -25,7 +26,7 @@ def test_there_are_five_packages() -> None:
 
 @every_package
 def test_a_package_imports_the_standard_library_siblings_and_extras_only(package: Package) -> None:
-    allowed = sys.stdlib_module_names | set(BY_IMPORT_NAME) | STUBS_ONLY | EXTRAS
+    allowed = sys.stdlib_module_names | set(BY_IMPORT_NAME) | STUBS_ONLY | EXTRAS | OPTIONAL
     wrong = [
         f"{module.relative_to(package.source)}:{line} imports {name}"
         for module in package.modules

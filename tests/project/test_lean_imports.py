@@ -60,6 +60,9 @@ waitress_core.wsgi.logged_task waitress_core.observability.slow_requests waitres
 waitress_core.observability.request_ids waitress_core.wsgi.identified_task
 waitress_core.lifecycle.requested waitress_core.lifecycle.notify waitress_core.net.activation
 waitress_core.wsgi.error_stream
+waitress_core.processes waitress_core.processes.child waitress_core.processes.plan
+waitress_core.processes.scoreboard waitress_core.processes.states waitress_core.processes.supervisor
+waitress_core.processes.worker waitress_core.processes.worker_handle waitress_core.config.processors
 """
 
 PROGRAM = """

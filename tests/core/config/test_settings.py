@@ -61,6 +61,13 @@ DEFAULTS: dict[str, object] = {
     "log_socket_errors": True,
     "request_id_header": None,
     "asyncore_use_poll": False,
+    "workers": 1,
+    "worker_kind": "auto",
+    "worker_timeout": 60,
+    "max_requests": 0,
+    "max_requests_jitter": 0,
+    "max_worker_age": 0,
+    "max_worker_memory": 0,
 }
 
 # What an .ini file or the command line gives, a string; and what the server uses.
@@ -87,6 +94,7 @@ STRINGS: dict[str, tuple[str, object]] = {
     "log_socket_errors": ("no", False),
     "request_id_header": (" On ", "X-Request-ID"),
     "asyncore_use_poll": ("yes", True),
+    "worker_kind": (" Process ", "process"),
 }
 
 LEAST = {
@@ -105,6 +113,10 @@ LEAST = {
     "inbuf_overflow": 1,
     "outbuf_overflow": 1,
     "outbuf_high_watermark": 1,
+    "workers": 1,
+    "max_requests": 0,
+    "max_requests_jitter": 0,
+    "max_worker_memory": 0,
 }
 
 ABOVE_ZERO = "a number of seconds above 0"
@@ -121,6 +133,8 @@ DURATIONS = {
     "asyncore_loop_timeout": FROM_ZERO,
     "log_slow_requests": FROM_ZERO,
     "queue_warning_seconds": FROM_ZERO,
+    "worker_timeout": FROM_ZERO,
+    "max_worker_age": FROM_ZERO,
 }
 NO_DURATIONS: tuple[object, ...] = (
     -1,

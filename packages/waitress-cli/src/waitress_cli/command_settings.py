@@ -42,6 +42,16 @@ COMMAND_SETTINGS: tuple[Setting, ...] = (
         "app_dir", GROUP, "text", "", "Folder from which the application can be imported, like the current one.", str
     ),
     Setting(
+        "preload",
+        GROUP,
+        "boolean",
+        False,
+        "With worker processes: import the application once, before they are forked. They share its memory, and a "
+        "reload does not see new code.",
+        asbool,
+        accepts="true or false",
+    ),
+    Setting(
         "log_level",
         GROUP,
         "text",

@@ -5,7 +5,8 @@ What is wrong is a line of `Configuration.faults`, in the words of the source th
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from waitress_core.config.sources import PREFIX, Given, Reading, merge, read_environment, read_file, read_text
@@ -80,10 +81,19 @@ def load(configuration: Configuration) -> Any:
         ValueError: no application is named.
         CannotLoadError: see `load_application`.
     """
+    return loader(configuration)()
+
+
+def loader(configuration: Configuration) -> Callable[[], Any]:
+    """Return what imports the application, after `go_to_folders`; it raises as `load` does.
+
+    Raises:
+        ValueError: no application is named.
+    """
     name = configuration.command("app")
     if not name:
         raise ValueError("Specify an application, as in waitress-serve MODULE:OBJECT")
-    return load_application(name, calls=configuration.command("call"))
+    return partial(load_application, name, calls=configuration.command("call"))
 
 
 def go_to_folders(configuration: Configuration) -> None:

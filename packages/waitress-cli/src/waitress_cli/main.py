@@ -10,19 +10,22 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from waitress_core import CannotStartThread
+from waitress_core import CannotStartThread, CannotStartWorker, DeferredApplication, wants_worker_processes
 from waitress_core.safe_logger import SafeLogger
 
 from .serve import serve as _serve
 
 if TYPE_CHECKING:
     from .access_log import AccessLogOutput
+    from .configuration import Configuration
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
 LOG_FORMAT = "%(asctime)s %(levelname)s [%(name)s] %(message)s"
+LOG_FORMAT_OF_WORKERS = "%(asctime)s [%(process)d] %(levelname)s [%(name)s] %(message)s"
 
 
 def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) -> int:
@@ -31,9 +34,8 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
     `serve(application, **settings)` gets the settings as strings, as they were given.
     """
     # lazy import: `import waitress` imports this module and needs none of them.
-    from .access_log import AccessLogOutput
     from .app_loader import CannotLoadError
-    from .configuration import configure, go_to_folders, load
+    from .configuration import configure, go_to_folders
     from .options import CommandLineError, help_text, parse
 
     try:
@@ -55,18 +57,11 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
     try:
         go_to_folders(configuration)
         with _pid_file(configuration.command("pid_file")) as at_serving:
-            access_log = AccessLogOutput(configuration.command("access_log_file"))
-            log_config = configuration.command("log_config")
-            if log_config:
-                _start_log_config(log_config, access_log)  # before the application, whose import may log
-            application = load(configuration)
-            access_log.set_up()
-            if not log_config:
-                _set_up_logging(configuration.command("log_level"))  # after the application, which may have done so
+            application = _application_and_logging(configuration)
             for variable in configuration.ignored:
                 logger.warning("%s is no setting, and is ignored", variable)
             serve(application, **at_serving, **configuration.server)
-    except CannotLoadError as error:
+    except (CannotLoadError, CannotStartWorker) as error:
         return _fail(str(error), error.details)
     except (ValueError, CannotStartThread) as error:
         return _fail(str(error))
@@ -88,22 +83,63 @@ def _pid_file(path: str) -> Iterator[dict[str, Any]]:
         yield {"_on_serving": pid_file.write}
 
 
+def _application_and_logging(configuration: "Configuration") -> Any:
+    """Set logging up; return the application, loaded, or for each worker process to load."""
+    from .access_log import AccessLogOutput
+    from .configuration import loader
+
+    load = loader(configuration)
+    log_config, level = configuration.command("log_config"), configuration.command("log_level")
+    has_processes = wants_worker_processes(configuration.server)
+    is_deferred = has_processes and not configuration.command("preload")
+    access_log = AccessLogOutput(configuration.command("access_log_file"))
+    if log_config:
+        _start_log_config(log_config, access_log)  # before the application, whose import may log
+        application = DeferredApplication(load) if is_deferred else load()
+        access_log.set_up()
+        return application
+    set_up = partial(_set_up_logging, access_log, level, LOG_FORMAT_OF_WORKERS if has_processes else LOG_FORMAT)
+    if is_deferred:
+        return DeferredApplication(partial(_load_in_worker, load, set_up, undo=set_up()))
+    application = load()
+    set_up()  # after the application, which may have done so
+    return application
+
+
+def _load_in_worker(load: Callable[[], Any], set_up: Callable[[], object], *, undo: Callable[[], None]) -> Any:
+    """Load the application in a worker process: it may set up logging, as if nobody had done so before."""
+    undo()
+    try:
+        return load()
+    finally:
+        set_up()
+
+
 def _start_log_config(path: str, access_log: "AccessLogOutput") -> None:
     from .log_config import LogConfig  # lazy import: it imports much, and few servers have such a file
 
     LogConfig(path, access_log.set_up).start()
 
 
-def _set_up_logging(level: str) -> None:
+def _set_up_logging(access_log: "AccessLogOutput", level: str, log_format: str) -> Callable[[], None]:
     """Send the log to standard error, unless the application has set up logging; `level` is a name, or empty.
 
-    Without a level the logger of the server gets the level INFO, unless it has one.
+    Without a level the logger of the server gets the level INFO, unless it has one. Return what undoes all of this.
     """
-    logger = logging.getLogger("waitress")
-    if not logger.handlers:
-        logging.basicConfig(format=LOG_FORMAT, level=level.upper() or None)
-    if level or logger.level == logging.NOTSET:
-        logger.setLevel(level.upper() or logging.INFO)
+    access_logger, standard = logging.getLogger("waitress.access"), logging.getLogger("waitress")
+    before = {one: (one.handlers[:], one.level, one.propagate) for one in (logging.root, standard, access_logger)}
+    access_log.set_up()
+    if not standard.handlers:
+        logging.basicConfig(format=log_format, level=level.upper() or None)
+    if level or standard.level == logging.NOTSET:
+        standard.setLevel(level.upper() or logging.INFO)
+
+    def undo() -> None:
+        for one, (handlers, one_level, propagates) in before.items():
+            one.handlers[:], one.propagate = handlers, propagates
+            one.setLevel(one_level)
+
+    return undo
 
 
 def _fail(message: str, details: str = "") -> int:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import waitress_core
-from waitress_core import BaseWSGIServer, create_server
+from waitress_core import BaseWSGIServer, create_server, wants_worker_processes
 from waitress_core.safe_logger import SafeLogger
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 logger = SafeLogger(logging.getLogger("waitress"))
 
 PROFILE_LINES = 30
+FORMAT_OF_WORKERS = "%(process)d:" + logging.BASIC_FORMAT
 
 
 def serve(
@@ -43,7 +44,11 @@ def serve(
         OSError: an address cannot be bound.
     """
     if not _quiet and not logging.getLogger("waitress").handlers:
-        logging.basicConfig()  # which does nothing if the root logger has a handler
+        # Each does nothing if the root logger has a handler.
+        if _wants_worker_processes(settings):
+            logging.basicConfig(format=FORMAT_OF_WORKERS)
+        else:
+            logging.basicConfig()
     server = _server(app, **settings)
     if _on_serving is not None:
         if isinstance(server, BaseWSGIServer) and not _runs_otherwise(server):
@@ -60,6 +65,13 @@ def serve(
             profile("server.run()", {}, {"server": server}, (), False)
         else:
             server.run()
+
+
+def _wants_worker_processes(settings: dict[str, Any]) -> bool:
+    try:
+        return wants_worker_processes(settings)
+    except ValueError:  # which the server raises too
+        return False
 
 
 def _runs_otherwise(server: Any) -> bool:
@@ -123,6 +135,8 @@ def _what_serves(server: BaseWSGIServer) -> str:
     # The version of the core, not of `waitress`: asking the installed packages takes longer than all of the start.
     version, python = waitress_core.__version__, f"{sys.implementation.name} {sys.version.split()[0]}"
     threads = f"{server.adj.threads} thread{'s' * (server.adj.threads > 1)}"
+    if server.adj.workers > 1:
+        threads = f"{server.adj.workers} workers of {threads} each"
     return f"waitress-core {version} on {python} with {threads} serves {' '.join(server.urls)}"
 
 

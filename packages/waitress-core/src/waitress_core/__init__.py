@@ -4,13 +4,14 @@ The way of a request through the folders: `net` accepts a client, and `connectio
 that there are some, parses them, and makes a complete request of `http` a task. `threads` runs the task on an
 application thread: `wsgi` calls the application, and `http` frames its response, which `connection` sends. `config`
 has the settings, `observability` what the server reports, and `lifecycle` starts, drains and ends all of it for
-`server`.
+`server`. With several workers, `processes` forks them and watches them.
 
 Layers, from the ground up; a folder imports only what is before it: http, reactor, threads; config; net,
-observability; connection; wsgi; lifecycle; server.py.
+observability; connection; wsgi; lifecycle; processes; server.py.
 """
 
-from .config.adjustments import Adjustments
+from .config.adjustments import Adjustments, wants_worker_processes
+from .config.application import CannotStartWorker, DeferredApplication
 from .config.settings import SETTINGS, Setting
 from .observability.stats import ServerStats
 from .server import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, UnixWSGIServer, create_server
@@ -24,6 +25,8 @@ __all__ = [
     "Adjustments",
     "BaseWSGIServer",
     "CannotStartThread",
+    "CannotStartWorker",
+    "DeferredApplication",
     "Dispatcher",
     "MultiSocketServer",
     "ServerStats",
@@ -33,4 +36,5 @@ __all__ = [
     "TcpWSGIServer",
     "UnixWSGIServer",
     "create_server",
+    "wants_worker_processes",
 ]

@@ -6,24 +6,33 @@ work is done by the run (`lifecycle.run`).
 
 import os
 import socket
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .config.addresses import AF_UNIX
 from .config.adjustments import Adjustments
-from .config.application import check_application
+from .config.application import DeferredApplication, check_application
 from .connection.connection import Connection
 from .connection.context import State
 from .connection.states import STATE_NAMES
 from .http.request import Request
 from .lifecycle import fork
 from .lifecycle.run import ServerRun
-from .lifecycle.signals import Action, action_for, handled_signals, is_main_thread, what_ends_now
+from .lifecycle.signals import (
+    ACTIONS,
+    SUPERVISOR_ACTIONS,
+    Action,
+    action_for,
+    handled_signals,
+    is_main_thread,
+    what_ends_now,
+)
 from .lifecycle.states import CLOSE_SECONDS, StopRequest
 from .net.binding import open_listeners
 from .net.listener import Listener
@@ -40,6 +49,10 @@ if TYPE_CHECKING:
 
     from .lifecycle.notify import Notifier
     from .observability.access_log import AccessLog
+    from .processes.states import Event
+    from .processes.worker import SupervisorView, Worker
+
+ONLY_IN_MAIN_THREAD = "worker processes are run by run() in the main thread: no other one can handle signals"
 
 Kind = TypeVar("Kind")
 Self = TypeVar("Self", bound="BaseWSGIServer")
@@ -92,6 +105,11 @@ class BaseWSGIServer:
         self._has_run = threading.Lock()  # held from the first `run` or `start` on, for ever
         self._runner: threading.Thread | None = None
         self._run: ServerRun | None = None
+        # Appended to by a signal handler, acted on by the supervisor
+        self._supervisor_actions: deque[tuple[Action, str]] = deque()
+        self._supervisor: SupervisorView | None = None
+        self._worker: Worker | None = None  # in a worker process
+        self._reloading = ExitStack()  # while the supervisor reloads: systemd is told of its end
         self._ended = threading.Event()
         self._listeners = self._open(adj)
 
@@ -101,8 +119,13 @@ class BaseWSGIServer:
     def stats(self) -> ServerStats:
         """Return a snapshot of the counters: zero before the server starts, the final totals after it stops.
 
+        With worker processes, this is the sum of what each of them has counted until a second ago.
+
         Thread: any. Takes no lock; takes a moment for each open connection.
         """
+        summed = None if self._supervisor is None else self._supervisor.stats()
+        if summed is not None:
+            return summed
         if self._run is None:
             return make_stats(Counters(), 0, dict.fromkeys(STATE_NAMES, 0), 0, self._dispatcher.thread_count, ())
         return self._run.stats()
@@ -128,12 +151,90 @@ class BaseWSGIServer:
         with self.ending_signals():
             try:
                 self._notifier = self._make_notifier()
+                if self._is_supervised:
+                    self._supervise()
+                else:
+                    self._begin()
+                    if self._run is not None:
+                        self._note_serving()
+                    self._wait()
+            finally:
+                self._end()
+
+    def _note_serving(self) -> None:
+        if self._on_serving is not None:
+            self._on_serving()
+
+    @property
+    def _is_supervised(self) -> bool:
+        """Whether other processes serve, and this one supervises them."""
+        if self._worker is not None:
+            return False
+        # `adj` may be a program's own object, with the settings of waitress 3.0.
+        wants_processes = getattr(self.adj, "has_worker_processes", False)
+        return wants_processes or isinstance(self.application, DeferredApplication)
+
+    def _supervise(self) -> None:
+        """Fork workers, each of which serves by `serve_as_worker`, and watch them."""
+        if sys.platform != "win32":  # where the settings have refused it
+            from .processes.supervisor import Supervisor, freeze_memory  # lazy import: most servers have one process
+
+            if not is_main_thread():
+                raise RuntimeError(ONLY_IN_MAIN_THREAD)
+            if not isinstance(self.application, DeferredApplication):
+                freeze_memory()
+            supervisor = self._supervisor = Supervisor(
+                self, workers=self.adj.workers, stop_requests=self._stop_requests, actions=self._supervisor_actions
+            )
+            supervisor.run()
+
+    def serve_as_worker(self, worker: "Worker") -> None:
+        """Serve in a worker process: called by the supervisor, in the child of a fork, until the end."""
+        self._supervisor, self._worker, self._on_stop = None, worker, None
+        if self._notifier is not None:
+            self._notifier.close()  # the supervisor's
+            self._notifier = None
+        self._stop_requests.clear()
+        fork.add(self)
+        for listener in self._listeners:
+            listener.leave_path()
+        if isinstance(self.application, DeferredApplication):
+            self.application = self.application.load()
+        with handled_signals(self._on_signal):
+            try:
                 self._begin()
-                if self._run is not None and self._on_serving is not None:
-                    self._on_serving()
+                if self._run is not None:
+                    requests = self._run.request_count
+                    worker.note_serves(snapshot=self.snapshot, requests=requests, stop=self._request_stop)
                 self._wait()
             finally:
                 self._end()
+                worker.publish()
+
+    def snapshot(self) -> dict[str, object]:
+        """Return what the supervisor may know of this worker, as JSON has it: once a second, up to 32 KiB."""
+        running = [(repr(task), seconds) for _, task, seconds in self._dispatcher.running()]
+        return {"stats": self.stats()._asdict(), "running": running}
+
+    def on_supervisor(self, event: "Event", supervisor: "SupervisorView") -> None:
+        """Tell systemd, and whoever waits for the server to serve, what the supervisor of the worker processes does."""
+        from .processes import states  # lazy import: only a supervisor calls this
+
+        if event is states.Event.READY:
+            self._note_serving()
+        notifier, state = self._notifier, supervisor.state
+        if notifier is None:
+            return
+        if event is states.Event.TICK:
+            notifier.keep_alive()
+        elif event is states.Event.READY:
+            notifier.ready(f"Serving on {' '.join(self.urls)} with {self.adj.workers} workers")
+        elif state is states.SupervisorState.RELOADING:
+            self._reloading.enter_context(notifier.reloading())
+        elif state is states.SupervisorState.SERVING:
+            self._reloading.close()
+        elif state is states.SupervisorState.STOPPING:
+            notifier.stopping("requests in progress are answered")
 
     def call_when_serving(self, callback: Callable[[], None]) -> None:
         """Have `run` call this once the server serves, in the thread that runs it; what it raises ends the server."""
@@ -146,6 +247,8 @@ class BaseWSGIServer:
 
         Raises: as `run`.
         """
+        if self._is_supervised:
+            raise RuntimeError(ONLY_IN_MAIN_THREAD)
         self._claim()
         try:
             self._begin()
@@ -167,7 +270,8 @@ class BaseWSGIServer:
             state = "has ended" if self._ended.is_set() else "is serving already"
             raise RuntimeError(f"this server {state}: create_server makes another one")
         self._runner = threading.current_thread()
-        fork.add(self)
+        if not self._is_supervised:  # a supervisor forks to have the child serve
+            fork.add(self)
 
     def _make_notifier(self) -> "Notifier | None":
         if "NOTIFY_SOCKET" not in os.environ or not is_main_thread():  # in another one it may be a part of a program
@@ -186,6 +290,7 @@ class BaseWSGIServer:
                 self._stop_requests,
                 self._waiter_callbacks,
                 self._notifier,
+                self._worker,
             )
             self._run.start()
 
@@ -260,16 +365,22 @@ class BaseWSGIServer:
         self._has_terminal = os.isatty(0)
         if on_stop is not None:
             self._on_stop = on_stop
-        return handled_signals(self._on_signal)
+        return handled_signals(self._on_signal, SUPERVISOR_ACTIONS if self._is_supervised else ACTIONS)
 
     def _on_signal(self, name: str) -> None:
         """Decide what to do at a signal, and request it. Thread: the main thread, in a signal handler."""
         now, since = time.monotonic(), self._draining_since
         action = action_for(
-            name, draining_seconds=None if since is None else now - since, has_terminal=self._has_terminal
+            name,
+            draining_seconds=None if since is None else now - since,
+            has_terminal=self._has_terminal,
+            actions=SUPERVISOR_ACTIONS if self._is_supervised else ACTIONS,
         )
         if action is Action.END:
             self._request_stop(State.CLOSING, 0, is_signal=True)
+        elif action is not Action.DRAIN and self._is_supervised:
+            self._supervisor_actions.append((action, name))
+            self._wake_leader()
         elif action is not Action.DRAIN:
             self._waiter_callbacks.append(partial(self._do_what_is_requested, action, name))
             self._wake_leader()
@@ -292,12 +403,16 @@ class BaseWSGIServer:
         with nullcontext() if self._notifier is None else self._notifier.reloading():
             requested.reload_logging(name)
 
-    def _request_stop(self, state: State, seconds: float, *, is_signal: bool = False, ends_now: str = "") -> None:
-        self._stop_requests.append(StopRequest(state, time.monotonic() + seconds, is_signal, ends_now))
+    def _request_stop(
+        self, state: State, seconds: float, *, is_signal: bool = False, retires: bool = False, ends_now: str = ""
+    ) -> None:
+        self._stop_requests.append(StopRequest(state, time.monotonic() + seconds, is_signal, retires, ends_now))
         self._wake_leader()
 
     def _wake_leader(self) -> None:
-        if self._run is not None:
+        if self._supervisor is not None:
+            self._supervisor.wake()
+        elif self._run is not None:
             self._run.wake_leader()
 
     def shutdown(self, timeout: float | None = None) -> None:

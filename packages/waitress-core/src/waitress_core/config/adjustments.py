@@ -4,8 +4,11 @@ Nothing writes to them after construction. `settings` is the table of all settin
 """
 
 import logging
+import os
 import socket
+import sys
 import warnings
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from ..safe_logger import SafeLogger
@@ -19,6 +22,8 @@ X_FORWARDED_HEADERS = frozenset(f"x-forwarded-{name}" for name in ("for", "host"
 PROXY_HEADERS = X_FORWARDED_HEADERS | {"forwarded"}
 
 _BY_NAME = {setting.name: setting for setting in SETTINGS}
+
+_OF_WORKERS = ("workers", "worker_kind", "max_requests", "max_worker_age", "max_worker_memory")
 
 # Settings that contradict each other: (setting, any of these with it, message).
 EXCLUSIVE = (
@@ -89,6 +94,13 @@ class Adjustments:
     log_socket_errors: bool
     request_id_header: str | None
     asyncore_use_poll: bool
+    workers: int
+    worker_kind: str
+    worker_timeout: float
+    max_requests: int
+    max_requests_jitter: int
+    max_worker_age: float
+    max_worker_memory: int
 
     # Set on every accepted TCP connection; a subclass or an instance may replace it.
     socket_options: ClassVar[list[tuple[int, int, int]]] = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
@@ -114,6 +126,7 @@ class Adjustments:
             self._take_format(self.access_log, given)
         self._check_proxy(given)
         check_sockets(self.sockets)
+        self._check_workers()
         if self.shutdown_delay > self.shutdown_timeout:
             raise ValueError(
                 f"shutdown_delay={self.shutdown_delay}: expected no more than shutdown_timeout, which includes it and "
@@ -132,6 +145,29 @@ class Adjustments:
         except ValueError as error:
             said = ", ".join(f"{name}={given[name]!r}" for name in ("listen", "host", "port") if name in given)
             raise ValueError(f"Invalid host/port specified. {said}: {error}") from None
+
+    @property
+    def has_worker_processes(self) -> bool:
+        """Whether this process supervises, and others, forked from it, serve."""
+        return wants_worker_processes(vars(self))
+
+    @property
+    def has_worker_threads(self) -> bool:
+        """Whether several workers serve side by side in this process."""
+        return self.workers > 1 and _is_thread(self.worker_kind)
+
+    def _check_workers(self) -> None:
+        if self.workers > 1 and self.worker_kind == "thread" and _is_gil_enabled():
+            raise ValueError(
+                f"worker_kind='thread': this interpreter runs one thread at a time (it has a GIL), so {self.workers} "
+                "workers in one process would use one processor; give worker_kind=process, or take a free-threaded "
+                "interpreter"
+            )
+        if self.has_worker_processes and not hasattr(os, "fork"):
+            raise ValueError(
+                f"workers={self.workers}: this system cannot fork processes; run several servers, each on a port of "
+                "its own, behind a proxy that balances them"
+            )
 
     def _take_format(self, text: str, given: dict[str, Any]) -> None:
         """Turn the access log on, in the format that `access_log` has named."""
@@ -170,6 +206,26 @@ class Adjustments:
                 stacklevel=3,
             )
             self.trusted_proxy_headers = {"x-forwarded-proto"}
+
+
+def wants_worker_processes(settings: Mapping[str, Any]) -> bool:
+    """Whether these settings, before or after their cast, ask for worker processes.
+
+    Raises:
+        ValueError: one of them is invalid.
+    """
+    read = {name: _BY_NAME[name].read(settings[name]) for name in _OF_WORKERS if name in settings}
+    if read.get("workers", 1) > 1:
+        return not _is_thread(read.get("worker_kind", "auto"))
+    return any(read.get(name) for name in ("max_requests", "max_worker_age", "max_worker_memory"))
+
+
+def _is_thread(worker_kind: str) -> bool:
+    return worker_kind == "thread" or (worker_kind == "auto" and not _is_gil_enabled())
+
+
+def _is_gil_enabled() -> bool:
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 def _hint(name: str) -> str:

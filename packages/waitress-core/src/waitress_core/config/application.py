@@ -4,6 +4,7 @@ Nothing of the application is called. If it cannot be seen what a call takes, th
 """
 
 import re
+from collections.abc import Callable, Iterable
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from inspect import Signature
 
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
+
 NO_APPLICATION = (
     'The "app" passed to ``create_server`` was ``None``.  You forgot to return a WSGI app within your application.'
 )
 
 _ASYNC = 0x80 | 0x200  # CO_COROUTINE, CO_ASYNC_GENERATOR
 _NAME = re.compile(r"[\w.]+:[\w.]+")  # MODULE:OBJECT
+
+
+class DeferredApplication:
+    """An application that each worker process loads by itself, so that a worker that is started later has new code.
+
+    `load` returns the application, or raises; an attribute `details` of the exception is a traceback for the log.
+    """
+
+    def __init__(self, load: "Callable[[], WSGIApplication]") -> None:
+        self.load = load
+
+    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
+        return self.load()(environ, start_response)
+
+
+class CannotStartWorker(RuntimeError):
+    """A worker process could not start, at the first start; `details` is the traceback of the application, or empty."""
+
+    def __init__(self, message: str, details: str) -> None:
+        super().__init__(message)
+        self.details = details
 
 
 def check_application(application: object) -> None:

@@ -123,6 +123,20 @@ def as_bytes(value: object) -> int:
     return int(match[1]) * BYTES_BY_LETTER[match[2][0].lower()]
 
 
+def as_worker_count(value: object) -> int:
+    """Return a number of workers; for `auto`, the number that suits this machine."""
+    if isinstance(value, str) and value.strip().lower() == "auto":
+        from .processors import default_worker_count  # lazy import: only servers with several workers need it
+
+        return default_worker_count()
+    return as_whole_number(value)
+
+
+def as_lower_word(value: object) -> str:
+    """Return the value as a string without blanks around it, in lower case."""
+    return str(value).strip().lower()
+
+
 def as_seconds(value: object) -> float:
     """Return a finite number of seconds, given as such, or as a text with a unit of `DURATION`: `2min`, `500ms`.
 

@@ -12,12 +12,14 @@ from .casts import (
     as_boolean_or_text,
     as_bytes,
     as_header_name,
+    as_lower_word,
     as_port_or_service,
     as_seconds,
     as_socket_list,
     as_whole_number,
     as_word_set,
     as_words,
+    as_worker_count,
     asbool,
     asoctal,
     slash_fixed_str,
@@ -89,6 +91,10 @@ def _are_addresses(value: str | None) -> str | None:
         except ValueError:
             return "IP addresses and CIDR networks, * for any peer, or localhost for peers on this machine"
     return None
+
+
+def _is_worker_kind(value: str) -> str | None:
+    return None if value in ("auto", "process", "thread") else "auto, process or thread"
 
 
 def _format_fault(text: str) -> str | None:
@@ -448,5 +454,64 @@ SETTINGS: tuple[Setting, ...] = (
         as_header_name,
         check=_is_own_header,
         accepts="true, false, or the name of a header",
+    ),
+    # Several workers
+    Setting(
+        "workers",
+        "Workers",
+        "integer",
+        1,
+        "Workers that serve, each a whole server with its own threads; auto is WEB_CONCURRENCY, or else the processors "
+        "that this process may use. With more than one, this process supervises them.",
+        as_worker_count,
+        "workers or auto",
+        _at_least(1),
+        "a whole number of at least 1, or auto; so is WEB_CONCURRENCY, where auto finds it",
+    ),
+    Setting(
+        "worker_kind",
+        "Workers",
+        "text",
+        "auto",
+        "What a worker is: process; thread, side by side in one process, on a free-threaded interpreter; auto is "
+        "thread there, and process elsewhere.",
+        as_lower_word,
+        check=_is_worker_kind,
+    ),
+    _seconds(
+        "worker_timeout",
+        "Workers",
+        60,
+        "Time without a tick after which a worker process writes its threads' stacks to the log and is replaced; 0 "
+        "waits for ever.",
+        may_be_zero=True,
+    ),
+    _integer(
+        "max_requests",
+        "Workers",
+        0,
+        "requests",
+        "Requests after which a worker process is replaced, checked once a second; 0 sets no limit.",
+    ),
+    _integer(
+        "max_requests_jitter",
+        "Workers",
+        0,
+        "requests",
+        "Each worker adds a random number up to this to max_requests, so that not all are replaced at once.",
+    ),
+    _seconds(
+        "max_worker_age",
+        "Workers",
+        0,
+        "Time after which a worker process is replaced; 0 sets no limit.",
+        may_be_zero=True,
+    ),
+    _integer(
+        "max_worker_memory",
+        "Workers",
+        0,
+        "MiB",
+        "Resident memory above which a worker process is replaced; 0 sets no limit.",
     ),
 )

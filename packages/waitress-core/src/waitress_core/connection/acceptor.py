@@ -5,6 +5,10 @@ been idle longest, or one that waits for its client (see `room`). If there is no
 responses say `Connection: close` until one of them lets it in. Out of descriptors, accepting pauses and resumes by
 itself. The log reports each of these once, not once for every client.
 
+Several workers watch the same listeners. The system wakes one of them for a client: the one that has waited longest
+(EPOLLEXCLUSIVE), so a worker that has accepted goes to the end of that queue. And one that has clearly more connections
+than another stands aside for SHARE_SECONDS, or until it loses a connection; the one with the fewest never does.
+
 Thread: the leader only.
 """
 
@@ -20,12 +24,15 @@ from ..reactor.poller import READ
 from ..safe_logger import SafeLogger
 from ..throttled_logger import ThrottledLogger
 from .connection import Connection
-from .context import Endpoint, ServerContext
+from .context import AcceptShare, Endpoint, ServerContext
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
 ACCEPT_BURST = 64  # connections accepted in one turn, so that accepting does not hold up those that are there
 RETRY_SECONDS = 0.2  # after which a client that waits at the limit may find one that can be spared by now
+# For which a worker leaves clients to others. Doubled: if the others are busy, new clients wait longer. Halved: a
+# worker stands aside more often to keep its share, with two system calls each time.
+SHARE_SECONDS = 0.01
 RELIEF = 0.9  # of the limit: fewer connections than this end the state that the log has reported
 LEAST_FOR_OTHERS = 32  # descriptors that connections leave to the application, logs and temporary files; or an eighth
 QUIET_SECONDS = 60.0  # without a failing accept, after which the next one is reported again
@@ -54,6 +61,8 @@ class Acceptor:
         # What the poller can watch, less the listeners and the wake-up
         self._most = (self._reactor.poller.limit or sys.maxsize) - len(endpoints) - 1
         self._limit = self._fitting_limit()
+        self._share = context.share
+        self._interest = READ if context.share is None else READ | self._reactor.poller.exclusive
         # Changed while the server runs
         self._doors = [_Door(self, endpoint) for endpoint in endpoints]
         self._is_paused = False
@@ -65,7 +74,13 @@ class Acceptor:
         """Start to accept."""
         for door in self._doors:
             self._reactor.handlers[door.descriptor] = door
-            self._reactor.watch(door, READ)
+        self._watch_all(self._interest)
+
+    def _watch_all(self, interest: int) -> None:
+        for door in self._doors:
+            self._reactor.watch(door, interest)
+        if self._share is not None:
+            self._share.note(len(self._connections), accepts=bool(interest and self._doors))
 
     def _fitting_limit(self) -> int:
         """Return the connection limit, or how many connections fit if these are fewer; log that."""
@@ -89,10 +104,30 @@ class Acceptor:
         """Accept the clients that wait at a listener, if there is room for them."""
         if len(self._connections) >= self._limit and not self._make_room():
             return
+        if self._share is not None:
+            self._accept_share(door, self._share)
+            return
         for _ in range(ACCEPT_BURST):
             # A connection is closed only for a client that is surely there: not in the later rounds.
             if not self._accept_one(door) or len(self._connections) >= self._limit:
                 return
+
+    def _accept_share(self, door: "_Door", share: AcceptShare) -> None:
+        """With other workers: accept until they have fewer, or go to the end of the queue."""
+        accepted = 0
+        while accepted < ACCEPT_BURST and self._accept_one(door):
+            accepted += 1
+            share.note(len(self._connections), accepts=True)
+            if len(self._connections) >= self._limit:
+                return
+            if share.has_more_than_others():
+                self._is_paused = True
+                self._reactor.tick_every(SHARE_SECONDS)
+                self._watch_all(0)
+                return
+        if accepted and door.interest:
+            self._reactor.watch(door, 0)
+            self._reactor.watch(door, self._interest)
 
     def _accept_one(self, door: "_Door") -> bool:
         """Accept one connection; False when there is none now, or none can be had."""
@@ -153,8 +188,7 @@ class Acceptor:
             return True
         self._is_paused = self._context.is_full = True
         self._reactor.tick_every(RETRY_SECONDS)
-        for door in self._doors:
-            self._reactor.watch(door, 0)
+        self._watch_all(0)
         return False
 
     def _pause(self, door: "_Door", cause: OSError) -> None:
@@ -163,6 +197,8 @@ class Acceptor:
             self._failures.log(logging.WARNING, self._reactor.now, "server accept() threw an exception: %s", cause)
         self._is_paused = True
         self._reactor.watch(door, 0)
+        if self._share is not None:
+            self._share.note(len(self._connections), accepts=False)
 
     def resume(self) -> None:
         """Accept again after a pause, if there was one: a connection has ended, or some time has passed."""
@@ -171,8 +207,9 @@ class Acceptor:
             if len(self._connections) < self._limit:
                 self._context.is_full = False
             self._reactor.tick_every()
-            for door in self._doors:
-                self._reactor.watch(door, READ)
+            self._watch_all(self._interest)
+        elif self._share is not None:
+            self._share.note(len(self._connections), accepts=bool(self._doors))
 
     def tick(self) -> None:
         """Once a second, or in RETRY_SECONDS: accept again, if that may help."""
@@ -192,6 +229,7 @@ class Acceptor:
         self._is_paused = False
         for door in list(self._doors):
             self._close(door)
+        self._watch_all(0)
 
     def remove(self, listener: Listener) -> None:
         """Accept no more from one listener, for good."""

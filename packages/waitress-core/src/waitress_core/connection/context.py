@@ -69,6 +69,16 @@ class HasDeadlines(Hashable, Protocol):
         """The time in which the client may still send is up."""
 
 
+class AcceptShare(Protocol):
+    """What workers that accept from the same listeners know of each other. Thread: the leader."""
+
+    def note(self, connections: int, *, accepts: bool) -> None:
+        """Tell the others how many connections are open here, and whether the listeners are watched."""
+
+    def has_more_than_others(self) -> bool:
+        """Whether the next clients should be accepted by another worker, which is there to do so."""
+
+
 class Endpoint:
     """A listener, and what becomes of the clients that it accepts. A transport other than plain TCP goes in here."""
 
@@ -99,6 +109,7 @@ class ServerContext:
         resume_leadership: Callable[[], bool],  # from a task, at its end: whether its thread is the leader again
         waiting_requests: Callable[[], int] = lambda: 0,  # that no thread is free for
         access_log: "AccessLog | None" = None,
+        share: AcceptShare | None = None,  # with several workers
     ) -> None:
         # Set once, read anywhere
         self.adj = adj
@@ -108,6 +119,7 @@ class ServerContext:
         self.resume_leadership = resume_leadership
         self.waiting_requests = waiting_requests
         self.access_log = access_log
+        self.share = share
         self.parser_limits = parser_limits(adj)
         # Reactor only
         self.counters = Counters()

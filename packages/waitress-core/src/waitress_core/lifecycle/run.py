@@ -17,7 +17,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from ..connection.connection import Connection
-from ..connection.context import Endpoint, ServerContext, State
+from ..connection.context import AcceptShare, Endpoint, ServerContext, State
 from ..connection.manager import ConnectionManager
 from ..connection.states import STATE_NAMES
 from ..http.request import Request
@@ -31,7 +31,7 @@ from ..threads.tasks import Task
 from ..wsgi.environ import EnvironBuilder
 from ..wsgi.task import TaskContext
 from .shutdown import is_over, next_state, strongest
-from .states import StopRequest
+from .states import RETIRE_SECONDS, StopRequest
 
 if TYPE_CHECKING:
     from ..observability.access_log import AccessLog
@@ -83,6 +83,16 @@ class Observer(TaskContext, Protocol):
         """
 
 
+class WorkerSlot(AcceptShare, Protocol):
+    """One of several workers, as its run sees it. Thread: the leader."""
+
+    def on_state(self, state: State) -> None:
+        """The server has moved to a state."""
+
+    def on_tick(self) -> None:
+        """Do what is to be done once a second."""
+
+
 class ServerRun:
     """Serves `listeners` with the application of `observer`, once: `start`, `wait`, `close_all`, in this order."""
 
@@ -96,10 +106,12 @@ class ServerRun:
         stop_requests: list[StopRequest],
         waiter_callbacks: deque[Callable[[], None]],
         notifier: "Notifier | None" = None,
+        worker: WorkerSlot | None = None,  # one of several
     ) -> None:
         adj = observer.adj
         # Set once, read anywhere
         self._observer = observer
+        self._worker = worker
         self._adj = adj
         self._dispatcher = dispatcher
         self._reactor = Reactor(ready=dispatcher.ready, on_tick=self._tick, on_wake=self._step)
@@ -112,6 +124,7 @@ class ServerRun:
             resume_leadership=dispatcher.resume_leadership,
             waiting_requests=lambda: dispatcher.waiting_count,
             access_log=access_log,
+            share=worker,
         )
         endpoints = [self._make_endpoint(listener) for listener in listeners]
         self.manager = ConnectionManager(
@@ -132,7 +145,13 @@ class ServerRun:
         self._ticked_at = self._reactor.now
         # Reactor only
         self._slow_requests = self._make_slow_requests()
-        self._leave_until = 0.0  # when LEAVING ends at the latest
+        self._on_tick = [self.manager.tick, dispatcher.tick]
+        if self._slow_requests is not None:
+            self._on_tick.append(self._slow_requests.tick)
+        if worker is not None:
+            self._on_tick.append(worker.on_tick)
+        self._on_tick.append(self._step)
+        self._left_at = 0.0  # when LEAVING began
 
     def _make_endpoint(self, listener: Listener) -> Endpoint:
         adj = self._adj
@@ -183,6 +202,10 @@ class ServerRun:
     def wake_waiter(self) -> None:
         """Have `Observer.while_waiting` called at once."""
         self._waiter_woken.set()
+
+    def request_count(self) -> int:
+        """Return how many requests have ended."""
+        return sum(self._context.counters.responses().values())
 
     def stats(self) -> ServerStats:
         """Return a snapshot of the counters."""
@@ -279,8 +302,7 @@ class ServerRun:
 
     def _tick(self) -> None:
         self._ticked_at = self._reactor.now
-        slow_requests = [] if self._slow_requests is None else [self._slow_requests.tick]
-        _call_each(self.manager.tick, self._dispatcher.tick, *slow_requests, self._step)
+        _call_each(*self._on_tick)
 
     def _step(self) -> None:
         """Run callbacks; move towards the end as far as stop requests, time and open connections allow."""
@@ -295,10 +317,10 @@ class ServerRun:
             return
         now, connections = self._reactor.now, self.manager.connections
         request = strongest(self._stop_requests)
+        leave_seconds = RETIRE_SECONDS if request.retires else self._adj.shutdown_delay
         while True:
-            state = next_state(
-                self.state, request, now=now, leave_until=self._leave_until, has_connections=bool(connections)
-            )
+            leave_until = self._left_at + leave_seconds
+            state = next_state(self.state, request, now=now, leave_until=leave_until, has_connections=bool(connections))
             if state is self.state:
                 break
             self._move_to(state, request)
@@ -320,8 +342,11 @@ class ServerRun:
             logger.warning("%d connection(s) cut off, because a signal ends the server at once: %s%s", *named)
         self._enter(state)
         if state is State.LEAVING:
-            self._leave_until = self._reactor.now + self._adj.shutdown_delay
-            if request.ends_now:
+            self._left_at = self._reactor.now
+            if request.retires:
+                self.manager.stop_listening()
+                logger.info("Retiring: requests under way are answered, another worker accepts")
+            elif request.ends_now:
                 count = len(self._under_way())
                 logger.info(
                     "Stopping: requests under way are answered (%d); %s ends the server at once",
@@ -347,6 +372,8 @@ class ServerRun:
         if self._notifier is not None:
             self._waiter_callbacks.append(partial(self._notifier.on_state, state))
             self._waiter_woken.set()
+        if self._worker is not None:
+            self._worker.on_state(state)
 
     def _on_closed(self, connection: Connection) -> None:
         self._observer.on_closed(connection)

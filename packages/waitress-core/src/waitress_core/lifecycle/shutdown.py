@@ -14,20 +14,22 @@ def strongest(requests: Sequence[StopRequest]) -> StopRequest:
     state = max(requests).state
     until = min(request.until for request in requests if request.state is state)
     ends_now = next((request.ends_now for request in requests if request.ends_now), "")
-    return StopRequest(state, until, any(request.is_signal for request in requests), ends_now)
+    is_signal, retires = any(request.is_signal for request in requests), all(request.retires for request in requests)
+    return StopRequest(state, until, is_signal, retires, ends_now)
 
 
 def next_state(state: State, request: StopRequest, *, now: float, leave_until: float, has_connections: bool) -> State:
     """Return the state to move to; the present one when it is not time for another.
 
-    `leave_until` is the instant at which `shutdown_delay` is over.
+    `leave_until` is the instant at which LEAVING is over at the latest.
     """
     if request.state is State.CLOSING or state >= State.CLOSING:
         return State.CLOSING
     if state < State.LEAVING:
         return State.LEAVING
     if state is State.LEAVING:
-        return State.DRAINING if now >= min(leave_until, request.until) else state
+        has_left = request.retires and not has_connections  # no new ones come
+        return State.DRAINING if has_left or now >= min(leave_until, request.until) else state
     return State.CLOSING if now >= request.until and has_connections else state
 
 

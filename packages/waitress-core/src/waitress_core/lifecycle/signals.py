@@ -8,6 +8,11 @@
     SIGUSR1              reopen log files, and report what the server does
     SIGUSR2              ignore it, with a record
 
+and a supervisor of worker processes, which else does the same:
+
+    SIGHUP               replace all workers by fresh ones; with a terminal, which is gone then: drain
+    SIGTTIN, SIGTTOU     one worker more, one fewer
+
 Supervisors, `timeout` and shells often signal a process and then its group: the same signal comes twice within
 milliseconds. That must cut nobody off, so only what somebody types again, or a signal that nobody sends by chance, ends
 a server at once.
@@ -22,7 +27,7 @@ import enum
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
@@ -39,9 +44,12 @@ class Action(enum.Enum):
     REOPEN = "reopen log files"
     REPORT = "reopen log files, and report what the server does"
     IGNORE = "nothing, with a record"
+    RELOAD = "replace all workers"
+    MORE = "one worker more"
+    FEWER = "one worker fewer"
 
 
-_ACTIONS = {
+ACTIONS = {
     "SIGTERM": Action.DRAIN,
     "SIGINT": Action.DRAIN,
     "SIGBREAK": Action.DRAIN,  # Ctrl-Break on Windows
@@ -50,13 +58,16 @@ _ACTIONS = {
     "SIGUSR1": Action.REPORT,
     "SIGUSR2": Action.IGNORE,
 }
+SUPERVISOR_ACTIONS = {**ACTIONS, "SIGHUP": Action.RELOAD, "SIGTTIN": Action.MORE, "SIGTTOU": Action.FEWER}
 _TYPED = {"SIGINT": "Ctrl-C", "SIGBREAK": "Ctrl-Break"}
 _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 
 _replaced: dict[int, Any] = {}  # handlers that a context has replaced, by signal; the main thread only
 
 
-def action_for(name: str, *, draining_seconds: float | None, has_terminal: bool) -> Action:
+def action_for(
+    name: str, *, draining_seconds: float | None, has_terminal: bool, actions: Mapping[str, Action] = ACTIONS
+) -> Action:
     """Return what a server does at the signal `name`.
 
     `draining_seconds` have passed since the signal that made the server drain; None without one. `has_terminal` says
@@ -66,7 +77,7 @@ def action_for(name: str, *, draining_seconds: float | None, has_terminal: bool)
         return Action.END
     if name == "SIGHUP" and has_terminal:
         return Action.DRAIN
-    return _ACTIONS[name]
+    return actions[name]
 
 
 def what_ends_now(name: str, *, has_terminal: bool) -> str:
@@ -77,15 +88,15 @@ def what_ends_now(name: str, *, has_terminal: bool) -> str:
 
 
 @contextlib.contextmanager
-def handled_signals(on_signal: Callable[[str], None]) -> Iterator[None]:
-    """Call `on_signal` with the name of each signal of the table, as long as the context lasts.
+def handled_signals(on_signal: Callable[[str], None], names: Collection[str] = ACTIONS) -> Iterator[None]:
+    """Call `on_signal` with the name of each of these signals, as long as the context lasts.
 
     Only in the main thread (no other can handle signals), and only for signals that nothing else handles.
     """
     replaced = []
     if is_main_thread():
         elsewhere = _handled_outside_of_python()
-        for name in _ACTIONS:
+        for name in names:
             number = getattr(signal, name, None)
             if number is None or signal.getsignal(number) not in _DEFAULTS:
                 continue

@@ -115,7 +115,11 @@ class Listener:
                     os.unlink(self._path)
             self._path_identity = None
 
+    def leave_path(self) -> None:
+        """Leave the path at the end: another process owns it."""
+        self._path_identity = None
+
     def abandon_after_fork(self) -> None:
         """Close a forked child's copy of the socket; the path is the parent's."""
-        self._path_identity = None
+        self.leave_path()
         self.socket.close()

@@ -44,6 +44,34 @@ class ServerStats(NamedTuple):
     """Bytes sent."""
 
 
+def add_stats(parts: Sequence[ServerStats]) -> ServerStats:
+    """Return what several workers do together."""
+    return ServerStats(
+        connections=sum(part.connections for part in parts),
+        idle_connections=sum(part.idle_connections for part in parts),
+        connections_by_state=_add_counts([part.connections_by_state for part in parts]),
+        queue_depth=sum(part.queue_depth for part in parts),
+        threads=sum(part.threads for part in parts),
+        threads_busy=sum(part.threads_busy for part in parts),
+        oldest_request_seconds=max(part.oldest_request_seconds for part in parts),
+        requests=sum(part.requests for part in parts),
+        responses=_add_counts([part.responses for part in parts]),
+        bytes_in=sum(part.bytes_in for part in parts),
+        bytes_out=sum(part.bytes_out for part in parts),
+    )
+
+
+def totals_only(stats: ServerStats) -> ServerStats:
+    """Return the counters that only grow, of a worker that has ended; all else is 0."""
+    return ServerStats(
+        0, 0, dict.fromkeys(stats.connections_by_state, 0), 0, 0, 0, 0.0, stats.requests, stats.responses, *stats[-2:]
+    )
+
+
+def _add_counts(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    return {name: sum(count[name] for count in counts) for name in counts[0]}
+
+
 class Counters:
     """What is counted while a server runs. Thread: written by the leader, read by any."""
 

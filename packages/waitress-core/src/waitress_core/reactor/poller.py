@@ -26,12 +26,13 @@ class Poller(Protocol):
     """What the reactor needs of a poller."""
 
     limit: int | None  # how many descriptors can be watched; None for no limit of the poller's own
+    exclusive: int  # added to an interest, wakes one of the pollers that watch a descriptor; 0 where all are woken
 
     def register(self, descriptor: int, interest: int, /) -> None:
         """Watch a descriptor for `interest`, which is not 0."""
 
     def modify(self, descriptor: int, interest: int, /) -> None:
-        """Change the interest in a watched descriptor; not to 0 (an error would still be reported, and spin)."""
+        """Change the interest in a watched descriptor, unless it is exclusive; not to 0 (an error would spin)."""
 
     def unregister(self, descriptor: int, /) -> None:
         """Stop watching a descriptor; always before it is closed."""
@@ -47,6 +48,7 @@ class SelectPoller:
     """Every system, Windows among them."""
 
     limit: int | None = SELECT_LIMIT
+    exclusive = 0
 
     def __init__(self) -> None:
         self._interests: dict[int, int] = {}
@@ -96,6 +98,7 @@ if sys.platform == "linux":
         """Linux."""
 
         limit: int | None = None
+        exclusive = select.EPOLLEXCLUSIVE
 
         def __init__(self) -> None:
             epoll = select.epoll()
@@ -112,6 +115,7 @@ if sys.platform != "linux" and sys.platform != "win32":
         """macOS and the BSDs."""
 
         limit: int | None = None
+        exclusive = 0
 
         def __init__(self) -> None:
             self._kqueue = select.kqueue()

@@ -35,6 +35,7 @@ class WakeUp:
             os.set_blocking(written.fileno(), False)
             self._write, self._read = written.write, watched.read
         self.descriptor: int = watched.fileno()
+        self.write_descriptor: int = written.fileno()  # for `signal.set_wakeup_fd`
         self._ends = (watched, written)
 
     def wake(self) -> None:

@@ -123,7 +123,7 @@ class EnvironBuilder:
             "wsgi.version": (1, 0),
             "wsgi.url_scheme": scheme,
             "wsgi.multithread": True,
-            "wsgi.multiprocess": False,
+            "wsgi.multiprocess": getattr(adj, "has_worker_processes", False),
             "wsgi.run_once": False,
             "wsgi.file_wrapper": ReadOnlyFileBuffer,
             "wsgi.input_terminated": True,

@@ -1,0 +1,396 @@
+"""The supervisor: forks workers, watches them, replaces them; serves nothing, and starts no thread.
+
+Its loop waits for one of these: a signal, the end of a child (SIGCHLD), a report of a worker, or a second to pass. Then
+it asks `plan` what to do, and does that. Everything that it knows of a worker is in its `WorkerHandle`.
+
+It knows no server: what it forks runs `serve_as_worker` of what it was given.
+
+Thread: the main thread only; `stats` and `wake` any.
+"""
+
+import sys
+
+assert sys.platform != "win32"  # which cannot fork: nothing imports this there
+
+import contextlib
+import gc
+import logging
+import os
+import select
+import signal
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from ..config.application import CannotStartWorker
+from ..connection.context import State
+from ..lifecycle import requested, signals
+from ..lifecycle.shutdown import strongest
+from ..lifecycle.states import StopRequest
+from ..observability.stats import ServerStats, add_stats, totals_only
+from ..reactor.wakeup import WakeUp
+from ..safe_logger import SafeLogger
+from .child import name_process, run_in_child
+from .plan import END_SECONDS, KILL_SECONDS, YOUNG_SECONDS, Action, Limits, Step, Stop, pause_after, plan
+from .scoreboard import Command, Scoreboard, Word
+from .states import SUPERVISOR_TRANSITIONS, Event, SupervisorState, WorkerState
+from .worker import Worker, WorkerServer
+from .worker_handle import WorkerHandle, how_it_ended
+
+logger = SafeLogger(logging.getLogger("waitress"))
+
+TICK_SECONDS = 1.0  # between two checks of what no event tells: ticks and wishes of the workers
+
+
+class Supervisor:
+    """Runs the workers of one server, once."""
+
+    tick_seconds = TICK_SECONDS  # an attribute, so that a test can shorten it
+
+    def __init__(
+        self,
+        server: WorkerServer,
+        *,
+        workers: int,
+        stop_requests: Sequence[StopRequest],  # appended to by any thread or signal handler, acted on here
+        actions: deque[tuple[signals.Action, str]],  # likewise
+    ) -> None:
+        adj = server.adj
+        # Set once
+        self._server = server
+        self._stop_requests = stop_requests
+        self._actions = actions
+        self._limits = Limits(adj.worker_timeout, adj.shutdown_timeout)
+        self.scoreboard = Scoreboard()
+        self._pid = os.getpid()
+        self._wake_up = WakeUp()
+        # Main thread only
+        self.state = SupervisorState.STARTING
+        self.wanted = workers
+        self._handles: dict[int, WorkerHandle] = {}  # by process
+        self._generation = 0
+        self._is_ready = False  # a worker has served
+        self._reload_started_at = 0.0
+        self._early_deaths = 0
+        self._may_start_at = 0.0
+        self._stop: Stop | None = None
+        self._failure: CannotStartWorker | None = None
+        # Replaced as a whole; read by any thread
+        self._ended_stats: ServerStats | None = None  # of the workers that have ended
+
+    # --- any thread
+
+    def wake(self) -> None:
+        """Have the loop look at once. Takes no lock: a signal handler may call it."""
+        self._wake_up.wake()
+
+    def stats(self) -> ServerStats | None:
+        """Return the sum of what the workers published last, up to a second ago; None before the first did."""
+        found = [] if self._ended_stats is None else [self._ended_stats]
+        for slot in self.scoreboard.slots():
+            snapshot = slot.snapshot()
+            if snapshot and "stats" in snapshot:
+                found.append(ServerStats(**snapshot["stats"]))
+        return add_stats(found) if found else None
+
+    # --- the loop
+
+    def run(self) -> None:
+        """Run the workers until the server is stopped and the last of them has ended.
+
+        Raises:
+            CannotStartWorker: one could not start, before all had served once; all have ended.
+        """
+        name_process("waitress: supervisor")
+        self._server.on_supervisor(Event.STATE, self)
+        try:
+            with self._woken_by_signals():
+                while self.state is not SupervisorState.ENDED:
+                    self._turn()
+        except BaseException:
+            for handle in self._handles.values():
+                handle.send(signal.SIGKILL)
+            raise
+        finally:
+            self._wake_up.close()
+        if self._failure is not None:
+            raise self._failure
+
+    @contextlib.contextmanager
+    def _woken_by_signals(self) -> Iterator[None]:
+        """Have every signal with a handler, and the end of a child, wake the loop."""
+        replaced = None
+        if signal.getsignal(signal.SIGCHLD) in (signal.SIG_DFL, signal.SIG_IGN):
+            replaced = signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        previous = signal.set_wakeup_fd(self._wake_up.write_descriptor, warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(previous)
+            if replaced is not None:
+                signal.signal(signal.SIGCHLD, replaced)
+
+    def _turn(self) -> None:
+        self._reap()
+        self._read_reports()
+        while self._actions:
+            self._act(*self._actions.popleft())
+        self._note_stop_requests()
+        self._note_wishes()
+        for step in plan(
+            [handle.view() for handle in self._handles.values()],
+            wanted=self.wanted,
+            now=time.monotonic(),
+            limits=self._limits,
+            may_start_at=self._may_start_at,
+            stop=self._stop,
+        ):
+            self._take(step)
+        self._step()
+        if self.state is not SupervisorState.ENDED:
+            self._wait()
+
+    def _wait(self) -> None:
+        """Wait for a signal, the end of a child, a report, or a tick."""
+        poll = select.poll()
+        poll.register(self._wake_up.descriptor, select.POLLIN)
+        for handle in self._handles.values():
+            poll.register(handle.pipe, select.POLLIN)
+        seconds = self.tick_seconds
+        if self._may_start_at:
+            seconds = min(seconds, max(0.0, self._may_start_at - time.monotonic()))
+        if not poll.poll(seconds * 1000) and all(
+            handle.slot.beat_age < 2.5 * self.tick_seconds + 1 for handle in self._of(WorkerState.SERVING)
+        ):
+            self._server.on_supervisor(Event.TICK, self)
+        self._wake_up.clear()
+
+    def _of(self, *states: WorkerState) -> list[WorkerHandle]:
+        return [handle for handle in self._handles.values() if handle.state in states]
+
+    # --- what has happened
+
+    def _reap(self) -> None:
+        """Wait for the children that have ended; as process 1, for those of others too."""
+        for handle in list(self._handles.values()):
+            try:
+                pid, status = os.waitpid(handle.pid, os.WNOHANG)
+            except ChildProcessError:  # somebody else has waited for it
+                pid, status = handle.pid, 0
+            if pid:
+                self._on_ended(handle, status)
+        if self._pid == 1 and sys.platform == "linux":
+            with contextlib.suppress(ChildProcessError):
+                while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+                    if found.si_pid in self._handles:  # it has ended just now
+                        break
+                    os.waitpid(found.si_pid, os.WNOHANG)
+
+    def _on_ended(self, handle: WorkerHandle, status: int) -> None:
+        for word, data in handle.reports():
+            self._on_report(handle, word, data)
+        was, lived = handle.state, time.monotonic() - handle.started_at
+        how = how_it_ended(status)
+        handle.enter(WorkerState.ENDED)
+        self._keep_stats(handle)
+        del self._handles[handle.pid]
+        if handle.stacks:
+            logger.error("The threads of worker %d, when it ended:\n%s", handle.pid, handle.stacks)
+        if was in (WorkerState.RETIRING, WorkerState.STOPPING) and status == 0:
+            logger.info("Worker %d has ended", handle.pid)
+        elif was is WorkerState.STARTING and self._stop is None:
+            self._on_not_started(handle, how)
+        else:
+            running = handle.running()
+            ran = f"; it was running {', '.join(running)}" if running and was is not WorkerState.STARTING else ""
+            logger.warning("Worker %d has ended: %s%s", handle.pid, how, ran)
+        if was < WorkerState.RETIRING and self._stop is None:
+            self._early_deaths = self._early_deaths + 1 if lived < YOUNG_SECONDS or was is WorkerState.STARTING else 0
+            pause = pause_after(self._early_deaths)
+            self._may_start_at = time.monotonic() + pause if pause else 0.0
+            if pause:
+                logger.warning(
+                    "The next worker starts in %.0f seconds, because workers end soon after their start", pause
+                )
+        handle.close()
+
+    def _on_not_started(self, handle: WorkerHandle, how: str) -> None:
+        message, details = handle.failure or (f"a worker has ended before it served: {how}", "")
+        if self.state is SupervisorState.STARTING:
+            self._failure = CannotStartWorker(message, details)
+            now = time.monotonic()
+            self._begin_stop(Stop(now, now + KILL_SECONDS))
+            return
+        logger.error("Worker %d could not start: %s%s", handle.pid, message, f"\n{details}" if details else "")
+        if self.state is SupervisorState.RELOADING:
+            stale = [one for one in self._handles.values() if one.is_stale]
+            for one in stale:
+                one.is_stale = False
+            logger.error("The reload has failed: %d worker(s) from before it serve on", len(stale))
+            self._enter(SupervisorState.SERVING)
+
+    def _keep_stats(self, handle: WorkerHandle) -> None:
+        """Keep the counters of a worker that has ended: totals only grow."""
+        snapshot = handle.slot.snapshot()
+        if snapshot and "stats" in snapshot:
+            last = totals_only(ServerStats(**snapshot["stats"]))
+            self._ended_stats = last if self._ended_stats is None else add_stats([self._ended_stats, last])
+
+    def _read_reports(self) -> None:
+        for handle in self._handles.values():
+            for word, data in handle.reports():
+                self._on_report(handle, word, data)
+
+    def _on_report(self, handle: WorkerHandle, word: str, data: Any) -> None:
+        if word == "serves" and handle.state is WorkerState.STARTING:
+            handle.enter(WorkerState.SERVING)
+            if not self._is_ready:
+                self._is_ready = True
+                self._server.on_supervisor(Event.READY, self)
+            logger.info("Worker %d serves", handle.pid)
+        elif word == "failed":
+            handle.failure = (data[0], data[1])
+
+    def _note_stop_requests(self) -> None:
+        if self._stop_requests:
+            request = strongest(self._stop_requests)
+            end_at = request.until + (END_SECONDS if request.state is State.LEAVING else 0)
+            if self._stop is None or end_at < self._stop.end_at:
+                self._begin_stop(Stop(end_at, request.until + KILL_SECONDS))
+
+    def _begin_stop(self, stop: Stop) -> None:
+        self._stop = stop
+        if self.state is not SupervisorState.STOPPING:
+            self._enter(SupervisorState.STOPPING)
+
+    def _note_wishes(self) -> None:
+        for handle in self._of(WorkerState.SERVING):
+            if handle.slot[Word.WISH]:
+                handle.is_stale = True
+
+    # --- what is to be done
+
+    def _take(self, step: Step) -> None:
+        """Take one step of the plan."""
+        if step.action is Action.START:
+            self._start_worker()
+            return
+        handle = self._handles[step.pid]
+        if step.action is Action.RETIRE:
+            handle.slot[Word.COMMAND] = Command.RETIRE
+            handle.enter(WorkerState.RETIRING)
+        elif step.action is Action.STOP:
+            handle.enter(WorkerState.STOPPING)
+            handle.send(signal.SIGTERM)
+        elif step.action is Action.END:
+            handle.was_told_to_end = True
+            handle.send(signal.SIGQUIT)
+        elif step.action is Action.ABORT:
+            logger.error(
+                "Worker %d has not ticked for %.0f seconds (worker_timeout): it is killed%s",
+                handle.pid,
+                handle.slot.beat_age,
+                "".join(f"; it was running {task}" for task in handle.running()),
+            )
+            handle.enter(WorkerState.ABORTED)
+            handle.slot[Word.ACCEPTING] = 0
+            handle.send(signal.SIGABRT)
+        elif step.action is Action.KILL:
+            handle.enter(WorkerState.KILLED)
+            handle.send(signal.SIGKILL)
+
+    def _start_worker(self) -> None:
+        slot = self.scoreboard.take()
+        read_end, write_end = os.pipe()
+        worker = Worker(slot, write_end, self._server.adj, self._pid)
+        closes = [partial(os.close, end) for end in (read_end, *(handle.pipe for handle in self._handles.values()))]
+        # In the child a signal must find the child's handlers: until these are set, none is delivered.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            pid = os.fork()
+            if not pid:
+                run_in_child(self._server, worker, write_end, [self._wake_up.close, *closes], mask)
+            slot[Word.PID] = pid
+            slot.beat()
+            self._handles[pid] = WorkerHandle(pid, slot, read_end, self._generation)
+        except OSError as error:  # the system has no process left for it
+            os.close(read_end)
+            self._early_deaths += 1
+            pause = max(1.0, pause_after(self._early_deaths))
+            self._may_start_at = time.monotonic() + pause
+            logger.error("Cannot start a worker: %s; the next attempt follows in %.0f seconds", error, pause)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            os.close(write_end)
+
+    def _step(self) -> None:
+        """Move to another state, if it is time to."""
+        serving, starting = self._of(WorkerState.SERVING), self._of(WorkerState.STARTING)
+        if self.state is SupervisorState.STARTING and len(serving) >= self.wanted:
+            self._enter(SupervisorState.SERVING)
+        elif self.state is SupervisorState.RELOADING:
+            if not starting and not any(handle.is_stale for handle in serving) and len(serving) >= self.wanted:
+                seconds = time.monotonic() - self._reload_started_at
+                logger.info("Reloaded: %d worker(s) replaced in %.1f seconds", len(serving), seconds)
+                self._enter(SupervisorState.SERVING)
+        elif self.state is SupervisorState.STOPPING and not self._handles:
+            self._enter(SupervisorState.ENDED)
+        if (
+            self._early_deaths
+            and serving
+            and all(time.monotonic() - handle.started_at >= YOUNG_SECONDS for handle in self._handles.values())
+        ):
+            self._early_deaths = 0
+
+    def _enter(self, state: SupervisorState) -> None:
+        """Move to a state. The only place that writes it."""
+        assert state in SUPERVISOR_TRANSITIONS[self.state], (self.state, state)
+        self.state = state
+        self._server.on_supervisor(Event.STATE, self)
+
+    # --- what a signal asks for
+
+    def _act(self, action: signals.Action, name: str) -> None:
+        if action is signals.Action.RELOAD:
+            self._reload(name)
+        elif action is signals.Action.MORE:
+            self._change_count(name, 1)
+        elif action is signals.Action.FEWER:
+            self._change_count(name, -1)
+        elif action is signals.Action.IGNORE:
+            requested.report_ignored(name)
+        else:
+            requested.reopen_log_files(name)
+            if action is signals.Action.REPORT and (stats := self.stats()) is not None:
+                requested.report(stats, ())
+            for handle in self._of(WorkerState.SERVING, WorkerState.RETIRING, WorkerState.STOPPING):
+                handle.send(getattr(signal, name))
+
+    def _reload(self, name: str) -> None:
+        """Replace all workers by fresh ones, one after the other."""
+        if self.state not in (SupervisorState.SERVING, SupervisorState.RELOADING):
+            logger.warning("%s: ignored while the server starts or ends", name)
+            return
+        requested.reload_logging(name)
+        self._generation += 1
+        old = self._of(WorkerState.STARTING, WorkerState.SERVING)
+        for handle in old:
+            handle.is_stale = True
+        logger.info("%s: replacing %d worker(s) one after the other", name, len(old))
+        self._reload_started_at = time.monotonic()
+        self._may_start_at, self._early_deaths = 0.0, 0
+        if self.state is not SupervisorState.RELOADING:
+            self._enter(SupervisorState.RELOADING)
+
+    def _change_count(self, name: str, by: int) -> None:
+        """Have one worker more or fewer; at least one."""
+        self.wanted = max(1, self.wanted + by)
+        logger.info("%s: %d worker(s) wanted", name, self.wanted)
+
+
+def freeze_memory() -> None:
+    """Keep what is loaded before the fork in pages that workers share: the collector would write to each object."""
+    gc.collect()
+    gc.freeze()

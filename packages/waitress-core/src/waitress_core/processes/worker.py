@@ -1,0 +1,157 @@
+"""A worker's own side: what it tells its supervisor and the other workers, and when it is to end.
+
+It is a server as it would be alone. What is added is done once a second, in the reactor's tick: it notes the instant
+in its slot, publishes a snapshot, and checks whether it is to retire, whether its supervisor is still there, and
+whether it has become too old or too large.
+
+Thread: the leader; `note_serves`, `publish` and `report` the main thread.
+"""
+
+import contextlib
+import json
+import logging
+import os
+import random
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+from ..config.adjustments import Adjustments
+from ..connection.context import State
+from ..observability.stats import ServerStats
+from ..safe_logger import SafeLogger
+from .scoreboard import Command, Slot, Word
+from .states import Event, SupervisorState
+
+logger = SafeLogger(logging.getLogger("waitress"))
+
+REPORT_MARK = b"\x1d"  # before each line that is a report: no text of faulthandler has it
+_MIB = 1024 * 1024
+
+
+class WorkerServer(Protocol):
+    """The server, as supervisor and workers run it."""
+
+    adj: Adjustments
+
+    def serve_as_worker(self, worker: "Worker") -> None:
+        """Serve until the end; call `worker.note_serves` once that has started, and `worker.publish` at the end."""
+
+    def on_supervisor(self, event: Event, supervisor: "SupervisorView") -> None:
+        """Something has happened in the supervisor. Must not start a thread."""
+
+
+class SupervisorView(Protocol):
+    """The supervisor, as its server sees it. Thread: any."""
+
+    state: SupervisorState
+
+    def wake(self) -> None:
+        """Have it look at once what is to be done."""
+
+    def stats(self) -> ServerStats | None:
+        """Return what all workers do together; None before there is one."""
+
+
+class Worker:
+    """A worker's side of its slot."""
+
+    def __init__(self, slot: Slot, pipe: int, adj: Adjustments, supervisor: int) -> None:
+        # Set once
+        self.number = slot.number
+        self._slot = slot
+        self._pipe = pipe
+        self._supervisor = supervisor
+        self._max_requests = adj.max_requests and adj.max_requests + random.randint(0, adj.max_requests_jitter)
+        self._max_bytes = adj.max_worker_memory * _MIB
+        self._ends_at = time.monotonic() + adj.max_worker_age if adj.max_worker_age else float("inf")
+        self._drain_seconds = adj.shutdown_timeout
+        self._snapshot: Callable[[], Mapping[str, object]] = dict
+        self._requests: Callable[[], int] = lambda: 0
+        self._stop: Callable[..., object] = lambda *arguments, **options: None
+        # Leader only
+        self._is_ending = False
+
+    def note_serves(
+        self,
+        *,
+        snapshot: Callable[[], Mapping[str, object]],  # what others may know: JSON
+        requests: Callable[[], int],  # that have ended
+        stop: Callable[..., object],  # with a state, the seconds until the cut-off, and `retires`
+    ) -> None:
+        """The server serves."""
+        self._snapshot, self._requests, self._stop = snapshot, requests, stop
+        self._slot.beat()
+        self.publish()
+        report(self._pipe, "serves")
+
+    def report(self, word: str, data: object = None) -> None:
+        """Report something to the supervisor. Thread: any."""
+        report(self._pipe, word, data)
+
+    def publish(self) -> None:
+        """Make a snapshot readable for the supervisor."""
+        self._slot.publish(self._snapshot())
+
+    # --- as the acceptor sees it
+
+    def note(self, connections: int, *, accepts: bool) -> None:
+        """Tell the others how many connections are open here, and whether the listeners are watched."""
+        self._slot[Word.CONNECTIONS] = connections
+        self._slot[Word.ACCEPTING] = accepts
+
+    def has_more_than_others(self) -> bool:
+        """Whether the next clients should be accepted by another worker, which is there to do so."""
+        return self._slot.has_more_than_others()
+
+    # --- as the run sees it
+
+    def on_state(self, state: State) -> None:
+        """Tell others what this worker does."""
+        self._slot[Word.STATE] = state
+
+    def on_tick(self) -> None:
+        """Note that the reactor ticks; end if it is time to."""
+        self._slot.beat()
+        self._slot[Word.REQUESTS] = self._requests()
+        self.publish()
+        if self._is_ending:
+            return
+        if os.getppid() != self._supervisor:
+            self._is_ending = True
+            logger.warning("The supervisor, process %d, is gone: this worker drains and ends", self._supervisor)
+            self._stop(State.LEAVING, self._drain_seconds)
+        elif self._slot[Word.COMMAND] == Command.RETIRE:
+            self._is_ending = True
+            self._stop(State.LEAVING, self._drain_seconds, retires=True)
+        elif not self._slot[Word.WISH] and (reason := self._reason_to_be_replaced()):
+            self._slot[Word.WISH] = 1
+            logger.info("This worker is replaced: %s", reason)
+
+    def _reason_to_be_replaced(self) -> str:
+        if self._max_requests and self._slot[Word.REQUESTS] >= self._max_requests:
+            return f"it has answered {self._slot[Word.REQUESTS]} requests (max_requests)"
+        if time.monotonic() >= self._ends_at:
+            return "it is old (max_worker_age)"
+        if self._max_bytes and resident_bytes() > self._max_bytes:
+            return f"it uses {resident_bytes() // _MIB} MiB (max_worker_memory)"
+        return ""
+
+
+def resident_bytes() -> int:
+    """Return the memory of this process that is in use; where the system does not say, the most that it has had."""
+    if sys.platform == "win32":
+        return 0
+    with contextlib.suppress(OSError), open("/proc/self/statm", "rb") as statm:
+        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    import resource  # lazy import: Linux does not need it
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def report(pipe: int, word: str, data: object = None) -> None:
+    """Report something to the supervisor. Thread: any of the worker; a report is written in one piece up to 4 KiB."""
+    with contextlib.suppress(OSError):  # the supervisor is gone, or does not read: nothing depends on it
+        os.write(pipe, REPORT_MARK + f"{word} {json.dumps(data)}\n".encode("ascii"))

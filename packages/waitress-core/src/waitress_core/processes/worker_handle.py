@@ -1,0 +1,106 @@
+"""The supervisor's view of one worker: its process, its slot, and what it reports.
+
+A worker reports by a pipe of its own, in lines: `serves`, `failed` and `changed` with what JSON says of it. Everything
+else in the pipe is what faulthandler writes when the worker dies of a fault, or is made to: the stacks of its threads.
+
+Thread: the supervisor's only one.
+"""
+
+import sys
+
+assert sys.platform != "win32"  # which cannot fork: nothing imports this there
+
+import contextlib
+import json
+import os
+import signal
+import time
+from typing import Any
+
+from .plan import WorkerView
+from .scoreboard import Slot
+from .states import WORKER_TRANSITIONS, WorkerState
+from .worker import REPORT_MARK
+
+MOST_STACK_BYTES = 1024 * 1024  # kept of what faulthandler writes; 4 threads have 10 KiB
+
+
+class WorkerHandle:
+    """One worker; `generation` counts the reloads before its start."""
+
+    def __init__(self, pid: int, slot: Slot, pipe: int, generation: int) -> None:
+        os.set_blocking(pipe, False)
+        # Set once
+        self.pid = pid
+        self.slot = slot
+        self.pipe = pipe
+        self.generation = generation
+        self.started_at = time.monotonic()
+        # Changed while it runs
+        self.state = WorkerState.STARTING
+        self.since = self.started_at
+        self.is_stale = False
+        self.was_told_to_end = False
+        self.failure: tuple[str, str] | None = None  # why it could not start, and the traceback
+        self._unread = b""
+        self._stacks = b""
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.pid} {self.state.name}>"
+
+    def view(self) -> WorkerView:
+        """Return its state for `plan`."""
+        return WorkerView(
+            self.pid, self.state, self.since, self.slot.beat_age, self.is_stale, was_told_to_end=self.was_told_to_end
+        )
+
+    def enter(self, state: WorkerState) -> None:
+        """Move to a state. The only place that writes it."""
+        assert state in WORKER_TRANSITIONS[self.state], (self.state, state)
+        self.state, self.since = state, time.monotonic()
+
+    def send(self, number: int) -> None:
+        """Send a signal."""
+        with contextlib.suppress(ProcessLookupError):  # it has ended, and has not been waited for yet
+            os.kill(self.pid, number)
+
+    def reports(self) -> list[tuple[str, Any]]:
+        """Return what has been reported since the last call: a word and its data."""
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self.pipe, 65536):
+                self._unread += data
+        *lines, self._unread = self._unread.split(b"\n")
+        found = []
+        for line in lines:
+            stacks, mark, report = line.partition(REPORT_MARK)
+            if mark:
+                word, _, data = report.partition(b" ")
+                found.append((word.decode("ascii"), json.loads(data)))
+            elif len(self._stacks) < MOST_STACK_BYTES:
+                self._stacks += stacks + b"\n"
+        return found
+
+    @property
+    def stacks(self) -> str:
+        """What faulthandler has written."""
+        return (self._stacks + self._unread).decode("utf-8", "replace").strip()
+
+    def running(self) -> list[str]:
+        """Return the requests that ran when the worker published its last snapshot, with their times."""
+        snapshot = self.slot.snapshot() or {}
+        return [f"{task} for {seconds:.1f} seconds" for task, seconds in snapshot.get("running", ())]
+
+    def close(self) -> None:
+        """Release the pipe and the slot."""
+        os.close(self.pipe)
+        self.slot.clear()
+
+
+def how_it_ended(status: int) -> str:
+    """Return a status of `os.waitpid` in words."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        with contextlib.suppress(ValueError):
+            return f"killed by {signal.Signals(number).name}"
+        return f"killed by signal {number}"
+    return f"exit status {os.WEXITSTATUS(status)}"

@@ -1,0 +1,149 @@
+"""What the supervisor does next: states in, steps out, without a process."""
+
+import pytest
+
+from waitress_core.processes.plan import (
+    ABORT_SECONDS,
+    END_SECONDS,
+    KILL_SECONDS,
+    LONGEST_PAUSE_SECONDS,
+    Action,
+    Limits,
+    Step,
+    Stop,
+    WorkerView,
+    pause_after,
+    plan,
+)
+from waitress_core.processes.states import (
+    SUPERVISOR_TRANSITIONS,
+    WORKER_TRANSITIONS,
+    SupervisorState,
+    WorkerState,
+)
+
+STARTING, SERVING, RETIRING, STOPPING, ABORTED, KILLED, _ = WorkerState
+NOW = 1000.0
+LIMITS = Limits(worker_timeout=60, shutdown_timeout=25)
+START = Step(Action.START)
+
+
+def worker(pid: int, state: WorkerState = SERVING, *, is_stale: bool = False, **values: float) -> WorkerView:
+    """Return a worker that entered its state `age` seconds ago and has ticked `beat_age` seconds ago."""
+    since = NOW - values.pop("age", 500)
+    return WorkerView(pid, state, since, values.pop("beat_age", 0.5), is_stale, **values)  # type: ignore[arg-type]  # told
+
+
+@pytest.mark.parametrize(
+    ("workers", "wanted", "steps"),
+    [
+        ([], 2, [START, START]),
+        ([worker(1)], 2, [START]),
+        ([worker(1), worker(2, STARTING)], 2, []),
+        ([worker(1), worker(2)], 2, []),
+        ([worker(1), worker(2, RETIRING, age=1)], 2, [START]),
+        ([worker(1), worker(2), worker(3)], 2, [Step(Action.RETIRE, 3)]),
+        ([worker(1), worker(2), worker(3)], 1, [Step(Action.RETIRE, 3), Step(Action.RETIRE, 2)]),
+    ],
+    ids=["none", "one-missing", "one-starts", "enough", "one-retires", "one-too-many", "two-too-many"],
+)
+def test_there_are_as_many_workers_as_wanted(workers: list[WorkerView], wanted: int, steps: list[Step]) -> None:
+    assert plan(workers, wanted=wanted, now=NOW, limits=LIMITS) == steps
+
+
+@pytest.mark.parametrize(
+    ("workers", "steps"),
+    [
+        ([worker(1, is_stale=True), worker(2, is_stale=True)], [START]),
+        ([worker(1, is_stale=True), worker(2, is_stale=True), worker(3, STARTING)], []),
+        ([worker(1, is_stale=True), worker(2, is_stale=True), worker(3)], [Step(Action.RETIRE, 1)]),
+        ([worker(2, is_stale=True), worker(3), worker(1, RETIRING, age=1)], [START]),
+        ([worker(2, is_stale=True), worker(3), worker(4)], [Step(Action.RETIRE, 2)]),
+        ([worker(3), worker(4)], []),
+    ],
+    ids=["first", "it-starts", "it-serves", "second", "it-serves-too", "done"],
+)
+def test_a_successor_serves_before_a_worker_retires(workers: list[WorkerView], steps: list[Step]) -> None:
+    assert set(plan(workers, wanted=2, now=NOW, limits=LIMITS)) == set(steps)
+
+
+def test_no_worker_starts_in_the_pause_after_early_deaths() -> None:
+    assert plan([worker(1)], wanted=2, now=NOW, limits=LIMITS, may_start_at=NOW + 1) == []
+    assert plan([worker(1)], wanted=2, now=NOW, limits=LIMITS, may_start_at=NOW) == [START]
+
+
+def test_pauses_grow_up_to_half_a_minute() -> None:
+    assert [pause_after(deaths) for deaths in range(9)] == [0, 0, 1, 2, 4, 8, 16, 30, LONGEST_PAUSE_SECONDS]
+
+
+@pytest.mark.parametrize(
+    ("state", "beat_age", "age", "timeout", "is_aborted"),
+    [
+        (SERVING, 61, 500, 60, True),
+        (SERVING, 59, 500, 60, False),
+        (SERVING, 61, 10, 60, False),
+        (SERVING, 9999, 9999, 0, False),
+        (STARTING, 9999, 9999, 60, False),
+        (RETIRING, 61, 70, 60, True),
+    ],
+    ids=["hangs", "ticks", "serves-since-now", "off", "imports", "retires"],
+)
+def test_a_worker_that_does_not_tick_is_aborted(
+    state: WorkerState, beat_age: float, age: float, timeout: float, is_aborted: bool
+) -> None:
+    limits = Limits(worker_timeout=timeout, shutdown_timeout=9999)
+    steps = plan([worker(1, state, beat_age=beat_age, age=age), worker(2)], wanted=1, now=NOW, limits=limits)
+    assert (Step(Action.ABORT, 1) in steps) is is_aborted
+
+
+def test_a_worker_that_is_aborted_is_killed_and_has_a_successor() -> None:
+    assert plan([worker(1, ABORTED, age=0)], wanted=1, now=NOW, limits=LIMITS) == [START]
+    workers = [worker(1, ABORTED, age=ABORT_SECONDS), worker(2)]
+    assert plan(workers, wanted=1, now=NOW, limits=LIMITS) == [Step(Action.KILL, 1)]
+
+
+@pytest.mark.parametrize(
+    ("age", "was_told", "action"),
+    [
+        (25, False, None),
+        (25 + END_SECONDS, False, Action.END),
+        (25 + END_SECONDS, True, None),
+        (25 + KILL_SECONDS, True, Action.KILL),
+    ],
+    ids=["in-time", "late", "told", "too-late"],
+)
+def test_a_worker_that_retires_for_too_long_is_ended(age: float, was_told: bool, action: Action | None) -> None:
+    steps = plan([worker(1, RETIRING, age=age, was_told_to_end=was_told), worker(2)], wanted=1, now=NOW, limits=LIMITS)
+    assert steps == ([] if action is None else [Step(action, 1)])
+
+
+@pytest.mark.parametrize(
+    ("state", "after", "actions"),
+    [
+        (STARTING, -5, [Action.STOP]),
+        (SERVING, -5, [Action.STOP]),
+        (RETIRING, -5, [Action.STOP]),
+        (STOPPING, -5, []),
+        (SERVING, 0, [Action.STOP, Action.END]),
+        (STOPPING, 0, [Action.END]),
+        (STOPPING, 5, [Action.KILL]),
+        (SERVING, 5, [Action.STOP, Action.KILL]),
+        (KILLED, 5, []),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_a_server_that_ends_stops_all_workers_and_starts_none(
+    state: WorkerState, after: float, actions: list[Action]
+) -> None:
+    stop = Stop(end_at=NOW - after, kill_at=NOW - after + 5)
+    steps = plan([worker(1, state, age=1)], wanted=2, now=NOW, limits=LIMITS, stop=stop)
+    assert steps == [Step(action, 1) for action in actions]
+
+
+def test_states_only_move_on_and_all_can_end() -> None:
+    assert all(end > start for start, ends in WORKER_TRANSITIONS.items() for end in ends)
+    assert all(
+        WorkerState.ENDED in ends for start, ends in WORKER_TRANSITIONS.items() if start is not WorkerState.ENDED
+    )
+    assert set(WORKER_TRANSITIONS) == set(WorkerState)
+    assert set(SUPERVISOR_TRANSITIONS) == set(SupervisorState)
