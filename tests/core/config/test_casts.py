@@ -84,7 +84,7 @@ GIVEN: list[tuple[Callable[[Any], object], object, object]] = [
     (casts.as_seconds, " 2s ", 2),
     (casts.as_seconds, "2min", 120),
     (casts.as_seconds, "1.5h", 5400),
-    (casts.as_seconds, "1D", 86400),
+    (casts.as_seconds, "1d", 86400),
     (casts.as_port_or_service, "80", 80),
     (casts.as_port_or_service, 80, 80),
     (casts.as_port_or_service, " 80 ", 80),
@@ -124,6 +124,7 @@ REFUSED: list[tuple[Callable[[Any], object], object]] = [
     (casts.as_bytes, "10min"),
     (casts.as_bytes, "\u0661m"),
     (casts.as_seconds, "2m"),  # minutes, or a size
+    (casts.as_seconds, "2S"),
     (casts.as_seconds, "-2s"),
     (casts.as_seconds, "1h30min"),
     (casts.as_seconds, "9" * 400 + "d"),

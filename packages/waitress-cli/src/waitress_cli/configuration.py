@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 from waitress_core.config.sources import PREFIX, Given, Reading, merge, read_environment, read_file, read_text
 
@@ -18,12 +18,13 @@ from .options import CommandLine, option_name
 CONFIG_VARIABLE = PREFIX + "CONFIG"
 
 
-class Configuration(NamedTuple):
+class Configuration:
     """The settings in force, by name; the faults of all sources; and the variables that nobody will read."""
 
-    given: dict[str, Given]
-    faults: list[str]
-    ignored: list[str]
+    def __init__(self, given: dict[str, Given], faults: list[str], ignored: list[str]) -> None:
+        self.given = given
+        self.faults = faults
+        self.ignored = ignored
 
     @property
     def server(self) -> dict[str, Any]:

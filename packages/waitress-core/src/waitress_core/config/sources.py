@@ -16,17 +16,14 @@ from typing import Any, NamedTuple
 from .adjustments import EXCLUSIVE
 from .casts import FALSE_WORDS, TRUE_WORDS, asbool
 from .settings import Setting
-from .toml_file import as_toml, line_of, parse, table_in
 
 PREFIX = "WAITRESS_"
 PYPROJECT = "pyproject.toml"
 
 # Kubernetes gives every container variables about each service; these are about one of the name waitress.
-_SERVICE_LINK = re.compile(
-    r"WAITRESS_(SERVICE_(HOST|PORT)(_\w+)?|PORT_[0-9].*)=.*|WAITRESS_PORT=(tcp|udp|sctp)://.*", re.DOTALL
-)
+_SERVICE_LINK = r"(?s)WAITRESS_(SERVICE_(HOST|PORT)(_\w+)?|PORT_[0-9].*)=.*|WAITRESS_PORT=(tcp|udp|sctp)://.*"
 
-_VARIABLE = re.compile(r"(\$?)\$\{([^}]*)\}")
+_VARIABLE = r"(\$?)\$\{([^}]*)\}"
 
 # What the values of a setting of a kind may be in a file; a number with a unit is a text.
 _TOML_TYPES: dict[str, tuple[type, ...]] = {
@@ -94,7 +91,7 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
         except (KeyError, ValueError):  # no variable has a NUL in its name, and the system refuses to look for it
             raise ValueError(f"there is no environment variable {name!r}") from None
 
-    return _VARIABLE.sub(value, text)
+    return re.sub(_VARIABLE, value, text) if "${" in text else text
 
 
 # --- the environment
@@ -105,10 +102,12 @@ def read_environment(environ: Mapping[str, str], settings: Iterable[Setting], *,
 
     A variable that has nearly the name of a setting is a fault, one that resembles none belongs to somebody else.
     """
-    by_name = {setting.name.upper(): setting for setting in settings}
     reading = Reading({}, [], [])
-    for variable, value in sorted(environ.items()):
-        if not variable.startswith(PREFIX) or variable in others or _SERVICE_LINK.fullmatch(f"{variable}={value}"):
+    variables = sorted(variable for variable in environ if variable.startswith(PREFIX) and variable not in others)
+    by_name = {setting.name.upper(): setting for setting in settings if variables}
+    for variable in variables:
+        value = environ[variable]
+        if re.fullmatch(_SERVICE_LINK, f"{variable}={value}"):
             continue
         name = variable.removeprefix(PREFIX)
         setting = by_name.get(name)
@@ -149,6 +148,8 @@ def read_text(setting: Setting, text: str, label: str, environ: Mapping[str, str
 
 def read_file(path: str, settings: Iterable[Setting], environ: Mapping[str, str]) -> Reading:
     """Read a TOML file: its top level, or the table `[tool.waitress]` of a file of the name pyproject.toml."""
+    from .toml_file import line_of, parse, table_in  # lazy import: most commands have no file
+
     reading = Reading({}, [], [])
     where = ("tool", "waitress") if os.path.basename(path) == PYPROJECT else ()
     try:
@@ -188,6 +189,8 @@ def _read_key(by_name: Mapping[str, Setting], key: str, value: object, environ: 
     Raises:
         ValueError: names the key, the value and what is accepted.
     """
+    from .toml_file import as_toml  # lazy import: most commands have no file
+
     if key not in by_name:
         near = near_name(key, by_name, 0.6)
         raise ValueError(f"{as_toml(key)[1:-1]} is no setting{f'; did you mean {near}?' if near else ''}")
