@@ -10,6 +10,8 @@ from pathlib import Path
 from types import FunctionType
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from waitress_cli.app_loader import CannotLoadError, load_application
 
@@ -17,6 +19,7 @@ SHOP = """\
 class Site:
     def __call__(self, environ, start_response): ...
     def wsgi(self, environ, start_response): ...
+    def make(self): return application
 site = Site()
 def application(environ, start_response): ...
 def make(): return application
@@ -29,7 +32,7 @@ class Lazy:
 lazy = Lazy()
 text = "shop:app"
 async def asgi(scope, receive, send): ...
-def make_for(settings): ...
+def make_for(settings): return application
 def make_asgi(): return asgi
 def make_text(): return "shop:app"
 def make_factory(): return make
@@ -78,6 +81,40 @@ def test_with_calls_the_application_is_what_the_object_returns() -> None:
     assert load_application("loaded_shop:make", calls=True).__qualname__ == "application"
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "loaded_shop:make()",
+        "loaded_shop.make()",
+        "loaded_shop:site.make( )",
+        "loaded_shop:make_for('prod')",
+        "loaded_shop:make_for(settings=[1, {'a': None}])",
+    ],
+)
+def test_a_name_may_have_the_arguments_of_a_factory(name: str) -> None:
+    assert load_application(name, calls=False).__qualname__ == "application"
+
+
+def test_parentheses_and_call_are_one_too_many() -> None:
+    with pytest.raises(CannotLoadError, match="its parentheses call it already: leave --call out"):
+        load_application("loaded_shop:make()", calls=True)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.text(alphabet="loaded_shop:make(){}[]'\"\\ ,=*1.#\n\0", max_size=40))
+def test_any_name_is_loaded_or_refused(rest: str) -> None:
+    try:
+        load_application(f"loaded_shop:make_for({rest}", calls=False)
+    except CannotLoadError:
+        pass
+
+
+@pytest.mark.parametrize("opening", ["(", "[", "-", "{1:"])
+def test_arguments_that_are_nested_too_deeply_are_refused(opening: str) -> None:
+    with pytest.raises(CannotLoadError, match="is no call with literals"):
+        load_application(f"loaded_shop:make_for({opening * 100_000}", calls=False)
+
+
 def test_an_object_with_a_call_method_is_an_application() -> None:
     assert type(load_application("loaded_shop:site", calls=False)).__qualname__ == "Site"
 
@@ -89,6 +126,7 @@ A2WSGI = (
 )
 GAVE = "what --call got from it is no application:"
 NO_ARGUMENTS = "--call gives a factory no arguments, and this one takes"
+NO_LITERALS = "is no call with literals, as ('test', 2, debug=True) is"
 WITHOUT_PY = "; name the module, not its file: without .py"
 NOT_HERE = f"; it is neither installed nor in {os.getcwd()}"
 EXPECTED_WORDS = "expected MODULE:OBJECT, dotted names as in package.module:application"
@@ -113,13 +151,24 @@ EXPECTED_WORDS = "expected MODULE:OBJECT, dotted names as in package.module:appl
         (".loaded_shop:application", EXPECTED_WORDS),
         ("loaded_shop:application.", EXPECTED_WORDS),
         ("loaded_shop make", EXPECTED_WORDS),
-        ("loaded_shop:make()", "a name has no arguments: type --call loaded_shop:make, without parentheses"),
-        ("loaded_shop.make()", "a name has no arguments: type --call loaded_shop.make, without parentheses"),
-        ("loaded_shop:site.make( )", "a name has no arguments: type --call loaded_shop:site.make, without parentheses"),
+        ("loaded_shop:make(a)", f"(a) {NO_LITERALS}"),
+        ("loaded_shop:make(", f"( {NO_LITERALS}"),
+        ("loaded_shop:make)", EXPECTED_WORDS),
+        ("loaded_shop:make()()", f"()() {NO_LITERALS}"),
+        ("loaded_shop:make() + 1", f"() + 1 {NO_LITERALS}"),
+        ("loaded_shop:make(__import__('os'))", f"(__import__('os')) {NO_LITERALS}"),
+        ("loaded_shop:make(*[1])", f"(*[1]) {NO_LITERALS}"),
+        ("loaded_shop:make(**{'a': 1})", f"(**{{'a': 1}}) {NO_LITERALS}"),
+        ("loaded_shop:make(\0)", f"(\0) {NO_LITERALS}"),
+        ("(1)", EXPECTED_WORDS),
+        ("loaded_shop:make(1)", "it takes (); write them as these are called"),
+        ("loaded_shop:make_for()", "it takes (settings); write them as literals: loaded_shop:make_for(...)"),
+        ("loaded_shop:make_for(name=1)", "it takes (settings); write them as these are called"),
         (
-            "loaded_shop:make('a', 2)",
-            "a name has no arguments: --call loaded_shop:make gives it none; name a factory that needs none",
+            "loaded_shop:application()",
+            "it takes (environ, start_response); it is the application itself: leave the parentheses out",
         ),
+        ("loaded_shop:make_none()", "what it returned is no application: it is None"),
         (
             "loaded_shop:text",
             "it is the string 'shop:app': give the object itself, or type waitress-serve shop:app",
@@ -173,7 +222,7 @@ def test_a_file_that_is_reached_in_two_ways_is_one(tmp_path: Path, monkeypatch: 
         ("loaded_package.deep.lacks.app", "No module named 'no_such_module'", 'lacks.py", line 1'),
         ("loaded_raises:app", "KeyError: 'HOME'", 'loaded_raises.py", line 3'),
         ("loaded_wrong:app", "SyntaxError: invalid syntax (loaded_wrong.py, line 1)", 'loaded_wrong.py", line 1'),
-        ("loaded_shop:lazy.wsgi", "KeyError: 'WSGI'", 'loaded_shop.py", line 12'),
+        ("loaded_shop:lazy.wsgi", "KeyError: 'WSGI'", 'loaded_shop.py", line 13'),
     ],
 )
 def test_where_the_applications_own_code_raises_the_traceback_begins_there(name: str, cause: str, first: str) -> None:
@@ -216,7 +265,11 @@ def test_a_library_or_an_application_in_a_zip_has_no_frames_of_importlib(
             f"{GAVE} it takes (), {TWO} type waitress-serve --call loaded_shop:make, or give make()",
             False,
         ),
-        ("loaded_shop:make_for", f"{NO_ARGUMENTS} (settings); name one that needs none", False),
+        (
+            "loaded_shop:make_for",
+            f"{NO_ARGUMENTS} (settings); write them as literals, without --call: loaded_shop:make_for(...)",
+            False,
+        ),
         (
             "loaded_shop:application",
             f"{NO_ARGUMENTS} (environ, start_response); it is the application itself: leave --call out",

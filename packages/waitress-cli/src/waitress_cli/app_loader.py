@@ -11,11 +11,14 @@ import traceback
 from types import ModuleType, TracebackType
 from typing import Any
 
-from waitress_core.config.application import application_fault, names_of, signature_of, takes
+from waitress_core.config.application import application_fault, names_of, signature_of
 
 # Frames of these modules are between the command and the application's code, and do not help its author. Their files
 # are no way to know them: with the standard library in a zip, the names in code objects are those of another machine.
 _MACHINERY = {__name__, "zipimport", "importlib", "importlib._bootstrap", "importlib._bootstrap_external"}
+
+
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 class CannotLoadError(Exception):
@@ -27,55 +30,83 @@ class CannotLoadError(Exception):
 
 
 def load_application(name: str, *, calls: bool) -> Any:
-    """Return the object named `MODULE:OBJECT` or `MODULE.OBJECT`; with `calls`, call it and return its result.
+    """Return the object named `MODULE:OBJECT` or `MODULE.OBJECT`, or what it returns when it is called.
+
+    It is called without arguments if `calls` is true, or with the literals of a name such as
+    `MODULE:OBJECT("test", debug=True)`.
 
     Raises:
         CannotLoadError: no such module or object, code of the application raised, or the result cannot be called.
     """
+    arguments: Arguments = ((), {})
     try:
-        found = _resolve(name)
+        path, parenthesis, _ = name.partition("(")
+        if parenthesis:
+            arguments = _read_arguments(name[len(path) :])
+        found = _resolve(path)
     except Exception as error:
         raise CannotLoadError(name, _cause(error, name), _application_traceback(error)) from error
+    if parenthesis and calls:
+        raise CannotLoadError(name, "its parentheses call it already: leave --call out")
     if isinstance(found, ModuleType):
         raise CannotLoadError(name, f"it is a module; name the object in it, as in {name.rstrip(':')}:application")
-    if not calls:
+    if not calls and not parenthesis:
         fault = application_fault(found, name)
         if fault is not None:
             raise CannotLoadError(name, fault)
         return found
     if not callable(found):
         raise CannotLoadError(name, f"it is of type {type(found).__name__}, which cannot be called")
-    _check_takes_nothing(name, found)
+    _check_takes(name, found, arguments, calls=calls)
     try:
-        application = found()
+        application = found(*arguments[0], **arguments[1])
     except Exception as error:
         raise CannotLoadError(
             name, f"calling it raised {_typed_cause(error)}", _application_traceback(error)
         ) from error
     fault = "it is None" if application is None else application_fault(application)
     if fault is not None:
-        raise CannotLoadError(name, f"what --call got from it is no application: {fault}")
+        called = "what --call got from it" if calls else "what it returned"
+        raise CannotLoadError(name, f"{called} is no application: {fault}")
     return application
 
 
-def _check_takes_nothing(name: str, factory: Any) -> None:
+def _read_arguments(text: str) -> Arguments:
+    """Return the literals of `(...)`.
+
+    Raises:
+        ValueError: it is not that.
+    """
+    import ast  # lazy import: most names have no arguments
+
+    try:
+        call = ast.parse(f"_{text}", mode="eval").body
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and all(word.arg for word in call.keywords):
+            keywords = {str(word.arg): ast.literal_eval(word.value) for word in call.keywords}
+            return tuple(map(ast.literal_eval, call.args)), keywords
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
+        pass
+    raise ValueError(f"{text} is no call with literals, as ('test', 2, debug=True) is")
+
+
+def _check_takes(name: str, factory: Any, arguments: Arguments, *, calls: bool) -> None:
     signature = signature_of(factory)
-    if signature is not None and not takes(signature, 0):
-        is_application = next(iter(signature.parameters)) == "environ"
-        advice = "it is the application itself: leave --call out" if is_application else "name one that needs none"
-        raise CannotLoadError(
-            name, f"--call gives a factory no arguments, and this one takes {names_of(signature)}; {advice}"
-        )
+    if signature is None:
+        return
+    try:
+        signature.bind(*arguments[0], **arguments[1])
+    except TypeError:
+        gives = "--call gives a factory no arguments, and this one" if calls else "it"
+        advice = f"write them as literals{', without --call' * calls}: {name.partition('(')[0]}(...)"
+        if next(iter(signature.parameters), "") == "environ":
+            advice = f"it is the application itself: leave {'--call' if calls else 'the parentheses'} out"
+        elif any(arguments):
+            advice = "write them as these are called"
+        raise CannotLoadError(name, f"{gives} takes {names_of(signature)}; {advice}") from None
 
 
 def _resolve(name: str) -> Any:
     module_name, colon, attributes = name.partition(":")
-    if name.endswith(")") and "(" in name:
-        factory, _, arguments = name[:-1].partition("(")
-        advice = f"type --call {factory}, without parentheses"
-        if arguments.strip():
-            advice = f"--call {factory} gives it none; name a factory that needs none"
-        raise ValueError(f"a name has no arguments: {advice}")
     if not all(word.isidentifier() for word in [*module_name.split("."), *(attributes or "_").split(".")]):
         raise ValueError("expected MODULE:OBJECT, dotted names as in package.module:application")
     if colon:
