@@ -20,7 +20,7 @@ BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary
 
 .DELETE_ON_ERROR:
-.PHONY: help run test typecheck $(PLATFORMS:%=typecheck-%) lint format pytest test-all test-ecosystem fuzz soak bench figures docs dist bump clean
+.PHONY: help run test typecheck $(PLATFORMS:%=typecheck-%) lint format pytest test-all test-ecosystem fuzz soak bench figures generated docs dist bump clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -86,6 +86,9 @@ bench: ## the benchmarks, about half an hour: CASES="hello16" ROUNDS=5 OUTPUT=re
 figures: $(VENV)/packages.stamp ## make the tables and the chart of the documentation from FIGURES/result.json
 	$(BIN)/python -m tests.benchmarks.report $(FIGURES)/result.json $(FIGURES)/tables.md
 	$(BIN)/python -m tests.benchmarks.chart $(FIGURES)/result.json $(FIGURES)/chart.svg
+
+generated: $(VENV)/packages.stamp ## write the files that are made from the table of settings
+	$(BIN)/python .ci/generate.py
 
 # --fresh-env: another build would not repeat the warnings of unchanged pages, nor notice a change of the settings.
 docs: $(VENV)/tests.stamp ## the documentation, into docs/_build/html; a warning is an error

@@ -42,6 +42,7 @@ waitress_cli.other_servers
 waitress_cli.pid_file
 waitress_cli.pure_profile
 waitress_cli.reports
+waitress_core.config.keywords
 waitress_core.config.log_format
 waitress_core.config.sources
 waitress_core.config.toml_file

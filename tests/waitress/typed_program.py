@@ -77,7 +77,7 @@ def make(app: "WSGIApplication") -> BaseWSGIServer | MultiSocketServer:
     dispatcher.set_thread_count(2)
     server = Server(app, dispatcher=dispatcher, adj=Adjustments())
     server.print_listen("Serving on http://{}:{}")
-    return create_server(app)
+    return create_server(app, host="127.0.0.1", port=0, max_request_body_size=1 << 20, ipv6=False)
 
 
 def sizes(adj: Adjustments) -> int:
@@ -103,5 +103,14 @@ def main(arguments: list[str]) -> None:
     scheme, netloc, *_ = split_uri(b"http://localhost/")
     log.info("%s %s %s %s", scheme, netloc, asbool("yes"), aslist("a b"))
     wasyncore.close_all()
-    waitress.serve(application)
+    waitress.serve(
+        application,
+        listen=["127.0.0.1:8080", "[::1]:8080"],
+        threads=8,
+        channel_timeout=0.5,
+        ident=None,
+        trusted_proxy="10.0.0.0/8",
+        trusted_proxy_headers={"x-forwarded-for"},
+        unix_socket_perms="660",
+    )
     runner.run(arguments)

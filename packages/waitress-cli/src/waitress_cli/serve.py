@@ -15,6 +15,9 @@ from waitress_core.safe_logger import SafeLogger
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+    from typing_extensions import Unpack
+
+    from waitress_core.config.keywords import Settings
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
@@ -29,7 +32,7 @@ def serve(
     _quiet: bool = False,
     _profile: bool = False,
     _on_serving: Callable[[], None] | None = None,
-    **settings: Any,
+    **settings: "Unpack[Settings]",
 ) -> None:
     """Serve the application until SIGTERM, SIGINT or Ctrl-C; the settings are those of `waitress_core.Adjustments`.
 

@@ -46,7 +46,9 @@ from .wsgi.task import WSGITask
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+    from typing_extensions import Unpack
 
+    from .config.keywords import Settings
     from .lifecycle.notify import Notifier
     from .observability.access_log import AccessLog
     from .processes.states import Event
@@ -78,7 +80,7 @@ class BaseWSGIServer:
         application: "WSGIApplication",
         dispatcher: TaskSink | None = None,
         adj: Adjustments | None = None,
-        **adjustments: Any,
+        **adjustments: "Unpack[Settings]",
     ) -> None:
         check_application(application)
         self.application = application
@@ -524,7 +526,7 @@ class MultiSocketServer(BaseWSGIServer):
 def create_server(
     application: "WSGIApplication",
     dispatcher: TaskSink | None = None,
-    **adjustments: Any,
+    **adjustments: "Unpack[Settings]",
 ) -> BaseWSGIServer:
     """Create the server that the settings ask for, listening on a unix socket, on one address, or on several.
 

@@ -11,6 +11,9 @@ from .server import create_server
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+    from typing_extensions import Unpack
+
+    from waitress_core.config.keywords import Settings as Settings
 
     # For type checkers, and for programs that look into this file for what it may import: see `__getattr__`.
     from . import adjustments as adjustments
@@ -56,6 +59,10 @@ def __getattr__(name: str) -> Any:
         import importlib
 
         return importlib.import_module(f".{name}", __name__)
+    if name == "Settings":  # the type of the keywords, which few programs name
+        from waitress_core.config.keywords import Settings
+
+        return Settings
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -70,7 +77,7 @@ def serve(
     _quiet: bool = False,
     _profile: bool = False,
     _on_serving: Callable[[], None] | None = None,
-    **settings: Any,
+    **settings: "Unpack[Settings]",
 ) -> None:
     """Serve the application until SIGTERM, SIGINT or Ctrl-C; the settings are those of `waitress.adjustments`.
 

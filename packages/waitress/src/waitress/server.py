@@ -44,7 +44,9 @@ from .task import Task as ChannelTask
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
+    from typing_extensions import Unpack
 
+    from waitress_core.config.keywords import Settings
     from waitress_core.observability.access_log import AccessLog
 
 __all__ = ["BaseWSGIServer", "MultiSocketServer", "TcpWSGIServer", "WSGIServer", "create_server"]
@@ -632,7 +634,7 @@ def create_server(
     _start: bool = True,
     _sock: socket.socket | None = None,
     _dispatcher: TaskSink | None = None,
-    **adjustments: Any,
+    **adjustments: "Unpack[Settings]",
 ) -> BaseWSGIServer:
     """Make the server that the settings ask for, listening: on a unix socket, on one address, or on several.
 
