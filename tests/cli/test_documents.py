@@ -44,4 +44,4 @@ def test_every_option_of_the_reference_page_can_be_given() -> None:
     examples = re.findall(r"`(--[^`]+)`", text)
     assert len(examples) > 10
     for example in examples:
-        assert parse(shlex.split(example)).applications in ([], ["MODULE:OBJECT"])
+        assert parse(shlex.split(example)).applications in ([], ["MODULE:OBJECT"], ["MODULE:FACTORY"])

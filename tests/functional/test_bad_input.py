@@ -40,7 +40,7 @@ BAD_SETTINGS: list[tuple[dict[str, Any], list[str]]] = [
     ({"port": None}, ["port", "None"]),
     ({"listen": "127.0.0.1:99999"}, ["127.0.0.1:99999", "65535"]),
     ({"listen": "127.0.0.1:-1"}, ["127.0.0.1:-1", "65535"]),
-    ({"listen": ":8080"}, [":8080", "HOST:PORT"]),
+    ({"listen": ":"}, [":", "HOST:PORT"]),
     ({"listen": "127.0.0.1:"}, ["127.0.0.1:", "HOST:PORT"]),
     ({"listen": "127.0.0.1:no-such-service"}, ["127.0.0.1:no-such-service"]),
     ({"listen": ""}, ["listen", "''"]),

@@ -33,7 +33,11 @@ def test_only_ipv6_addresses_get_brackets() -> None:
         ("::1:5", "::1", "5"),
         ("[::1:80", "[::1", "80"),
         ("::1]", "::1]", "8080"),
-        (":80", "", "80"),
+        (":80", "*", "80"),
+        ("80", "*", "80"),
+        (":", "*", ""),
+        ("", "", "8080"),
+        ("\u0668\u0660", "\u0668\u0660", "8080"),
         ("localhost:", "localhost", ""),
         ("localhost:http", "localhost", "http"),
     ],
@@ -180,7 +184,7 @@ def test_a_zone_index_does_not_make_another_address(monkeypatch: pytest.MonkeyPa
 @pytest.mark.parametrize(
     "word",
     [
-        ":80",
+        ":",
         "localhost:",
         "127.0.0.1:65536",
         "127.0.0.1:-1",

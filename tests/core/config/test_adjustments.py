@@ -206,6 +206,7 @@ NO_TLS = "needs TLS, which this version does not have: listen on"
             "http://unix:/run/x.sock",
             "'http://unix:/run/x.sock' is a unix socket: set unix_socket=/run/x.sock, and no listen",
         ),
+        ("unix:/run/x.sock", "'unix:/run/x.sock' is a unix socket: set unix_socket=/run/x.sock, and no listen"),
         ("https://unix:/x", "'https://unix:/x' is a unix socket: set unix_socket=/x, and no listen"),
         ("https://a/b", "'https://a/b' has a path: listen on https://a, with url_prefix=/b"),
         ("https://a", "'https://a' names no port, as https://a:8443 does"),

@@ -266,7 +266,7 @@ def test_a_stronger_source_wins_and_a_list_replaces() -> None:
         ({"unix_socket": "x"}, {"host": "a"}, {"host"}),
         ({"host": "a"}, {"port": "2"}, {"host", "port"}),
     ],
-    ids=["listen-port", "host-listen", "listen-unix", "unix-host", "host-port"],  # a set has no text of its own
+    ids=["port", "listen", "unix-socket", "host", "no-contradiction"],
 )
 def test_what_contradicts_a_stronger_source_gives_way(
     weaker: dict[str, Any], stronger: dict[str, Any], left: set[str]

@@ -78,8 +78,14 @@ def bracketed(host: str) -> str:
 
 
 def split_listen_word(word: str, default_port: str) -> tuple[str, str]:
-    """Split `host:port`, `host`, `[v6]:port`, `[v6]` or `*:port` into host (without brackets) and port."""
+    """Split `host:port`, `host`, `[v6]:port`, `[v6]` or `*:port` into host (without brackets) and port.
+
+    `:port`, or a port alone, means every address, as `*:port`.
+    """
+    if word.isascii() and word.isdecimal():
+        return "*", word
     host, colon, port = word.rpartition(":")
+    host = host or "*"
     if not colon or "]" in port:
         host, port = word, default_port
     if host.startswith("[") and host.endswith("]"):
@@ -124,6 +130,8 @@ def _kind_and_place(text: str, place: str) -> tuple[Literal["inet", "systemd", "
         if not (rest.isascii() and rest.isdecimal()):
             raise ValueError(f"{text!r} names no descriptor, as fd:3 does")
         return "fd", rest
+    if host == "unix" and not rest.isdecimal():
+        raise ValueError(f"{text!r} is a unix socket: set unix_socket={rest}, and no listen")
     return "inet", place
 
 

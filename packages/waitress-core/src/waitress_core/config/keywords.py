@@ -18,8 +18,8 @@ class Settings(TypedDict, total=False):
     """TCP port; 0 lets the system choose one. Default: 8080."""
 
     listen: str | Iterable[str]
-    """Addresses to listen on, HOST:PORT, *:PORT, [IPV6]:PORT or http://HOST:PORT, separated by blanks or commas;
-    instead of host and port. systemd is every socket that systemd has passed, systemd:NAME those of that name, fd:3 an
+    """Addresses to listen on, HOST:PORT, PORT, [IPV6]:PORT or http://HOST:PORT, separated by blanks or commas; instead
+    of host and port. systemd is every socket that systemd has passed, systemd:NAME those of that name, fd:3 an
     inherited descriptor. Default: ['0.0.0.0:8080'].
     """
 

@@ -37,7 +37,7 @@ def _at_least(least: int) -> Callable[[Any], str | None]:
 
 
 def _is_host(value: str) -> str | None:
-    return "an address or a name; listen takes http://HOST:PORT" if "://" in value else None
+    return None if value and "://" not in value else "an address or a name; listen takes http://HOST:PORT"
 
 
 def _is_permission(value: int) -> str | None:
@@ -220,7 +220,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Listening",
         "list",
         ["0.0.0.0:8080"],
-        "Addresses to listen on, HOST:PORT, *:PORT, [IPV6]:PORT or http://HOST:PORT, separated by blanks or commas; "
+        "Addresses to listen on, HOST:PORT, PORT, [IPV6]:PORT or http://HOST:PORT, separated by blanks or commas; "
         "instead of host and port. systemd is every socket that systemd has passed, systemd:NAME those of that name, "
         "fd:3 an inherited descriptor.",
         as_words,
