@@ -5,7 +5,7 @@ Thread: the caller's; it runs no application code (see `waitress_core`).
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +70,7 @@ def serve(
             server.run()
 
 
-def _wants_worker_processes(settings: dict[str, Any]) -> bool:
+def _wants_worker_processes(settings: Mapping[str, Any]) -> bool:
     try:
         return wants_worker_processes(settings)
     except ValueError:  # which the server raises too

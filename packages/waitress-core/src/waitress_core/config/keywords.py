@@ -180,3 +180,30 @@ class Settings(TypedDict, total=False):
 
     request_id_header: str | None
     """Give each request an id, in this header of request and response and in the log; true is X-Request-ID."""
+
+    workers: int | str
+    """Workers that serve, each a whole server with its own threads; auto is WEB_CONCURRENCY, or else the processors
+    that this process may use. With more than one, this process supervises them. Default: 1.
+    """
+
+    worker_kind: str
+    """What a worker is: process; thread, side by side in one process, on a free-threaded interpreter; auto is thread
+    there, and process elsewhere. Default: 'auto'.
+    """
+
+    worker_timeout: float | str
+    """Time without a tick after which a worker process writes its threads' stacks to the log and is replaced; 0 waits
+    for ever. Default: 60.
+    """
+
+    max_requests: int
+    """Requests after which a worker process is replaced, checked once a second; 0 sets no limit. Default: 0."""
+
+    max_requests_jitter: int
+    """Each worker adds a random number up to this to max_requests, so that not all are replaced at once. Default: 0."""
+
+    max_worker_age: float | str
+    """Time after which a worker process is replaced; 0 sets no limit. Default: 0."""
+
+    max_worker_memory: int
+    """Resident memory above which a worker process is replaced; 0 sets no limit. Default: 0."""

@@ -467,6 +467,7 @@ SETTINGS: tuple[Setting, ...] = (
         "workers or auto",
         _at_least(1),
         "a whole number of at least 1, or auto; so is WEB_CONCURRENCY, where auto finds it",
+        bounds={"minimum": 1},
     ),
     Setting(
         "worker_kind",
