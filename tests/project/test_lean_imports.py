@@ -62,7 +62,8 @@ waitress_core.observability.request_ids waitress_core.wsgi.identified_task
 waitress_core.lifecycle.requested waitress_core.lifecycle.notify waitress_core.net.activation
 waitress_core.wsgi.error_stream
 waitress_core.processes waitress_core.processes.child waitress_core.processes.plan
-waitress_core.processes.scoreboard waitress_core.processes.states waitress_core.processes.supervisor
+waitress_core.processes.scoreboard waitress_core.processes.side_by_side
+waitress_core.processes.states waitress_core.processes.supervisor
 waitress_core.processes.worker waitress_core.processes.worker_handle waitress_core.config.processors
 """
 

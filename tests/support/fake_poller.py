@@ -14,6 +14,7 @@ class FakePoller:
 
     def __init__(self) -> None:
         self.interests: dict[int, int] = {}
+        self.unregistered: list[int] = []
         self.script: deque[Events | Callable[[], Events]] = deque()
         self.timeouts: list[float] = []
         self.is_closed = False
@@ -30,6 +31,7 @@ class FakePoller:
 
     def unregister(self, descriptor: int) -> None:
         del self.interests[descriptor]
+        self.unregistered.append(descriptor)
 
     def poll(self, timeout: float) -> Events:
         self.timeouts.append(timeout)

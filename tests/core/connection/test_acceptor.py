@@ -19,7 +19,7 @@ from tests.support.manual_clock import ManualClock
 from tests.support.pairs import is_open
 from waitress_core import Adjustments
 from waitress_core.connection import acceptor as module
-from waitress_core.connection.acceptor import ACCEPT_BURST, QUIET_SECONDS, Acceptor
+from waitress_core.connection.acceptor import ACCEPT_BURST, ASIDE_CHECKS, QUIET_SECONDS, SHARE_SECONDS, Acceptor
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.context import Endpoint, ServerContext
 from waitress_core.connection.states import CLOSED
@@ -29,6 +29,7 @@ from waitress_core.reactor.reactor import Reactor
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 FULL = "total open connections reached the connection limit, no longer accepting new connections"
+EXCLUSIVE = 1 << 28  # as EPOLLEXCLUSIVE
 RELIEVED = "total open connections dropped below the connection limit, listening again"
 
 Make = Callable[..., ManagedHarness]
@@ -45,10 +46,31 @@ def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records]
 
 
+class Share:
+    """What an acceptor knows of other workers: `more` says whether it has more than they, at each question."""
+
+    def __init__(self, *more: bool) -> None:
+        self.more = list(more)
+        self.notes: list[tuple[int, bool]] = []
+
+    def note(self, connections: int, *, accepts: bool) -> None:
+        self.notes.append((connections, accepts))
+
+    def has_more_than_others(self) -> bool:
+        return self.more.pop(0)
+
+
 class Accepting:
     """An acceptor whose listener accepts what a test has written down, without a client."""
 
-    def __init__(self, *accepts: object, can_make_room: bool = False, poller_limit: int | None = None, **settings: Any):
+    def __init__(
+        self,
+        *accepts: object,
+        can_make_room: bool = False,
+        poller_limit: int | None = None,
+        share: "Share | None" = None,
+        **settings: Any,
+    ):
         self.clock = ManualClock()
         self.poller = FakePoller()
         self.poller.limit = poller_limit
@@ -59,7 +81,9 @@ class Accepting:
             submit=lambda task: None,
             yield_leadership=lambda: None,
             resume_leadership=lambda: False,
+            share=share,
         )
+        self.poller.exclusive = EXCLUSIVE
         self.fake = FakeSocket(accept=list(accepts))
         self.listener = fake_listener(self.fake)
         endpoint = Endpoint(self.listener, open_transport=self._open_transport, make_task=HeldTask)
@@ -104,7 +128,16 @@ class Accepting:
     @property
     def is_watching(self) -> bool:
         """Whether the poller watches the listener."""
-        return self.poller.interests.get(DESCRIPTOR) == READ
+        return self.poller.interests.get(DESCRIPTOR, 0) & READ != 0
+
+    def tick(self, seconds: float) -> bool:
+        """Let time pass, then tick as a run does; return whether the tick came for the share only."""
+        self.clock.advance(seconds)
+        self.reactor.turn(0)
+        if self.acceptor.check_share():
+            return True
+        self.acceptor.tick()
+        return False
 
     def turn(self) -> "Accepting":
         """Serve the listener once, if it is watched."""
@@ -550,3 +583,65 @@ def test_a_forked_child_closes_its_copies_of_listeners(accept_from: AcceptFrom) 
     accepting = accept_from()
     accepting.acceptor.abandon_after_fork()
     assert accepting.fake.is_closed
+
+
+# --- several workers
+
+
+def test_one_worker_alone_does_not_watch_exclusively(accept_from: AcceptFrom) -> None:
+    assert accept_from().poller.interests[DESCRIPTOR] == READ
+
+
+def test_a_worker_that_has_accepted_goes_to_the_end_of_the_queue(accept_from: AcceptFrom) -> None:
+    share = Share(False, False)
+    accepting = accept_from(client("1"), client("2"), share=share)
+    changes = accepting.poller.unregistered
+    accepting.turn()
+    assert accepting.poller.interests[DESCRIPTOR] == READ | EXCLUSIVE
+    assert changes == [DESCRIPTOR]
+    assert share.notes == [(0, True), (1, True), (2, True)]
+    accepting.turn()  # another worker has taken the client
+    assert changes == [DESCRIPTOR]
+
+
+def test_a_worker_with_more_than_others_stands_aside_until_it_has_not(accept_from: AcceptFrom) -> None:
+    share = Share(True, True, False)
+    accepting = accept_from(client("1"), client("2"), share=share).turn()
+    assert len(accepting.accepted) == 1
+    assert not accepting.is_watching
+    assert share.notes[-1] == (1, True)  # it takes part all the same
+    assert accepting.reactor.tick_seconds == SHARE_SECONDS
+    assert accepting.tick(SHARE_SECONDS)
+    assert not accepting.is_watching
+    assert accepting.tick(SHARE_SECONDS)
+    assert accepting.is_watching
+    assert accepting.reactor.tick_seconds == type(accepting.reactor).tick_seconds
+
+
+def test_a_worker_stands_aside_for_a_moment_only(accept_from: AcceptFrom) -> None:
+    accepting = accept_from(client("1"), share=Share(*[True] * ASIDE_CHECKS)).turn()
+    for _ in range(ASIDE_CHECKS):
+        assert not accepting.is_watching
+        accepting.tick(SHARE_SECONDS)
+    assert accepting.is_watching
+
+
+def test_a_worker_that_stands_aside_and_loses_a_connection_accepts_again(accept_from: AcceptFrom) -> None:
+    accepting = accept_from(client("1"), share=Share(True)).turn()
+    next(iter(accepting.connections.values())).close()
+    accepting.acceptor.resume()
+    assert accepting.is_watching
+
+
+def test_a_worker_that_stands_aside_still_ticks_once_a_second(accept_from: AcceptFrom) -> None:
+    accepting = accept_from(client("1"), share=Share(True, True)).turn()
+    assert not accepting.tick(1.0)
+
+
+def test_a_worker_at_its_limit_does_not_count_as_one_that_accepts(accept_from: AcceptFrom) -> None:
+    share = Share(False)
+    accepting = accept_from(client("1"), client("2"), share=share, connection_limit=1)
+    accepting.turn().turn()
+    assert share.notes[-1] == (1, False)
+    accepting.acceptor.stop()
+    assert share.notes[-1] == (1, False)

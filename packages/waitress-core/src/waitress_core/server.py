@@ -36,7 +36,7 @@ from .lifecycle.signals import (
 from .lifecycle.states import CLOSE_SECONDS, StopRequest
 from .net.binding import open_listeners
 from .net.listener import Listener
-from .observability.stats import Counters, ServerStats, make_stats
+from .observability.stats import Counters, ServerStats, add_stats, make_stats
 from .reactor.reactor import TICK_SECONDS
 from .threads.dispatcher import Dispatcher, start_thread
 from .threads.tasks import Task, TaskSink
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from .config.keywords import Settings
     from .lifecycle.notify import Notifier
     from .observability.access_log import AccessLog
+    from .processes.side_by_side import SideWorkers
     from .processes.states import Event
     from .processes.worker import SupervisorView, Worker
 
@@ -88,11 +89,8 @@ class BaseWSGIServer:
         self.adj = adj
         self.proxy_policy = ProxyPolicy(adj)
         self.server_name = adj.server_name
-        own = (
-            dispatcher
-            if isinstance(dispatcher, Dispatcher)
-            else Dispatcher(adj.threads, dispatcher, queue_warning_seconds=adj.queue_warning_seconds)
-        )
+        self._delegate = None if isinstance(dispatcher, Dispatcher) else dispatcher
+        own = dispatcher if isinstance(dispatcher, Dispatcher) else self._make_dispatcher("waitress")
         self._dispatcher = own
         self.task_dispatcher: Any = own if dispatcher is None else dispatcher
         # Appended to by any thread or signal handler, without a lock
@@ -111,6 +109,7 @@ class BaseWSGIServer:
         self._supervisor_actions: deque[tuple[Action, str]] = deque()
         self._supervisor: SupervisorView | None = None
         self._worker: Worker | None = None  # in a worker process
+        self._side_workers: SideWorkers | None = None  # with several workers in this process, those beyond the first
         self._reloading = ExitStack()  # while the supervisor reloads: systemd is told of its end
         self._ended = threading.Event()
         self._listeners = self._open(adj)
@@ -130,6 +129,8 @@ class BaseWSGIServer:
             return summed
         if self._run is None:
             return make_stats(Counters(), 0, dict.fromkeys(STATE_NAMES, 0), 0, self._dispatcher.thread_count, ())
+        if self._side_workers is not None:
+            return add_stats([self._run.stats(), *self._side_workers.stats()])
         return self._run.stats()
 
     # --- serving
@@ -275,6 +276,23 @@ class BaseWSGIServer:
         if not self._is_supervised:  # a supervisor forks to have the child serve
             fork.add(self)
 
+    def _make_dispatcher(self, name: str) -> Dispatcher:
+        seconds = self.adj.queue_warning_seconds
+        return Dispatcher(self.adj.threads, self._delegate, queue_warning_seconds=seconds, name=name)
+
+    def _set_up_dispatcher(self, dispatcher: Dispatcher) -> None:
+        """Do nothing: for a subclass."""
+
+    def _make_side_workers(self) -> "SideWorkers":
+        from .processes.side_by_side import SideWorkers  # lazy import: only free-threaded interpreters can use it
+
+        def make_dispatcher(name: str) -> Dispatcher:
+            dispatcher = self._make_dispatcher(name)
+            self._set_up_dispatcher(dispatcher)
+            return dispatcher
+
+        return SideWorkers(self, self._listeners, self._stop_requests, make_dispatcher, workers=self.adj.workers)
+
     def _make_notifier(self) -> "Notifier | None":
         if "NOTIFY_SOCKET" not in os.environ or not is_main_thread():  # in another one it may be a part of a program
             return None
@@ -284,6 +302,9 @@ class BaseWSGIServer:
 
     def _begin(self) -> None:
         if not any(request.state is State.CLOSING for request in self._stop_requests):
+            self._set_up_dispatcher(self._dispatcher)
+            if getattr(self.adj, "has_worker_threads", False):
+                self._side_workers = self._make_side_workers()
             # A request that comes before the run is in the list already, one that comes later finds the run.
             self._run = ServerRun(
                 self,
@@ -292,9 +313,11 @@ class BaseWSGIServer:
                 self._stop_requests,
                 self._waiter_callbacks,
                 self._notifier,
-                self._worker,
+                self._worker if self._side_workers is None else self._side_workers.first_slot,
             )
             self._run.start()
+            if self._side_workers is not None:
+                self._side_workers.start()
 
     def _wait(self) -> None:
         if self._run is not None:
@@ -311,6 +334,8 @@ class BaseWSGIServer:
         try:
             if self._run is not None:
                 self._run.close_all()
+            if self._side_workers is not None:
+                self._side_workers.close()
         finally:  # whatever a callback of the program has raised
             if self._notifier is not None:
                 self._notifier.close()
@@ -416,6 +441,8 @@ class BaseWSGIServer:
             self._supervisor.wake()
         elif self._run is not None:
             self._run.wake_leader()
+            if self._side_workers is not None:
+                self._side_workers.wake_leaders()
 
     def shutdown(self, timeout: float | None = None) -> None:
         """End the server in order: answer what has started, close what is idle, and accept nothing new.
@@ -446,7 +473,8 @@ class BaseWSGIServer:
             self._close_listeners()
 
     def _await_end(self, seconds: float) -> None:
-        if threading.current_thread() not in (self._runner, *self._dispatcher.threads):
+        others = () if self._side_workers is None else self._side_workers.service_threads
+        if threading.current_thread() not in (self._runner, *self._dispatcher.threads, *others):
             # Bounded: a signal handler may call this. The reactor checks the time once a second.
             self._ended.wait(min(seconds + TICK_SECONDS + ServerRun.threads_seconds, threading.TIMEOUT_MAX))
 
@@ -454,6 +482,8 @@ class BaseWSGIServer:
         """In a forked child: release what is the parent's. The server has ended here, and never waits."""
         if self._run is not None:
             self._run.abandon_after_fork()
+        if self._side_workers is not None:
+            self._side_workers.abandon_after_fork()
         self._ended = threading.Event()  # a new one: a thread that the child has not may have held the old one's lock
         self._ended.set()
 

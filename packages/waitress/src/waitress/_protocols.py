@@ -44,10 +44,12 @@ class ListeningServer(LoopHost, Protocol):
 class ChannelServer(TaskContext, Protocol):
     """A server, as its channels see it."""
 
-    arriving: Connection
-    """The connection that a channel is made for. Leader thread only."""
     has_program_parser: bool
     """Whether a program has replaced something of a parser or of an error task."""
+
+    @property
+    def arriving(self) -> Connection:
+        """The connection that a channel is made for, by this thread, a leader."""
 
     def enter_channel(self, channel: Any, map: dict[int, Any] | None) -> None:
         """Put a channel into a map, by default the server's. Thread: any."""

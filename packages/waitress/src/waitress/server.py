@@ -16,11 +16,12 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import waitress_core
-from waitress_core import Task, TaskSink
+from waitress_core import Dispatcher, Task, TaskSink
 from waitress_core.config.addresses import AF_UNIX, ListenAddress, bracketed
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.context import State
 from waitress_core.http.request import Request
+from waitress_core.lifecycle.run import ServerRun
 from waitress_core.lifecycle.signals import handled_signals
 from waitress_core.net.binding import naming, open_listeners, reserve_address, separate_families
 from waitress_core.net.listener import Listener
@@ -97,8 +98,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         self._binds_socket = bind_socket
         self._is_emptied = False
         self._is_looped = False  # a program runs the loop of `wasyncore` over the map
-        # Leader thread only: the connection that `channel_class` is called for
-        self.arriving: Connection
+        self._arriving = threading.local()  # of a leader: the connection that `channel_class` is called for
         self._channels: dict[Connection, HTTPChannel] = {}  # one that is off the map may still have a request
         self._map: dict[int, Any] = {} if map is None else map  # any thread, and programs: see `_map_lock`
         # Without it another thread could enter a descriptor between the check and the pop of `_unregister`. Reentrant,
@@ -187,10 +187,12 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
             refuse_ineffective(kind)
         if not self.accepting:
             self.accept_connections()
+        super()._begin()
+
+    def _set_up_dispatcher(self, dispatcher: Dispatcher) -> None:
         sink = self._sink()
         if sink is not None:
-            self._dispatcher.hand_off_all_to(sink)
-        super()._begin()
+            dispatcher.hand_off_all_to(sink)
 
     def _end(self) -> None:
         super()._end()
@@ -201,6 +203,12 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
             shutdown = getattr(self.task_dispatcher, "shutdown", None)
             if shutdown is not None:
                 shutdown()
+
+    @property
+    def arriving(self) -> Connection:
+        """The connection that `channel_class` is called for, by this thread."""
+        connection: Connection = self._arriving.connection
+        return connection
 
     def add_task(self, task: Task) -> None:
         """Queue a task for the application threads."""
@@ -255,7 +263,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
         """Make the channel of a connection."""
         self.set_socket_options(accepted)
-        self.arriving = connection
+        self._arriving.connection = connection
         peer = (connection.remote_addr, int(connection.remote_port) if connection.remote_port else None)
         channel = self.channel_class(self, accepted, peer, self.adj, self._map)
         self._channels[connection] = channel
@@ -350,8 +358,14 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         """End a connection soon, and take its channel off the map at once."""
         self._unregister_channel(connection)
         if self._run is not None:
-            self._run.call_soon_threadsafe(connection.close)
+            self._run_of(connection).call_soon_threadsafe(connection.close)
         self._end_if_emptied()
+
+    def _run_of(self, connection: Connection) -> ServerRun:
+        runs = [] if self._side_workers is None else self._side_workers.runs
+        mine = [run for run in runs if run.manager.connections.get(connection.descriptor) is connection]
+        assert self._run is not None
+        return mine[0] if mine else self._run
 
     def end_listening(self, listener: Listener) -> None:
         """Accept no more from one of the listeners, and take it off the map at once."""
@@ -363,6 +377,8 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
             listener.close()
         else:
             run.call_soon_threadsafe(lambda: run.manager.remove_listener(listener))
+            if self._side_workers is not None:
+                self._side_workers.remove_listener(self._listeners.index(listener))
         self._end_if_emptied()
 
     def listening_class(self, listener: Listener) -> type:

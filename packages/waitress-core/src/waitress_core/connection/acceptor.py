@@ -7,7 +7,8 @@ itself. The log reports each of these once, not once for every client.
 
 Several workers watch the same listeners. The system wakes one of them for a client: the one that has waited longest
 (EPOLLEXCLUSIVE), so a worker that has accepted goes to the end of that queue. And one that has clearly more connections
-than another stands aside for SHARE_SECONDS, or until it loses a connection; the one with the fewest never does.
+than another stands aside, until that has as many, for up to ASIDE_CHECKS times SHARE_SECONDS; the one with the fewest
+never does.
 
 Thread: the leader only.
 """
@@ -30,9 +31,10 @@ logger = SafeLogger(logging.getLogger("waitress"))
 
 ACCEPT_BURST = 64  # connections accepted in one turn, so that accepting does not hold up those that are there
 RETRY_SECONDS = 0.2  # after which a client that waits at the limit may find one that can be spared by now
-# For which a worker leaves clients to others. Doubled: if the others are busy, new clients wait longer. Halved: a
-# worker stands aside more often to keep its share, with two system calls each time.
-SHARE_SECONDS = 0.01
+# Between two checks of a worker that stands aside. Doubled: the others take twice as many of a crowd before it is back.
+# Halved: it wakes up more often.
+SHARE_SECONDS = 0.001
+ASIDE_CHECKS = 4  # then it accepts again, so that nothing depends on the others, and an idle worker sleeps
 RELIEF = 0.9  # of the limit: fewer connections than this end the state that the log has reported
 LEAST_FOR_OTHERS = 32  # descriptors that connections leave to the application, logs and temporary files; or an eighth
 QUIET_SECONDS = 60.0  # without a failing accept, after which the next one is reported again
@@ -67,6 +69,8 @@ class Acceptor:
         self._doors = [_Door(self, endpoint) for endpoint in endpoints]
         self._is_paused = False
         self._is_crowded = False  # at the limit, and the log has reported it
+        self._aside_checks = 0  # left, while this worker stands aside
+        self._ticked_at = self._reactor.now
         # Each client that leaves lets another in, and then none: a failure is not news each time.
         self._failures = ThrottledLogger(logger, QUIET_SECONDS, until_quiet=True)
 
@@ -122,8 +126,10 @@ class Acceptor:
                 return
             if share.has_more_than_others():
                 self._is_paused = True
+                self._aside_checks = ASIDE_CHECKS
                 self._reactor.tick_every(SHARE_SECONDS)
-                self._watch_all(0)
+                for each in self._doors:
+                    self._reactor.watch(each, 0)
                 return
         if accepted and door.interest:
             self._reactor.watch(door, 0)
@@ -204,6 +210,7 @@ class Acceptor:
         """Accept again after a pause, if there was one: a connection has ended, or some time has passed."""
         if self._is_paused:
             self._is_paused = False
+            self._aside_checks = 0
             if len(self._connections) < self._limit:
                 self._context.is_full = False
             self._reactor.tick_every()
@@ -211,8 +218,18 @@ class Acceptor:
         elif self._share is not None:
             self._share.note(len(self._connections), accepts=bool(self._doors))
 
+    def check_share(self) -> bool:
+        """While this worker stands aside: accept again, if it is time to. Whether this tick came for nothing else."""
+        if not self._aside_checks or self._share is None:
+            return False
+        self._aside_checks -= 1
+        if not (self._aside_checks and self._share.has_more_than_others()):
+            self.resume()
+        return self._reactor.now < self._ticked_at + type(self._reactor).tick_seconds
+
     def tick(self) -> None:
         """Once a second, or in RETRY_SECONDS: accept again, if that may help."""
+        self._ticked_at = self._reactor.now
         if not self._is_paused:
             # Since the last tick the listeners have been watched, and no client has been found that had to wait. Not
             # before: between a tick and the turn that finds it again, responses would let their connections persist.

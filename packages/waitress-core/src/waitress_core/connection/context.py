@@ -73,7 +73,7 @@ class AcceptShare(Protocol):
     """What workers that accept from the same listeners know of each other. Thread: the leader."""
 
     def note(self, connections: int, *, accepts: bool) -> None:
-        """Tell the others how many connections are open here, and whether the listeners are watched."""
+        """Tell the others how many connections are open here, and whether this worker accepts."""
 
     def has_more_than_others(self) -> bool:
         """Whether the next clients should be accepted by another worker, which is there to do so."""

@@ -46,6 +46,10 @@ class ConnectionManager:
         """Start to accept."""
         self._acceptor.start()
 
+    def check_share(self) -> bool:
+        """With several workers: accept again, if it is time to. Whether this tick came for nothing else."""
+        return self._acceptor.check_share()
+
     def tick(self) -> None:
         """Once a second: accept again, if that may help; end clients that keep threads from others; spare no idle
         connection while draining.

@@ -256,7 +256,7 @@ class ServerRun:
                 self._waiter_woken.clear()
                 self._call_for_waiter()
                 self._dispatcher.check()
-                self._observer.while_waiting()
+                self.tell_waiting()
                 if self._notifier is not None and self._has_ticked():
                     self._notifier.keep_alive()
             self._call_for_waiter()  # the last ones may have come with the end
@@ -301,6 +301,8 @@ class ServerRun:
     # --- reactor only
 
     def _tick(self) -> None:
+        if self.manager.check_share():
+            return
         self._ticked_at = self._reactor.now
         _call_each(*self._on_tick)
 
@@ -353,7 +355,7 @@ class ServerRun:
                     count,
                     request.ends_now,
                 )
-                self._waiter_callbacks.append(partial(self._observer.on_stopping, count, request.ends_now))
+                self._waiter_callbacks.append(partial(self.tell_stopping, count, request.ends_now))
                 self._waiter_woken.set()
             else:
                 logger.info("Stopping: requests under way are answered")
@@ -368,7 +370,7 @@ class ServerRun:
     def _enter(self, state: State) -> None:
         """Move to a state. The only place that writes it."""
         self._context.state = state
-        self._observer.on_state(state)
+        self.tell_state(state)
         if self._notifier is not None:
             self._waiter_callbacks.append(partial(self._notifier.on_state, state))
             self._waiter_woken.set()
@@ -388,6 +390,20 @@ class ServerRun:
         """Return the connections whose request is arriving, waits, runs, or is being answered."""
         connections = self.manager.connections.values()
         return [connection for connection in connections if connection.state_name not in (None, "idle", "linger")]
+
+    # --- what the server is told; each from the thread that `Observer` names
+
+    def tell_state(self, state: State) -> None:
+        """The server has moved to a state."""
+        self._observer.on_state(state)
+
+    def tell_stopping(self, requests: int, ends_now: str) -> None:
+        """A signal has stopped the server."""
+        self._observer.on_stopping(requests, ends_now)
+
+    def tell_waiting(self) -> None:
+        """Time has passed for the thread that waits."""
+        self._observer.while_waiting()
 
     # --- a forked child
 

@@ -115,6 +115,16 @@ class Listener:
                     os.unlink(self._path)
             self._path_identity = None
 
+    def duplicate(self) -> "Listener":
+        """Return another listener on the same socket, with a descriptor of its own."""
+        return Listener(
+            self.socket.dup(),
+            owns_socket=True,
+            owns_path=False,
+            scheme=self.scheme,
+            has_proxy_prelude=self.has_proxy_prelude,
+        )
+
     def leave_path(self) -> None:
         """Leave the path at the end: another process owns it."""
         self._path_identity = None

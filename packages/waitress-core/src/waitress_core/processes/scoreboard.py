@@ -11,7 +11,7 @@ again. Nobody takes a lock, so a worker that is killed at any moment leaves the 
     STATE         worker       `State` of its server (see `connection.context`)
     BEAT          worker       instant of its last tick, in nanoseconds of the monotonic clock
     CONNECTIONS   worker       its open connections
-    ACCEPTING     worker       1 while it watches the listeners
+    ACCEPTING     worker       1 while it accepts, or stands aside for a moment
     REQUESTS      worker       requests that have ended
     WISH          worker       1 when it asks to be replaced
     VERSION       worker       counter of the seqlock
@@ -148,6 +148,7 @@ class Slot:
     def has_more_than_others(self) -> bool:
         """Whether another worker accepts, ticks, and has fewer connections: so few that clients should go there.
 
+        The one with the fewest connections never has: so there is always one that does not stand aside.
         Up to a quarter more than another, and one, is no reason: with every client that leaves somebody would be ahead.
         """
         words, own = self._words, self._base

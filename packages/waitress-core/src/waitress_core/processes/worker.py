@@ -97,7 +97,7 @@ class Worker:
     # --- as the acceptor sees it
 
     def note(self, connections: int, *, accepts: bool) -> None:
-        """Tell the others how many connections are open here, and whether the listeners are watched."""
+        """Tell the others how many connections are open here, and whether this worker accepts."""
         self._slot[Word.CONNECTIONS] = connections
         self._slot[Word.ACCEPTING] = accepts
 

@@ -132,9 +132,15 @@ class Dispatcher:
     """
 
     def __init__(
-        self, threads: int, delegate: TaskSink | None = None, *, queue_warning_seconds: float = QUEUE_WARNING_SECONDS
+        self,
+        threads: int,
+        delegate: TaskSink | None = None,
+        *,
+        queue_warning_seconds: float = QUEUE_WARNING_SECONDS,
+        name: str = "waitress",  # with which the names of the threads start
     ) -> None:
         # Set before `start`, read anywhere
+        self._name = name
         self.thread_count = threads if delegate is None else 0
         self._turn: Callable[[float], None] = time.sleep  # given by `start`
         self._delegate = delegate
@@ -178,11 +184,11 @@ class Dispatcher:
             self.hand_off_all_to(self.add_task)
         self._thread_slots = [ThreadSlot() for _ in range(self.thread_count)]
         self._members = [
-            _Member(f"waitress-{number}", slot, self._run_application_thread)
+            _Member(f"{self._name}-{number}", slot, self._run_application_thread)
             for number, slot in enumerate(self._thread_slots)
         ]
-        self._members.append(_Member("waitress-standby", ThreadSlot(), self._run_standby))
-        self._members.append(_Member("waitress-watchdog", ThreadSlot(), lambda slot: self._watchdog.run()))
+        self._members.append(_Member(f"{self._name}-standby", ThreadSlot(), self._run_standby))
+        self._members.append(_Member(f"{self._name}-watchdog", ThreadSlot(), lambda slot: self._watchdog.run()))
         for member in self._members:
             try:
                 self.threads.append(start_thread(partial(self._keep_running, member), member.name))
