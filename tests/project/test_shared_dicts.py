@@ -30,9 +30,14 @@ def names_of(module: ast.Module) -> set[str]:
         if isinstance(statement, ast.Assign | ast.AnnAssign)
         for target in (statement.targets if isinstance(statement, ast.Assign) else [statement.target])
     ]
+    variables = {
+        ast.unparse(node.target)
+        for node in module.body
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation).startswith("ContextVar")
+    }
     imports = [statement for statement in module.body if isinstance(statement, ast.ImportFrom)]
     imported = {alias.asname or alias.name for statement in imports for alias in statement.names}
-    return imported | {target.id for target in targets if isinstance(target, ast.Name)}
+    return imported | {target.id for target in targets if isinstance(target, ast.Name)} - variables
 
 
 @pytest.mark.parametrize(
