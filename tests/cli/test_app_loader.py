@@ -127,7 +127,7 @@ A2WSGI = (
 GAVE = "what --call got from it is no application:"
 NO_ARGUMENTS = "--call gives a factory no arguments, and this one takes"
 NO_LITERALS = "is no call with literals, as ('test', 2, debug=True) is"
-WITHOUT_PY = "; name the module, not its file: without .py"
+NOT_ITS_FILE = "; name the module, not its file:"
 NOT_HERE = f"; it is neither installed nor in {os.getcwd()}"
 EXPECTED_WORDS = "expected MODULE:OBJECT, dotted names as in package.module:application"
 
@@ -138,13 +138,19 @@ EXPECTED_WORDS = "expected MODULE:OBJECT, dotted names as in package.module:appl
         ("loaded_nowhere:application", f"No module named 'loaded_nowhere'{NOT_HERE}"),
         ("loaded_nowhere", f"No module named 'loaded_nowhere'{NOT_HERE}"),
         ("loaded_package.nowhere:app", "No module named 'loaded_package.nowhere'"),
-        ("loaded_shop:nothing", "module 'loaded_shop' has no attribute 'nothing'"),
-        ("loaded_shop.nothing", "module 'loaded_shop' has no attribute 'nothing'"),
+        ("loaded_shop:nothing", "module 'loaded_shop' has no attribute 'nothing'; it has application"),
+        ("loaded_shop.aplication", "module 'loaded_shop' has no attribute 'aplication'; did you mean application?"),
         ("loaded_shop:number", "it is of type int, which cannot be called"),
         ("loaded_shop", "it is a module; name the object in it, as in loaded_shop:application"),
         ("loaded_shop:", "it is a module; name the object in it, as in loaded_shop:application"),
-        ("loaded_shop.py", f"module 'loaded_shop' has no attribute 'py'{WITHOUT_PY}"),
-        ("loaded_shop.py:app", f"No module named 'loaded_shop.py'; 'loaded_shop' is not a package{WITHOUT_PY}"),
+        ("loaded_shop.py", f"module 'loaded_shop' has no attribute 'py'{NOT_ITS_FILE} loaded_shop:application"),
+        (
+            "loaded_shop.py:app",
+            f"No module named 'loaded_shop.py'; 'loaded_shop' is not a package{NOT_ITS_FILE} loaded_shop:app",
+        ),
+        ("./loaded_shop.py", f"{EXPECTED_WORDS}{NOT_ITS_FILE} loaded_shop:application"),
+        ("src/shop.py:app", f"{EXPECTED_WORDS}{NOT_ITS_FILE} --app-dir=src shop:app"),
+        ("/srv/shop:app", f"{EXPECTED_WORDS}{NOT_ITS_FILE} --app-dir=/srv shop:app"),
         ("", EXPECTED_WORDS),
         (":", EXPECTED_WORDS),
         (":application", EXPECTED_WORDS),

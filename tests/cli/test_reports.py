@@ -136,6 +136,9 @@ def test_a_good_configuration_is_silent_and_nothing_is_bound(capsys: pytest.Capt
     assert (written.out, written.err) == ("", "")
 
 
+MISSING = "module 'reports_shop' has no attribute 'no'; it has application"
+
+
 @pytest.mark.parametrize(
     ("arguments", "faults"),
     [
@@ -147,7 +150,7 @@ def test_a_good_configuration_is_silent_and_nothing_is_bound(capsys: pytest.Capt
                 "w.toml, line 1: backlog=0: expected a whole number of at least 1",
                 "w.toml, line 2: treads is no setting; did you mean threads?",
                 "WAITRESS_OPTS is no setting, and is ignored",
-                "Cannot import WSGI application 'reports_shop:no': module 'reports_shop' has no attribute 'no'",
+                "Cannot import WSGI application 'reports_shop:no': " + MISSING,
                 "Invalid host/port specified. listen='a:99999': the port of 'a:99999' is not between 0 and 65535",
             ],
         ),

@@ -41,6 +41,7 @@ waitress_cli.options
 waitress_cli.other_servers
 waitress_cli.pid_file
 waitress_cli.pure_profile
+waitress_cli.remedies
 waitress_cli.reports
 waitress_core.config.keywords
 waitress_core.config.log_format

@@ -128,7 +128,43 @@ def test_windows_refuses_a_second_server_in_plain_words(
     assert "An attempt" not in str(caught.value)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="on Windows any port may be bound")
+@pytest.mark.parametrize(("port", "has_remedy"), [(80, True), (1023, True), (1024, False)])
+def test_a_port_that_needs_a_privilege_is_told_of(port: int, has_remedy: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: socket.socket, address: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    with pytest.raises(PermissionError) as caught:
+        bind_inet(LOOPBACK._replace(address=("127.0.0.1", port)), 5)
+    remedy = "; a port below 1024 needs a privilege: choose another, behind a proxy, or have systemd pass the socket"
+    expected = f"Cannot listen on 127.0.0.1:{port}: Permission denied{remedy if has_remedy else ''}"
+    assert caught.value.strerror == expected
+
+
 # --- unix sockets
+
+
+@needs_unix
+def test_a_folder_that_is_missing_is_told_of(folder: Path) -> None:
+    path = folder / "run" / "it.sock"
+    with pytest.raises(FileNotFoundError) as caught:
+        bind_unix(str(path), 0o600, 5)
+    expected = f"Cannot listen on {path}: No such file or directory; there is no folder {path.parent}: make it first"
+    assert caught.value.strerror == expected
+
+
+@needs_unix
+def test_a_folder_that_may_not_be_written_to_is_told_of(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: socket.socket, address: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
+    with pytest.raises(PermissionError) as caught:
+        bind_unix(str(folder / "it.sock"), 0o600, 5)
+    remedy = f"this user may not create files in {folder}: choose a folder of its own"
+    assert caught.value.strerror == f"Cannot listen on {folder / 'it.sock'}: Permission denied; {remedy}"
 
 
 @needs_unix

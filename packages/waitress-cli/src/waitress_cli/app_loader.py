@@ -135,16 +135,21 @@ def _import_longest(words: list[str]) -> tuple[ModuleType, list[str]]:
 def _cause(error: Exception, name: str) -> str:
     # The messages of these say what is missing; waitress 3.0 prints them too.
     if isinstance(error, (ImportError, AttributeError, ValueError)) and str(error):
-        module_name = name.partition(":")[0]
-        hint = ""
-        if module_name.endswith(".py"):
-            hint = "; name the module, not its file: without .py"
-        elif isinstance(error, ModuleNotFoundError) and error.name == module_name.partition(".")[0]:
-            hint = f"; it is neither installed nor in {os.getcwd()}"
-        elif isinstance(error, AttributeError):
-            hint = _shadow(module_name.partition(".")[0])
-        return _one_line(error) + hint
+        return _one_line(error) + _remedy(error, name.partition(":")[0], name)
     return _typed_cause(error)
+
+
+def _remedy(error: Exception, module_name: str, name: str) -> str:
+    from .remedies import for_attribute, for_file, for_module  # lazy import: only after a mistake
+
+    file = for_file(name)
+    if file:
+        return file
+    if isinstance(error, ModuleNotFoundError) and error.name and f"{module_name}.".startswith(f"{error.name}."):
+        return for_module(error.name, os.getcwd())
+    if isinstance(error, AttributeError) and not _application_traceback(error):
+        return _shadow(module_name.partition(".")[0]) or for_attribute(error.obj, error.name or "")
+    return ""
 
 
 def _shadow(name: str) -> str:

@@ -93,7 +93,11 @@ def loader(configuration: Configuration) -> Callable[[], Any]:
     """
     name = configuration.command("app")
     if not name:
-        raise ValueError("Specify an application, as in waitress-serve MODULE:OBJECT")
+        from .remedies import for_no_application  # lazy import: only after a mistake
+
+        raise ValueError(
+            f"Specify an application, as in waitress-serve MODULE:OBJECT{for_no_application(configuration.given)}"
+        )
     return partial(load_application, name, calls=configuration.command("call"))
 
 

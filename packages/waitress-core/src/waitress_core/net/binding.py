@@ -9,7 +9,8 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 
 from ..config.addresses import AF_UNIX, IPPROTO_IPV6, IPV6_V6ONLY, ListenAddress, ListenWord, bracketed
 from ..config.adjustments import Adjustments
@@ -23,15 +24,39 @@ _WINDOWS_CAUSES = {
 
 
 @contextlib.contextmanager
-def naming(address: str) -> Iterator[None]:
-    """Name the address in an OSError; its type and errno stay."""
+def _naming(address: str, remedy: Callable[[OSError], str]) -> Iterator[None]:
     try:
         yield
     except OSError as error:
         cause = _WINDOWS_CAUSES.get(getattr(error, "winerror", 0)) or error.strerror or error
-        message = f"Cannot listen on {address}: {cause}"
+        message = f"Cannot listen on {address}: {cause}{remedy(error)}"
         # Without a number it is Python that refuses, for example a path that is too long.
         raise (OSError(message) if error.errno is None else OSError(error.errno, message)) from None
+
+
+def naming_inet(host: str, port: int) -> AbstractContextManager[None]:
+    """Name the address in an OSError, with the remedy if there is one; its type and errno stay."""
+
+    def remedy(error: OSError) -> str:
+        if error.errno != errno.EACCES or not 0 < port < 1024 or sys.platform == "win32":
+            return ""
+        return "; a port below 1024 needs a privilege: choose another, behind a proxy, or have systemd pass the socket"
+
+    return _naming(f"{bracketed(host)}:{port}", remedy)
+
+
+def naming_path(path: str) -> AbstractContextManager[None]:
+    """Name the path in an OSError, as `naming_inet` does with an address."""
+    folder = os.path.dirname(os.path.abspath(path))
+
+    def remedy(error: OSError) -> str:
+        if error.errno == errno.ENOENT and not os.path.exists(folder):
+            return f"; there is no folder {folder}: make it first"
+        if error.errno == errno.EACCES and not os.access(folder, os.W_OK | os.X_OK):
+            return f"; this user may not create files in {folder}: choose a folder of its own"
+        return ""
+
+    return _naming(path, remedy)
 
 
 def reserve_address(sock: socket.socket) -> None:
@@ -56,7 +81,7 @@ def bind_inet(address: ListenAddress, backlog: int) -> socket.socket:
         OSError: with the errno of the cause; the message names the address.
     """
     host, port = address.address[:2]
-    with naming(f"{bracketed(host)}:{port}"):
+    with naming_inet(host, port):
         sock = socket.socket(address.family, address.type, address.protocol)
         try:
             reserve_address(sock)
@@ -75,7 +100,7 @@ def bind_unix(path: str, permissions: int, backlog: int) -> socket.socket:
     Raises:
         OSError: with the errno of the cause, EADDRINUSE while another server listens there; the message names the path.
     """
-    with naming(path):
+    with naming_path(path):
         if AF_UNIX is None:
             raise OSError(errno.EAFNOSUPPORT, "this system has no unix sockets")
         _remove_stale_socket(path, AF_UNIX)
