@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -14,38 +13,12 @@ from tests.support.manual_clock import ManualClock
 from tests.support.platforms import signal_number
 from tests.support.processes import serving_program
 from tests.support.servers import run_in_thread
+from tests.support.systemd import Systemd
 from waitress_core import create_server
 from waitress_core.connection.context import State
 from waitress_core.lifecycle.notify import Notifier, notifier_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="systemd is not on Windows")
-
-
-class Systemd:
-    """The socket of systemd, on which it is told."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.socket = socket.socket(getattr(socket, "AF_UNIX", -1), socket.SOCK_DGRAM)
-        self.socket.settimeout(20)
-        self.socket.bind("\0" + address[1:] if address.startswith("@") else address)
-
-    def heard(self) -> list[str]:
-        """Return the lines of the next message."""
-        return self.socket.recv(4096).decode().split("\n")
-
-    def wait_for(self, line: str) -> list[str]:
-        """Return the lines of the next message that has this one."""
-        while True:
-            lines = self.heard()
-            if line in lines:
-                return lines
-
-    def has_heard_nothing(self) -> bool:
-        self.socket.setblocking(False)
-        with contextlib.suppress(BlockingIOError):
-            return not self.heard()
-        return True
 
 
 @pytest.fixture
