@@ -35,6 +35,7 @@ waitress.wasyncore
 waitress_cli.app_loader
 waitress_cli.access_log
 waitress_cli.command_settings
+waitress_cli.completion
 waitress_cli.configuration
 waitress_cli.log_config
 waitress_cli.options

@@ -98,10 +98,40 @@ def help_text() -> str:
     return _make_parser().format_help()
 
 
+class Option(NamedTuple):
+    """An option as `--help` has it: `value` is the name of its value, empty if it takes none."""
+
+    names: tuple[str, ...]
+    text: str
+    value: str
+
+
+def all_options() -> list[Option]:
+    """Return every option that `--help` lists, in its order."""
+    return [
+        Option(
+            tuple(action.option_strings),
+            str(action.help).replace("%%", "%"),
+            "" if action.nargs == 0 else str(action.metavar),
+        )
+        for action in _make_parser()._actions
+        if action.help != argparse.SUPPRESS
+    ]
+
+
 # --- the parser
 
 # What most people need first; the rest is below, in the groups of the table.
-_MOST_USED = ("listen", "unix_socket", "threads", "trusted_proxy", "trusted_proxy_headers", "access_log", "log_level")
+_MOST_USED = (
+    "listen",
+    "unix_socket",
+    "threads",
+    "workers",
+    "trusted_proxy",
+    "trusted_proxy_headers",
+    "access_log",
+    "log_level",
+)
 _ALIASES = {"listen": ("-b", "--bind")}
 _METAVARS = {
     "app": "MODULE:OBJECT",
@@ -114,7 +144,7 @@ _METAVARS = {
     "host": "ADDRESS",
     "port": "PORT",
     "listen": "ADDRESS",
-    "unix_socket": "PATH",
+    "unix_socket": "FILE",
     "unix_socket_perms": "OCTAL",
     "url_prefix": "PATH",
     "trusted_proxy": "PEERS",

@@ -6,6 +6,8 @@ _PROXIES, _LOGGING = "docs/how-to/behind-nginx.md", "docs/how-to/logging.md"
 # By their name: the name of ours, and the page that has more.
 COUNTERPARTS = {
     "-k": ("--threads", "docs/explanation/threads.md"),
+    "-t": ("--worker-timeout", _SETTINGS),
+    "-w": ("--workers", _SETTINGS),
     "--access-log-fmt": ("--access-log-format", _LOGGING),
     "--access-logfile": ("--access-log", _LOGGING),
     "--access-logformat": ("--access-log-format", _LOGGING),
@@ -19,6 +21,7 @@ COUNTERPARTS = {
     "--proxy-headers": ("--trusted-proxy-headers", _PROXIES),
     "--pythonpath": ("--app-dir", _COMMAND),
     "--root-path": ("--url-prefix", "docs/how-to/url-prefix.md"),
+    "--timeout": ("--worker-timeout", _SETTINGS),
     "--timeout-graceful-shutdown": ("--shutdown-timeout", _SETTINGS),
     "--timeout-keep-alive": ("--channel-timeout", _SETTINGS),
     "--uds": ("--unix-socket", _SETTINGS),

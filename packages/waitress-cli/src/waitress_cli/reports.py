@@ -29,6 +29,11 @@ def report(command: CommandLine, environ: Mapping[str, str]) -> int:
     if command.wants == "version":
         print(version_text(), end="")
         return 0
+    if command.wants == "completion":
+        from .completion import SCRIPTS  # lazy import: it is asked for once
+
+        print(SCRIPTS[command.shell](), end="")
+        return 0
     configuration = configure(command, environ)
     faults = faults_of(configuration) if command.wants == "check" else configuration.faults
     for fault in faults:
