@@ -74,8 +74,9 @@ fuzz: $(VENV)/tests.stamp ## search for input that breaks a guarantee: SECONDS=6
 	$(PIP_INSTALL) "atheris >=2.3"
 	$(BIN)/python tests/fuzz/fuzz.py $(SECONDS)
 
-soak: $(VENV)/tests.stamp ## load with resets, uploads and slow readers, then a check for leaks: MINUTES=10
+soak: $(VENV)/tests.stamp ## load with resets, uploads and slow readers, a check for leaks, and too much load: MINUTES=10
 	$(BIN)/python -m tests.soak.soak $(MINUTES)
+	$(BIN)/python -m tests.soak.overload
 
 # In an environment without the test requirements, some of which have hooks that Python runs at each start.
 bench: ## the benchmarks, about half an hour: CASES="hello16" ROUNDS=5 OUTPUT=result.json

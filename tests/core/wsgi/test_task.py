@@ -7,6 +7,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -62,6 +63,7 @@ class FakeConnection:
 
     remote_addr = "192.0.2.1"
     remote_port = "5000"
+    reactor = SimpleNamespace(now=100.0, clock=lambda: 100.25)
 
     def __init__(self, adj: Adjustments) -> None:
         self.environ_builder = EnvironBuilder(adj, "8080", "http")

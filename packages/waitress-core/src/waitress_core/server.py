@@ -58,6 +58,7 @@ if TYPE_CHECKING:
 ONLY_IN_MAIN_THREAD = "worker processes are run by run() in the main thread: no other one can handle signals"
 
 Kind = TypeVar("Kind")
+TaskKind = TypeVar("TaskKind", bound=WSGITask)
 Self = TypeVar("Self", bound="BaseWSGIServer")
 
 
@@ -356,11 +357,19 @@ class BaseWSGIServer:
 
             kind = LoggedTask
             arguments.append(access_log)
+        return partial(self.task_kind(kind), *arguments)
+
+    def task_kind(self, kind: type[TaskKind]) -> type[TaskKind]:
+        """Return the subclass of a task class that does what the settings ask for."""
+        if self.adj.queue_timeout:
+            from .wsgi.bounded_task import bounded  # lazy import: only servers with a bound need it
+
+            kind = bounded(kind)
         if self.adj.request_id_header:
             from .wsgi.identified_task import identified  # lazy import: only servers with request ids need it
 
             kind = identified(kind)
-        return partial(kind, *arguments)
+        return kind
 
     def on_state(self, state: State) -> None:
         """Do nothing: for a subclass that wants to know."""

@@ -5,6 +5,7 @@ A program that accepts clients itself, such as aiowsgi, makes tasks for an objec
 attributes of a parser. Only the program knows when such a task has ended, and what becomes of the connection.
 """
 
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import IO, Any
@@ -89,6 +90,7 @@ class StandInConnection:
     def __init__(self, channel: Any) -> None:
         self._channel = channel
         self.sender = self
+        self.reactor = SimpleNamespace(clock=time.monotonic, now=time.monotonic())
 
     @property
     def remote_addr(self) -> str:

@@ -239,6 +239,14 @@ class HTTPChannel(Entry):
         finally:
             self._taken.remove(request)
 
+    def refuse(self, rule: str, reason: str) -> None:
+        """Answer the waiting request with 503, because of the setting `rule`. Thread: the leader."""
+        request, exchange = self._waiting.popleft()
+        try:
+            self._task_of(request, exchange).refuse(rule, reason)
+        finally:
+            self._taken.remove(request)
+
     def cancel(self) -> None:
         """Give up the waiting request, because the server ends."""
         request, exchange = self._waiting.popleft()
@@ -246,19 +254,17 @@ class HTTPChannel(Entry):
         self._give_up(request, exchange)
 
     def _task_of(self, request: "HTTPRequestParser", exchange: "Exchange | None") -> Task:
-        kind: Any = self.task_class if request.error is None else self.error_task_class
+        kind = self.task_class if request.error is None else self.error_task_class
         if exchange is not None:
             kind = logged(kind)
-        if self.adj.request_id_header:
-            from waitress_core.wsgi.identified_task import identified  # lazy import: only servers with request ids
-
-            kind = identified(kind)
-        task: Task = kind(self, request)
+        task: Any = self.server.task_kind(kind)(self, request)
+        task._arrived_at = self._arrived_at
         if exchange is not None:
-            task.follow(exchange)  # type: ignore[attr-defined]  # as one of `logged`
+            task.follow(exchange)
         if request.error is not None:
             task.set_close_on_finish()  # what comes after a fault means nothing
-        return task
+        made: Task = task
+        return made
 
     def _give_up(self, request: "HTTPRequestParser", exchange: "Exchange | None") -> None:
         try:
@@ -299,6 +305,7 @@ class HTTPChannel(Entry):
             exchange = access_log.begin(self.connection.remote_addr, request.head, "", sent_bytes)
         self._taken.append(parser)
         self._waiting.append((parser, exchange))
+        self._arrived_at = self.connection.reactor.now
         return self
 
 

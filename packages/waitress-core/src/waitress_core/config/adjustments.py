@@ -69,6 +69,7 @@ class Adjustments:
     connection_limit: int
     max_request_header_size: int
     max_request_body_size: int
+    queue_limit: int
     channel_request_lookahead: int
     channel_timeout: float
     cleanup_interval: float
@@ -81,6 +82,7 @@ class Adjustments:
     linger_timeout: float
     shutdown_delay: float
     shutdown_timeout: float
+    queue_timeout: float
     asyncore_loop_timeout: float
     recv_bytes: int
     send_bytes: int

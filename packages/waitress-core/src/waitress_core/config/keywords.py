@@ -89,6 +89,11 @@ class Settings(TypedDict, total=False):
     max_request_body_size: int | str
     """Largest request body, decoded. Default: 1073741824."""
 
+    queue_limit: int
+    """A request that finds so many waiting before it is answered 503, its application not called; 0 is no limit.
+    Default: 0.
+    """
+
     channel_request_lookahead: int
     """Accepted, without effect. The next request is always read ahead while one runs, up to recv_bytes. Default: 0."""
 
@@ -136,6 +141,11 @@ class Settings(TypedDict, total=False):
 
     shutdown_timeout: float | str
     """Time in which SIGTERM or SIGINT lets running requests end, shutdown_delay included. Default: 25."""
+
+    queue_timeout: float | str
+    """Time that a request may wait for a thread: after it, it is answered 503, its application not called; 0 is no
+    limit. Default: 0.
+    """
 
     asyncore_loop_timeout: float | str
     """Longest wait between two checks for signals; 0 means 1. Default: 1."""

@@ -326,6 +326,13 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     _integer("max_request_body_size", "Limits", 1073741824, "bytes", "Largest request body, decoded."),
     _integer(
+        "queue_limit",
+        "Limits",
+        0,
+        "requests",
+        "A request that finds so many waiting before it is answered 503, its application not called; 0 is no limit.",
+    ),
+    _integer(
         "channel_request_lookahead",
         "Limits",
         0,
@@ -393,6 +400,14 @@ SETTINGS: tuple[Setting, ...] = (
         "Time",
         25,
         "Time in which SIGTERM or SIGINT lets running requests end, shutdown_delay included.",
+        may_be_zero=True,
+    ),
+    _seconds(
+        "queue_timeout",
+        "Time",
+        0,
+        "Time that a request may wait for a thread: after it, it is answered 503, its application not called; 0 is no "
+        "limit.",
         may_be_zero=True,
     ),
     _seconds(

@@ -50,6 +50,7 @@ class Connection:
         "descriptor",
         "exchange",
         "interest",
+        "reactor",
         "receiver",
         "remote_addr",
         "remote_port",
@@ -70,6 +71,7 @@ class Connection:
         self.descriptor = transport.descriptor
         self.remote_addr = remote_addr
         self.remote_port = remote_port
+        self.reactor = context.reactor
         self.receiver = Receiver(transport, context)
         self.sender = Sender(transport, context)
         self._endpoint = endpoint
@@ -159,6 +161,12 @@ class Connection:
         """
         context = self._context
         return (context.state >= LEAVING or context.is_full) and not self.receiver.holds_request()
+
+    def count_refusal(self, rule: str, reason: str) -> None:
+        """Count a request that is refused by this rule, for this reason. Thread: the task's, or the leader."""
+        refusals = self._context.refusals
+        if refusals is not None:
+            refusals.count(rule, reason)
 
     def finish(self, ending: Ending, status: str = "") -> None:
         """End the task, whose response had this status. The task must not touch the connection afterwards.

@@ -25,6 +25,7 @@ from .states import BODY, FLUSH, HEAD, IDLE, LINGER, PENDING, ReceiveState, Send
 
 if TYPE_CHECKING:
     from ..observability.access_log import AccessLog
+    from ..observability.refusals import Refusals
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
@@ -123,6 +124,7 @@ class ServerContext:
         self.parser_limits = parser_limits(adj)
         # Reactor only
         self.counters = Counters()
+        self.refusals = _make_refusals(adj, self.counters, reactor.clock)
         self.read_buffer = memoryview(bytearray(BODY_READ_BYTES))  # used within one call
         self.idle = reactor.add_deadlines(DeadlineQueue[HasDeadlines](adj.channel_timeout, _idle_overdue))
         head = reactor.add_deadlines(DeadlineQueue[HasDeadlines](adj.request_head_timeout, _head_overdue))
@@ -149,6 +151,14 @@ class ServerContext:
             " This is logged once a minute at most.",
             remote_addr,
         )
+
+
+def _make_refusals(adj: Adjustments, counters: Counters, clock: Callable[[], float]) -> "Refusals | None":
+    if not (adj.queue_limit or adj.queue_timeout):
+        return None
+    from ..observability.refusals import Refusals  # lazy import: only servers that refuse requests need it
+
+    return Refusals(counters, clock)
 
 
 def parser_limits(adj: Adjustments) -> Limits:

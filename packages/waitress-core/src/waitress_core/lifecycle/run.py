@@ -119,7 +119,7 @@ class ServerRun:
         self._context = ServerContext(
             adj,
             self._reactor,
-            submit=dispatcher.ready.append,
+            submit=self._make_submit(dispatcher),
             yield_leadership=dispatcher.yield_leadership,
             resume_leadership=dispatcher.resume_leadership,
             waiting_requests=lambda: dispatcher.waiting_count,
@@ -148,6 +148,8 @@ class ServerRun:
         self._on_tick = [self.manager.tick, dispatcher.tick]
         if self._slow_requests is not None:
             self._on_tick.append(self._slow_requests.tick)
+        if self._context.refusals is not None:
+            self._on_tick.append(self._context.refusals.tick)
         if worker is not None:
             self._on_tick.append(worker.on_tick)
         self._on_tick.append(self._step)
@@ -174,6 +176,15 @@ class ServerRun:
         # Not the clock of the reactor: before Python 3.13 that has steps of 15.6 ms on Windows.
         return AccessLog(self._adj.access_log_format, time.perf_counter)
 
+    def _make_submit(self, dispatcher: Dispatcher) -> Callable[[Task], None]:
+        limit = self._adj.queue_limit
+        if not limit:
+            return dispatcher.ready.append
+        from ..threads.queue_limit import QueueLimit
+
+        reason = f"one has found {limit} waiting before it"
+        return QueueLimit(limit, dispatcher, lambda task: task.refuse("queue_limit", reason)).submit
+
     def _make_slow_requests(self) -> "SlowRequests | None":
         if not self._adj.log_slow_requests:
             return None
@@ -187,6 +198,11 @@ class ServerRun:
     def state(self) -> State:
         """The state of the server."""
         return self._context.state
+
+    @property
+    def queue_oldest_seconds(self) -> float:
+        """For how long the oldest request in the queue has waited for a thread; 0 with none."""
+        return self._dispatcher.oldest_waiting_seconds
 
     def wake_leader(self) -> None:
         """Act on a new request at once. Takes no lock: a signal handler may call it."""

@@ -75,12 +75,14 @@ def _add_counts(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
 class Counters:
     """What is counted while a server runs. Thread: written by the leader, read by any."""
 
-    __slots__ = ("by_status", "bytes_in", "ended_bytes_out")
+    __slots__ = ("by_status", "bytes_in", "ended_bytes_out", "refused")
 
     def __init__(self) -> None:
         self.bytes_in = 0
         self.ended_bytes_out = 0  # of connections that have ended: added when they are no longer among the open ones
         self.by_status = dict.fromkeys(_CLASSES, 0)  # requests that have ended
+        # Requests that were refused, by the setting that asks for it. Written by `Refusals` alone, in any thread.
+        self.refused = dict.fromkeys(("queue_limit", "queue_timeout"), 0)
 
     def responses(self) -> dict[str, int]:
         """Return how many requests have ended with each class of status."""

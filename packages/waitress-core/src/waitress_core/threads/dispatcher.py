@@ -216,6 +216,15 @@ class Dispatcher:
         return max(0, self._outstanding - self.thread_count)
 
     @property
+    def oldest_waiting_seconds(self) -> float:
+        """For how long the oldest task in the queue has waited; 0 with none. Thread: any."""
+        try:
+            oldest = self._queue[0]
+        except IndexError:
+            return 0.0
+        return max(0.0, _now() - oldest[1]) if isinstance(oldest, tuple) else 0.0
+
+    @property
     def busy_count(self) -> int:
         """Application threads that run a task, or lead. Thread: any."""
         return min(self._outstanding, self.thread_count)
@@ -300,13 +309,9 @@ class Dispatcher:
 
     def tick(self) -> None:
         """Log that a task waits too long, or that the queue is empty again. Called once a second. Thread: any."""
-        now = _now()
-        try:
-            oldest = self._queue[0]
-        except IndexError:
-            oldest = _Message.STOP
-        if isinstance(oldest, tuple):
-            self._note_wait(now - oldest[1], now)
+        now, oldest = _now(), self.oldest_waiting_seconds
+        if oldest:
+            self._note_wait(oldest, now)
         if self._queue_log.logged_depth:
             with self._lock:
                 episode = self._queue_log.end_if_quiet(self._outstanding - self.thread_count, now)

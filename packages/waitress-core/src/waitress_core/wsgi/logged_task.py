@@ -39,6 +39,12 @@ class LoggedTask(WSGITask):
         self._exchange = exchange
         self._context = self._observer = _Observer(self._context)
 
+    def refuse(self, rule: str, reason: str) -> None:
+        """Answer 503 in place of the application. The leader may do that: another thread writes the line."""
+        self._exchange.leave_queue()
+        self._connection.exchange = self._exchange
+        super().refuse(rule, reason)
+
     def service(self) -> None:
         """Run the application and send its response."""
         self._exchange.leave_queue()
@@ -60,9 +66,10 @@ class LoggedTask(WSGITask):
             if environ is not None:
                 self._observer.environ = None  # an application may have put this task's methods there
                 exchange.remote_addr = self._observer.remote_addr
+                exchange.queue_time = max(exchange.queue_time, self._observer.proxy_queue_seconds)
                 user = environ.get("REMOTE_USER")
                 exchange.remote_user = user if isinstance(user, str) else None
-            if connection.sender.has_pending:
+            if connection.sender.has_pending or connection.exchange is exchange:
                 connection.exchange = exchange
             else:
                 exchange.end(connection.sender.sent_bytes)
@@ -74,16 +81,19 @@ class LoggedTask(WSGITask):
 class _Observer:
     """A context for one task, which sees what the application is called with."""
 
-    __slots__ = ("_context", "adj", "environ", "proxy_policy", "remote_addr")
+    __slots__ = ("_context", "adj", "environ", "proxy_policy", "proxy_queue_seconds", "remote_addr")
 
     def __init__(self, context: TaskContext) -> None:
         self._context = context
         self.adj = context.adj
         self.proxy_policy = context.proxy_policy
         self.environ: WSGIEnvironment | None = None
+        self.proxy_queue_seconds = 0.0  # with the time before this server, if a proxy says it
         self.remote_addr = ""  # as proxies say, and before the application may change it
 
     def application(self, environ: "WSGIEnvironment", start_response: "StartResponse", /) -> "Iterable[bytes]":
         self.environ = environ
         self.remote_addr = environ["REMOTE_ADDR"]
+        if "HTTP_X_REQUEST_START" in environ:
+            self.proxy_queue_seconds = environ["waitress.queue_seconds"]
         return self._context.application(environ, start_response)

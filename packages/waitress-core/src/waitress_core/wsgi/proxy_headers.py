@@ -16,6 +16,7 @@ Thread: the application thread that runs the task. Never blocks, never resolves 
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -36,6 +37,7 @@ _ENVIRON_KEYS = {
     "Forwarded": "HTTP_FORWARDED",
 }
 _ALL_KEYS = frozenset(_ENVIRON_KEYS.values())
+_READ_KEYS = _ALL_KEYS | {"HTTP_X_REQUEST_START"}
 _LOOPBACK = ("127.0.0.0/8", "::1")  # what `localhost` means where a peer has an address
 _hint_is_given = threading.Lock()  # held from the first hint on, so that a process gives only one
 _FORWARDED_NAMES = frozenset({"by", "for", "host", "proto"})
@@ -67,6 +69,12 @@ _NODE = re.compile(
 )
 # RFC 3986 3.2.2 with the port of 3.2.3; an empty reg-name is not accepted.
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9\-._~!$&'()*+;=%]+)(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
+
+# X-Request-Start: `t=1512379167.574`, in seconds, milliseconds or microseconds, with or without the `t=`.
+_REQUEST_START = re.compile(r"(?:t=)?([0-9]{1,17}(?:\.[0-9]{1,9})?)")
+_MILLISECONDS, _MICROSECONDS = 1e3, 1e6
+_EARLIEST = 1e8  # seconds: 1973. As milliseconds, no later time is meant until 5138.
+_LONGEST_TIME_BEFORE = 3600.0  # seconds; more is a clock that is wrong
 
 
 class MalformedProxyHeader(Exception):
@@ -129,6 +137,10 @@ class ProxyPolicy:
         Raises:
             MalformedProxyHeader: one cannot be read; it is logged, and the application must not be called.
         """
+        if environ.keys().isdisjoint(_READ_KEYS):
+            return
+        if "HTTP_X_REQUEST_START" in environ and self.trusts(environ["REMOTE_ADDR"]):
+            _add_time_before(environ)
         if environ.keys().isdisjoint(_ALL_KEYS):
             return
         if self._trusts_nobody and _hint_is_given.acquire(blocking=False):
@@ -268,6 +280,20 @@ class ProxyPolicy:
         if unknown:  # in one record, as there may be many
             self._logger.warning("Unknown Forwarded token: %s", shown(", ".join(sorted(unknown))))
         return _Hops(found.get("for", ""), found.get("host", ""), found.get("proto", ""))
+
+
+def _add_time_before(environ: "WSGIEnvironment") -> None:
+    """Count the time since a proxy has got the request as time in a queue, as far as the two clocks agree on it."""
+    match = _REQUEST_START.fullmatch(environ["HTTP_X_REQUEST_START"])
+    if match is None or "waitress.queue_seconds" not in environ:
+        return
+    started_at = float(match[1])
+    for unit in (_MICROSECONDS, _MILLISECONDS):
+        if started_at >= unit * _EARLIEST:
+            started_at /= unit
+    seconds = time.time() - started_at
+    if seconds < _LONGEST_TIME_BEFORE:
+        environ["waitress.queue_seconds"] = max(environ["waitress.queue_seconds"], seconds)
 
 
 def _trusts_nobody(peer: str) -> bool:

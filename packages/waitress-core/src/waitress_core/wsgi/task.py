@@ -6,6 +6,7 @@ here: in a response, or in a closed connection and a log record, and with `close
 
 import contextlib
 import logging
+import math
 import traceback
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
+BUSY = "503 Service Unavailable"
 JOIN_BYTES = 64 * 1024  # a larger first piece is sent after the head rather than copied behind it
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
@@ -48,12 +50,21 @@ class TaskContext(Protocol):
 class WSGITask:
     """Answers one request of one connection."""
 
-    __slots__ = ("_connection", "_context", "_ending", "_environ_builder", "_request", "_response")
+    __slots__ = (
+        "_arrived_at",
+        "_connection",
+        "_context",
+        "_ending",
+        "_environ_builder",
+        "_request",
+        "_response",
+    )
 
     def __init__(
         self, context: TaskContext, environ_builder: EnvironBuilder, connection: Connection, request: Request
     ) -> None:
         head = request.head
+        self._arrived_at = connection.reactor.now
         self._connection = connection
         self._request = request
         self._context = context
@@ -73,6 +84,22 @@ class WSGITask:
         """Give the request up before it could run: the client sees its connection close."""
         self._request.close()
         self._finish(Ending.CLOSE)
+
+    def refuse(self, rule: str, reason: str) -> None:
+        """Answer 503 in place of the application, in place of `service`; `rule` is the setting that asks for it.
+
+        Thread: the leader, or an application thread.
+        """
+        connection = self._connection
+        try:
+            connection.count_refusal(rule, reason)
+            seconds = max(1, math.ceil(self._context.adj.queue_timeout))
+            self._answer(BUSY, "The server is busy: try again later", ("Retry-After", str(seconds)))
+        except BaseException:
+            logger.exception("Exception while refusing %s", self._described())
+        finally:
+            self._request.close()
+            self._finish(Ending.LINGER)
 
     def service(self) -> None:
         """Run the application and send its response. Raises nothing: whatever happens is logged."""
@@ -115,6 +142,7 @@ class WSGITask:
             environ = self._environ_builder.build(
                 request, connection.remote_addr, connection.remote_port, connection.is_client_gone
             )
+            environ["waitress.queue_seconds"] = connection.reactor.clock() - self._arrived_at
             if context.proxy_policy.is_needed:
                 context.proxy_policy.apply(environ, request)
         environ["wsgi.early_hints"] = self  # see `__call__`: a bound method would cost each request 0.5 %

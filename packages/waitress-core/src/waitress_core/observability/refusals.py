@@ -1,0 +1,55 @@
+"""Requests that are refused because the server has too much to do: counted by rule, and logged once an episode.
+
+An episode starts with a refusal, and ends when there has been none for QUIET_SECONDS. A record for each would cost most
+when there is least time.
+
+Thread: any.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from ..safe_logger import SafeLogger
+from .stats import Counters
+
+queue_logger = SafeLogger(logging.getLogger("waitress.queue"))
+
+# Doubled: the end of an episode is logged 10 s late, and two bursts within that time as one. Halved: twice the records
+# of a server that is just busy enough.
+QUIET_SECONDS = 5.0
+
+
+class Refusals:
+    """Counts into `counters.refused`."""
+
+    quiet_seconds = QUIET_SECONDS  # an attribute, so that a test can shorten it
+
+    def __init__(self, counters: Counters, clock: Callable[[], float]) -> None:
+        # Set once
+        self._clock = clock
+        # Guarded by self._lock
+        self._lock = threading.Lock()
+        self._refused = counters.refused
+        self._in_episode = 0
+        self._last_at = 0.0
+
+    def count(self, rule: str, reason: str) -> None:
+        """Count a refusal by `rule`, the name of a setting; log `reason` if it is the first of an episode."""
+        now = self._clock()
+        with self._lock:
+            self._refused[rule] += 1
+            self._in_episode += 1
+            self._last_at = now
+            is_first = self._in_episode == 1
+        if is_first:
+            queue_logger.warning("Requests are answered 503, because of %s: %s", rule, reason)
+
+    def tick(self) -> None:
+        """Log the end of an episode. Called once a second."""
+        now = self._clock()
+        with self._lock:
+            if not self._in_episode or now - self._last_at < self.quiet_seconds:
+                return
+            count, self._in_episode = self._in_episode, 0
+        queue_logger.info("Requests are no longer answered 503: %d were", count)
