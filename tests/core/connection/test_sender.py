@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextvars import Context
 from pathlib import Path
 
 import pytest
@@ -281,7 +282,7 @@ def test_a_file_whose_client_leaves_stays_the_callers() -> None:
 
 def test_a_cancelled_closing_closes_the_file_too() -> None:
     file = Wrapped(b"x")
-    FileClosing(file).cancel()
+    FileClosing(file, Context()).cancel()
     assert file.was_closed
 
 

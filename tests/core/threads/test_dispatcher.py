@@ -541,9 +541,12 @@ def raising_once(original: Callable[..., Any], error: BaseException, raised: thr
 def patched(
     dispatcher: Dispatcher, place: str, error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> threading.Event:
-    """Have a method of the dispatcher, or of its policy, raise once; return an event: it has."""
+    """Have a method of the dispatcher, of its policy or of the logger raise once; return an event: it has."""
     raised = threading.Event()
     target: Any = dispatcher
+    if place == "exception":
+        target = SimpleNamespace(exception=module.logger.exception)
+        monkeypatch.setattr(module, "logger", target)
     if place.startswith("_policy."):
         target, place = type(dispatcher._policy), place.removeprefix("_policy.")
     monkeypatch.setattr(target, place, raising_once(getattr(target, place), error, raised))
@@ -573,10 +576,13 @@ def test_leadership_survives_an_exception_anywhere(
 
 
 @every_error
-@pytest.mark.parametrize("place", ["_accept", "_run_as_leader", "_service", "_policy.weigh", "_policy.hands_off"])
+@pytest.mark.parametrize("place", ["_accept", "_run_as_leader", "exception", "_policy.weigh", "_policy.hands_off"])
 def test_leadership_of_an_application_thread_survives_an_exception_anywhere(
     make: Make, monkeypatch: pytest.MonkeyPatch, place: str, error: BaseException
 ) -> None:
+    def fail() -> None:
+        raise error
+
     monkeypatch.setattr(module, "FAULT_SECONDS", 0.001)
     running = make(2)
     if place in ("_accept", "_run_as_leader"):  # when it takes leadership from the standby
@@ -589,7 +595,7 @@ def test_leadership_of_an_application_thread_survives_an_exception_anywhere(
     else:
         lead_on_an_application_thread(running)
         raised = patched(running.dispatcher, place, error, monkeypatch)
-        running.deliver(RecordedTask())  # with `_service` nobody runs it
+        running.deliver(RecordedTask(fail if place == "exception" else lambda: None))  # leadership is in the slot
     assert raised.wait(SOON)
     for _ in range(10):
         running.run(RecordedTask())

@@ -8,6 +8,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import Any, Protocol
 
 from waitress_core import Dispatcher
@@ -57,7 +58,7 @@ class ThreadedTaskDispatcher:
         """Run tasks until this thread shall end. Every thread of the pool calls this."""
         while (task := self._next_task(thread_no)) is not None:
             try:
-                task.service()
+                copy_context().run(task.service)  # what one task sets there, no other sees
             except BaseException:  # a thread is never lost to a task
                 with contained:
                     self.logger.exception("Exception when servicing %r", task)

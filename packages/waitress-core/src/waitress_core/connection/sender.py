@@ -5,6 +5,7 @@ makes room at once. The rest goes to the outbox, and the reactor sends it, in or
 """
 
 import logging
+from contextvars import Context, copy_context
 
 from waitress_buffers import BufferStorageError, ReadOnlyFileBuffer
 
@@ -19,6 +20,7 @@ logger = SafeLogger(logging.getLogger("waitress"))
 
 FLUSH_BYTES = 256 * 1024  # sent for one connection in one turn, so that a fast reader does not hold up the others
 PROMPT_SECONDS = 0.002  # a client that makes room within these reads as fast as it is sent to
+NO_VARIABLES = Context()
 SEND_FILE_BYTES = 1024 * 1024  # of a file given to the system in one call by a task
 
 
@@ -29,7 +31,7 @@ class ClientDisconnected(Exception):
 class Sender:
     """Sends for one connection."""
 
-    __slots__ = ("_context", "_transport", "has_client_left", "outbox", "since", "state")
+    __slots__ = ("_context", "_file_context", "_transport", "has_client_left", "outbox", "since", "state")
 
     def __init__(self, transport: Transport, context: ServerContext) -> None:
         # Set once, read anywhere
@@ -41,6 +43,8 @@ class Sender:
         # Made by the task while one runs, when the system does not take everything, else by the reactor. A stale None
         # does no harm to the reactor: the first append ends in `notify`.
         self.outbox: Outbox | None = None
+        # Set by the task before it leaves a file to the reactor: the context variables in which the file is closed
+        self._file_context = NO_VARIABLES
         # Set by whoever sees it, the task or the reactor, while the connection is open; read anywhere
         self.has_client_left = False
 
@@ -81,6 +85,7 @@ class Sender:
                 while self._transport.send_file(file, SEND_FILE_BYTES):
                     if not len(file):
                         return True
+            self._file_context = copy_context()
             if self._need_outbox().append_file(file):
                 self._context.reactor.notify(self._transport.descriptor)
         except Disconnected as error:
@@ -232,23 +237,25 @@ class Sender:
 
     def _close(self, segment: Segment) -> None:
         if isinstance(segment, ReadOnlyFileBuffer):
-            self._context.submit(FileClosing(segment))
+            self._context.submit(FileClosing(segment, self._file_context))
+            self._file_context = NO_VARIABLES  # what a request has set there may be large
         else:
             segment.close()
 
 
 class FileClosing(InternalTask):
-    """A task that closes a file of the application: its `close` may run code of the application."""
+    """A task that closes a file of the application, whose `close` may run code of the application."""
 
-    __slots__ = ("_file",)
+    __slots__ = ("_context", "_file")
 
-    def __init__(self, file: ReadOnlyFileBuffer) -> None:
+    def __init__(self, file: ReadOnlyFileBuffer, context: Context) -> None:
         self._file = file
+        self._context = context  # of the request that has sent the file
 
     def service(self) -> None:
         """Close the file. Thread: an application thread."""
-        self._file.close()
+        self._context.run(self._file.close)
 
     def cancel(self) -> None:
         """Close the file: there is no application thread any more, or each is busy with its request."""
-        self._file.close()
+        self._context.run(self._file.close)

@@ -30,6 +30,8 @@ Rules
    raises one anywhere) goes on, and starts the next term if it may have led. What is lost nevertheless, a thread or
    leadership, `check` replaces.
 
+9. Each task runs in a copy of the context (`contextvars`) that its thread started with, its log records included.
+
 Guarantees, each with its test in tests/core/threads
 - One thread leads at any time: `deque.append` and `deque.pop` are atomic with and without a GIL, and whoever pops has
   leadership (test_one_thread_leads_whatever_races). It does again within a second, whatever has raised
@@ -68,6 +70,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from enum import Enum
 from functools import partial
 from typing import NamedTuple
@@ -474,7 +477,7 @@ class Dispatcher:
 
     def _service(self, task: Task) -> None:
         try:
-            task.service()
+            copy_context().run(task.service)  # what one task sets there, no other sees
         except BaseException:  # a thread is never lost to a task
             logger.exception("Exception when servicing %r", task)
 
@@ -496,7 +499,10 @@ class Dispatcher:
                 if watchdog.is_parked:
                     watchdog.unpark()
                 slot.running = (task, now)
-                self._service(task)
+                try:  # as in `_service`; nearly every request: no call for that
+                    copy_context().run(task.service)
+                except BaseException:
+                    logger.exception("Exception when servicing %r", task)
                 slot.running = None
                 now = _now()
                 if term.has_resumed:
