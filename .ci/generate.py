@@ -20,7 +20,9 @@ from waitress_core.config.casts import (
     as_address_words,
     as_boolean_or_text,
     as_bytes,
+    as_paths,
     as_seconds,
+    path_iftruthy,
     str_iftruthy,
 )
 
@@ -37,7 +39,9 @@ TYPES = {
     "octal": "str",
     "list": "str | Iterable[str]",
     "sockets": "Iterable[socket.socket]",
+    "object": "ssl.SSLContext | Callable[[], ssl.SSLContext]",  # the only one
 }
+PATH = "str | os.PathLike[str]"
 # Texts that say what a plain number or boolean cannot: "10m", "2min", the name of a service, "json".
 TEXTS_TOO = ("boolean", "integer", "number")
 
@@ -47,8 +51,10 @@ KEYWORDS_HEAD = '''\
 Made from the table in `settings` by `make generated`. Nothing imports this when a program runs.
 """
 
+import os
 import socket
-from collections.abc import Iterable
+import ssl
+from collections.abc import Callable, Iterable
 from typing import TypedDict
 
 
@@ -68,6 +74,10 @@ def _keyword(setting: Setting) -> str:
         kind += " | str"
     if setting.cast is as_address_words:
         kind = "str | Iterable[object]"  # or addresses and networks of the module ipaddress
+    if setting.cast is path_iftruthy:
+        kind = PATH
+    elif setting.cast is as_paths:
+        kind = f"{PATH} | Iterable[{PATH}]"
     if setting.default is None or setting.cast is str_iftruthy:
         kind += " | None"
     effect = "" if setting.has_effect else "Accepted, without effect. "

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
+from tests.support import over_tls
 from tests.support.times import SkippingClock, skip_time
 
 # Each module is compiled once, not again by each of the hundreds of processes that the tests start.
@@ -39,7 +40,12 @@ def skipping_clock(monkeypatch: pytest.MonkeyPatch) -> SkippingClock:
     return skip_time(monkeypatch)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--tls", action="store_true", help="the servers of the tests speak TLS")
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    over_tls.is_on = config.getoption("--tls")
     # A shell has its commands in the background ignore these, and so would every server that a test starts.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -81,6 +87,8 @@ PROMISE_ID = re.compile(r"S(0[1-9]|[1-8][0-9]|9[0-2])")
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if over_tls.is_on and item.get_closest_marker("plain") is not None:
+            item.add_marker(pytest.mark.skip(reason="it is about plain connections"))
         for marker in item.iter_markers("promise"):
             if not marker.args or not all(PROMISE_ID.fullmatch(str(promise)) for promise in marker.args):
                 raise pytest.UsageError(f"{item.nodeid}: promise{marker.args} names no promise S01 to S92")

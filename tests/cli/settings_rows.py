@@ -17,6 +17,8 @@ class Row(NamedTuple):
     beside: tuple[tuple[str, str], ...] = ()  # settings without which this one has no meaning
 
 
+_CERTIFIED = ("tls_certificate", "a.pem")
+_ASKED = ("tls_client_certificate", "required")
 _PROXY = ("trusted_proxy", "10.0.0.1")
 OF_PROCESSES = frozenset({"workers", "max_requests", "max_worker_age", "max_worker_memory"})
 _BELIEVED = ("trusted_proxy_headers", "x-forwarded-for")
@@ -54,6 +56,20 @@ ROWS = [
     Row("access_log_format", ["--access-log-format", "{method} {target}"], "{method} {target}", "{method} {target}"),
     Row("log_socket_errors", ["--no-log-socket-errors"], "false", False),
     Row("request_id_header", ["--request-id-header=X-Id"], "X-Id", "X-Id"),
+    Row("tls_certificate", ["--tls-certificate=a.pem"], "a.pem", ["a.pem"]),
+    Row("tls_key", ["--tls-key=a.key"], "a.key", "a.key", (_CERTIFIED,)),
+    Row("tls_key_password_file", ["--tls-key-password-file=word"], "word", "word", (_CERTIFIED,)),
+    Row("tls_client_ca", ["--tls-client-ca=ca.pem"], "ca.pem", "ca.pem", (_CERTIFIED, _ASKED)),
+    Row(
+        "tls_client_certificate",
+        ["--tls-client-certificate=required"],
+        "required",
+        "required",
+        (_CERTIFIED, ("tls_client_ca", "ca.pem")),
+    ),
+    Row("tls_minimum_version", ["--tls-minimum-version=1.3"], "1.3", "1.3"),
+    Row("tls_ciphers", ["--tls-ciphers=ECDHE+AESGCM"], "ECDHE+AESGCM", "ECDHE+AESGCM", (_CERTIFIED,)),
+    Row("tls_context", ["--tls-context="], "", None),
     Row("asyncore_use_poll", ["--asyncore-use-poll"], "true", True),
     Row("worker_kind", ["--worker-kind=process"], "process", "process"),
 ]

@@ -147,7 +147,7 @@ def options_in(text: str) -> list[str]:
 
 
 def test_the_help_lists_every_option_once_but_those_from_python_only() -> None:
-    names = {setting.name.replace("_", "-") for setting in ALL_SETTINGS} - {"sockets"}
+    names = {setting.name.replace("_", "-") for setting in ALL_SETTINGS} - {"sockets", "tls-context"}
     own = {"bind", "check", "completion", "config", "help", "print-config", "version"}
     assert sorted(options_in(help_text())) == sorted(names | own)
 
@@ -181,9 +181,9 @@ def test_the_help_shows_units_and_defaults(entry: str) -> None:
     assert entry in re.sub(r"\s+", " ", help_text())
 
 
-@pytest.mark.promise("S88")
-def test_there_is_no_option_for_tls() -> None:
-    assert re.search(r"\b(tls|ssl|cert|https)", help_text(), re.IGNORECASE) is None
+def test_an_option_that_adds_to_others_may_be_repeated() -> None:
+    words = ["--tls-certificate=a.pem", "--tls-certificate", "shop.example=b.pem,b.key", "m:a"]
+    assert parse(words).settings == {"tls_certificate": "a.pem shop.example=b.pem,b.key"}
 
 
 def test_every_example_of_the_help_is_a_command_line_that_works() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from unittest import mock
 
+from tests.support.certificates import server_file
 from tests.support.fake_socket import FakeSocket, as_socket
 from tests.support.manual_clock import ManualClock
 from tests.support.pairs import tcp_pair
@@ -19,6 +20,7 @@ from waitress_core.connection.receiver import Receiver
 from waitress_core.connection.sender import Sender
 from waitress_core.connection.states import (
     CLOSED,
+    HANDSHAKE,
     IDLE,
     RECEIVE_TRANSITIONS,
     SEND_TRANSITIONS,
@@ -29,6 +31,7 @@ from waitress_core.connection.states import (
 from waitress_core.http.request import Request
 from waitress_core.net.binding import open_listeners
 from waitress_core.net.listener import Listener
+from waitress_core.net.tls_contexts import TlsContexts
 from waitress_core.net.transport import SocketTransport, Transport
 from waitress_core.reactor.reactor import Handler, Reactor
 
@@ -53,7 +56,7 @@ class CheckedReceiver(Receiver):
         super().enter(state, since)
         if not self.has_started:  # the start of a connection arms the deadline of the state that it is in
             self.has_started = True
-            if state is IDLE:
+            if state is IDLE or state is HANDSHAKE:
                 return
         self.transitions.append((before, state))
         queues, descriptor = self._context.receive_deadlines, self._transport.descriptor
@@ -159,11 +162,21 @@ class Harness:
             yield_leadership=self._yield_leadership,
             resume_leadership=lambda: self.resumes,
         )
-        self.endpoint = Endpoint(fake_listener(), open_transport=SocketTransport, make_task=HeldTask)
+        open_transport: Callable[[socket.socket], Transport] = SocketTransport
+        if self.adj.has_tls:
+            open_transport = TlsContexts(self.adj).opener()
+        self.endpoint = Endpoint(fake_listener(), open_transport=open_transport, make_task=HeldTask)
         self.connections: list[CheckedConnection] = []
         self.clients: list[socket.socket] = []
         self.closed: list[Connection] = []  # in the order of their ends
         self.is_closed = False
+
+    def speak_tls(self, is_tls: bool = True) -> None:
+        """Have connections that are opened from now on speak TLS, or not."""
+        open_transport: Callable[[socket.socket], Transport] = SocketTransport
+        if is_tls:
+            open_transport = TlsContexts(Adjustments(listen="127.0.0.1:0", tls_certificate=server_file())).opener()
+        self.endpoint = Endpoint(fake_listener(), open_transport=open_transport, make_task=HeldTask)
 
     def on_tick(self) -> None:
         """Once a second."""
@@ -184,7 +197,7 @@ class Harness:
     def make(self, accepted: socket.socket, kind: type[Kind]) -> Kind:
         """Make a connection of an accepted socket, and start it."""
         connection = kind(
-            SocketTransport(accepted),
+            self.endpoint.open_transport(accepted),
             "127.0.0.1",
             "5000",
             endpoint=self.endpoint,
@@ -281,6 +294,7 @@ class ManagedHarness(Harness):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.listeners = open_listeners(self.adj, self.adj.listen)
+        open_transport = self.endpoint.open_transport
         self.socket = self.listeners[0].socket
         self.made: list[CheckedConnection] = []
         self.opened: list[tuple[Connection, socket.socket, int]] = []
@@ -288,7 +302,7 @@ class ManagedHarness(Harness):
         self.on_closed: Callable[[Connection], None] = self.closed.append
         self.manager = ConnectionManager(
             self.context,
-            [Endpoint(one, open_transport=SocketTransport, make_task=HeldTask) for one in self.listeners],
+            [Endpoint(one, open_transport=open_transport, make_task=HeldTask) for one in self.listeners],
             on_opened=lambda connection, accepted: self.on_opened(connection, accepted),
             on_closed=lambda connection: self.on_closed(connection),
         )

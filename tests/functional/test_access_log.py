@@ -107,6 +107,9 @@ def test_a_line_says_what_was_asked_and_answered(lines: Lines) -> None:
         "user_agent": "cup/1.0",
         "request_id": None,
         "trace_id": None,
+        "tls_version": None,
+        "tls_cipher": None,
+        "client_dn": None,
     }
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 NOTHING: dict[str, Any] = {
     "connections": 0,
     "idle_connections": 0,
-    "connections_by_state": {"idle": 0, "head": 0, "body": 0, "task": 0, "flush": 0, "linger": 0},
+    "connections_by_state": {"handshake": 0, "idle": 0, "head": 0, "body": 0, "task": 0, "flush": 0, "linger": 0},
     "queue_depth": 0,
     "threads": 2,
     "threads_busy": 0,

@@ -75,7 +75,7 @@ class Application:
 
 
 def test_there_is_a_client_that_vanishes_for_every_state() -> None:
-    assert {state for state, _ in STATES.values()} == set(STATE_NAMES)
+    assert {state for state, _ in STATES.values()} == set(STATE_NAMES) - {"handshake"}  # see test_tls
 
 
 @needs_proc

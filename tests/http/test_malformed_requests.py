@@ -13,7 +13,7 @@ from tests.support.client import Client, Response
 from tests.support.malformed_requests import INCOMPLETE, LIMITS, MALFORMED, MAX_BODY_BYTES, SERVER_LIMITS, Row, post
 from tests.support.sending import WAYS_TO_SEND, Send, send_byte_by_byte
 from tests.support.servers import Running, running
-from waitress_parser import IncompleteRequest
+from waitress_parser import IncompleteRequest, TlsHandshake
 
 NEVER = b"GET /never HTTP/1.1\r\nHost: a\r\n\r\n"
 LARGE = 3000  # bytes; a larger request is not cut at every place
@@ -98,7 +98,9 @@ def test_a_server_refuses_it_and_reads_nothing_more(
         assert_is_an_error_page(response, "" if expected.method == "HEAD" else expected.detail)
         assert other.get("/other").status == 200
     assert recorder.paths == ["/other"]
-    assert errors_in(caplog.records) == []
+    about_tls = [text for text in errors_in(caplog.records) if "has started TLS on" in text]
+    assert errors_in(caplog.records) == about_tls
+    assert not about_tls or row.error is TlsHandshake
 
 
 def assert_is_an_error_page(response: Response, detail: str) -> None:

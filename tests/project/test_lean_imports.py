@@ -64,6 +64,7 @@ waitress_core.observability.request_ids waitress_core.wsgi.identified_task waitr
 waitress_core.observability.refusals waitress_core.threads.queue_limit
 waitress_core.lifecycle.requested waitress_core.lifecycle.notify waitress_core.net.activation
 waitress_core.wsgi.error_stream
+waitress_core.config.tls waitress_core.net.tls waitress_core.net.tls_contexts waitress_core.net.tls_info
 waitress_core.processes waitress_core.processes.child waitress_core.processes.plan
 waitress_core.processes.scoreboard waitress_core.processes.side_by_side
 waitress_core.processes.states waitress_core.processes.supervisor

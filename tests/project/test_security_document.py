@@ -10,6 +10,7 @@ import waitress_core.connection.data_rate
 import waitress_core.connection.manager
 import waitress_core.connection.receiver
 import waitress_core.connection.room
+import waitress_core.net.tls
 import waitress_core.observability.access_log
 import waitress_core.reactor.reactor
 import waitress_core.wsgi.proxy_headers
@@ -45,6 +46,7 @@ def test_every_constant_is_in_its_file() -> None:
         waitress_core.connection.data_rate,
         waitress_core.connection.room,
         waitress_core.reactor.reactor,
+        waitress_core.net.tls,
         waitress_parser.errors,
     )
     named = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", TEXT))

@@ -6,8 +6,9 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from types import TracebackType
+from typing import Any
 
-from . import strict
+from . import over_tls, strict
 from .platforms import unix_socket
 
 TIMEOUT = 20.0  # seconds; a test that waits so long for the server has failed
@@ -40,12 +41,15 @@ class Client:
     """One connection; `address` is (host, port) or the path of a unix socket."""
 
     def __init__(self, address: tuple[str, int] | str, timeout: float = TIMEOUT) -> None:
+        self.socket: Any
         if isinstance(address, str):
             self.socket = unix_socket()
             self.socket.settimeout(timeout)
             self.socket.connect(address)
         else:
             self.socket = socket.create_connection(address, timeout)
+            if address in over_tls.addresses:
+                self.socket = over_tls.TlsSocket(self.socket)
         self._received = b""
 
     def __enter__(self) -> "Client":
@@ -142,6 +146,8 @@ class Client:
 
     def can_read_within(self, seconds: float) -> bool:
         """Wait up to so many seconds for bytes from the server, or for the end of the connection."""
+        if isinstance(self.socket, over_tls.TlsSocket):
+            return self.socket.can_read_within(seconds)
         return bool(select.select([self.socket], [], [], seconds)[0])
 
     def end_output(self) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from waitress_core import BaseWSGIServer, create_server
 
+from . import over_tls
 from .client import Client
 
 START_SECONDS = 30.0  # a machine under load starts an interpreter slowly
@@ -31,7 +32,7 @@ class Running:
     @property
     def url(self) -> str:
         """`http://host:port`, without a slash at its end."""
-        return f"http://{self.address[0]}:{self.address[1]}"
+        return f"{self.server._listeners[0].scheme}://{self.address[0]}:{self.address[1]}"
 
     def client(self, timeout: float = 20.0) -> Client:
         """Connect to the first listener."""
@@ -46,12 +47,16 @@ def running(application: Callable[..., Any], **settings: Any) -> Iterator[Runnin
     """
     if not {"listen", "host", "port", "unix_socket", "sockets"} & settings.keys():
         settings["listen"] = "127.0.0.1:0"
-    server = create_server(application, **settings)
+    server = create_server(application, **over_tls.settings_for(settings))
     threads_before = waitress_threads()
     server.start()
+    made = Running(server)
+    if server._listeners[0].scheme == "https":
+        over_tls.addresses.add(made.address)
     try:
-        yield Running(server)
+        yield made
     finally:
+        over_tls.addresses.discard(made.address)
         server.close()
         left = waitress_threads() - threads_before
         for thread in left:
@@ -134,8 +139,10 @@ class Spawned:
 
     def wait_for_address(self) -> tuple[str, int]:
         """Wait for the next "Serving on" line; give the host and port that it names."""
-        match = self.wait_for_line(r"Serving on http://\[?([0-9a-fA-F.:]+?)\]?:(\d+)$")
-        return match[1], int(match[2])
+        match = self.wait_for_line(r"Serving on (https?)://\[?([0-9a-fA-F.:]+?)\]?:(\d+)$")
+        address = match[2], int(match[3])
+        (over_tls.addresses.add if match[1] == "https" else over_tls.addresses.discard)(address)
+        return address
 
     def signal(self, number: int = signal.SIGTERM) -> None:
         """Send a signal."""

@@ -111,6 +111,19 @@ def test_an_address_carries_what_its_word_says_and_unpacks_to_four() -> None:
     assert (plain, plain.scheme, plain.has_proxy_prelude) == (address, "", False)
 
 
+def test_a_word_without_a_scheme_has_the_default_one() -> None:
+    words = ["127.0.0.1:1", "http://127.0.0.1:2", "https://127.0.0.1:3"]
+    found = resolve(words, "8080", ipv4=True, ipv6=True, default_scheme="https")
+    assert [address.scheme for address in found] == ["https", "http", "https"]
+
+
+def test_two_words_that_contradict_each_other_are_refused() -> None:
+    words = ["127.0.0.1:80", "http://127.0.0.1:80"]
+    assert len(resolve(words, "8080", ipv4=True, ipv6=True)) == 1
+    with pytest.raises(ValueError, match=r"'http://127\.0\.0\.1:80' contradicts an earlier word"):
+        resolve(words, "8080", ipv4=True, ipv6=True, default_scheme="https")
+
+
 @pytest.mark.promise("S78", "S80")
 @pytest.mark.parametrize(
     ("words", "expected"),

@@ -188,7 +188,7 @@ def test_only_internet_and_unix_sockets_may_be_used() -> None:
 
 
 NO_PRELUDE = "needs the PROXY protocol, which this version does not have: listen on"
-NO_TLS = "needs TLS, which this version does not have: listen on"
+NO_TLS = "needs a certificate: set tls_certificate, or behind a proxy that ends TLS listen on"
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ NO_TLS = "needs TLS, which this version does not have: listen on"
     [
         (
             "https://[::1]:443/",
-            f"'https://[::1]:443/' {NO_TLS} http://[::1]:443 with url_scheme=https, behind a proxy that ends TLS",
+            f"'https://[::1]:443/' {NO_TLS} http://[::1]:443 with url_scheme=https",
         ),
         (
             "http://127.0.0.1:8080/shop",

@@ -59,6 +59,9 @@ accesses = st.builds(
     queue_time=st.floats(0, 1e6),
     referer=values,
     user_agent=values,
+    tls_version=values,
+    tls_cipher=values,
+    client_dn=values,
 )
 
 
@@ -115,6 +118,9 @@ def test_json_names_every_value() -> None:
         "user_agent": "Mozilla/5.0 (X11; Linux)",
         "request_id": None,
         "trace_id": None,
+        "tls_version": None,
+        "tls_cipher": None,
+        "client_dn": None,
     }
 
 
@@ -122,7 +128,7 @@ def test_an_unknown_value_is_null_in_json() -> None:
     line = json.loads(make_format("json")(REFUSED))
     assert [name for name, value in line.items() if value is None] == [
         "remote_user", "method", "target", "version", "status", "referer", "user_agent",
-        "request_id", "trace_id",
+        "request_id", "trace_id", "tls_version", "tls_cipher", "client_dn",
     ]  # fmt: skip
 
 
@@ -133,6 +139,7 @@ def test_an_unknown_value_is_null_in_json() -> None:
         ("{target} took {duration} s", "/tea?cup=1 took 0.012346 s"),
         ("{queue_time}|{version}|{status}{bytes}", "0.000500|1.1|2001234"),
         ("{{{remote_user}}} {{}}", "{ann} {}"),
+        ('{tls_version} "{client_dn}"', '- "-"'),
     ],
 )
 def test_a_text_has_its_fields_in_braces(text: str, line: str) -> None:
@@ -208,7 +215,7 @@ def test_a_combined_line_is_one_line_and_every_value_can_be_read_back(access: Ac
 
 @given(accesses)
 def test_a_text_of_words_has_as_many_words_as_fields(access: Access) -> None:
-    words = [name for name in FIELDS if name not in ("time", "request", "referer", "user_agent")]
+    words = [name for name in FIELDS if name not in ("time", "request", "referer", "user_agent", "client_dn")]
     line = make_format(" ".join(f"{{{name}}}" for name in words))(access)
     assert is_one_line(line)
     assert len(line.split(" ")) == len(words)

@@ -70,6 +70,15 @@ DEFAULTS: dict[str, object] = {
     "max_requests_jitter": 0,
     "max_worker_age": 0,
     "max_worker_memory": 0,
+    "tls_certificate": [],
+    "tls_key": None,
+    "tls_key_password_file": None,
+    "tls_client_ca": None,
+    "tls_client_certificate": "none",
+    "tls_minimum_version": "1.2",
+    "tls_ciphers": None,
+    "tls_context": None,
+    "tls_handshake_timeout": 10,
 }
 
 # What an .ini file or the command line gives, a string; and what the server uses.
@@ -97,6 +106,14 @@ STRINGS: dict[str, tuple[str, object]] = {
     "request_id_header": (" On ", "X-Request-ID"),
     "asyncore_use_poll": ("yes", True),
     "worker_kind": (" Process ", "process"),
+    "tls_certificate": ("a.pem shop.example=b.pem,b.key", ["a.pem", "shop.example=b.pem,b.key"]),
+    "tls_key": ("a.key", "a.key"),
+    "tls_key_password_file": ("password", "password"),
+    "tls_client_ca": ("ca.pem", "ca.pem"),
+    "tls_client_certificate": (" Optional", "optional"),
+    "tls_minimum_version": ("1.3", "1.3"),
+    "tls_ciphers": ("ECDHE+AESGCM", "ECDHE+AESGCM"),
+    "tls_context": ("", None),
 }
 
 LEAST = {
@@ -139,6 +156,7 @@ DURATIONS = {
     "queue_warning_seconds": FROM_ZERO,
     "worker_timeout": FROM_ZERO,
     "max_worker_age": FROM_ZERO,
+    "tls_handshake_timeout": ABOVE_ZERO,
 }
 NO_DURATIONS: tuple[object, ...] = (
     -1,
@@ -167,6 +185,12 @@ REFUSED: list[tuple[str, object, str]] = [
     ("port", "65536", "a port number between 0 and 65535"),
     ("port", "", "a port number between 0 and 65535"),
     ("port", 1.5, "a port number between 0 and 65535"),
+    ("tls_client_certificate", "yes", "none, optional or required"),
+    ("tls_minimum_version", "1.1", "1.2 or 1.3"),
+    ("tls_certificate", 7, "a list value"),
+    ("tls_certificate", b"a.pem", "a list value"),
+    ("tls_key", 7, "a text value"),
+    ("tls_context", "a.pem", "an ssl.SSLContext, or a callable that returns one, which only Python code can give"),
     ("listen", None, "a list value"),
     ("host", "http://127.0.0.1", "an address or a name; listen takes http://HOST:PORT"),
     ("sockets", ["127.0.0.1:80"], "a list of sockets"),

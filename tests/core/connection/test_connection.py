@@ -15,6 +15,7 @@ import pytest
 
 from tests.core.connecting import CheckedConnection, Harness, socket_of
 from tests.support.pairs import receive_all, reset, tcp_pair
+from tests.support.tls_peer import TlsPeer
 from waitress_buffers import ReadOnlyFileBuffer, StorageFullError, StorageUnavailableError
 from waitress_core.connection import receiver as receiver_module
 from waitress_core.connection.connection import Connection
@@ -27,6 +28,7 @@ from waitress_core.connection.states import (
     ENDED,
     FLUSH,
     GONE,
+    HANDSHAKE,
     HEAD,
     IDLE,
     LINGER,
@@ -40,6 +42,7 @@ from waitress_core.connection.states import (
     SendState,
 )
 from waitress_core.http.request import Request
+from waitress_core.net.tls import TlsTransport
 from waitress_core.net.transport import Disconnected, SocketTransport
 from waitress_core.reactor.poller import READ, WRITE
 from waitress_parser import RequestParser
@@ -253,7 +256,22 @@ def reading_in_flush(harness: Harness, connection: CheckedConnection, client: so
     harness.receive(client, MUCH)
 
 
+def shake_hands(harness: Harness, connection: CheckedConnection, client: socket.socket) -> None:
+    TlsPeer(client, harness.turn).shake_hands()
+
+
+def plain_request(harness: Harness, connection: CheckedConnection, client: socket.socket) -> None:
+    client.sendall(GET % b"")
+
+
+def leave_in_handshake(harness: Harness, connection: CheckedConnection, client: socket.socket) -> None:
+    client.close()
+
+
 RECEIVE_SCENARIOS: list[tuple[ReceiveState, ReceiveState, Scenario]] = [
+    (HANDSHAKE, IDLE, shake_hands),
+    (HANDSHAKE, AHEAD, plain_request),
+    (HANDSHAKE, ENDED, leave_in_handshake),
     (IDLE, HEAD, start_head),
     (IDLE, BODY, start_body),
     (IDLE, AHEAD, start_task),
@@ -295,6 +313,7 @@ SEND_SCENARIOS: list[tuple[SendState, SendState, Scenario]] = [
     (GONE, CLOSED, leave_in_idle),
 ]
 SCENARIOS: list[Scenario] = [scenario for *_, scenario in [*RECEIVE_SCENARIOS, *SEND_SCENARIOS]]
+TLS_SCENARIOS = {scenario for before, _, scenario in RECEIVE_SCENARIOS if before is HANDSHAKE}
 
 
 def name_of(value: Any) -> str:
@@ -312,6 +331,8 @@ def test_there_is_a_scenario_for_every_legal_transition() -> None:
 def test_every_legal_transition_of_the_receiving_side_is_made(
     harness: Harness, before: ReceiveState, after: ReceiveState, scenario: Scenario
 ) -> None:
+    if before is HANDSHAKE:
+        harness.speak_tls()
     connection, client = harness.open()
     scenario(harness, connection, client)
     harness.turn_until(lambda: (before, after) in connection.receiver.transitions)
@@ -1286,6 +1307,7 @@ def test_a_client_that_still_sends_can_read_why_it_was_refused(make: Make) -> No
 
 def test_no_deadline_outlives_its_connection(harness: Harness) -> None:
     for scenario in SCENARIOS:
+        harness.speak_tls(scenario in TLS_SCENARIOS)
         connection, client = harness.open()
         scenario(harness, connection, client)
         harness.turn(3)
@@ -1631,6 +1653,122 @@ def test_a_connection_is_named_with_its_address_and_state(harness: Harness, scen
     connection.close()
     harness.turn()
     assert (state_of(connection), repr(connection)) == (None, "<Connection 127.0.0.1:5000 CLOSED>")
+
+
+# --- TLS
+
+
+def test_a_handshake_has_its_deadline_and_the_log_reports_the_client_once(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    harness.speak_tls()
+    connection, client = harness.open()
+    assert state_of(connection) == "handshake"
+    client.sendall(b"\x16")
+    harness.pass_seconds(9)
+    assert state_of(connection) == "handshake"
+    harness.pass_seconds(2)
+    assert connection.is_gone
+    assert caplog.messages == ["TLS handshake with 127.0.0.1 failed: not complete in time"]
+
+
+def test_a_handshake_that_fails_is_one_record_of_its_reason(harness: Harness, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    harness.speak_tls()
+    connection, client = harness.open()
+    client.sendall(b"\xff" * 20)
+    harness.turn_to(connection, CLOSED)
+    assert [(record.levelname, record.exc_info) for record in caplog.records] == [("INFO", None)]
+    assert caplog.messages[0].startswith("TLS handshake with 127.0.0.1 failed: ")
+
+
+def test_a_client_that_says_nothing_before_it_leaves_is_no_news(
+    harness: Harness, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    harness.speak_tls()
+    connection, client = harness.open()
+    client.close()
+    harness.turn_to(connection, CLOSED)
+    assert caplog.messages == []
+
+
+def test_a_plain_request_to_a_tls_port_is_answered_in_plain_text(harness: Harness) -> None:
+    harness.speak_tls()
+    connection, client = harness.open()
+    client.sendall(GET % b"")
+    harness.turn_to(connection, LINGER)
+    client.shutdown(socket.SHUT_WR)
+    harness.turn_to(connection, CLOSED)
+    received, was_reset = receive_all(client)
+    assert status_of(received) == 400
+    assert b"This port speaks HTTPS" in received
+    assert not was_reset
+    assert harness.tasks == []
+
+
+def test_a_handshake_that_waits_for_room_goes_on_when_there_is_room(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.speak_tls()
+    connection, client = harness.open()
+    real, waits = TlsTransport.handshake, [WRITE, WRITE]
+    interests = []
+
+    def handshake(transport: TlsTransport) -> int:
+        interests.append(connection.interest)
+        waits_for = real(transport)
+        return waits.pop() if waits else waits_for
+
+    monkeypatch.setattr(TlsTransport, "handshake", handshake)
+    peer = TlsPeer(client, harness.turn).shake_hands()
+    peer.send(GET % b"")
+    harness.next_task().answer(b"answer")
+    assert peer.receive(6) == b"answer"
+    assert interests[0] == READ
+    assert connection.interest == READ
+    assert state_of(connection) == "idle"
+
+
+def test_a_request_behind_the_handshake_and_one_read_ahead_are_answered(harness: Harness) -> None:
+    harness.speak_tls()
+    connection, client = harness.open()
+    peer = TlsPeer(client, harness.turn).shake_hands()
+    peer.send(GET % b"1" + GET % b"2")
+    harness.next_task().answer(b"first")
+    harness.next_task().answer(b"second")
+    assert peer.receive(11) == b"firstsecond"
+    harness.turn_until(lambda: state_of(connection) == "idle")
+    assert connection.tls is not None
+
+
+def test_output_for_which_there_is_no_room_is_sent_by_the_reactor_in_order(harness: Harness) -> None:
+    harness.speak_tls()
+    connection, client = harness.open(buffer_bytes=4096)
+    peer = TlsPeer(client, harness.turn).shake_hands()
+    peer.send(GET % b"")
+    data = os.urandom(MUCH)
+    harness.next_task().answer(data)
+    assert connection.sender.has_pending
+    assert peer.receive(MUCH) == data
+    harness.turn_until(lambda: state_of(connection) == "idle")
+
+
+@pytest.mark.parametrize(
+    ("ending", "end"), [(Ending.CLOSE, "close_notify"), (Ending.LINGER, "close_notify"), (Ending.RESET, "reset")]
+)
+def test_only_a_complete_response_ends_with_close_notify(harness: Harness, ending: Ending, end: str) -> None:
+    harness.speak_tls()
+    connection, client = harness.open()
+    peer = TlsPeer(client, harness.turn).shake_hands()
+    peer.send(GET % b"")
+    harness.next_task().answer(b"answer", ending)
+    received, found = peer.rest()
+    assert found == end
+    assert received == b"answer" or end == "reset"
+    client.shutdown(socket.SHUT_WR) if end == "close_notify" else None
+    harness.turn_to(connection, CLOSED)
 
 
 def test_an_end_of_output_without_room_is_tried_again_when_there_is_room(

@@ -20,16 +20,17 @@ from waitress_core.connection.context import (
     State,
     parser_limits,
 )
-from waitress_core.connection.states import BODY, FLUSH, HEAD, IDLE, LINGER, PENDING, ReceiveState, SendState
+from waitress_core.connection.states import BODY, FLUSH, HANDSHAKE, HEAD, IDLE, LINGER, PENDING, ReceiveState, SendState
 from waitress_core.reactor.deadlines import DeadlineQueue
 from waitress_core.reactor.reactor import Reactor
 
-SETTINGS = {"channel_timeout": 40, "request_head_timeout": 20, "linger_timeout": 10}
+SETTINGS = {"channel_timeout": 40, "request_head_timeout": 20, "linger_timeout": 10, "tls_handshake_timeout": 5}
 RECEIVING: list[tuple[ReceiveState, float, str]] = [
     (IDLE, 40, "on_idle_overdue"),
     (HEAD, 20, "on_head_overdue"),
     (BODY, RATE_SECONDS, "on_body_tick"),
     (LINGER, 10, "on_linger_overdue"),
+    (HANDSHAKE, 5, "on_handshake_overdue"),
 ]
 SENDING: list[tuple[SendState, float, str]] = [
     (PENDING, RATE_SECONDS, "on_output_tick"),

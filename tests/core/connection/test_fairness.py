@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.core.connecting import ManagedHarness
+from tests.support.certificates import server_file
 from tests.support.pairs import is_open
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.data_rate import QUICK
@@ -32,6 +33,9 @@ def make() -> Iterator[Make]:
 
 def start(harness: ManagedHarness, client: socket.socket, state: str) -> None:
     """Bring the connection of a client into a state in which it waits for the client."""
+    if state == "handshake":
+        harness.turn_until(lambda: harness.made[-1].state_name == state)
+        return
     client.sendall({"head": GET[:-1], "body": POST % 3}.get(state, GET))
     if state == "flush":
         harness.turn_until(lambda: harness.tasks)
@@ -51,7 +55,8 @@ def pass_slowly(harness: ManagedHarness, seconds: float) -> None:
 
 @pytest.mark.parametrize("state", PATIENCE)
 def test_a_connection_that_waits_for_its_client_makes_room_after_a_while(state: str, make: Make) -> None:
-    harness = make(connection_limit=1)
+    tls = {"tls_certificate": server_file()} if state == "handshake" else {}
+    harness = make(connection_limit=1, **tls)
     connection, client = harness.accept()
     start(harness, client, state)
     harness.connect()

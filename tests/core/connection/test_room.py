@@ -14,7 +14,7 @@ from waitress_core.connection.room import (
 )
 
 NOW = 1000.0
-LINGER, HEAD, FLUSH, BODY = PATIENCE
+LINGER, HANDSHAKE, HEAD, FLUSH, BODY = PATIENCE
 A, B, C = "192.0.2.1", "192.0.2.2", "192.0.2.3"
 
 Row = tuple[str, float, float, str]  # state, seconds in it, bytes per second, address
@@ -37,6 +37,7 @@ def order(*rows: Row) -> list[int]:
         pytest.param([(LINGER, 1, 0, A), (LINGER, 1.5, 0, A)], [1, 0], id="the-longest-linger-first"),
         pytest.param([(FLUSH, 5, 9, A), (FLUSH, 9, 500, A)], [1, 0], id="the-longest-flush-first-whatever-its-rate"),
         pytest.param([(BODY, 9, 500, A), (BODY, 5, 9, A)], [1, 0], id="the-slowest-body-first-whatever-its-time"),
+        pytest.param([(HANDSHAKE, 5, 0, A), (HANDSHAKE, 9, 0, A)], [1, 0], id="the-longest-handshake-first"),
         pytest.param([(FLUSH, 5, 0, A), (HEAD, 9, 0, A), (FLUSH, 7, 0, A)], [1, 2, 0], id="head-and-flush-by-time"),
         pytest.param(
             [(BODY, 99, 0, A), (FLUSH, 9, 0, A), (HEAD, 8, 0, A), (LINGER, 1, 0, A)], [3, 1, 2, 0], id="by-state"

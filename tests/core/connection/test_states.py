@@ -12,6 +12,7 @@ from waitress_core.connection.states import (
     CLOSED,
     ENDED,
     GONE,
+    HANDSHAKE,
     IDLE,
     READY,
     RECEIVE_TRANSITIONS,
@@ -37,7 +38,7 @@ def reachable(table: Table, start: enum.IntEnum) -> set[Any]:
 both_tables = pytest.mark.parametrize(
     ("table", "kind", "first", "last"),
     [
-        pytest.param(RECEIVE_TRANSITIONS, ReceiveState, IDLE, ENDED, id="receiving"),
+        pytest.param(RECEIVE_TRANSITIONS, ReceiveState, HANDSHAKE, ENDED, id="receiving"),
         pytest.param(SEND_TRANSITIONS, SendState, READY, CLOSED, id="sending"),
     ],
 )
@@ -77,8 +78,8 @@ def test_a_connection_can_end_in_every_state_and_only_then_is_its_descriptor_clo
     assert {state for state, targets in SEND_TRANSITIONS.items() if CLOSED in targets} == {GONE}
 
 
-def test_only_a_request_that_has_been_answered_leads_back_to_idle() -> None:
-    assert {state for state, targets in RECEIVE_TRANSITIONS.items() if IDLE in targets} == {AHEAD}
+def test_only_a_request_that_has_been_answered_or_a_handshake_leads_to_idle() -> None:
+    assert {state for state, targets in RECEIVE_TRANSITIONS.items() if IDLE in targets} == {AHEAD, HANDSHAKE}
 
 
 def test_the_connection_has_ended_from_gone_on() -> None:
@@ -90,8 +91,8 @@ def test_every_state_is_explained(state: enum.IntEnum) -> None:
     assert f"    {state.name} " in (states.__doc__ or "")
 
 
-def test_outsiders_know_six_states() -> None:
-    assert STATE_NAMES == ("idle", "head", "body", "task", "flush", "linger")
+def test_outsiders_know_seven_states() -> None:
+    assert STATE_NAMES == ("handshake", "idle", "head", "body", "task", "flush", "linger")
 
 
 def test_the_endings_are_four() -> None:

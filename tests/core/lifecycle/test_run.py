@@ -23,6 +23,7 @@ from waitress_core.http.request import Request
 from waitress_core.lifecycle.run import ServerRun
 from waitress_core.lifecycle.states import CLOSE_SECONDS, TRANSITIONS, StopRequest
 from waitress_core.net.binding import open_listeners
+from waitress_core.net.tls_contexts import TlsContexts
 from waitress_core.observability.access_log import AccessLog
 from waitress_core.wsgi.environ import EnvironBuilder
 from waitress_core.wsgi.proxy_headers import ProxyPolicy
@@ -80,6 +81,7 @@ class Server:
         self.told: list[tuple[int, str]] = []
         self.states = [State.READY]
         self.close_seconds = CLOSE_SECONDS
+        self.tls_contexts: TlsContexts | None = None
 
     def task_factory(
         self, environ_builder: EnvironBuilder, access_log: AccessLog | None

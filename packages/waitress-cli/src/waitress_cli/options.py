@@ -88,7 +88,7 @@ def _with_access_log_file(arguments: Sequence[str]) -> list[str]:
 
 
 def _as_string(value: str | bool | list[str]) -> str:
-    if isinstance(value, list):  # --listen, which may be repeated
+    if isinstance(value, list):  # of an option that may be repeated
         return " ".join(value)
     return str(value).lower() if isinstance(value, bool) else value
 
@@ -148,8 +148,13 @@ _METAVARS = {
     "unix_socket_perms": "OCTAL",
     "url_prefix": "PATH",
     "trusted_proxy": "PEERS",
+    "tls_certificate": "PATH",
+    "tls_key": "PATH",
+    "tls_key_password_file": "PATH",
+    "tls_client_ca": "PATH",
+    "tls_client_certificate": "WORD",
+    "tls_minimum_version": "VERSION",
 }
-_FROM_PYTHON_ONLY = frozenset({"sockets"})
 _ACTIONS = {
     "check": "Read all settings, import the application, look the addresses up, and end: with status 0, or with one "
     "line for each fault.",
@@ -157,6 +162,8 @@ _ACTIONS = {
     "version": "Print the versions of the packages and of the interpreter.",
 }
 _COMPLETION_HELP = f"Print the completion of this command for a shell: {', '.join(SHELLS)}."
+_FROM_PYTHON_ONLY = frozenset({"sockets", "tls_context"})
+_REPEATABLE = frozenset({"listen", "tls_certificate"})
 _BINARY_UNITS = ((30, "GiB"), (20, "MiB"), (10, "KiB"))
 
 _HEAD = """\
@@ -167,7 +174,7 @@ framework's application, in a module that can be imported from here.
 _FOOT = """\
 An option may be cut short as long as it stays unambiguous, and its value may
 follow as a word of its own: --thr 8. Where an option is repeated the last one
-holds, but every --listen adds addresses.
+holds, but every --listen adds addresses, every --tls-certificate one more.
 
 Examples:
   waitress-serve --listen=127.0.0.1:8080 shop:application
@@ -175,6 +182,8 @@ Examples:
   waitress-serve --unix-socket=/run/shop.sock --unix-socket-perms=660 shop:app
   waitress-serve --port=8080 --trusted-proxy=10.0.0.0/8 \\
       --trusted-proxy-headers='x-forwarded-for x-forwarded-proto' shop:app
+  waitress-serve --port=8443 --tls-certificate=cert.pem --tls-key=key.pem \\
+      shop:app
 """
 
 
@@ -269,7 +278,7 @@ def _add_option(group: argparse._ArgumentGroup, setting: Setting) -> None:
     if setting.kind == "boolean":
         group.add_argument(*names, action=argparse.BooleanOptionalAction, help=text)
     else:
-        action = "append" if setting.name == "listen" else "store"
+        action = "append" if setting.name in _REPEATABLE else "store"
         group.add_argument(*names, dest=setting.name, action=action, metavar=_metavar(setting), help=text)
 
 

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from .config.keywords import Settings
     from .lifecycle.notify import Notifier
+    from .net.tls_contexts import TlsContexts
     from .observability.access_log import AccessLog
     from .processes.side_by_side import SideWorkers
     from .processes.states import Event
@@ -71,7 +72,8 @@ class BaseWSGIServer:
     `close_seconds` is the time that `close` gives to running requests and to responses that are being sent.
 
     Raises:
-        ValueError: a setting is invalid (see `Adjustments`), or the application is none (see `check_application`).
+        ValueError: a setting is invalid (see `Adjustments`), a certificate or key cannot be loaded, or the application
+            is none (see `check_application`).
         OSError: an address cannot be bound; nothing stays open.
     """
 
@@ -113,7 +115,15 @@ class BaseWSGIServer:
         self._side_workers: SideWorkers | None = None  # with several workers in this process, those beyond the first
         self._reloading = ExitStack()  # while the supervisor reloads: systemd is told of its end
         self._ended = threading.Event()
+        self.tls_contexts = self._load_certificates(adj)
         self._listeners = self._open(adj)
+
+    def _load_certificates(self, adj: Adjustments) -> "TlsContexts | None":
+        if not adj.has_tls:
+            return None
+        from .net.tls_contexts import TlsContexts  # lazy import: only servers that speak TLS need it
+
+        return TlsContexts(adj)
 
     def _open(self, adj: Adjustments) -> list[Listener]:
         return open_listeners(adj, adj.listen)
@@ -200,6 +210,8 @@ class BaseWSGIServer:
             self._notifier = None
         self._stop_requests.clear()
         fork.add(self)
+        if self.tls_contexts is not None:
+            self.tls_contexts.leave_warnings()  # to the supervisor
         for listener in self._listeners:
             listener.leave_path()
         if isinstance(self.application, DeferredApplication):
@@ -226,6 +238,11 @@ class BaseWSGIServer:
 
         if event is states.Event.READY:
             self._note_serving()
+        if self.tls_contexts is not None:
+            if event is states.Event.RELOAD:
+                self.tls_contexts.reload()  # the workers that are forked from now on have the new ones
+            elif event is states.Event.TICK:
+                self.tls_contexts.check_expiries()
         notifier, state = self._notifier, supervisor.state
         if notifier is None:
             return
@@ -388,6 +405,18 @@ class BaseWSGIServer:
     def while_waiting(self) -> None:
         """Do nothing: the leader does all there is to do."""
 
+    def reload_tls(self) -> None:
+        """Read certificates and keys again, for new connections; what cannot be loaded is logged, and changes nothing.
+
+        Thread: any. Reads files.
+
+        Raises:
+            RuntimeError: the server speaks no TLS.
+        """
+        if self.tls_contexts is None:
+            raise RuntimeError("this server speaks no TLS: tls_certificate is not set")
+        self.tls_contexts.reload()
+
     # --- ending
 
     def ending_signals(self, on_stop: Callable[[int, str], None] | None = None) -> AbstractContextManager[None]:
@@ -438,6 +467,8 @@ class BaseWSGIServer:
             return
         with nullcontext() if self._notifier is None else self._notifier.reloading():
             requested.reload_logging(name)
+            if self.tls_contexts is not None:
+                self.tls_contexts.reload()
 
     def _request_stop(
         self, state: State, seconds: float, *, is_signal: bool = False, retires: bool = False, ends_now: str = ""

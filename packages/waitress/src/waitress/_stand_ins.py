@@ -153,6 +153,8 @@ def is_served(channel: Any) -> bool:
 class StandInEnvirons:
     """Makes environs for a program's channel, from what its server says."""
 
+    is_tls = False
+
     def __init__(self, channel: Any) -> None:
         self._server = channel.server
 

@@ -134,7 +134,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
                 sock.bind((address or adj.listen[0]).address)
             sock.listen(adj.backlog)
             self.accepting = True
-            return [Listener(sock, owns_socket=False)]
+            return [Listener(sock, owns_socket=False, scheme=adj.given_scheme)]
         self.accepting = True
         if address is not None and address.family != AF_UNIX:
             return open_listeners(adj, [address])
@@ -522,7 +522,7 @@ class TcpWSGIServer(_SingleServer, waitress_core.TcpWSGIServer):
                     Listener(
                         self.socket,
                         owns_socket=True,
-                        scheme=address.scheme or "http",
+                        scheme=address.scheme or adj.default_scheme,
                         has_proxy_prelude=address.has_proxy_prelude,
                     )
                 ]

@@ -18,6 +18,7 @@ from waitress_core.http.response import CHUNKED, CLOSE, Response
 from waitress_core.http.response_fields import HOP_BY_HOP
 from waitress_core.http.response_head import forbid
 from waitress_core.safe_logger import contained
+from waitress_core.wsgi.environ import add_tls
 
 from ._dispatcher import ThreadedTaskDispatcher, logger, queue_logger
 from ._modules import call_when_rebound, old_module
@@ -310,7 +311,10 @@ class WSGITask(Task):
             environ = self._environ_builder.build(
                 parsed, connection.remote_addr, connection.remote_port, client_disconnected
             )
-            environ["wsgi.url_scheme"] = self.request.url_scheme
+            if self._environ_builder.is_tls:
+                add_tls(environ, connection.tls)
+            else:
+                environ["wsgi.url_scheme"] = self.request.url_scheme
             # Here, and not where the application is called, which a program may do itself.
             if self._context.proxy_policy.is_needed:
                 self._context.proxy_policy.apply(environ, parsed)

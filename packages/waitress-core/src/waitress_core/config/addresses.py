@@ -135,15 +135,19 @@ def _kind_and_place(text: str, place: str) -> tuple[Literal["inet", "systemd", "
     return "inet", place
 
 
-def resolve(words: Iterable[str], default_port: str, *, ipv4: bool, ipv6: bool) -> list[ListenAddress]:
+def resolve(
+    words: Iterable[str], default_port: str, *, ipv4: bool, ipv6: bool, default_scheme: str = "http"
+) -> list[ListenAddress]:
     """Return the addresses of listen words, in the order of the words, each address once (port 0 as often as given).
 
     A word that inherits sockets has one address, which says so: which sockets those are, `net.activation` finds out.
 
+    A word of an address without a scheme has `default_scheme`; that is "http" if there is no certificate.
     If exactly one of `ipv4` and `ipv6` is true, return addresses of that family only, otherwise of both.
 
     Raises:
-        ValueError: there is no word, a word has no host or port, or it resolves to no address of an enabled family.
+        ValueError: there is no word, a word has no host or port, it resolves to no address of an enabled family, it
+            needs a certificate, or two words say different things about one address.
     """
     family = socket.AF_UNSPEC
     if ipv4 and not ipv6:
@@ -151,15 +155,26 @@ def resolve(words: Iterable[str], default_port: str, *, ipv4: bool, ipv6: bool) 
     elif ipv6 and not ipv4:
         family = socket.AF_INET6
     addresses: list[ListenAddress] = []
-    bound: set[tuple[str, int]] = set()
+    bound: dict[tuple[str, int], ListenAddress] = {}
     for text in words:
-        for address in _resolve_word(parse_listen_word(text), default_port, family):
+        word = parse_listen_word(text)
+        if word.scheme == "https" and default_scheme == "http":
+            raise ValueError(
+                f"{text!r} needs a certificate: set tls_certificate, or behind a proxy that ends TLS listen on "
+                f"http://{word.place} with url_scheme=https"
+            )
+        if word.kind == "inet" and not word.scheme:
+            word = word._replace(scheme=default_scheme)
+        for address in _resolve_word(word, default_port, family):
             host, port = address.address[:2]
             key = (host.partition("%")[0], port)
-            if port and key in bound:
-                continue
-            bound.add(key)
-            addresses.append(address)
+            if not port or key not in bound:
+                bound[key] = address
+                addresses.append(address)
+            elif bound[key].scheme != address.scheme:
+                raise ValueError(
+                    f"{text!r} contradicts an earlier word, by which {bracketed(host)}:{port} is plain or not"
+                )
     if not addresses:
         raise ValueError("no address is named")
     return addresses
@@ -167,11 +182,6 @@ def resolve(words: Iterable[str], default_port: str, *, ipv4: bool, ipv6: bool) 
 
 def _resolve_word(listen_word: ListenWord, default_port: str, family: int) -> list[ListenAddress]:
     word, scheme, has_proxy_prelude, kind, place = listen_word
-    if scheme == "https":
-        raise ValueError(
-            f"{word!r} needs TLS, which this version does not have: listen on http://{place} with url_scheme=https, "
-            "behind a proxy that ends TLS"
-        )
     if has_proxy_prelude:
         raise ValueError(f"{word!r} needs the PROXY protocol, which this version does not have: listen on {place}")
     if kind != "inet":

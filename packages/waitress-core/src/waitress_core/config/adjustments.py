@@ -103,6 +103,15 @@ class Adjustments:
     max_requests_jitter: int
     max_worker_age: float
     max_worker_memory: int
+    tls_certificate: list[str]
+    tls_key: str | None
+    tls_key_password_file: str | None
+    tls_client_ca: str | None
+    tls_client_certificate: str
+    tls_minimum_version: str
+    tls_ciphers: str | None
+    tls_context: object | None
+    tls_handshake_timeout: float
 
     # Set on every accepted TCP connection; a subclass or an instance may replace it.
     socket_options: ClassVar[list[tuple[int, int, int]]] = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
@@ -129,11 +138,30 @@ class Adjustments:
         self._check_proxy(given)
         check_sockets(self.sockets)
         self._check_workers()
+        if self.has_tls or any(name.startswith("tls_") for name in given):
+            from .tls import check_tls  # lazy import: only servers that speak TLS need it
+
+            check_tls(self, given)
         if self.shutdown_delay > self.shutdown_timeout:
             raise ValueError(
                 f"shutdown_delay={self.shutdown_delay}: expected no more than shutdown_timeout, which includes it and "
                 f"is {self.shutdown_timeout}"
             )
+
+    @property
+    def has_tls(self) -> bool:
+        """Whether there is a certificate."""
+        return bool(self.tls_certificate) or self.tls_context is not None
+
+    @property
+    def default_scheme(self) -> str:
+        """What is spoken at an address whose word of `listen` says neither http nor https."""
+        return "https" if self.has_tls else "http"
+
+    @property
+    def given_scheme(self) -> str:
+        """What is spoken at a unix socket, or at given sockets: mostly there is a proxy in front of them."""
+        return "https" if self.has_tls and self.url_scheme == "https" else "http"
 
     def _resolve(self, given: dict[str, Any]) -> list[ListenAddress]:
         if not self.ipv4 and not socket.has_ipv6:
@@ -143,7 +171,8 @@ class Adjustments:
         if "listen" not in given and (is_stock or "host" in given or "port" in given):
             words = [f"{bracketed(self.host)}:{self.port}"]
         try:
-            return resolve(words, str(self.port), ipv4=self.ipv4, ipv6=self.ipv6 and socket.has_ipv6)
+            ipv6 = self.ipv6 and socket.has_ipv6
+            return resolve(words, str(self.port), ipv4=self.ipv4, ipv6=ipv6, default_scheme=self.default_scheme)
         except ValueError as error:
             said = ", ".join(f"{name}={given[name]!r}" for name in ("listen", "host", "port") if name in given)
             raise ValueError(f"Invalid host/port specified. {said}: {error}") from None

@@ -4,9 +4,11 @@ Each raises ValueError or TypeError for a value that it cannot read. The table i
 """
 
 import math
+import os
 import re
 import socket
 from collections.abc import Iterable
+from typing import Any
 
 TRUE_WORDS = frozenset({"t", "true", "y", "yes", "on", "1"})
 FALSE_WORDS = frozenset({"f", "false", "n", "no", "off", "0", ""})
@@ -42,6 +44,15 @@ def as_header_name(value: object) -> str | None:
     return name if isinstance(name, str) else "X-Request-ID" if name else None
 
 
+def as_tls_context(value: object) -> Any:
+    """Return an `ssl.SSLContext`, or a callable; None for what is empty."""
+    if value is None or value == "":
+        return None
+    if not (callable(value) or hasattr(value, "wrap_bio")):  # without an import of `ssl`
+        raise ValueError("an ssl.SSLContext is needed, or a callable that returns one")
+    return value
+
+
 def asoctal(value: object) -> int:
     """Return the number of a *string* of octal digits: `"660"` is 0o660."""
     if not isinstance(value, str):
@@ -67,6 +78,22 @@ def asset(value: object) -> set[str]:
 def as_words(value: object) -> list[str]:
     """Return the words of `aslist`, split at commas too."""
     return [word for words in aslist(value) for word in words.split(",") if word]
+
+
+def as_paths(value: object) -> list[str]:
+    """Return paths: a string is split on white space, of an iterable each item is one."""
+    if value is None:
+        return []
+    if isinstance(value, (str, os.PathLike)):
+        return value.split() if isinstance(value, str) else [os.fspath(value)]
+    if isinstance(value, Iterable) and not isinstance(value, bytes):
+        return [os.fspath(item) for item in value]
+    raise ValueError("a string or an iterable of paths is needed")
+
+
+def path_iftruthy(value: object) -> str | None:
+    """Return a path as a string, or None if it is empty."""
+    return os.fspath(value) if value else None  # type: ignore[call-overload]  # it raises on the rest
 
 
 def as_word_set(value: object) -> set[str]:

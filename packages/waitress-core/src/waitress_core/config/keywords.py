@@ -3,8 +3,10 @@
 Made from the table in `settings` by `make generated`. Nothing imports this when a program runs.
 """
 
+import os
 import socket
-from collections.abc import Iterable
+import ssl
+from collections.abc import Callable, Iterable
 from typing import TypedDict
 
 
@@ -18,9 +20,9 @@ class Settings(TypedDict, total=False):
     """TCP port; 0 lets the system choose one. Default: 8080."""
 
     listen: str | Iterable[str]
-    """Addresses to listen on, HOST:PORT, PORT, [IPV6]:PORT or http://HOST:PORT, separated by blanks or commas; instead
-    of host and port. systemd is every socket that systemd has passed, systemd:NAME those of that name, fd:3 an
-    inherited descriptor. Default: ['0.0.0.0:8080'].
+    """Addresses to listen on, HOST:PORT, PORT, [IPV6]:PORT, http://HOST:PORT or https://HOST:PORT, separated by blanks
+    or commas; instead of host and port. systemd is every socket that systemd has passed, systemd:NAME those of that
+    name, fd:3 an inherited descriptor. Default: ['0.0.0.0:8080'].
     """
 
     ipv4: bool
@@ -217,3 +219,36 @@ class Settings(TypedDict, total=False):
 
     max_worker_memory: int
     """Resident memory above which a worker process is replaced; 0 sets no limit. Default: 0."""
+
+    tls_certificate: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
+    """File of the certificate and its chain, in PEM form; each TCP listener but those written http:// speaks TLS then.
+    For single server names there may be more, each as NAME=CERTIFICATE or NAME=CERTIFICATE,KEY.
+    """
+
+    tls_key: str | os.PathLike[str] | None
+    """File of the certificate's key; by default it is in the same file."""
+
+    tls_key_password_file: str | os.PathLike[str] | None
+    """File with the password of keys that are encrypted."""
+
+    tls_client_ca: str | os.PathLike[str] | None
+    """File of the CAs, in PEM form, whose certificates clients can show: see tls_client_certificate."""
+
+    tls_client_certificate: str
+    """Whether clients are asked for a certificate: none, optional or required. Default: 'none'."""
+
+    tls_minimum_version: str
+    """Lowest version of TLS that is spoken: 1.2 or 1.3. Default: '1.2'."""
+
+    tls_ciphers: str | None
+    """Cipher suites of TLS 1.2, as OpenSSL writes them; by default those of the system's policy that have forward
+    secrecy and authenticated encryption.
+    """
+
+    tls_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None
+    """An ssl.SSLContext, or a callable that returns one (from Python only); all other settings of TLS but
+    tls_handshake_timeout have no effect with it.
+    """
+
+    tls_handshake_timeout: float | str
+    """Time in which the TLS handshake of a new connection must be complete. Default: 10."""

@@ -5,8 +5,8 @@ A format is `combined` (the combined format of Apache and nginx), `json`, or a t
 
 Guarantees
 - A line is printable ASCII without a line break, whatever a client, a proxy or an application sends.
-- A value has a quotation mark or a backslash only as an escape, and only `referer` and `user_agent`, which are meant to
-  be quoted, have blanks. So no value can end its own field and pose as the next one.
+- A value has a quotation mark or a backslash only as an escape, and only `referer`, `user_agent` and `client_dn`, which
+  are meant to be quoted, have blanks. So no value can end its own field and pose as the next one.
 - From a line of `json` every value can be read back unchanged, as far as it was kept.
 - A line has a bounded length: of each value at most MAX_VALUE_CHARACTERS are kept, before it is escaped.
 """
@@ -46,6 +46,9 @@ class Access(NamedTuple):
     user_agent: str | None
     request_id: str | None = None  # with the setting request_id_header
     trace_id: str | None = None  # of the field traceparent
+    tls_version: str | None = None  # "TLSv1.3"
+    tls_cipher: str | None = None
+    client_dn: str | None = None  # of the client's certificate
 
 
 Format = Callable[[Access], str]
@@ -125,6 +128,9 @@ FIELDS: dict[str, Format] = {
     "user_agent": lambda access: _text(access.user_agent),
     "request_id": lambda access: _word(access.request_id),
     "trace_id": lambda access: _word(access.trace_id),
+    "tls_version": lambda access: _word(access.tls_version),
+    "tls_cipher": lambda access: _word(access.tls_cipher),
+    "client_dn": lambda access: _text(access.client_dn),
 }
 
 

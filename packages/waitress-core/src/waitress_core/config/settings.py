@@ -13,15 +13,18 @@ from .casts import (
     as_bytes,
     as_header_name,
     as_lower_word,
+    as_paths,
     as_port_or_service,
     as_seconds,
     as_socket_list,
+    as_tls_context,
     as_whole_number,
     as_word_set,
     as_words,
     as_worker_count,
     asbool,
     asoctal,
+    path_iftruthy,
     slash_fixed_str,
     str_iftruthy,
 )
@@ -122,9 +125,9 @@ def _accept(value: object) -> str | None:
 class Setting(NamedTuple):
     """One row of the table.
 
-    `kind` names the cast for readers ("integer", "number", "boolean", "text", "octal", "list", "sockets"). `default` is
-    the value after the cast. `accepts` describes the accepted values for the message of an error. `check` returns None
-    for an accepted value, otherwise such a description.
+    `kind` names the cast for readers ("integer", "number", "boolean", "text", "octal", "list", "sockets", "object").
+    `default` is the value after the cast. `accepts` describes the accepted values for the message of an error. `check`
+    returns None for an accepted value, otherwise such a description.
     """
 
     name: str
@@ -194,6 +197,15 @@ def _seconds(
     )
 
 
+def _choice(name: str, group: str, default: str, words: tuple[str, ...], help: str) -> Setting:
+    accepts = f"{', '.join(words[:-1])} or {words[-1]}"
+
+    def check(value: str) -> str | None:
+        return None if value in words else accepts
+
+    return Setting(name, group, "text", default, help, as_lower_word, check=check, accepts=accepts)
+
+
 def _boolean(name: str, group: str, default: bool, help: str, *, has_effect: bool = True) -> Setting:
     return Setting(name, group, "boolean", default, help, asbool, accepts="true or false", has_effect=has_effect)
 
@@ -220,7 +232,8 @@ SETTINGS: tuple[Setting, ...] = (
         "Listening",
         "list",
         ["0.0.0.0:8080"],
-        "Addresses to listen on, HOST:PORT, PORT, [IPV6]:PORT or http://HOST:PORT, separated by blanks or commas; "
+        "Addresses to listen on, HOST:PORT, PORT, [IPV6]:PORT, http://HOST:PORT or https://HOST:PORT, separated by "
+        "blanks or commas; "
         "instead of host and port. systemd is every socket that systemd has passed, systemd:NAME those of that name, "
         "fd:3 an inherited descriptor.",
         as_words,
@@ -529,5 +542,70 @@ SETTINGS: tuple[Setting, ...] = (
         0,
         "MiB",
         "Resident memory above which a worker process is replaced; 0 sets no limit.",
+    ),
+    # TLS
+    Setting(
+        "tls_certificate",
+        "TLS",
+        "list",
+        [],
+        "File of the certificate and its chain, in PEM form; each TCP listener but those written http:// speaks TLS "
+        "then. For single server names there may be more, each as NAME=CERTIFICATE or NAME=CERTIFICATE,KEY.",
+        as_paths,
+        "paths",
+    ),
+    Setting(
+        "tls_key",
+        "TLS",
+        "text",
+        None,
+        "File of the certificate's key; by default it is in the same file.",
+        path_iftruthy,
+    ),
+    Setting(
+        "tls_key_password_file",
+        "TLS",
+        "text",
+        None,
+        "File with the password of keys that are encrypted.",
+        path_iftruthy,
+    ),
+    Setting(
+        "tls_client_ca",
+        "TLS",
+        "text",
+        None,
+        "File of the CAs, in PEM form, whose certificates clients can show: see tls_client_certificate.",
+        path_iftruthy,
+    ),
+    _choice(
+        "tls_client_certificate",
+        "TLS",
+        "none",
+        ("none", "optional", "required"),
+        "Whether clients are asked for a certificate: none, optional or required.",
+    ),
+    _choice("tls_minimum_version", "TLS", "1.2", ("1.2", "1.3"), "Lowest version of TLS that is spoken: 1.2 or 1.3."),
+    Setting(
+        "tls_ciphers",
+        "TLS",
+        "text",
+        None,
+        "Cipher suites of TLS 1.2, as OpenSSL writes them; by default those of the system's policy that have forward "
+        "secrecy and authenticated encryption.",
+        str_iftruthy,
+    ),
+    Setting(
+        "tls_context",
+        "TLS",
+        "object",
+        None,
+        "An ssl.SSLContext, or a callable that returns one (from Python only); all other settings of TLS but "
+        "tls_handshake_timeout have no effect with it.",
+        as_tls_context,
+        accepts="an ssl.SSLContext, or a callable that returns one, which only Python code can give",
+    ),
+    _seconds(
+        "tls_handshake_timeout", "TLS", 10, "Time in which the TLS handshake of a new connection must be complete."
     ),
 )

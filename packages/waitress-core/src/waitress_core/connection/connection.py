@@ -17,17 +17,34 @@ from waitress_parser import RequestParser
 
 from ..http.error_responses import ErrorResponse
 from ..http.request import Request
-from ..net.transport import Disconnected, FileFailed, Transport
+from ..net.transport import Disconnected, FileFailed, HandshakeFailed, Transport
 from ..reactor.poller import READ, WRITE
 from ..safe_logger import SafeLogger
 from ..threads.tasks import Task
 from .context import CLOSING, DRAINING, LEAVING, Endpoint, ServerContext
-from .receiver import CLOSE, CONTINUE, PAUSE, Outcome, Receiver
+from .receiver import CLOSE, CONTINUE, PAUSE, ROOM, Outcome, Receiver
 from .room import Blocking, Waiting
 from .sender import Sender
-from .states import AHEAD, BODY, CLOSED, ENDED, FLUSH, GONE, HEAD, IDLE, LINGER, PENDING, PERSIST, READY, SHUT, Ending
+from .states import (
+    AHEAD,
+    BODY,
+    CLOSED,
+    ENDED,
+    FLUSH,
+    GONE,
+    HANDSHAKE,
+    HEAD,
+    IDLE,
+    LINGER,
+    PENDING,
+    PERSIST,
+    READY,
+    SHUT,
+    Ending,
+)
 
 if TYPE_CHECKING:
+    from ..net.tls_info import TlsInfo
     from ..observability.access_log import AccessLog, Exchange
 
 logger = SafeLogger(logging.getLogger("waitress"))
@@ -119,6 +136,11 @@ class Connection:
         return self.sender.state >= GONE
 
     @property
+    def tls(self) -> "TlsInfo | None":
+        """What the TLS handshake has found out; None on a plain connection."""
+        return self._transport.tls
+
+    @property
     def incoming(self) -> Request | None:
         """The request whose body is arriving."""
         return self.receiver.request
@@ -201,7 +223,7 @@ class Connection:
     def start(self) -> None:
         """Start to watch a connection that has just been accepted."""
         reactor = self._context.reactor
-        self.receiver.enter(IDLE, reactor.now)
+        self.receiver.enter(HANDSHAKE if self._transport.needs_handshake else IDLE, reactor.now)
         reactor.watch(self, READ)
 
     def on_ready(self, readiness: int) -> None:
@@ -219,6 +241,8 @@ class Connection:
         except Disconnected as error:
             self.sender.log(error)
             self.close()
+        except HandshakeFailed as error:
+            self._end_handshake(str(error))
         except (BufferStorageError, FileFailed) as error:
             logger.error("The response to %s cannot be finished: %s", self.remote_addr, error)
             self.close()
@@ -254,6 +278,12 @@ class Connection:
 
     # Each of these looks into the socket before it gives up on the client. An application that keeps the interpreter,
     # or a signal, may have held up the server: the bytes have come in time, and nobody has read them.
+
+    def on_handshake_overdue(self) -> None:
+        """The time for a TLS handshake is up."""
+        self.on_ready(READ)
+        if self.receiver.state is HANDSHAKE:
+            self._end_handshake("not complete in time")
 
     def on_idle_overdue(self) -> None:
         """The time for a next request to start is up."""
@@ -328,6 +358,12 @@ class Connection:
             self.sender.send_now(INTERIM_RESPONSE)
             if self.sender.has_pending:
                 self._start_flush()
+        elif outcome is ROOM:
+            self._context.reactor.watch(self, WRITE)
+
+    def _end_handshake(self, reason: str) -> None:
+        logger.info("TLS handshake with %s failed: %s", self.remote_addr, reason)
+        self.close()
 
     def _answer_late(self) -> None:
         try:
@@ -355,7 +391,7 @@ class Connection:
         """Have the access log report a request that gets no task."""
         request = self.receiver.request
         head = None if request is None else request.head
-        self.exchange = log.begin(self.remote_addr, head, method, self.sender.sent_bytes)
+        self.exchange = log.begin(self.remote_addr, head, method, self.sender.sent_bytes, self.tls)
         return self.exchange
 
     def _end_exchange(self, exchange: "Exchange") -> None:
@@ -380,6 +416,10 @@ class Connection:
 
     def _flush(self) -> None:
         sender, reactor = self.sender, self._context.reactor
+        if self.receiver.state is HANDSHAKE:
+            reactor.watch(self, READ)
+            self._act_on(self.receiver.receive())
+            return
         if sender.state is SHUT:
             has_more = not self._transport.end_output()
         else:
@@ -468,7 +508,7 @@ class Connection:
             rate = 0.0 if sender.outbox is None else sender.outbox.bytes_per_second
             return Waiting(self.descriptor, self.remote_addr, "flush", sender.since, rate)
         state = receiver.state
-        if state is HEAD or state is BODY or state is LINGER:
+        if state is HEAD or state is BODY or state is LINGER or state is HANDSHAKE:
             since, rate = receiver.waits_since(), receiver.body_bytes_per_second() if state is BODY else 0.0
             return Waiting(self.descriptor, self.remote_addr, state.name.lower(), since, rate)
         return None

@@ -21,7 +21,7 @@ from ..reactor.reactor import Reactor
 from ..safe_logger import SafeLogger
 from ..threads.tasks import Task
 from ..throttled_logger import ThrottledLogger
-from .states import BODY, FLUSH, HEAD, IDLE, LINGER, PENDING, ReceiveState, SendState
+from .states import BODY, FLUSH, HANDSHAKE, HEAD, IDLE, LINGER, PENDING, ReceiveState, SendState
 
 if TYPE_CHECKING:
     from ..observability.access_log import AccessLog
@@ -53,6 +53,9 @@ CLOSING: Final = State.CLOSING
 
 class HasDeadlines(Hashable, Protocol):
     """A connection, as its deadlines see it. Thread: the leader."""
+
+    def on_handshake_overdue(self) -> None:
+        """The time for a TLS handshake is up."""
 
     def on_idle_overdue(self) -> None:
         """The time for a next request to start is up."""
@@ -127,13 +130,16 @@ class ServerContext:
         self.refusals = _make_refusals(adj, self.counters, reactor.clock)
         self.read_buffer = memoryview(bytearray(BODY_READ_BYTES))  # used within one call
         self.idle = reactor.add_deadlines(DeadlineQueue[HasDeadlines](adj.channel_timeout, _idle_overdue))
+        self.handshake = reactor.add_deadlines(
+            DeadlineQueue[HasDeadlines](adj.tls_handshake_timeout, _handshake_overdue)
+        )
         head = reactor.add_deadlines(DeadlineQueue[HasDeadlines](adj.request_head_timeout, _head_overdue))
         self.body = reactor.add_deadlines(DeadlineQueue[HasDeadlines](RATE_SECONDS, _body_tick))
         self.output = reactor.add_deadlines(DeadlineQueue[HasDeadlines](RATE_SECONDS, _output_tick))
         linger = reactor.add_deadlines(DeadlineQueue[HasDeadlines](adj.linger_timeout, _linger_overdue))
         self._tls_clients = ThrottledLogger(logger, TLS_LOG_SECONDS)
         # By state: the deadline that entering it arms, and leaving it disarms
-        receiving = {IDLE: self.idle, HEAD: head, BODY: self.body, LINGER: linger}
+        receiving = {HANDSHAKE: self.handshake, IDLE: self.idle, HEAD: head, BODY: self.body, LINGER: linger}
         sending = {PENDING: self.output, FLUSH: self.output}
         self.receive_deadlines = tuple(receiving.get(state) for state in ReceiveState)
         self.send_deadlines = tuple(sending.get(state) for state in SendState)
@@ -164,6 +170,10 @@ def _make_refusals(adj: Adjustments, counters: Counters, clock: Callable[[], flo
 def parser_limits(adj: Adjustments) -> Limits:
     """Return the parser's limits, in bytes, that the settings ask for."""
     return Limits(max_head_bytes=adj.max_request_header_size, max_body_bytes=adj.max_request_body_size)
+
+
+def _handshake_overdue(connection: HasDeadlines) -> None:
+    connection.on_handshake_overdue()
 
 
 def _idle_overdue(connection: HasDeadlines) -> None:

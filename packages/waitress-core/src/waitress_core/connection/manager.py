@@ -57,7 +57,7 @@ class ConnectionManager:
         self._chosen.clear()
         self._acceptor.tick()
         self._free_threads()
-        while self._context.state >= DRAINING and self._close_longest_idle():
+        while self._context.state >= DRAINING and (self._close_longest_idle() or self._close_longest_handshake()):
             pass
 
     def drain(self) -> None:
@@ -121,6 +121,14 @@ class ConnectionManager:
             blocking = [connection.blocking() for connection in self.connections.values()]
             for one in order_for_threads(blocking)[:count]:
                 self.connections[one.descriptor].reset_if_blocking(one)
+
+    def _close_longest_handshake(self) -> bool:
+        """Close the connection that has been in its handshake longest, if that is long enough."""
+        longest = self._context.handshake.longest_armed()
+        if longest is None or self._reactor.now - longest[1] < SPARED_SECONDS:
+            return False
+        self.connections[longest[0]].close()
+        return True
 
     def _close_longest_idle(self) -> bool:
         """Close the connection that has been idle longest, if that is long enough and it sends nothing just now."""

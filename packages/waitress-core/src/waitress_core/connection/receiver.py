@@ -6,6 +6,7 @@ It decides and reports; the connection acts. `receive` and `go_on` return what i
     an ErrorResponse  the client broke a rule, or its body cannot be stored: answer, and read no further request
     CONTINUE          the client waits for 100 (Continue) before it sends its body
     PAUSE             do not watch the socket for input until the response is sent
+    ROOM              the handshake waits for room in the socket: watch that only
     CLOSE             the client has left, or has been lingered for long enough: end the connection
     None              nothing, until more bytes arrive
 
@@ -19,14 +20,21 @@ from typing import Final
 from waitress_buffers import BufferStorageError
 from waitress_parser import NEED_MORE, BodyPiece, EndOfMessage, ProtocolError, RequestHead, RequestParser
 
-from ..http.error_responses import ErrorResponse, error_response_for, late_request_response, unstored_body_response
+from ..http.error_responses import (
+    ErrorResponse,
+    error_response_for,
+    late_request_response,
+    plain_request_response,
+    unstored_body_response,
+)
 from ..http.request import Request
-from ..net.transport import Transport
+from ..net.transport import PlainRequest, Transport
 from ..reactor.deadlines import DeadlineQueue
+from ..reactor.poller import READ, WRITE
 from ..safe_logger import SafeLogger
 from .context import DRAINING, HasDeadlines, ServerContext
 from .data_rate import MinDataRate
-from .states import AHEAD, BODY, ENDED, HEAD, IDLE, LINGER, ReceiveState
+from .states import AHEAD, BODY, ENDED, HANDSHAKE, HEAD, IDLE, LINGER, ReceiveState
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
@@ -42,11 +50,13 @@ class Signal(enum.Enum):
     CONTINUE = enum.auto()
     PAUSE = enum.auto()
     CLOSE = enum.auto()
+    ROOM = enum.auto()
 
 
 CONTINUE: Final = Signal.CONTINUE
 PAUSE: Final = Signal.PAUSE
 CLOSE: Final = Signal.CLOSE
+ROOM: Final = Signal.ROOM
 
 Outcome = Request | ErrorResponse | Signal | None
 
@@ -125,6 +135,8 @@ class Receiver:
         data: bytes | memoryview | None
         if state is ENDED:
             return PAUSE  # the answer to half a request is pending; the end stays readable: watching on would spin
+        if state is HANDSHAKE:
+            return self._shake_hands()
         if state is AHEAD:
             data = self._transport.receive(context.adj.recv_bytes)
         else:
@@ -141,6 +153,23 @@ class Receiver:
         self._ahead += data
         self.ahead_bytes += len(data)
         return None if self.may_read_ahead() else PAUSE
+
+    def _shake_hands(self) -> Outcome:
+        """Go on with the handshake of the transport; at its end, with what has come behind it.
+
+        Raises:
+            HandshakeFailed: there is no TLS.
+        """
+        try:
+            waits_for = self._transport.handshake()
+        except PlainRequest:
+            return plain_request_response()
+        if waits_for == WRITE:
+            return ROOM
+        if waits_for == READ:
+            return None
+        self.enter(IDLE, self._context.reactor.now)
+        return self.receive()
 
     def _receive_into_buffer(self) -> memoryview | None:
         buffer = self._context.read_buffer

@@ -4,9 +4,9 @@ At the connection limit, while a client waits in the backlog, a connection that 
 that is idle goes first, and is no matter of this file. Then those that have started something, each after a time in
 which nobody need hurry (PATIENCE):
 
-    LINGER       the answer has been sent
-    HEAD, FLUSH  the one that has taken longest; of FLUSH only those that take little
-    BODY         the slowest; only those that send little
+    LINGER                  the answer has been sent
+    HANDSHAKE, HEAD, FLUSH  the one that has taken longest; of FLUSH only those that take little
+    BODY                    the slowest; only those that send little
 
 Of these connections the address that has most gives up one, in this order, and then again the address that has most:
 so a few clients cannot keep all others out, whatever they do, and nobody is refused for an address, which may be that
@@ -28,11 +28,11 @@ from .data_rate import QUICK
 
 # By the name of a state, seconds in which the server waits for a client, whoever else waits. Doubled: when an attack
 # starts, others wait for 4 s. Halved: at the limit, a client is closed because a packet had to be sent again.
-PATIENCE = {"linger": 1.0, "head": 2.0, "flush": 2.0, "body": 2.0}
+PATIENCE = {"linger": 1.0, "handshake": 2.0, "head": 2.0, "flush": 2.0, "body": 2.0}
 
 BEHIND_SECONDS = 3.0  # of its minimum rate, from which on a client that makes a thread wait may go; see `data_rate`
 
-_RANKS = {"linger": 0, "head": 1, "flush": 1, "body": 2}
+_RANKS = {"linger": 0, "handshake": 1, "head": 1, "flush": 1, "body": 2}
 
 
 class Waiting(NamedTuple):

@@ -2,16 +2,18 @@
 
 The receiving side says what the bytes that arrive belong to:
 
-    IDLE    no byte of a next request yet               channel_timeout; closed to make room at the connection limit
-    HEAD    a request head is arriving                  request_head_timeout; may be closed to make room (see `room`)
-    BODY    a request body is arriving                  its minimum rate (request_body_timeout, request_body_rate); may
+    HANDSHAKE  TLS is not agreed on yet                 tls_handshake_timeout; may be closed to make room (see `room`)
+    IDLE       no byte of a next request yet            channel_timeout; closed to make room at the connection limit
+    HEAD       a request head is arriving               request_head_timeout; may be closed to make room
+    BODY       a request body is arriving               its minimum rate (request_body_timeout, request_body_rate); may
                                                         be closed to make room
-    AHEAD   a request is being answered; what arrives   -
-            is kept for the next one, up to recv_bytes
-    LINGER  the last answer is sent and output has      linger_timeout, and a bound in bytes; may be closed to make
-            ended; what arrives is discarded            room
-    ENDED   the client has ended its output, or the     -
-            connection has ended: nothing is read
+    AHEAD      a request is being answered; what comes  -
+               is kept for the next one, up to
+               recv_bytes
+    LINGER     the last answer is sent and output has   linger_timeout, and a bound in bytes; may be closed to make
+               ended; what arrives is discarded         room
+    ENDED      the client has ended its output, or the  -
+               connection has ended: nothing is read
 
 The sending side says who sends:
 
@@ -46,6 +48,7 @@ class ReceiveState(enum.IntEnum):
     AHEAD = 3
     LINGER = 4
     ENDED = 5
+    HANDSHAKE = 6
 
 
 class SendState(enum.IntEnum):
@@ -66,6 +69,7 @@ BODY: Final = ReceiveState.BODY
 AHEAD: Final = ReceiveState.AHEAD
 LINGER: Final = ReceiveState.LINGER
 ENDED: Final = ReceiveState.ENDED
+HANDSHAKE: Final = ReceiveState.HANDSHAKE
 READY: Final = SendState.READY
 PENDING: Final = SendState.PENDING
 FLUSH: Final = SendState.FLUSH
@@ -73,8 +77,10 @@ SHUT: Final = SendState.SHUT
 GONE: Final = SendState.GONE
 CLOSED: Final = SendState.CLOSED
 
-# A request that arrives whole goes from IDLE to AHEAD. After ENDED, requests that have arrived are still answered.
+# A request that arrives whole goes from IDLE to AHEAD, a plain one in place of TLS from HANDSHAKE. After ENDED the
+# requests that have arrived are still answered.
 RECEIVE_TRANSITIONS: dict[ReceiveState, frozenset[ReceiveState]] = {
+    HANDSHAKE: frozenset({IDLE, AHEAD, ENDED}),
     IDLE: frozenset({HEAD, BODY, AHEAD, ENDED}),
     HEAD: frozenset({BODY, AHEAD, ENDED}),
     BODY: frozenset({AHEAD, ENDED}),
@@ -92,7 +98,7 @@ SEND_TRANSITIONS: dict[SendState, frozenset[SendState]] = {
 }
 
 # What `stats` and the log call the two sides together. "task": a request waits for a thread or runs.
-STATE_NAMES: Final = ("idle", "head", "body", "task", "flush", "linger")
+STATE_NAMES: Final = ("handshake", "idle", "head", "body", "task", "flush", "linger")
 
 
 class Ending(enum.Enum):

@@ -1,6 +1,7 @@
 """The responses that the server makes itself, as plain text; the connection closes after each.
 
     a request breaks a rule                     the status of the `ProtocolError`
+    a plain request comes to a port for TLS     400
     a request does not arrive in time           408
     a body cannot be stored                     413 if the disk is full, otherwise 500
     a trusted proxy header cannot be read       400, made by the task
@@ -48,6 +49,11 @@ def error_response_for(error: ProtocolError) -> ErrorResponse:
     """Return the response to a request that breaks a rule."""
     to_tls = isinstance(error, TlsHandshake)
     return ErrorResponse(f"{error.status} {error.reason}", error.detail, error.version, error.method, to_tls)
+
+
+def plain_request_response() -> ErrorResponse:
+    """Return the response to a client that has sent a plain request to a port that speaks TLS."""
+    return ErrorResponse("400 Bad Request", "This port speaks HTTPS", "1.0", "")
 
 
 def late_request_response(parser: RequestParser) -> ErrorResponse:

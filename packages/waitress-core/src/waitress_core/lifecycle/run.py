@@ -22,7 +22,7 @@ from ..connection.manager import ConnectionManager
 from ..connection.states import STATE_NAMES
 from ..http.request import Request
 from ..net.listener import Listener
-from ..net.transport import SocketTransport
+from ..net.transport import SocketTransport, Transport
 from ..observability.stats import ServerStats, make_stats
 from ..reactor.reactor import Reactor
 from ..safe_logger import SafeLogger
@@ -34,6 +34,7 @@ from .shutdown import is_over, next_state, strongest
 from .states import RETIRE_SECONDS, StopRequest
 
 if TYPE_CHECKING:
+    from ..net.tls_contexts import TlsContexts
     from ..observability.access_log import AccessLog
     from ..observability.slow_requests import SlowRequests
     from .notify import Notifier
@@ -55,6 +56,7 @@ class Observer(TaskContext, Protocol):
     """The server, as its run sees it."""
 
     close_seconds: float  # for running applications, and responses being sent, when the server is closed
+    tls_contexts: "TlsContexts | None"  # of the listeners that speak TLS
 
     def task_factory(
         self, environ_builder: EnvironBuilder, access_log: "AccessLog | None"
@@ -150,6 +152,8 @@ class ServerRun:
             self._on_tick.append(self._slow_requests.tick)
         if self._context.refusals is not None:
             self._on_tick.append(self._context.refusals.tick)
+        if observer.tls_contexts is not None:
+            self._on_tick.append(observer.tls_contexts.check_expiries)
         if worker is not None:
             self._on_tick.append(worker.on_tick)
         self._on_tick.append(self._step)
@@ -158,13 +162,22 @@ class ServerRun:
     def _make_endpoint(self, listener: Listener) -> Endpoint:
         adj = self._adj
         environ_builder = EnvironBuilder(
-            adj, listener.server_port(adj.url_scheme), listener.request_scheme(adj.url_scheme)
+            adj,
+            listener.server_port(adj.url_scheme),
+            listener.request_scheme(adj.url_scheme),
+            is_tls=listener.scheme == "https",
         )
         return Endpoint(
             listener,
-            open_transport=SocketTransport,
+            open_transport=self._open_transport(listener),
             make_task=self._observer.task_factory(environ_builder, self._context.access_log),
         )
+
+    def _open_transport(self, listener: Listener) -> Callable[[socket.socket], Transport]:
+        if listener.scheme != "https":
+            return SocketTransport
+        assert self._observer.tls_contexts is not None  # or the settings would have been refused
+        return self._observer.tls_contexts.opener()
 
     # What few servers want is imported only for those.
 
@@ -405,7 +418,11 @@ class ServerRun:
     def _under_way(self) -> list[Connection]:
         """Return the connections whose request is arriving, waits, runs, or is being answered."""
         connections = self.manager.connections.values()
-        return [connection for connection in connections if connection.state_name not in (None, "idle", "linger")]
+        return [
+            connection
+            for connection in connections
+            if connection.state_name not in (None, "handshake", "idle", "linger")
+        ]
 
     # --- what the server is told; each from the thread that `Observer` names
 

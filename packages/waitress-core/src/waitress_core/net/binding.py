@@ -178,13 +178,15 @@ def open_listeners(adj: Adjustments, addresses: Iterable[ListenAddress]) -> list
         if adj.sockets:
             for sock in adj.sockets:
                 sock.listen(adj.backlog)
-                listeners.append(Listener(sock, owns_socket=False))
+                listeners.append(Listener(sock, owns_socket=False, scheme=adj.given_scheme))
         elif adj.unix_socket is not None:
-            listeners.append(_own(bind_unix(adj.unix_socket, adj.unix_socket_perms, adj.backlog)))
+            sock = bind_unix(adj.unix_socket, adj.unix_socket_perms, adj.backlog)
+            listeners.append(_own(sock, default_scheme=adj.given_scheme))
         else:
             for address in addresses:
                 if address.inherited is None:
-                    listeners.append(_own(bind_inet(address, adj.backlog), address))
+                    sock = bind_inet(address, adj.backlog)
+                    listeners.append(_own(sock, address, default_scheme=adj.default_scheme))
                 else:
                     listeners.extend(_inherit(address.inherited, address, listeners))
     except BaseException:
@@ -194,15 +196,17 @@ def open_listeners(adj: Adjustments, addresses: Iterable[ListenAddress]) -> list
     return listeners
 
 
-def _own(sock: socket.socket, address: ListenAddress | None = None, *, owns_path: bool = True) -> Listener:
-    """Return the listener of a socket, which speaks what the word of its address says."""
+def _own(
+    sock: socket.socket, address: ListenAddress | None = None, *, default_scheme: str = "http", owns_path: bool = True
+) -> Listener:
+    """Return the listener of a socket, which speaks what the word of its address says, or else `default_scheme`."""
     scheme, has_proxy_prelude = ("", False) if address is None else (address.scheme, address.has_proxy_prelude)
     try:
         return Listener(
             sock,
             owns_socket=True,
             owns_path=owns_path,
-            scheme=scheme or "http",
+            scheme=scheme or default_scheme,
             has_proxy_prelude=has_proxy_prelude,
         )
     except BaseException:

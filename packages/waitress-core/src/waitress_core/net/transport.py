@@ -10,12 +10,15 @@ import os
 import select
 import socket
 from collections.abc import Callable, Set
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from waitress_buffers import ReadOnlyFileBuffer
 
 from ..reactor.poller import WRITE
 from .errors import error_numbers
+
+if TYPE_CHECKING:
+    from .tls_info import TlsInfo
 
 # Errors of a client that leaves; any other error is worth a log record. EPROTOTYPE is what macOS says of a socket that
 # is just being shut down; EPROTO, ENOPROTOOPT and those of hosts and networks come from routers on the way (ICMP).
@@ -41,6 +44,14 @@ class Disconnected(Exception):
         self.is_expected = cause.errno in DISCONNECTS
 
 
+class HandshakeFailed(Exception):
+    """The client and the server have not agreed on TLS; the text is the reason."""
+
+
+class PlainRequest(Exception):
+    """A client has sent a request where the server expected TLS. It can be answered: the transport is plain now."""
+
+
 class FileFailed(Exception):
     """A file that is being sent does not have the bytes that were promised."""
 
@@ -61,7 +72,20 @@ class Transport(Protocol):
     """
 
     descriptor: int  # set once, read anywhere
+    needs_handshake: bool  # set once: whether `handshake` is called, until it returns 0, before anything else
     sent_bytes: int  # taken by the system so far; written by whoever sends
+
+    @property
+    def tls(self) -> "TlsInfo | None":
+        """What the handshake has found out; None without one."""
+
+    def handshake(self) -> int:
+        """Go on with the handshake; return the readiness that it waits for, READ or WRITE, or 0 at its end.
+
+        Raises:
+            Disconnected: the client has left before its first byte.
+            HandshakeFailed, PlainRequest: there will be no TLS.
+        """
 
     def receive(self, size: int) -> bytes | None:
         """Return what has arrived, about `size` bytes; empty at the end of input, None when there is nothing now.
@@ -114,12 +138,23 @@ class SocketTransport:
 
     __slots__ = ("_resets", "_socket", "descriptor", "sent_bytes")
 
+    needs_handshake = False
+
     def __init__(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)
         self._socket = accepted
         self.descriptor = accepted.fileno()
         self._resets = False
         self.sent_bytes = 0  # written by whoever sends
+
+    @property
+    def tls(self) -> "TlsInfo | None":
+        """None."""
+        return None
+
+    def handshake(self) -> int:
+        """There is none."""
+        return 0
 
     def receive(self, size: int) -> bytes | None:
         """Return up to `size` bytes."""

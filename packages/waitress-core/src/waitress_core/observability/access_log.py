@@ -11,6 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from waitress_parser import RequestHead
 
@@ -28,6 +29,22 @@ LINE_BYTES = 1000  # of one in memory, besides what its client has sent
 # version "-" trace-id "-" parent-id "-" trace-flags; a version above 00 may have more.
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-|\Z)")
 LOG_SECONDS = 1.0  # at most one record about lines that were left out in so many seconds
+
+
+class Tls(Protocol):
+    """The TLS of a connection, as the access log sees it."""
+
+    @property
+    def version(self) -> str:
+        """The version: `TLSv1.3`."""
+
+    @property
+    def cipher(self) -> str:
+        """The name of the suite."""
+
+    @property
+    def client_dn(self) -> str | None:
+        """The subject of the client's certificate; None without one."""
 
 
 class AccessLog:
@@ -50,13 +67,15 @@ class AccessLog:
                 logging.INFO
             )  # whoever turns the log on wants to see it, whatever the level of the others
 
-    def begin(self, remote_addr: str, head: RequestHead | None, method: str, sent_bytes: int) -> "Exchange":
+    def begin(
+        self, remote_addr: str, head: RequestHead | None, method: str, sent_bytes: int, tls: "Tls | None" = None
+    ) -> "Exchange":
         """Start to follow a request that is complete, or never will be.
 
         `head` is None for one that could not be parsed, of which at most `method` is known; `sent_bytes` is what its
         connection has sent before.
         """
-        return Exchange(self, remote_addr, head, method, sent_bytes)
+        return Exchange(self, remote_addr, head, method, sent_bytes, tls)
 
     def write(self, access: Access) -> None:
         """Write a line."""
@@ -99,6 +118,7 @@ class Exchange(InternalTask):
         "_log",
         "_method",
         "_sent_before",
+        "_tls",
         "_waiting_bytes",
         "head_bytes",
         "queue_time",
@@ -109,7 +129,13 @@ class Exchange(InternalTask):
     )
 
     def __init__(
-        self, log: AccessLog, remote_addr: str, head: RequestHead | None, method: str, sent_bytes: int
+        self,
+        log: AccessLog,
+        remote_addr: str,
+        head: RequestHead | None,
+        method: str,
+        sent_bytes: int,
+        tls: "Tls | None" = None,
     ) -> None:
         self.remote_addr = remote_addr
         self.remote_user: str | None = None
@@ -122,6 +148,7 @@ class Exchange(InternalTask):
         self._method = method
         self._began_at = log.clock()
         self._sent_before = sent_bytes
+        self._tls = tls
         self._waiting_bytes = 0
         self._access: Access | None = None
 
@@ -139,6 +166,7 @@ class Exchange(InternalTask):
         duration = self._log.clock() - self._began_at
         head = self._head
         values = {} if head is None else head.values
+        tls = self._tls
         self._access = Access(
             remote_addr=self.remote_addr[:MAX_VALUE_CHARACTERS],
             remote_user=_cut(self.remote_user),
@@ -154,6 +182,9 @@ class Exchange(InternalTask):
             user_agent=_cut(values.get("user-agent")),
             request_id=self.request_id,
             trace_id=trace_id(values.get("traceparent")),
+            tls_version=None if tls is None else tls.version,
+            tls_cipher=None if tls is None else tls.cipher,
+            client_dn=None if tls is None else _cut(tls.client_dn),
         )
         self._head = None  # it may be large
 

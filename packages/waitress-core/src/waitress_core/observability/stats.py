@@ -23,8 +23,9 @@ class ServerStats(NamedTuple):
     idle_connections: int
     """Those of them that wait for a request of which no byte has arrived."""
     connections_by_state: Mapping[str, int]
-    """Open connections by state: "idle"; "head" and "body" while a request arrives; "task" while a request waits for a
-    thread or runs; "flush" while the rest of a response is sent; "linger" while only the client's end is awaited.
+    """Open connections by state: "handshake" until TLS is agreed on; "idle"; "head" and "body" while a request arrives;
+    "task" while a request waits for a thread or runs; "flush" while the rest of a response is sent; "linger" while only
+    the client's end is awaited.
     """
     queue_depth: int
     """Requests that wait for a thread."""

@@ -374,6 +374,7 @@ class Supervisor:
             logger.warning("%s: ignored while the server starts or ends", name)
             return
         requested.reload_logging(name)
+        self._server.on_supervisor(Event.RELOAD, self)
         self._generation += 1
         old = self._of(WorkerState.STARTING, WorkerState.SERVING)
         for handle in old:

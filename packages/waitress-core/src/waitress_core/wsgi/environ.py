@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from _typeshed.wsgi import WSGIEnvironment
 
+    from ..net.tls_info import TlsInfo
+
 logger = SafeLogger(logging.getLogger("waitress"))
 
 # Field name (lower case) -> environ key. Bounded, because names come from clients; if it is full, lookups take longer.
@@ -107,10 +109,12 @@ def error_stream() -> "TextIOBase":
 class EnvironBuilder:
     """Builds the environ of each request that arrives at one listener.
 
-    `server_port` is a decimal string, the value of SERVER_PORT; `scheme` is that of wsgi.url_scheme.
+    `server_port` is a decimal string, the value of SERVER_PORT; `scheme` is that of wsgi.url_scheme. With `is_tls` the
+    environ is not complete before `add_tls`.
     """
 
-    def __init__(self, adj: Adjustments, server_port: str, scheme: str) -> None:
+    def __init__(self, adj: Adjustments, server_port: str, scheme: str, *, is_tls: bool = False) -> None:
+        self.is_tls = is_tls
         self._prefix = wsgi_text(adj.url_prefix)
         self._prefix_slash = self._prefix + "/"
         # The keys that `build` sets are here too: then the copy has room for them and does not grow.
@@ -128,6 +132,8 @@ class EnvironBuilder:
             "wsgi.file_wrapper": ReadOnlyFileBuffer,
             "wsgi.input_terminated": True,
         }
+        if is_tls:
+            self._base["HTTPS"] = "on"
 
     def offer(self, key: str, value: object) -> None:
         """Set a key of every environ from now on."""
@@ -175,3 +181,9 @@ class EnvironBuilder:
         environ["wsgi.input"] = request.open_body()
         environ["waitress.client_disconnected"] = client_disconnected
         return environ
+
+
+def add_tls(environ: "WSGIEnvironment", tls: "TlsInfo | None") -> None:
+    """Add what the TLS handshake of a connection has found out."""
+    if tls is not None:
+        environ.update(tls.environ)

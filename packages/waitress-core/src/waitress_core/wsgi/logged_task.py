@@ -32,7 +32,7 @@ class LoggedTask(WSGITask):
         request: Request,
     ) -> None:
         super().__init__(context, environ_builder, connection, request)
-        self.follow(log.begin(connection.remote_addr, request.head, "", connection.sender.sent_bytes))
+        self.follow(log.begin(connection.remote_addr, request.head, "", connection.sender.sent_bytes, connection.tls))
 
     def follow(self, exchange: Exchange) -> None:
         """Report to this exchange what becomes of the request. Call it before `service`."""

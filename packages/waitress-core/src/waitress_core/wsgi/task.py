@@ -22,7 +22,7 @@ from ..http.error_responses import SERVER_ERROR, SERVER_ERROR_DETAIL, ErrorRespo
 from ..http.request import Request
 from ..http.response import Response
 from ..safe_logger import SafeLogger
-from .environ import EnvironBuilder
+from .environ import EnvironBuilder, add_tls
 from .proxy_headers import MalformedProxyHeader, ProxyPolicy
 
 if TYPE_CHECKING:
@@ -143,6 +143,8 @@ class WSGITask:
                 request, connection.remote_addr, connection.remote_port, connection.is_client_gone
             )
             environ["waitress.queue_seconds"] = connection.reactor.clock() - self._arrived_at
+            if self._environ_builder.is_tls:
+                add_tls(environ, connection.tls)
             if context.proxy_policy.is_needed:
                 context.proxy_policy.apply(environ, request)
         environ["wsgi.early_hints"] = self  # see `__call__`: a bound method would cost each request 0.5 %

@@ -1,0 +1,336 @@
+"""TLS over one accepted socket, by the standard library's `ssl`. Imported only by servers that speak TLS.
+
+OpenSSL does not touch the socket. Between the two are buffers in memory: `_incoming` has what has arrived,
+`_outgoing` what is to be sent. So one system call reads many records, every byte that is read from the socket is
+decrypted before the poller is asked again, and it is this file that decides when something is sent, and what of it.
+
+    socket -> _incoming -> OpenSSL -> plain bytes       OpenSSL never waits to write: `_outgoing` takes everything,
+    plain bytes -> OpenSSL -> _outgoing -> socket       also the records that are no data (tickets, key updates)
+
+Guarantees
+- One session of OpenSSL is never used by two threads at once: `_lock` is held over each use. Without it a task that
+  sends while the reactor reads ahead would break OpenSSL's state, because `ssl` releases the GIL. It is also held over
+  the `send` to the socket, which never waits: records must leave in the order in which they are made.
+- Bytes count as sent when the socket has taken their record. Those of a record that it has taken in part count as
+  pending: they are offered again (see `Transport`), and not encrypted again.
+- A response that is not complete ends without close_notify, so no client can take it for complete (RFC 8446 6.1).
+
+Renegotiation and compression are refused by the context; see `tls_contexts`.
+"""
+
+import errno
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Any, cast
+
+from waitress_buffers import ReadOnlyFileBuffer
+
+from ..reactor.poller import READ, WRITE
+from .tls_info import TlsInfo, read_session
+from .transport import Disconnected, HandshakeFailed, PlainRequest, SocketTransport
+
+RECORD_BYTES = 16 * 1024  # of data in one record at most (RFC 8446 5.1)
+# Of data encrypted for one `send` to the socket. Doubled: no faster, and a connection that has sent a file keeps twice
+# as much memory. Halved: twice as many system calls for a large response.
+BATCH_BYTES = 4 * RECORD_BYTES
+# Of what the socket gives, put into `_incoming` at once; a connection that has received a body keeps so much memory.
+PIECE_BYTES = 64 * 1024
+HELLO_BYTES = 16 * 1024  # read in one step of a handshake
+# Of records that are no data, for a client that asks for them and reads none.
+MAX_UNSENT_BYTES = 256 * 1024
+# Of the buffer that all connections of a server read into. A receiver's buffer has room for the rest of a record more.
+READ_BYTES = 256 * 1024 - 2 * RECORD_BYTES
+
+
+class Session(ssl.SSLObject):
+    """A session that knows which name its client has asked for; `tls_contexts` sets it."""
+
+    server_name = ""
+
+
+class TlsTransport(SocketTransport):
+    """One accepted stream socket whose client speaks TLS."""
+
+    __slots__ = (
+        "_arrived",
+        "_has_ended",
+        "_has_started",
+        "_has_told_end",
+        "_incoming",
+        "_info",
+        "_is_established",
+        "_is_raw",
+        "_lock",
+        "_outgoing",
+        "_read_into",
+        "_session",
+        "_taken",
+        "_unsent",
+    )
+
+    needs_handshake = True
+
+    def __init__(self, accepted: socket.socket, context: ssl.SSLContext, arrived: memoryview) -> None:
+        """`arrived` is a buffer of READ_BYTES that the leader uses within one call."""
+        super().__init__(accepted)
+        self._arrived = arrived
+        self._lock = threading.Lock()
+        # Guarded by self._lock
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._session = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        # As it is with a buffer, which typeshed does not tell: it returns how many bytes came
+        self._read_into: Callable[[int, memoryview], int] = cast(Any, self._session.read)
+        self._unsent: bytes = b""  # records that the socket has not taken
+        self._taken = 0  # bytes of data in them, which have not been counted as sent
+        self._has_told_end = False  # by close_notify
+        # Leader only
+        self._has_started = False  # a byte has arrived
+        self._is_established = False
+        # What arrives is not decrypted: the client has sent a plain request, or output has ended, and it is discarded.
+        self._is_raw = False
+        self._has_ended = False  # the client has said that nothing more comes
+        # Made by whoever asks first, the leader or a task, which find the same
+        self._info: TlsInfo | None = None
+
+    @property
+    def tls(self) -> TlsInfo | None:
+        """What the handshake has found out."""
+        if self._info is None and self._is_established:
+            session = self._session
+            with self._lock:
+                self._info = read_session(
+                    session,
+                    getattr(session, "server_name", ""),
+                    asks_client=session.context.verify_mode is not ssl.CERT_NONE,
+                )
+        return self._info
+
+    # --- the handshake
+
+    def handshake(self) -> int:
+        """Go on with the handshake."""
+        if not self._is_established:
+            data = super().receive(HELLO_BYTES)
+            if data:
+                self._look_at_first(data)
+                self._incoming.write(data)
+                self._shake_hands()
+            elif data is not None:
+                if not self._has_started:  # a check whether the port is open, or a connection made in advance
+                    raise Disconnected(ConnectionResetError(errno.ECONNRESET, "no TLS handshake"))
+                raise HandshakeFailed("the client has left")
+        with self._lock:
+            if not self._flush_locked():
+                return WRITE
+        return 0 if self._is_established else READ
+
+    def _look_at_first(self, data: bytes) -> None:
+        """Raise PlainRequest if the first byte is one of a request: a method, or an empty line before it."""
+        if not self._has_started:
+            self._has_started = True
+            # A record of TLS starts with its type (RFC 8446 5.1), which is below 32.
+            if data[:1].isalpha():
+                self._is_raw = True
+                raise PlainRequest
+
+    def _shake_hands(self) -> None:
+        with self._lock:
+            try:
+                self._session.do_handshake()
+            except ssl.SSLWantReadError:
+                pass
+            except (OSError, ValueError) as error:  # SSLError is an OSError
+                self._try_to_flush_locked()  # the alert that names the reason
+                raise HandshakeFailed(_reason(error)) from error
+            else:
+                self._is_established = True
+
+    # --- input
+
+    def receive(self, size: int) -> bytes | None:
+        """Return what has arrived: of about `size` bytes on the wire, and of a record that they complete."""
+        if self._is_raw:
+            return super().receive(size)
+        if self._has_ended:
+            return b""
+        data = b""
+        if not self._incoming.pending:  # otherwise it is what came with the end of the handshake
+            arrived = super().receive(size)
+            if not arrived:
+                self._has_ended = arrived is not None
+                return arrived
+            data = arrived
+        pieces = []
+        with self._lock:
+            self._incoming.write(data)
+            try:
+                while piece := self._session.read(RECORD_BYTES):
+                    pieces.append(piece)
+                    if not self._incoming.pending:
+                        break
+                else:
+                    self._note_end()
+            except ssl.SSLWantReadError:
+                pass
+            except OSError as error:
+                raise _failed(error) from error
+            if self._outgoing.pending:
+                self._answer_locked()
+        return b"".join(pieces) if pieces else b"" if self._has_ended else None
+
+    def receive_into(self, buffer: memoryview, size: int) -> int | None:
+        """Like `receive`, into a buffer, which has room for RECORD_BYTES more than `size`, or is large."""
+        if self._is_raw:
+            return super().receive_into(buffer, size)
+        if self._has_ended:
+            return 0
+        arrived = super().receive_into(self._arrived, min(size, READ_BYTES))
+        if not arrived:
+            self._has_ended = arrived is not None
+            return arrived
+        received = 0
+        for start in range(0, arrived, PIECE_BYTES):
+            piece = self._arrived[start : min(start + PIECE_BYTES, arrived)]
+            with self._lock:
+                received += self._decrypt_locked(piece, buffer[received:])
+            if self._has_ended:
+                break
+        return received or (0 if self._has_ended else None)
+
+    def _decrypt_locked(self, arrived: memoryview, buffer: memoryview) -> int:
+        received = 0
+        self._incoming.write(arrived)
+        try:
+            while self._incoming.pending:
+                size = self._read_into(RECORD_BYTES, buffer[received:])
+                if not size:
+                    self._note_end()
+                    break
+                received += size
+        except ssl.SSLWantReadError:
+            pass
+        except OSError as error:
+            raise _failed(error) from error
+        if self._outgoing.pending:
+            self._answer_locked()
+        return received
+
+    def _note_end(self) -> None:
+        """The client has sent close_notify. Let the socket look as after the end of a plain client: readable.
+
+        Data may have come with it, and nothing else would tell the poller that there is an end to see.
+        """
+        self._has_ended = True
+        try:
+            self._socket.shutdown(socket.SHUT_RD)
+        except OSError:  # it has left already, which is as readable
+            pass
+
+    def _answer_locked(self) -> None:
+        """Send records that OpenSSL has made while it read: the answer to a key update."""
+        if not self._flush_locked() and len(self._unsent) > MAX_UNSENT_BYTES:
+            raise Disconnected(ConnectionAbortedError(errno.ECONNABORTED, "the client reads no TLS records"))
+
+    # --- output
+
+    def send(self, data: bytes | memoryview) -> int:
+        """Encrypt bytes and give them to the system."""
+        if self._is_raw:
+            return super().send(data)
+        sent, size = 0, len(data)
+        while sent < size:
+            with self._lock:
+                if not self._flush_locked():
+                    break
+                if self._taken:  # they have left by now
+                    taken = min(self._taken, size - sent)
+                    self._taken -= taken
+                    sent += taken
+                    continue
+                piece = data if size <= RECORD_BYTES and not sent else memoryview(data)[sent : sent + BATCH_BYTES]
+                self._encrypt_locked(piece)
+                if not self._flush_locked():
+                    self._taken = len(piece)
+                    break
+                sent += len(piece)
+        self.sent_bytes += sent
+        return sent
+
+    def _encrypt_locked(self, piece: bytes | memoryview) -> None:
+        try:
+            written, size = self._session.write(piece), len(piece)
+            while written < size:
+                written += self._session.write(memoryview(piece)[written:])
+        except OSError as error:
+            raise _failed(error) from error
+
+    def _flush_locked(self) -> bool:
+        """Give records to the socket; whether it has taken all of them."""
+        unsent = self._unsent
+        if self._outgoing.pending:
+            unsent = unsent + self._outgoing.read() if unsent else self._outgoing.read()
+        elif not unsent:
+            return True
+        try:
+            sent = self._socket.send(unsent)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise Disconnected(error) from error
+        self._unsent = unsent[sent:]
+        return not self._unsent
+
+    def _try_to_flush_locked(self) -> bool:
+        """Give records to the socket, of a connection that ends anyway; whether none is left to send."""
+        try:
+            return self._flush_locked()
+        except Disconnected:
+            return True
+
+    def send_file(self, file: ReadOnlyFileBuffer, size: int) -> int:
+        """Read a part of a file, and send it."""
+        return self._send_read(file, min(size, len(file), BATCH_BYTES))
+
+    # --- the end
+
+    def end_output(self) -> bool:
+        """Send close_notify, and end output."""
+        if not self._is_raw:
+            with self._lock:
+                if not self._tell_end_locked():
+                    return False
+            self._is_raw = True
+        return super().end_output()
+
+    def _tell_end_locked(self) -> bool:
+        """Send close_notify; whether the socket has taken it."""
+        if not self._has_told_end:
+            self._has_told_end = True
+            try:
+                self._session.unwrap()
+            except (OSError, ValueError):  # it waits for the client's, or there was no handshake
+                pass
+        return self._try_to_flush_locked()
+
+    def end(self, *, is_complete: bool) -> None:
+        """End both directions; with close_notify if nothing is missing."""
+        if is_complete and not self._resets and not self._is_raw:
+            with self._lock:
+                self._tell_end_locked()
+        super().end(is_complete=is_complete)
+
+
+def _reason(error: Exception) -> str:
+    """Return why a handshake has failed, in words: `unknown ca`."""
+    reason = getattr(error, "reason", None) or str(error)
+    detail = getattr(error, "verify_message", "")
+    text = str(reason).replace("_", " ").lower()
+    return f"{text} ({detail})" if detail else text
+
+
+def _failed(error: OSError) -> Disconnected:
+    """Return what a session that has failed means: the client does not speak TLS any more."""
+    return Disconnected(ConnectionAbortedError(errno.ECONNABORTED, f"TLS: {_reason(error)}"))

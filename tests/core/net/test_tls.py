@@ -1,0 +1,498 @@
+"""The TLS transport: records of every size, cut anywhere, between a client that is stepped by hand and a socket."""
+
+import contextlib
+import itertools
+import os
+import random
+import select
+import socket
+import ssl
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.certificates import client_context, server_file
+from tests.support.pairs import tcp_pair
+from tests.support.tls_peer import TlsPeer
+from waitress_buffers import ReadOnlyFileBuffer
+from waitress_core import Adjustments
+from waitress_core.net.tls import BATCH_BYTES, MAX_UNSENT_BYTES, RECORD_BYTES, TlsTransport
+from waitress_core.net.tls_contexts import TlsContexts
+from waitress_core.net.transport import Disconnected, HandshakeFailed, PlainRequest
+from waitress_core.reactor.poller import READ, WRITE
+
+BUFFER = memoryview(bytearray(256 * 1024))
+
+
+def contexts(**settings: Any) -> TlsContexts:
+    return TlsContexts(Adjustments(listen="127.0.0.1:0", tls_certificate=server_file(), **settings))
+
+
+class Ends:
+    """A transport, and its client; what the transport receives is kept."""
+
+    def __init__(self, buffer_bytes: int | None = None, **peer: Any) -> None:
+        accepted, self.client = tcp_pair(buffer_bytes)
+        self.transport = contexts().opener()(accepted)
+        self.received: list[bytes] = []
+        self.is_established = False
+        self.peer = TlsPeer(self.client, self.turn, **peer)
+
+    def turn(self) -> None:
+        """Do what the reactor does when the socket is readable."""
+        if not self.is_established:
+            self.is_established = self.transport.handshake() == 0
+            if not self.is_established:
+                return
+        while (data := self.transport.receive(8192)) is not None:
+            self.received.append(data)
+            if not data:
+                break
+
+    def shake_hands(self) -> "Ends":
+        self.peer.shake_hands()
+        while not self.is_established:
+            self.peer.step()
+        return self
+
+    def close(self) -> None:
+        self.transport.close()
+        self.client.close()
+
+
+@pytest.fixture
+def ends() -> Iterator[Ends]:
+    with contextlib.closing(Ends()) as made:
+        yield made.shake_hands()
+
+
+# --- the handshake
+
+
+@pytest.mark.parametrize("piece_bytes", [1, 7, 500, None])
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=["1.2", "1.3"])
+def test_a_handshake_in_any_pieces_ends_with_what_came_behind_it(
+    version: ssl.TLSVersion, piece_bytes: int | None
+) -> None:
+    context = client_context()
+    context.maximum_version = version
+    with contextlib.closing(Ends(context=context, piece_bytes=piece_bytes)) as ends:
+        ends.peer.until_done(ends.peer.session.do_handshake)
+        ends.peer.send(b"GET")
+        while not ends.received:
+            ends.peer.step()
+        assert b"".join(ends.received) == b"GET"
+        info = ends.transport.tls
+        assert info is not None
+        assert info.version == f"TLSv{version.name[-3:].replace('_', '.')}"
+        assert info.environ["SSL_SERVER_NAME"] == "localhost"
+
+
+def test_what_comes_in_one_piece_with_the_end_of_the_handshake_is_not_left_behind() -> None:
+    with contextlib.closing(Ends()) as ends:
+        peer = ends.peer
+        with pytest.raises(ssl.SSLWantReadError):
+            peer.session.do_handshake()
+        while True:
+            peer.step()
+            with contextlib.suppress(ssl.SSLWantReadError):
+                peer.session.do_handshake()
+                break
+        peer.session.write(b"request")  # in the same segment as Finished
+        peer.step()
+        assert b"".join(ends.received) == b"request"
+
+
+@pytest.mark.parametrize("data", [b"G", b"GET / HTTP/1.1\r\n\r\n", b"POST"])
+def test_a_plain_request_can_be_answered_in_plain(data: bytes) -> None:
+    with contextlib.closing(Ends()) as ends:
+        ends.client.sendall(data)
+        with pytest.raises(PlainRequest):
+            ends.transport.handshake()
+        assert ends.transport.tls is None
+        assert ends.transport.send(b"400") == 3
+        assert ends.transport.end_output()
+        assert ends.client.recv(10) == b"400"
+        ends.client.sendall(b"more")
+        assert ends.transport.receive(10) == b"more"
+        assert ends.transport.receive_into(BUFFER, 10) is None
+
+
+@pytest.mark.parametrize("data", [b"\0", b"\x16\x03\x01\x00\x05hello", b"\x80\x2e\x01", b"\xff" * 9])
+def test_what_is_no_tls_fails_with_a_reason(data: bytes) -> None:
+    with contextlib.closing(Ends()) as ends:
+        ends.client.sendall(data)
+        ends.client.shutdown(socket.SHUT_WR)
+        with pytest.raises(HandshakeFailed) as caught:  # noqa: PT012  # in the first or the second step
+            ends.transport.handshake()
+            ends.transport.handshake()
+        assert str(caught.value)
+        assert "_" not in str(caught.value)
+
+
+def test_a_client_that_leaves_before_its_first_byte_is_no_failed_handshake() -> None:
+    with contextlib.closing(Ends()) as ends:
+        ends.client.shutdown(socket.SHUT_WR)
+        with pytest.raises(Disconnected) as caught:
+            ends.transport.handshake()
+        assert caught.value.is_expected
+
+
+def test_a_client_that_trusts_another_authority_is_told_of_by_its_alert() -> None:
+    with contextlib.closing(Ends(context=ssl.create_default_context())) as ends:
+        with pytest.raises(ssl.SSLCertVerificationError):
+            ends.peer.shake_hands()
+        with pytest.raises(HandshakeFailed, match="unknown ca"):
+            ends.peer.step()
+
+
+def test_a_client_of_old_versions_only_is_told_why() -> None:
+    context = client_context()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with contextlib.closing(Ends(context=context)) as ends:
+        with pytest.raises(HandshakeFailed, match=r"unsupported protocol|version"):
+            ends.peer.shake_hands()
+        ends.peer.turn = lambda: None
+        with pytest.raises(ssl.SSLError, match=r"(?i)protocol.version"):
+            ends.peer.until_done(ends.peer.session.do_handshake)
+
+
+def test_a_handshake_without_room_waits_for_room() -> None:
+    with contextlib.closing(Ends(buffer_bytes=2048)) as ends:
+        peer, transport = ends.peer, ends.transport
+        real, sent = transport._socket, []
+
+        class Narrow:
+            """A socket that takes 100 bytes at a time, and nothing every other time."""
+
+            def send(self, data: bytes) -> int:
+                sent.append(len(data))
+                if len(sent) % 2:
+                    raise BlockingIOError
+                return real.send(data[:100])
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(real, name)
+
+        transport._socket = Narrow()  # type: ignore[assignment]  # a stand-in
+        waits = []
+
+        def turn() -> None:
+            if not ends.is_established:
+                waits.append(transport.handshake())
+                ends.is_established = not waits[-1]
+
+        peer.turn = turn
+        peer.shake_hands()
+        while not ends.is_established:
+            peer.step()
+        assert {READ, WRITE, 0} == set(waits)
+
+
+# --- records
+
+
+@pytest.mark.parametrize("into", [False, True], ids=["receive", "receive-into"])
+def test_records_of_every_size_cut_anywhere_arrive_whole_and_none_waits_for_the_next(into: bool) -> None:
+    generator = random.Random(7)
+    sizes = [*range(1, 18), *(1 << n for n in range(5, 15)), *((1 << n) - 1 for n in range(5, 15))]
+    sizes += [RECORD_BYTES, *(generator.randrange(1, RECORD_BYTES + 1) for _ in range(60))]
+    with contextlib.closing(Ends()) as ends:
+        ends.shake_hands()
+        transport, peer, client = ends.transport, ends.peer, ends.client
+        client.setblocking(True)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for size in sizes:
+            data = generator.randbytes(size)
+            peer.session.write(data)
+            wire = peer.outgoing.read()
+            cut = generator.randrange(len(wire))
+            received = b""
+            client.sendall(wire[:cut])
+            received += read_all(transport, into=into)
+            client.sendall(wire[cut:])
+            while len(received) < size:  # what the transport held would never come
+                assert select.select([transport.descriptor], [], [], 5)[0], f"a record of {size} bytes is held"
+                received += read_all(transport, into=into)
+            assert received == data
+
+
+def read_all(transport: TlsTransport, *, into: bool) -> bytes:
+    """Read until the socket has nothing more, which is when the poller would be asked."""
+    received = b""
+    while True:
+        if into:
+            size = transport.receive_into(BUFFER, len(BUFFER))
+            data = None if size is None else bytes(BUFFER[:size])
+        else:
+            data = transport.receive(8192)
+        if not data:
+            return received
+        received += data
+
+
+def test_many_records_in_one_read_are_all_returned(ends: Ends) -> None:
+    ends.peer.turn = lambda: None
+    for number in range(100):
+        ends.peer.session.write(b"%03d" % number)
+    ends.peer.step()
+    assert ends.transport.receive(65536) == b"".join(b"%03d" % number for number in range(100))
+    assert ends.transport.receive(65536) is None
+
+
+def test_a_buffer_of_a_receiver_has_room_for_the_rest_of_a_record(ends: Ends) -> None:
+    ends.peer.turn = lambda: None
+    data = os.urandom(3 << 20)
+    received = bytearray()
+
+    def read() -> None:
+        while (size := ends.transport.receive_into(BUFFER, 16 * 1024)) is not None:
+            received.extend(BUFFER[:size])
+
+    ends.peer.turn = read
+    ends.peer.send(data)
+    while len(received) < len(data):
+        ends.peer.step()
+    assert bytes(received) == data
+
+
+def test_what_is_not_taken_is_offered_again_and_not_encrypted_twice() -> None:
+    with contextlib.closing(Ends(buffer_bytes=4096)) as ends:
+        ends.shake_hands()
+        data = os.urandom(1 << 20)
+        sent, received = 0, bytearray()
+        ends.peer.turn = lambda: None
+        refused = 0
+        generator = random.Random(3)
+        while len(received) < len(data):
+            if sent < len(data):
+                # As an outbox does, in pieces of any size: also fewer bytes than were offered before.
+                taken = ends.transport.send(memoryview(data)[sent : sent + generator.randrange(1, 200_000)])
+                refused += not taken
+                sent += taken
+                assert ends.transport.sent_bytes == sent
+            with contextlib.suppress(ssl.SSLWantReadError):
+                received += ends.peer.session.read(65536)
+                continue
+            ends.peer.step()
+        assert bytes(received) == data
+        assert refused
+
+
+def test_a_file_is_read_and_sent(ends: Ends, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    data = os.urandom(300_000)
+    path.write_bytes(data)
+    with path.open("rb") as opened:
+        file = ReadOnlyFileBuffer(opened)
+        file.prepare()
+        received = bytearray()
+        ends.peer.turn = lambda: None
+        while len(received) < len(data):
+            if len(file):
+                assert ends.transport.send_file(file, 1 << 20) <= BATCH_BYTES
+            received += ends.peer.receive(min(1000, len(data) - len(received)))
+    assert bytes(received) == data
+
+
+def test_garbage_after_the_handshake_is_a_client_that_is_gone(ends: Ends) -> None:
+    ends.client.setblocking(True)
+    ends.client.sendall(b"\x17\x03\x03\x00\x40" + bytes(64))
+    with pytest.raises(Disconnected) as caught:
+        ends.transport.receive(100)
+    assert caught.value.is_expected
+    with pytest.raises(Disconnected):
+        ends.transport.send(b"x" * 100)
+
+
+# --- the end
+
+
+@pytest.mark.parametrize("into", [False, True], ids=["receive", "receive-into"])
+def test_data_and_close_notify_in_one_segment_are_data_and_then_an_end_that_the_poller_sees(
+    ends: Ends, into: bool
+) -> None:
+    ends.peer.turn = lambda: None
+    ends.peer.session.write(b"last")
+    with contextlib.suppress(ssl.SSLWantReadError):
+        ends.peer.session.unwrap()
+    ends.peer.step()
+
+    def receive() -> bytes | None:
+        if not into:
+            return ends.transport.receive(100)
+        size = ends.transport.receive_into(BUFFER, 100)
+        return None if size is None else bytes(BUFFER[:size])
+
+    assert receive() == b"last"
+    ends.transport._socket.settimeout(0)
+    assert ends.transport._socket.recv(1) == b""  # so it is readable
+    assert receive() == b""
+    assert receive() == b""
+    assert ends.transport.send(b"answer") == 6  # the other direction is open
+    assert not ends.transport.has_failed()
+    assert ends.peer.receive(6) == b"answer"
+
+
+def test_an_end_without_close_notify_is_an_end(ends: Ends) -> None:
+    ends.client.shutdown(socket.SHUT_WR)
+    assert ends.transport.receive(100) == b""
+    assert ends.transport.receive_into(BUFFER, 100) == 0
+
+
+def test_an_end_of_output_is_close_notify_and_input_is_discarded(ends: Ends) -> None:
+    assert ends.transport.end_output()
+    ends.peer.turn = lambda: None
+    assert ends.peer.rest() == (b"", "close_notify")
+    ends.client.sendall(b"still something")
+    assert ends.transport.receive(100) == b"still something"
+
+
+@pytest.mark.parametrize(
+    ("is_complete", "resets", "end"),
+    [(True, False, "close_notify"), (False, False, "cut"), (False, True, "reset"), (True, True, "reset")],
+    ids=["complete", "incomplete", "reset", "reset-and-complete"],
+)
+def test_only_a_complete_response_ends_with_close_notify(ends: Ends, is_complete: bool, resets: bool, end: str) -> None:
+    ends.transport.send(b"a part")
+    if resets:
+        ends.transport.reset()
+    ends.transport.end(is_complete=is_complete)
+    ends.transport.close()
+    ends.peer.turn = lambda: None
+    received, found = ends.peer.rest()
+    assert found == end
+    assert received in ((b"a part", b"") if resets else (b"a part",))
+
+
+def test_a_close_notify_without_room_is_sent_later() -> None:
+    with contextlib.closing(Ends(buffer_bytes=4096)) as ends:
+        ends.shake_hands()
+        ends.peer.turn = lambda: None
+        total = 0
+        while taken := ends.transport.send(bytes(100)):
+            total += taken
+        assert not ends.transport.end_output()
+        received = bytearray()
+        is_sent = False
+        while True:
+            with contextlib.suppress(ssl.SSLWantReadError):
+                data = ends.peer.session.read(65536)
+                if not data:
+                    break
+                received += data
+                continue
+            is_sent = is_sent or ends.transport.end_output()
+            ends.peer.step()
+        assert is_sent
+        assert len(received) in (total, total + 100)
+
+
+def test_a_forked_childs_copy_says_nothing(ends: Ends) -> None:
+    parents = ends.transport._socket.dup()
+    with parents:
+        ends.transport.close()
+        ends.client.settimeout(0.1)
+        with pytest.raises(TimeoutError):
+            ends.client.recv(1)
+
+
+# --- what a client can do to a session
+
+
+@pytest.mark.skipif(not hasattr(ssl, "OP_NO_RENEGOTIATION"), reason="this OpenSSL cannot refuse renegotiation")
+def test_renegotiation_and_compression_are_refused() -> None:
+    context = contexts()._loaded.default
+    assert context.options & ssl.OP_NO_RENEGOTIATION
+    assert context.options & ssl.OP_NO_COMPRESSION
+
+
+def test_a_client_that_only_makes_the_server_talk_is_dropped(ends: Ends) -> None:
+    # Python has no call that asks for a key update: its answer is put where OpenSSL puts it.
+    transport: Any = ends.transport
+    transport._unsent = bytes(MAX_UNSENT_BYTES + 1)
+    real = transport._socket
+
+    class Full:
+        def send(self, data: bytes) -> int:
+            raise BlockingIOError
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(real, name)
+
+    transport._socket = Full()
+    with pytest.raises(Disconnected, match="reads no TLS records"):
+        transport._answer_locked()
+    transport._socket = real
+
+
+class Busy:
+    """A session that notices when two threads use it at once."""
+
+    def __init__(self, session: Any) -> None:
+        self._session = session
+        self._users = itertools.count()
+        self._inside = 0
+        self.overlaps = 0
+
+    def _call(self, name: str, *arguments: Any) -> Any:
+        self._inside += 1
+        if self._inside > 1:
+            self.overlaps += 1
+        try:
+            threading.Event().wait(0.0002)  # as the GIL is released within OpenSSL
+            return getattr(self._session, name)(*arguments)
+        finally:
+            self._inside -= 1
+
+    def read(self, *arguments: Any) -> Any:
+        return self._call("read", *arguments)
+
+    def write(self, *arguments: Any) -> Any:
+        return self._call("write", *arguments)
+
+    def unwrap(self) -> Any:
+        return self._call("unwrap")
+
+
+def test_one_session_is_never_used_by_two_threads_at_once(ends: Ends) -> None:
+    """A task sends while the reactor reads ahead; without the lock their calls overlap within milliseconds."""
+    transport: Any = ends.transport
+    busy = transport._session = Busy(transport._session)
+    transport._read_into = busy.read
+    done = threading.Event()
+    failures: list[BaseException] = []
+
+    def send() -> None:
+        try:
+            for _ in range(100):
+                assert transport.send(b"y" * 50) == 50
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            done.set()
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    received = b""
+    ends.peer.turn = lambda: None
+    sent = 0
+    while not done.is_set():
+        ends.peer.send(b"x" * 10)
+        sent += 10
+        received += transport.receive(8192) or b""
+    thread.join()
+    while len(received) < sent:
+        received += transport.receive(8192) or b""
+    assert failures == []
+    assert busy.overlaps == 0
+    assert received == b"x" * sent
+    assert ends.peer.receive(5000) == b"y" * 5000
