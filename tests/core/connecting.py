@@ -326,7 +326,7 @@ class ManagedHarness(Harness):
         return self.listeners[0]
 
     @property
-    def door(self) -> Handler:
+    def listener_handler(self) -> Handler:
         """The listener's handler."""
         return self.reactor.handlers[self.listener.descriptor]
 
@@ -351,7 +351,7 @@ class ManagedHarness(Harness):
 
     def turn_to_pause(self) -> None:
         """Turn until the listener is not watched any more."""
-        self.turn_until(lambda: self.door.interest == 0)
+        self.turn_until(lambda: self.listener_handler.interest == 0)
 
     def fail_to_accept(self, number: int, times: int) -> FakeSocket:
         """Let accepting fail this many times, and work again then."""

@@ -277,7 +277,7 @@ PLACES: dict[str, Callable[[Running], tuple[Any, str]]] = {
     "on_ready": lambda server: (Connection, "on_ready"),
     "on_notify": lambda server: (Connection, "on_notify"),
     "on_closed": lambda server: (server.server, "on_closed"),
-    "make-task": lambda server: (run_of(server).manager._acceptor._doors[0].endpoint, "make_task"),
+    "make-task": lambda server: (run_of(server).manager._acceptor._handlers[0].endpoint, "make_task"),
     "hand-off": lambda server: (Dispatcher, "_hand_off_ready"),
     "queue-task": lambda server: (server.server._dispatcher, "_hand_off"),
     "start-term": lambda server: (Dispatcher, "_start_term"),

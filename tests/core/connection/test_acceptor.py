@@ -257,11 +257,11 @@ def test_a_pause_for_an_error_does_not_ask_clients_to_leave(accept_from: AcceptF
 
 def test_a_handler_of_a_listener_is_named_after_it_and_survives_a_fault(accept_from: AcceptFrom) -> None:
     accepting = accept_from(client("a"))
-    door = accepting.reactor.handlers[DESCRIPTOR]
-    assert door.descriptor == accepting.listener.descriptor == DESCRIPTOR
-    assert repr(door) == repr(accepting.listener) == "<Listener 127.0.0.1:8080>"
-    door.on_notify()
-    door.on_fault()
+    listener_handler = accepting.reactor.handlers[DESCRIPTOR]
+    assert listener_handler.descriptor == accepting.listener.descriptor == DESCRIPTOR
+    assert repr(listener_handler) == repr(accepting.listener) == "<Listener 127.0.0.1:8080>"
+    listener_handler.on_notify()
+    listener_handler.on_fault()
     assert accepting.turn().accepted == ["a"]
 
 
@@ -361,7 +361,7 @@ def test_clients_beyond_the_limit_wait_in_the_backlog_while_all_are_busy(
     assert is_open(waiting)
     assert messages(caplog) == [FULL]
     harness.tasks.pop().cancel()
-    harness.turn_until(lambda: len(harness.manager.connections) == 2 and harness.door.interest)
+    harness.turn_until(lambda: len(harness.manager.connections) == 2 and harness.listener_handler.interest)
     waiting.sendall(GET)
     harness.turn_until(lambda: len(harness.tasks) == 2)
     assert messages(caplog) == [FULL]
@@ -583,6 +583,15 @@ def test_a_forked_child_closes_its_copies_of_listeners(accept_from: AcceptFrom) 
     accepting = accept_from()
     accepting.acceptor.abandon_after_fork()
     assert accepting.fake.is_closed
+
+
+def test_in_a_forked_child_an_acceptor_that_has_paused_does_not_resume(accept_from: AcceptFrom) -> None:
+    """The task that has forked ends its connection there, which resumes; but the reactor has ended."""
+    accepting = accept_from(OSError(errno.EMFILE, "text")).turn()
+    assert not accepting.is_watching
+    accepting.acceptor.abandon_after_fork()
+    accepting.acceptor.resume()
+    assert not accepting.is_watching
 
 
 # --- several workers

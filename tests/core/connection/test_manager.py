@@ -71,7 +71,7 @@ def test_the_end_of_a_connection_resumes_accepting_at_once(make: Make) -> None:
     harness.connect()
     harness.turn_to_pause()
     connection.close()
-    assert harness.door.interest
+    assert harness.listener_handler.interest
     harness.turn_until(lambda: harness.manager.connections)
 
 
@@ -186,7 +186,7 @@ def test_a_forked_child_closes_its_copies_in_silence(make: Make) -> None:
     harness.reactor.poller.close()
     harness.reactor.handlers.clear()
     harness.manager.connections.clear()
-    harness.manager._acceptor._doors.clear()
+    harness.manager._acceptor._handlers.clear()
 
 
 # --- who is informed

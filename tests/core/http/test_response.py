@@ -93,7 +93,7 @@ def test_framing(
 ) -> None:
     response = Response(version, method, asked, "waitress")
     response.start(status, [] if length is None else [("Content-Length", str(length))])
-    status_line, *headers = lines(response.begin())
+    status_line, *headers = lines(response.make_head())
     assert status_line == f"HTTP/{version} {status}"
     assert [line for line in headers if not line.startswith(("Date", "Server"))] == fields
     assert response.framing is framing
@@ -133,7 +133,7 @@ def test_a_longer_body_is_cut_and_a_shorter_one_closes_the_connection(
     pieces: list[bytes], sent: bytes, surplus: int, remaining: int, persists: bool
 ) -> None:
     response = started(("Content-Length", "5"))
-    response.begin()
+    response.make_head()
     framed = b"".join(response.frame(piece) for piece in pieces)
     assert framed + response.end() == sent
     assert (response.surplus, response.remaining, response.persists) == (surplus, remaining, persists)
@@ -142,14 +142,14 @@ def test_a_longer_body_is_cut_and_a_shorter_one_closes_the_connection(
 @pytest.mark.parametrize("size", [1, 10, 16, 255, 4096, 1_000_000])
 def test_a_chunk_is_its_size_in_hex_and_its_bytes(size: int) -> None:
     response = started()
-    response.begin()
+    response.make_head()
     assert response.frame(b"x" * size) == f"{size:X}\r\n".encode() + b"x" * size + b"\r\n"
 
 
 @pytest.mark.parametrize("length", [None, 5])
 def test_nothing_is_framed_after_the_end(length: int | None) -> None:
     response = started(*[] if length is None else [("Content-Length", str(length))])
-    response.begin()
+    response.make_head()
     response.end()
     assert response.frame(b"late") == b""
     assert response.end() == b""
@@ -189,7 +189,7 @@ def test_nothing_is_framed_after_the_end(length: int | None) -> None:
 def test_headers_are_capitalised_and_sorted(
     given: list[tuple[str, str]], ident: str | None, expected: list[str], date: str
 ) -> None:
-    head = started(*given, ident=ident).begin()
+    head = started(*given, ident=ident).make_head()
     assert lines(head)[1:] == [date if line == "DATE" else line for line in expected]
 
 
@@ -197,12 +197,12 @@ def test_headers_are_capitalised_and_sorted(
     ("status", "expected"), [("200 OK", "200 OK"), ("404", "404 "), ("200 ", "200 "), ("200 \xc4h", "200 \xc4h")]
 )
 def test_the_status_line_has_a_space_after_the_code(status: str, expected: str) -> None:
-    assert lines(started(status=status).begin())[0] == f"HTTP/1.1 {expected}"
+    assert lines(started(status=status).make_head())[0] == f"HTTP/1.1 {expected}"
 
 
 def test_the_date_is_an_imf_fixdate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    (line,) = [line for line in lines(started().begin()) if line.startswith("Date: ")]
+    (line,) = [line for line in lines(started().make_head()) if line.startswith("Date: ")]
     pattern = r"Date: (Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT"
     assert re.fullmatch(pattern, line)
 
@@ -213,7 +213,7 @@ def test_the_date_is_an_imf_fixdate(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_starting_again_replaces_status_and_headers() -> None:
     response = started(("X-Old", "1"), ("Content-Length", "5"), ("Server", "old"), ("Date", "old"))
     response.start("500 Oops", [("X-New", "1")])
-    status_line, *headers = lines(response.begin())
+    status_line, *headers = lines(response.make_head())
     assert status_line == "HTTP/1.1 500 Oops"
     assert [line.partition(":")[0] for line in headers] == ["Date", "Server", "Transfer-Encoding", "X-New"]
     assert "Server: waitress" in headers
@@ -224,22 +224,22 @@ def test_a_refused_start_keeps_the_earlier_one() -> None:
     with pytest.raises(HeaderError):
         response.start("500 Oops", [("X-New", "1"), ("Content-Length", "many")])
     assert (response.status, response.content_length) == ("200 OK", 5)
-    assert "X-Old: 1" in lines(response.begin())
+    assert "X-Old: 1" in lines(response.make_head())
 
 
 def test_a_response_is_first_started_and_then_begun() -> None:
     response = Response("1.1", "GET", True, None)
-    assert (response.is_started, response.has_begun, response.framing) == (False, False, Framing.NO_BODY)
+    assert (response.is_started, response.has_head, response.framing) == (False, False, Framing.NO_BODY)
     response.start("200 OK", [("Content-Length", "5")])
-    assert (response.is_started, response.has_begun, response.remaining) == (True, False, 0)
-    response.begin()
-    assert (response.is_started, response.has_begun, response.remaining) == (True, True, 5)
+    assert (response.is_started, response.has_head, response.remaining) == (True, False, 0)
+    response.make_head()
+    assert (response.is_started, response.has_head, response.remaining) == (True, True, 5)
 
 
 def test_nothing_is_framed_after_giving_up() -> None:
     for headers in ([], [("Content-Length", "5")]):
         response = started(*headers)
-        response.begin()
+        response.make_head()
         response.give_up()
         assert (response.frame(b"late"), response.end()) == (b"", b"")
         assert response.remaining == 0
@@ -290,7 +290,7 @@ def test_early_hints_are_an_interim_response_with_the_given_fields() -> None:
     assert response.early_hints(iter([("X-A", "\xe4")])) == b"HTTP/1.1 103 Early Hints\r\nX-A: \xe4\r\n\r\n"
     response.start("200 OK", [("Content-Length", "0")])
     assert response.early_hints(links) == expected  # before the head, also after `start`
-    assert response.begin().startswith(b"HTTP/1.1 200 OK\r\n")
+    assert response.make_head().startswith(b"HTTP/1.1 200 OK\r\n")
 
 
 def test_there_are_no_early_hints_without_a_field_or_for_http_1_0() -> None:
@@ -301,7 +301,7 @@ def test_there_are_no_early_hints_without_a_field_or_for_http_1_0() -> None:
 def test_early_hints_after_the_head_are_refused() -> None:
     response = Response("1.1", "GET", True, None)
     response.start("200 OK", [])
-    response.begin()
+    response.make_head()
     with pytest.raises(RuntimeError, match="early hints come before the response"):
         response.early_hints([("Link", "</a>")])
 

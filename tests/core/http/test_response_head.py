@@ -17,7 +17,7 @@ def nothing_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 def head(*headers: tuple[str, str], status: str = "200 OK", version: str = "1.1", ident: str | None = "x") -> bytes:
     response = Response(version, "GET", True, ident)
     response.start(status, headers)
-    return response.begin()
+    return response.make_head()
 
 
 def test_the_next_head_of_the_same_names_has_its_own_values() -> None:

@@ -80,6 +80,7 @@ class Server:
         self.ticks = 0
         self.told: list[tuple[int, str]] = []
         self.states = [State.READY]
+        self.fails_at: State | None = None  # of the calls of `on_state`
         self.close_seconds = CLOSE_SECONDS
         self.tls_contexts: TlsContexts | None = None
 
@@ -90,6 +91,8 @@ class Server:
 
     def on_state(self, state: State) -> None:
         self.states.append(state)
+        if self.fails_at is state:
+            raise SystemExit(f"no tea at {state.name}")
 
     def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
         self.opened.append(connection)
@@ -615,6 +618,29 @@ def test_the_server_hears_of_connections(make: Make) -> None:
     stepping.run.call_soon_threadsafe(server.opened[0].close)
     stepping.turn_until(lambda: bool(server.closed))
     assert server.closed == server.opened
+
+
+@pytest.mark.parametrize("fails_at", [State.SERVING, State.LEAVING, State.DRAINING, State.CLOSING, State.CLOSED])
+def test_an_exception_of_on_state_costs_a_record_only(caplog: pytest.LogCaptureFixture, fails_at: State) -> None:
+    with contextlib.closing(Stepping()) as stepping:
+        stepping.server.fails_at = fails_at
+        stepping.start()
+        stepping.connect()
+        stepping.stop(State.CLOSING if fails_at is State.CLOSING else State.LEAVING)
+        stepping.turn_until(lambda: stepping.has_ended)
+        stepping.run.close_all()
+        stepping.server.fails_at = None
+    assert [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR] == [
+        "uncaptured python exception in on_state"
+    ]
+
+
+def test_a_forked_child_enters_its_end_in_silence() -> None:
+    with contextlib.closing(Stepping()) as stepping:
+        stepping.start()
+        stepping.run._enter(State.CLOSED, in_silence=True)
+        assert stepping.run.state is State.CLOSED
+        assert stepping.server.states == [State.READY, State.SERVING]
 
 
 def test_the_thread_that_waits_does_what_it_is_woken_for(make: Make) -> None:

@@ -25,7 +25,7 @@ def log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, clock
 
 
 def ended(log: AccessLog, target: str) -> Exchange:
-    exchange = log.begin("192.0.2.1", head(target), "", 0)
+    exchange = log.start("192.0.2.1", head(target), "", 0)
     exchange.end(0)
     return exchange
 

@@ -168,7 +168,7 @@ class BaseWSGIServer:
                 if self._is_supervised:
                     self._supervise()
                 else:
-                    self._begin()
+                    self._start_run()
                     if self._run is not None:
                         self._note_serving()
                     self._wait()
@@ -218,7 +218,7 @@ class BaseWSGIServer:
             self.application = self.application.load()
         with handled_signals(self._on_signal):
             try:
-                self._begin()
+                self._start_run()
                 if self._run is not None:
                     requests = self._run.request_count
                     worker.note_serves(snapshot=self.snapshot, requests=requests, stop=self._request_stop)
@@ -272,7 +272,7 @@ class BaseWSGIServer:
             raise RuntimeError(ONLY_IN_MAIN_THREAD)
         self._claim()
         try:
-            self._begin()
+            self._start_run()
             self._runner = start_thread(self._wait_and_end, "waitress-run")
         except BaseException:
             self._end()
@@ -318,7 +318,7 @@ class BaseWSGIServer:
 
         return notifier_for(os.environ, os.getpid(), f"Serving on {' '.join(self.urls)}")
 
-    def _begin(self) -> None:
+    def _start_run(self) -> None:
         if not any(request.state is State.CLOSING for request in self._stop_requests):
             self._set_up_dispatcher(self._dispatcher)
             if getattr(self.adj, "has_worker_threads", False):

@@ -302,7 +302,7 @@ class HTTPChannel(Entry):
         exchange = None
         if access_log is not None:
             sent_bytes = self.connection.sender.sent_bytes
-            exchange = access_log.begin(self.connection.remote_addr, request.head, "", sent_bytes, self.connection.tls)
+            exchange = access_log.start(self.connection.remote_addr, request.head, "", sent_bytes, self.connection.tls)
         self._taken.append(parser)
         self._waiting.append((parser, exchange))
         self._arrived_at = self.connection.reactor.now

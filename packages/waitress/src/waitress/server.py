@@ -182,12 +182,12 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     # --- serving
 
-    def _begin(self) -> None:
+    def _start_run(self) -> None:
         for kind in (type(self), self.channel_class, getattr(self.channel_class, "task_class", Task)):
             refuse_ineffective(kind)
         if not self.accepting:
             self.accept_connections()
-        super()._begin()
+        super()._start_run()
 
     def _set_up_dispatcher(self, dispatcher: Dispatcher) -> None:
         sink = self._sink()

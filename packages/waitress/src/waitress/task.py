@@ -118,14 +118,14 @@ class Task(waitress_core.wsgi.task.WSGITask):
         """Return the head of the response, as it is sent, from `status` and `response_headers`."""
         self._start()
         self._apply_close_on_finish()
-        return super()._begin()
+        return super()._make_head()
 
     def write(self, data: bytes) -> None:
         """Send a piece of the body, after the head. An empty piece sends only the head."""
         if self.complete and not self._response.is_started:
             self._start()
         if not (data or self.wrote_header or self._holds_head) and self.complete:
-            self._connection.sender.send(self._begin())
+            self._connection.sender.send(self._make_head())
         super().write(data)
         self._framed_bytes += len(data)
 
@@ -156,7 +156,7 @@ class Task(waitress_core.wsgi.task.WSGITask):
     @property
     def wrote_header(self) -> bool:
         """Whether the head has been made."""
-        return self._response.has_begun
+        return self._response.has_head
 
     @property
     def chunked_response(self) -> bool:
@@ -181,7 +181,7 @@ class Task(waitress_core.wsgi.task.WSGITask):
     def content_bytes_written(self) -> int:
         """Bytes of the body that have been sent or queued."""
         response = self._response
-        if not (response.has_begun and response.has_body):
+        if not (response.has_head and response.has_body):
             return 0
         return self._framed_bytes if self.content_length is None else self.content_length - response.remaining
 
@@ -210,17 +210,17 @@ class Task(waitress_core.wsgi.task.WSGITask):
         self.finish()
         self._apply_close_on_finish()
 
-    def _begin(self) -> bytes:
+    def _make_head(self) -> bytes:
         if self._has_head_failed:
-            return super()._begin()
+            return super()._make_head()
         try:
             head = self.build_response_header()
         except BaseException:
             self._has_head_failed = True
             raise
         response = self._response
-        if not response.has_begun:  # a program's own head, which alone says how the body is framed
-            response.begin()
+        if not response.has_head:  # a program's own head, which alone says how the body is framed
+            response.make_head()
             if response.framing is CHUNKED:
                 response.framing = CLOSE
         return head
@@ -228,7 +228,7 @@ class Task(waitress_core.wsgi.task.WSGITask):
     def _answer(self, status: str, detail: str, *fields: tuple[str, str]) -> None:
         if not isinstance(self, ErrorTask) and is_replaced(self.channel, "error_task_class"):
             self._answer_by_program(status, detail)
-        if not self._response.has_begun:
+        if not self._response.has_head:
             self.status, self.response_headers = status, [("Content-Type", ERROR_CONTENT_TYPE), *fields]
             super()._answer(status, detail, *fields)
 

@@ -66,7 +66,7 @@ class Acceptor:
         self._share = context.share
         self._interest = READ if context.share is None else READ | self._reactor.poller.exclusive
         # Changed while the server runs
-        self._doors = [_Door(self, endpoint) for endpoint in endpoints]
+        self._handlers = [ListenerHandler(self, endpoint) for endpoint in endpoints]
         self._is_paused = False
         self._is_crowded = False  # at the limit, and the log has reported it
         self._aside_checks = 0  # left, while this worker stands aside
@@ -76,15 +76,15 @@ class Acceptor:
 
     def start(self) -> None:
         """Start to accept."""
-        for door in self._doors:
-            self._reactor.handlers[door.descriptor] = door
+        for handler in self._handlers:
+            self._reactor.handlers[handler.descriptor] = handler
         self._watch_all(self._interest)
 
     def _watch_all(self, interest: int) -> None:
-        for door in self._doors:
-            self._reactor.watch(door, interest)
+        for handler in self._handlers:
+            self._reactor.watch(handler, interest)
         if self._share is not None:
-            self._share.note(len(self._connections), accepts=bool(interest and self._doors))
+            self._share.note(len(self._connections), accepts=bool(interest and self._handlers))
 
     def _fitting_limit(self) -> int:
         """Return the connection limit, or how many connections fit if these are fewer; log that."""
@@ -104,22 +104,22 @@ class Acceptor:
 
     # --- one client
 
-    def accept(self, door: "_Door") -> None:
+    def accept(self, handler: "ListenerHandler") -> None:
         """Accept the clients that wait at a listener, if there is room for them."""
         if len(self._connections) >= self._limit and not self._make_room():
             return
         if self._share is not None:
-            self._accept_share(door, self._share)
+            self._accept_share(handler, self._share)
             return
         for _ in range(ACCEPT_BURST):
             # A connection is closed only for a client that is surely there: not in the later rounds.
-            if not self._accept_one(door) or len(self._connections) >= self._limit:
+            if not self._accept_one(handler) or len(self._connections) >= self._limit:
                 return
 
-    def _accept_share(self, door: "_Door", share: AcceptShare) -> None:
+    def _accept_share(self, handler: "ListenerHandler", share: AcceptShare) -> None:
         """With other workers: accept until they have fewer, or go to the end of the queue."""
         accepted = 0
-        while accepted < ACCEPT_BURST and self._accept_one(door):
+        while accepted < ACCEPT_BURST and self._accept_one(handler):
             accepted += 1
             share.note(len(self._connections), accepts=True)
             if len(self._connections) >= self._limit:
@@ -128,23 +128,23 @@ class Acceptor:
                 self._is_paused = True
                 self._aside_checks = ASIDE_CHECKS
                 self._reactor.tick_every(SHARE_SECONDS)
-                for each in self._doors:
+                for each in self._handlers:
                     self._reactor.watch(each, 0)
                 return
-        if accepted and door.interest:
-            self._reactor.watch(door, 0)
-            self._reactor.watch(door, self._interest)
+        if accepted and handler.interest:
+            self._reactor.watch(handler, 0)
+            self._reactor.watch(handler, self._interest)
 
-    def _accept_one(self, door: "_Door") -> bool:
+    def _accept_one(self, handler: "ListenerHandler") -> bool:
         """Accept one connection; False when there is none now, or none can be had."""
-        endpoint = door.endpoint
+        endpoint = handler.endpoint
         try:
             client = endpoint.listener.accept()
         except ClientLeft:
             return True
         except OSError as error:
             # Out of descriptors or memory, or the socket's owner has closed it: trying again at once would spin.
-            self._pause(door, error)
+            self._pause(handler, error)
             return False
         if client is None:
             return False
@@ -178,9 +178,9 @@ class Acceptor:
 
     def take_backlog(self) -> None:
         """Accept all clients that wait already; the connection limit does not hold for them."""
-        for door in self._doors:
+        for handler in self._handlers:
             for _ in range(self._context.adj.backlog + 1):
-                if len(self._connections) >= self._most or not self._accept_one(door):
+                if len(self._connections) >= self._most or not self._accept_one(handler):
                     break
 
     # --- room, and the lack of it
@@ -197,12 +197,12 @@ class Acceptor:
         self._watch_all(0)
         return False
 
-    def _pause(self, door: "_Door", cause: OSError) -> None:
+    def _pause(self, handler: "ListenerHandler", cause: OSError) -> None:
         """Accept nothing from this listener for a while: the next attempt would fail too."""
         if self._context.adj.log_socket_errors:
             self._failures.log(logging.WARNING, self._reactor.now, "server accept() threw an exception: %s", cause)
         self._is_paused = True
-        self._reactor.watch(door, 0)
+        self._reactor.watch(handler, 0)
         if self._share is not None:
             self._share.note(len(self._connections), accepts=False)
 
@@ -216,7 +216,7 @@ class Acceptor:
             self._reactor.tick_every()
             self._watch_all(self._interest)
         elif self._share is not None:
-            self._share.note(len(self._connections), accepts=bool(self._doors))
+            self._share.note(len(self._connections), accepts=bool(self._handlers))
 
     def check_share(self) -> bool:
         """While this worker stands aside: accept again, if it is time to. Whether this tick came for nothing else."""
@@ -244,26 +244,27 @@ class Acceptor:
     def stop(self) -> None:
         """Accept no more, for good."""
         self._is_paused = False
-        for door in list(self._doors):
-            self._close(door)
+        for handler in list(self._handlers):
+            self._close(handler)
         self._watch_all(0)
 
     def remove(self, listener: Listener) -> None:
         """Accept no more from one listener, for good."""
-        for door in list(self._doors):
-            if door.endpoint.listener is listener:
-                self._close(door)
+        for handler in list(self._handlers):
+            if handler.endpoint.listener is listener:
+                self._close(handler)
 
-    def _close(self, door: "_Door") -> None:
-        self._doors.remove(door)
-        self._reactor.watch(door, 0)
-        self._reactor.handlers.pop(door.descriptor, None)
-        door.endpoint.listener.close()
+    def _close(self, handler: "ListenerHandler") -> None:
+        self._handlers.remove(handler)
+        self._reactor.watch(handler, 0)
+        self._reactor.handlers.pop(handler.descriptor, None)
+        handler.endpoint.listener.close()
 
     def abandon_after_fork(self) -> None:
         """Close a forked child's copies of the listening sockets."""
-        for door in self._doors:
-            door.endpoint.listener.abandon_after_fork()
+        self._is_paused = False  # or the end of a connection would have the reactor watch again, which has ended
+        for handler in self._handlers:
+            handler.endpoint.listener.abandon_after_fork()
 
 
 def descriptor_limit() -> int:
@@ -276,7 +277,7 @@ def descriptor_limit() -> int:
     return sys.maxsize if soft in (resource.RLIM_INFINITY, -1) else soft
 
 
-class _Door:
+class ListenerHandler:
     """One endpoint, as the reactor sees it."""
 
     __slots__ = ("_acceptor", "descriptor", "endpoint", "interest")

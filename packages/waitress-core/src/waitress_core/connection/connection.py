@@ -375,10 +375,10 @@ class Connection:
         """Answer for the server itself, and end the connection: nothing after this is interpreted."""
         context = self._context
         response, body = error_response.response(context.adj.ident)
-        head = response.begin()
+        head = response.make_head()
         context.counters.by_status[response.status[:1]] += 1
         if context.access_log is not None:
-            self._begin_exchange(context.access_log, error_response.method).answer(response.status, len(head))
+            self._start_exchange(context.access_log, error_response.method).answer(response.status, len(head))
         self.receiver.stop()
         self._ending = Ending.LINGER
         self.sender.send_now(head + response.frame(body))
@@ -387,11 +387,11 @@ class Connection:
         else:
             self._end_response(context.reactor.now)
 
-    def _begin_exchange(self, log: "AccessLog", method: str = "") -> "Exchange":
+    def _start_exchange(self, log: "AccessLog", method: str = "") -> "Exchange":
         """Have the access log report a request that gets no task."""
         request = self.receiver.request
         head = None if request is None else request.head
-        self.exchange = log.begin(self.remote_addr, head, method, self.sender.sent_bytes, self.tls)
+        self.exchange = log.start(self.remote_addr, head, method, self.sender.sent_bytes, self.tls)
         return self.exchange
 
     def _end_exchange(self, exchange: "Exchange") -> None:
@@ -551,7 +551,7 @@ class Connection:
         if receiver.request is not None:
             context.counters.by_status[""] += 1
             if context.access_log is not None:
-                self._begin_exchange(context.access_log)
+                self._start_exchange(context.access_log)
         receiver.end()
         sender.enter(GONE, 0.0)
         if is_cut_off:

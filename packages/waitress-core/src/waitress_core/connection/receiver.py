@@ -44,7 +44,7 @@ CHUNKED_READ_BYTES = 16 * 1024  # each chunk costs time, and may hold one byte: 
 LINGER_BYTES = 256 * 1024 * 1024
 
 
-class Signal(enum.Enum):
+class Directive(enum.Enum):
     """What is to be done, other than to answer."""
 
     CONTINUE = enum.auto()
@@ -53,12 +53,12 @@ class Signal(enum.Enum):
     ROOM = enum.auto()
 
 
-CONTINUE: Final = Signal.CONTINUE
-PAUSE: Final = Signal.PAUSE
-CLOSE: Final = Signal.CLOSE
-ROOM: Final = Signal.ROOM
+CONTINUE: Final = Directive.CONTINUE
+PAUSE: Final = Directive.PAUSE
+CLOSE: Final = Directive.CLOSE
+ROOM: Final = Directive.ROOM
 
-Outcome = Request | ErrorResponse | Signal | None
+Outcome = Request | ErrorResponse | Directive | None
 
 
 class Receiver:

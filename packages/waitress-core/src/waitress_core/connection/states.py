@@ -40,7 +40,7 @@ from typing import Final
 
 
 class ReceiveState(enum.IntEnum):
-    """What the bytes that arrive belong to."""
+    """What the bytes that arrive belong to. Their order counts: the receiver compares with `> HEAD` and `< AHEAD`."""
 
     IDLE = 0
     HEAD = 1

@@ -1,8 +1,8 @@
 """Response head and message framing: the bytes before, between and after the pieces of a body.
 
 Sans-IO: bytes and decisions, no socket, thread or application. The calls for a response are, in this order: `start`
-(again after an error, until `begin`), `begin`, any number of `frame`, `end`. `early_hints` may come any number of times
-before `begin`.
+(again after an error, until `make_head`), `make_head`, any number of `frame`, `end`. `early_hints` may come any number
+of times before `make_head`.
 
 Framing (RFC 9112 6.3, seen from the sender)
 1. HEAD, 204, 205 and 304: no body, whatever the application yields.
@@ -60,7 +60,7 @@ class Response:
         "_values",
         "content_length",
         "framing",
-        "has_begun",
+        "has_head",
         "is_started",
         "persists",
         "remaining",
@@ -77,11 +77,11 @@ class Response:
         self._values: list[str] = []  # one for each name of the template
         self.persists = persists
         self.content_length: int | None = None
-        self.framing = NO_BODY  # set by `begin`
+        self.framing = NO_BODY  # set by `make_head`
         self.remaining = 0  # with CONTENT_LENGTH: bytes still to come
         self.surplus = 0  # bytes that were cut off
         self.is_started = False  # `start` has been called
-        self.has_begun = False  # `begin` has been called: status and headers are final
+        self.has_head = False  # `make_head` has been called: status and headers are final
 
     def start(self, status: str, headers: Iterable[tuple[str, str]]) -> None:
         """Set status and headers, in place of earlier ones.
@@ -140,7 +140,7 @@ class Response:
             AssertionError, HeaderError: a field cannot be sent (`checked_*`).
             RuntimeError: the response itself has begun.
         """
-        if self.has_begun:
+        if self.has_head:
             raise RuntimeError("early hints come before the response: its head has been sent already")
         lines = []
         for name, value in headers:
@@ -152,7 +152,7 @@ class Response:
             return b""
         return f"HTTP/1.1 103 Early Hints\r\n{''.join(lines)}\r\n".encode("latin-1")
 
-    def begin(self) -> bytes:
+    def make_head(self) -> bytes:
         """Choose the framing; return the response head, from the status line to the empty line."""
         framing_field = ""
         if self.status.startswith(_NULL_BODY):
@@ -181,7 +181,7 @@ class Response:
         elif not self._is_http11:
             connection = "Keep-Alive"
         self.framing = framing
-        self.has_begun = True
+        self.has_head = True
         return self._template.head(
             self._is_http11, self.status, self._values, framing_field, self.content_length, connection, self._ident
         )

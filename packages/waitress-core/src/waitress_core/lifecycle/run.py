@@ -396,10 +396,15 @@ class ServerRun:
             if cancelled:
                 logger.warning("Canceling %d pending task(s)", cancelled)
 
-    def _enter(self, state: State) -> None:
-        """Move to a state. The only place that writes it."""
+    def _enter(self, state: State, *, in_silence: bool = False) -> None:
+        """Move to a state, and tell it unless `in_silence`. The only place that writes it."""
         self._context.state = state
-        self.tell_state(state)
+        if in_silence:
+            return
+        try:
+            self.tell_state(state)
+        except BaseException:  # of a program that derives a server: the move goes on, or it might never end
+            logger.exception("uncaptured python exception in on_state")
         if self._notifier is not None:
             self._waiter_callbacks.append(partial(self._notifier.on_state, state))
             self._waiter_woken.set()
@@ -445,7 +450,7 @@ class ServerRun:
         self._dispatcher.abandon_after_fork()
         self._reactor.abandon_after_fork()
         self.manager.abandon_after_fork()
-        self._context.state = State.CLOSED
+        self._enter(State.CLOSED, in_silence=True)
         self._report_ended()
 
 

@@ -67,7 +67,7 @@ class AccessLog:
                 logging.INFO
             )  # whoever turns the log on wants to see it, whatever the level of the others
 
-    def begin(
+    def start(
         self, remote_addr: str, head: RequestHead | None, method: str, sent_bytes: int, tls: "Tls | None" = None
     ) -> "Exchange":
         """Start to follow a request that is complete, or never will be.
@@ -113,11 +113,11 @@ class Exchange(InternalTask):
 
     __slots__ = (
         "_access",
-        "_began_at",
         "_head",
         "_log",
         "_method",
         "_sent_before",
+        "_started_at",
         "_tls",
         "_waiting_bytes",
         "head_bytes",
@@ -146,7 +146,7 @@ class Exchange(InternalTask):
         self._log = log
         self._head = head
         self._method = method
-        self._began_at = log.clock()
+        self._started_at = log.clock()
         self._sent_before = sent_bytes
         self._tls = tls
         self._waiting_bytes = 0
@@ -154,7 +154,7 @@ class Exchange(InternalTask):
 
     def leave_queue(self) -> None:
         """The application is going to be called."""
-        self.queue_time = self._log.clock() - self._began_at
+        self.queue_time = self._log.clock() - self._started_at
 
     def answer(self, status: str, head_bytes: int) -> None:
         """A response with this status has started, with a head of `head_bytes`."""
@@ -163,7 +163,7 @@ class Exchange(InternalTask):
 
     def end(self, sent_bytes: int) -> None:
         """The response has ended, or been given up, when its connection had sent `sent_bytes`."""
-        duration = self._log.clock() - self._began_at
+        duration = self._log.clock() - self._started_at
         head = self._head
         values = {} if head is None else head.values
         tls = self._tls

@@ -181,9 +181,7 @@ class Dispatcher:
             CannotStartThread: the system has none left; those that were started have ended again.
         """
         self._turn = turn
-        is_ours = type(self) is Dispatcher and not is_replaced(self.add_task, _STOCK_ADD_TASK)
-        if self._delegate is None and not is_ours:
-            # A subclass, or a patch, that wants to see every task.
+        if self._delegate is None and self._has_own_add_task():
             self.hand_off_all_to(self.add_task)
         self._thread_slots = [ThreadSlot() for _ in range(self.thread_count)]
         self._members = [
@@ -199,6 +197,13 @@ class Dispatcher:
                 self.stop_threads(timeout=1.0)
                 raise
         self._start_term(self._term)
+
+    def _has_own_add_task(self) -> bool:
+        """Whether a program wants to see every task: it has replaced `add_task` in a subclass, here or on the class."""
+        if type(self) is not Dispatcher or "add_task" in getattr(self, "__dict__", ()):
+            return True
+        # Compared as it is in the class: a compiled method has no `__func__` to compare.
+        return vars(Dispatcher)["add_task"] is not _STOCK_ADD_TASK
 
     def hand_off_all_to(self, add_task: Callable[[Task], None]) -> None:
         """Give every request to `add_task`, and run none without it; call this before `start`."""
@@ -567,9 +572,4 @@ def _cancel(task: Task) -> None:
         logger.exception("Exception when cancelling %r", task)
 
 
-def is_replaced(method: object, stock: object) -> bool:
-    """Whether a program has replaced the method `stock` by its own, on the object or its class."""
-    return getattr(method, "__func__", None) is not stock
-
-
-_STOCK_ADD_TASK = Dispatcher.add_task  # programs that measure queues replace it, also on the class
+_STOCK_ADD_TASK = vars(Dispatcher)["add_task"]

@@ -32,7 +32,7 @@ class LoggedTask(WSGITask):
         request: Request,
     ) -> None:
         super().__init__(context, environ_builder, connection, request)
-        self.follow(log.begin(connection.remote_addr, request.head, "", connection.sender.sent_bytes, connection.tls))
+        self.follow(log.start(connection.remote_addr, request.head, "", connection.sender.sent_bytes, connection.tls))
 
     def follow(self, exchange: Exchange) -> None:
         """Report to this exchange what becomes of the request. Call it before `service`."""
@@ -54,8 +54,8 @@ class LoggedTask(WSGITask):
         self._exchange.head_bytes += len(head)
         super()._send_interim(head)
 
-    def _begin(self) -> bytes:
-        head = super()._begin()
+    def _make_head(self) -> bytes:
+        head = super()._make_head()
         self._exchange.answer(self._response.status, len(head))
         return head
 

@@ -171,7 +171,7 @@ class WSGITask:
         if response.is_started:
             if exc_info is None:
                 raise AssertionError("start_response called a second time without providing exc_info.")
-            if response.has_begun and exc_info[1] is not None:
+            if response.has_head and exc_info[1] is not None:
                 try:
                     raise exc_info[1].with_traceback(exc_info[2])
                 finally:
@@ -206,12 +206,12 @@ class WSGITask:
         if not response.is_started:
             raise RuntimeError("start_response was not called before body written")
         try:
-            if response.has_begun:
+            if response.has_head:
                 framed = response.frame(data)
                 if framed:
                     sender.send(framed)
                 return
-            head = self._begin()
+            head = self._make_head()
             framed = response.frame(data)
             if len(framed) < JOIN_BYTES:
                 sender.send(head + framed)
@@ -224,11 +224,11 @@ class WSGITask:
             response.give_up()
             raise
 
-    def _begin(self) -> bytes:
+    def _make_head(self) -> bytes:
         """Return the response head; the state of the server at this moment decides whether the connection persists."""
         if self._connection.wants_close():
             self._response.persists = False
-        return self._response.begin()
+        return self._response.make_head()
 
     def _send_body(self, body: Iterable[bytes]) -> None:
         response = self._response
@@ -237,7 +237,7 @@ class WSGITask:
         except TypeError:
             count, body = None, _iterator(body)
         for piece in body:
-            if count == 1 and response.content_length is None and response.is_started and not response.has_begun:
+            if count == 1 and response.content_length is None and response.is_started and not response.has_head:
                 if not isinstance(piece, bytes):
                     piece = _bytes_of(piece)
                 response.content_length = len(piece)
@@ -251,12 +251,12 @@ class WSGITask:
         response = self._response
         if not response.is_started:
             raise RuntimeError("start_response was not called before the response ended")
-        if response.has_begun:
+        if response.has_head:
             end = response.end()
         else:
             if response.content_length is None and response.has_body:
                 response.content_length = 0
-            end = self._begin() + response.end()
+            end = self._make_head() + response.end()
         if end:
             self._connection.sender.send(end)
         if response.surplus or response.remaining:
@@ -290,12 +290,12 @@ class WSGITask:
     def _send_file(self, file: ReadOnlyFileBuffer) -> bool:
         """Send a wrapped file, without reading it where the system can; True when the connection has taken it over."""
         response, connection = self._response, self._connection
-        size = file.prepare(response.content_length) if response.is_started and not response.has_begun else 0
+        size = file.prepare(response.content_length) if response.is_started and not response.has_head else 0
         if not size:  # empty, not seekable, or started by `write`: a body like any other
             self._send_body(file)
             return False
         response.content_length = size
-        connection.sender.send(self._begin())
+        connection.sender.send(self._make_head())
         if not response.has_body:
             response.surplus = size
             self._end_body()
@@ -312,7 +312,7 @@ class WSGITask:
     # --- answers in the application's place
 
     def _answer_exception(self, error: BaseException) -> None:
-        if self._response.has_begun:
+        if self._response.has_head:
             # Too late for another answer: the connection ends, and the client sees that the message is incomplete.
             if self._response.is_open_ended:
                 self._ending = Ending.RESET
