@@ -147,16 +147,15 @@ class ServerRun:
         self._ticked_at = self._reactor.now
         # Reactor only
         self._slow_requests = self._make_slow_requests()
-        self._on_tick = [self.manager.tick, dispatcher.tick]
+        self._more_ticks: list[Callable[[], None]] = []
         if self._slow_requests is not None:
-            self._on_tick.append(self._slow_requests.tick)
+            self._more_ticks.append(self._slow_requests.tick)
         if self._context.refusals is not None:
-            self._on_tick.append(self._context.refusals.tick)
+            self._more_ticks.append(self._context.refusals.tick)
         if observer.tls_contexts is not None:
-            self._on_tick.append(observer.tls_contexts.check_expiries)
+            self._more_ticks.append(observer.tls_contexts.check_expiries)
         if worker is not None:
-            self._on_tick.append(worker.on_tick)
-        self._on_tick.append(self._step)
+            self._more_ticks.append(worker.on_tick)
         self._left_at = 0.0  # when LEAVING began
 
     def _make_endpoint(self, listener: Listener) -> Endpoint:
@@ -333,7 +332,7 @@ class ServerRun:
         if self.manager.check_share():
             return
         self._ticked_at = self._reactor.now
-        _call_each(*self._on_tick)
+        _call_each(self.manager.tick, self._dispatcher.tick, *self._more_ticks, self._step)
 
     def _step(self) -> None:
         """Run callbacks; move towards the end as far as stop requests, time and open connections allow."""
