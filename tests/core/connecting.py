@@ -89,16 +89,9 @@ class CheckedConnection(Connection):
     sender: CheckedSender
 
     def __init__(
-        self,
-        transport: Transport,
-        remote_addr: str,
-        remote_port: str,
-        *,
-        endpoint: Endpoint,
-        context: ServerContext,
-        on_closed: Callable[[Connection], None],
+        self, transport: Transport, remote_addr: str, remote_port: str, *, context: ServerContext, **named: Any
     ) -> None:
-        super().__init__(transport, remote_addr, remote_port, endpoint=endpoint, context=context, on_closed=on_closed)
+        super().__init__(transport, remote_addr, remote_port, context=context, **named)
         self.receiver = CheckedReceiver(transport, context)
         self.sender = CheckedSender(transport, context)
 

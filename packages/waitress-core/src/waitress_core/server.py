@@ -382,6 +382,10 @@ class BaseWSGIServer:
             from .wsgi.bounded_task import bounded  # lazy import: only servers with a bound need it
 
             kind = bounded(kind)
+        if self.adj.uses_proxy_protocol:
+            from .wsgi.proxied_task import proxied  # lazy import: only servers with the PROXY protocol need it
+
+            kind = proxied(kind)
         if self.adj.request_id_header:
             from .wsgi.identified_task import identified  # lazy import: only servers with request ids need it
 

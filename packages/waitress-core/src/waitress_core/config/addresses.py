@@ -182,8 +182,6 @@ def resolve(
 
 def _resolve_word(listen_word: ListenWord, default_port: str, family: int) -> list[ListenAddress]:
     word, scheme, has_proxy_prelude, kind, place = listen_word
-    if has_proxy_prelude:
-        raise ValueError(f"{word!r} needs the PROXY protocol, which this version does not have: listen on {place}")
     if kind != "inet":
         unknown = (socket.AF_UNSPEC, socket.SOCK_STREAM, 0, (word, 0))
         return [ListenAddress(*unknown, scheme=scheme, has_proxy_prelude=has_proxy_prelude, inherited=listen_word)]

@@ -64,6 +64,7 @@ class Adjustments:
     trusted_proxy: str | None
     trusted_proxy_count: int
     trusted_proxy_headers: set[str]
+    proxy_protocol: str
     clear_untrusted_proxy_headers: bool
     log_untrusted_proxy_headers: bool
     connection_limit: int
@@ -163,6 +164,21 @@ class Adjustments:
         """What is spoken at a unix socket, or at given sockets: mostly there is a proxy in front of them."""
         return "https" if self.has_tls and self.url_scheme == "https" else "http"
 
+    @property
+    def uses_proxy_protocol(self) -> bool:
+        """Whether the clients of a listener start with a PROXY protocol header."""
+        return self.proxy_protocol != "off" or any(address.has_proxy_prelude for address in self.listen)
+
+    def proxy_mode(self, *, has_prelude: bool) -> str:
+        """Return "off", "optional" or "required" for a listener, by whether its word of `listen` has `proxy+`.
+
+        If any word has it, it is for those words only, and without the setting means "required".
+        """
+        if has_prelude:
+            return self.proxy_protocol if self.proxy_protocol != "off" else "required"
+        is_for_words = any(address.has_proxy_prelude for address in self.listen)
+        return "off" if is_for_words else self.proxy_protocol
+
     def _resolve(self, given: dict[str, Any]) -> list[ListenAddress]:
         if not self.ipv4 and not socket.has_ipv6:
             raise ValueError("IPv4 is disabled but IPv6 is not available. Cowardly refusing to start.")
@@ -224,12 +240,18 @@ class Adjustments:
                 "The Forwarded proxy header and the X-Forwarded-{By,Host,Proto,Port,For} headers are mutually "
                 "exclusive. Can't trust both!"
             )
+        uses_protocol = self.uses_proxy_protocol
+        if uses_protocol and self.trusted_proxy is None:
+            raise ValueError(
+                "proxy_protocol, and proxy+ in listen, have no meaning without trusted_proxy: set it to the addresses "
+                "of your proxies, which alone may say who the client is"
+            )
         is_unix = self.unix_socket is not None or any(sock.family == AF_UNIX for sock in self.sockets)
         if "localhost" in (self.trusted_proxy or "").split() and not is_unix:
             logger.info(
                 "trusted_proxy=localhost: peers at 127.0.0.0/8 and ::1 are trusted, as no listener is a unix socket"
             )
-        if self.trusted_proxy is not None and not headers:
+        if self.trusted_proxy is not None and not headers and not uses_protocol:
             warnings.warn(
                 "No proxy headers were marked as trusted, but trusted_proxy was set. Implicitly trusting "
                 "X-Forwarded-Proto for backwards compatibility. This will be removed in future versions of waitress.",

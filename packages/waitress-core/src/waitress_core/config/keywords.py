@@ -76,6 +76,11 @@ class Settings(TypedDict, total=False):
     trusted_proxy_headers: str | Iterable[str]
     """Which headers of a trusted proxy are believed: forwarded, or x-forwarded-{for,host,proto,port,by}."""
 
+    proxy_protocol: str
+    """Whether a trusted_proxy starts each connection with a PROXY protocol header: off, optional or required. With
+    proxy+ before words of listen it is for those only. Default: 'off'.
+    """
+
     clear_untrusted_proxy_headers: bool
     """Hide proxy headers that are not trusted. Default: True."""
 

@@ -67,6 +67,10 @@ def _is_utf_8(value: str) -> str | None:
     return None
 
 
+def _is_proxy_mode(value: str) -> str | None:
+    return None if value in ("off", "optional", "required") else "off, optional or required"
+
+
 _NOT_OWN = HOP_BY_HOP | {"content-length", "content-type", "date", "host", "server", "via"}
 
 
@@ -324,6 +328,17 @@ SETTINGS: tuple[Setting, ...] = (
         set(),
         "Which headers of a trusted proxy are believed: forwarded, or x-forwarded-{for,host,proto,port,by}.",
         as_word_set,
+    ),
+    Setting(
+        "proxy_protocol",
+        "Proxy",
+        "text",
+        "off",
+        "Whether a trusted_proxy starts each connection with a PROXY protocol header: off, optional or required. With "
+        "proxy+ before words of listen it is for those only.",
+        str,
+        check=_is_proxy_mode,
+        accepts="off, optional or required",
     ),
     _boolean("clear_untrusted_proxy_headers", "Proxy", True, "Hide proxy headers that are not trusted."),
     _boolean("log_untrusted_proxy_headers", "Proxy", False, "Log a warning when such a header is hidden."),

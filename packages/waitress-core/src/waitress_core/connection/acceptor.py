@@ -17,7 +17,7 @@ import logging
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..net.listener import ClientLeft, Listener
 from ..net.transport import close
@@ -26,6 +26,10 @@ from ..safe_logger import SafeLogger
 from ..throttled_logger import ThrottledLogger
 from .connection import Connection
 from .context import AcceptShare, Endpoint, ServerContext
+
+if TYPE_CHECKING:
+    from ..net.proxy_protocol import ProxyInfo
+    from .prelude import Preludes
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
@@ -65,6 +69,7 @@ class Acceptor:
         self._limit = self._fitting_limit()
         self._share = context.share
         self._interest = READ if context.share is None else READ | self._reactor.poller.exclusive
+        self._preludes = self._make_preludes() if any(one.proxy_mode != "off" for one in endpoints) else None
         # Changed while the server runs
         self._handlers = [ListenerHandler(self, endpoint) for endpoint in endpoints]
         self._is_paused = False
@@ -86,6 +91,11 @@ class Acceptor:
         if self._share is not None:
             self._share.note(len(self._connections), accepts=bool(interest and self._handlers))
 
+    def _make_preludes(self) -> "Preludes":
+        from .prelude import Preludes  # lazy import: only servers with the PROXY protocol need it
+
+        return Preludes(self._reactor, self._context.is_trusted_proxy, self._open, self.resume)
+
     def _fitting_limit(self) -> int:
         """Return the connection limit, or how many connections fit if these are fewer; log that."""
         limit, descriptors = self._context.adj.connection_limit, descriptor_limit()
@@ -106,14 +116,14 @@ class Acceptor:
 
     def accept(self, handler: "ListenerHandler") -> None:
         """Accept the clients that wait at a listener, if there is room for them."""
-        if len(self._connections) >= self._limit and not self._make_room():
+        if self._count() >= self._limit and not self._make_room():
             return
         if self._share is not None:
             self._accept_share(handler, self._share)
             return
         for _ in range(ACCEPT_BURST):
             # A connection is closed only for a client that is surely there: not in the later rounds.
-            if not self._accept_one(handler) or len(self._connections) >= self._limit:
+            if not self._accept_one(handler) or self._count() >= self._limit:
                 return
 
     def _accept_share(self, handler: "ListenerHandler", share: AcceptShare) -> None:
@@ -122,7 +132,7 @@ class Acceptor:
         while accepted < ACCEPT_BURST and self._accept_one(handler):
             accepted += 1
             share.note(len(self._connections), accepts=True)
-            if len(self._connections) >= self._limit:
+            if self._count() >= self._limit:
                 return
             if share.has_more_than_others():
                 self._is_paused = True
@@ -151,24 +161,52 @@ class Acceptor:
         self._add(*client, endpoint)
         return True
 
+    def _count(self) -> int:
+        """Return how many clients are there."""
+        return len(self._connections) + (0 if self._preludes is None else len(self._preludes))
+
     def _add(self, accepted: socket.socket, peer: Any, endpoint: Endpoint) -> None:
-        context, reactor = self._context, self._reactor
         is_unix = endpoint.listener.is_unix
+        host, port = ("localhost", "") if is_unix else (peer[0], str(peer[1]))
         try:
             if not is_unix:
-                for level, option, value in context.adj.socket_options:
+                for level, option, value in self._context.adj.socket_options:
                     accepted.setsockopt(level, option, value)
+            if self._preludes is not None and endpoint.proxy_mode != "off":
+                self._preludes.start(accepted, host, port, endpoint)
+                return
+        except OSError:  # the client has left already
+            close(accepted)
+            return
+        self._open(accepted, host, port, endpoint)
+
+    def _open(
+        self,
+        accepted: socket.socket,
+        host: str,
+        port: str,
+        endpoint: Endpoint,
+        proxy: "ProxyInfo | None" = None,
+        arrived: bytes = b"",
+    ) -> None:
+        """Make a connection of a client, of which `arrived` has been read."""
+        context, reactor = self._context, self._reactor
+        if arrived and endpoint.listener.scheme == "https":  # the start of a PROXY header, which is none of TLS
+            close(accepted)
+            return
+        try:
             transport = endpoint.open_transport(accepted)
         except OSError:  # the client has left already
             close(accepted)
             return
-        host, port = ("localhost", "") if is_unix else (peer[0], str(peer[1]))
-        connection = Connection(transport, host, port, endpoint=endpoint, context=context, on_closed=self._on_closed)
+        connection = Connection(
+            transport, host, port, endpoint=endpoint, context=context, on_closed=self._on_closed, proxy=proxy
+        )
         self._connections[connection.descriptor] = connection
         reactor.handlers[connection.descriptor] = connection
         try:
             self._on_opened(connection, accepted)
-            connection.start()
+            connection.start(arrived)
         except OSError:  # the poller takes no more
             logger.exception("Socket error")
             connection.close()
@@ -180,7 +218,7 @@ class Acceptor:
         """Accept all clients that wait already; the connection limit does not hold for them."""
         for handler in self._handlers:
             for _ in range(self._context.adj.backlog + 1):
-                if len(self._connections) >= self._most or not self._accept_one(handler):
+                if self._count() >= self._most or not self._accept_one(handler):
                     break
 
     # --- room, and the lack of it
@@ -211,7 +249,7 @@ class Acceptor:
         if self._is_paused:
             self._is_paused = False
             self._aside_checks = 0
-            if len(self._connections) < self._limit:
+            if self._count() < self._limit:
                 self._context.is_full = False
             self._reactor.tick_every()
             self._watch_all(self._interest)
@@ -235,7 +273,7 @@ class Acceptor:
             # before: between a tick and the turn that finds it again, responses would let their connections persist.
             self._context.is_full = False
         self.resume()
-        if self._is_crowded and len(self._connections) < self._limit * RELIEF:
+        if self._is_crowded and self._count() < self._limit * RELIEF:
             self._is_crowded = False
             logger.info("total open connections dropped below the connection limit, listening again")
 
@@ -247,6 +285,8 @@ class Acceptor:
         for handler in list(self._handlers):
             self._close(handler)
         self._watch_all(0)
+        if self._preludes is not None:
+            self._preludes.close_all()
 
     def remove(self, listener: Listener) -> None:
         """Accept no more from one listener, for good."""
@@ -265,6 +305,8 @@ class Acceptor:
         self._is_paused = False  # or the end of a connection would have the reactor watch again, which has ended
         for handler in self._handlers:
             handler.endpoint.listener.abandon_after_fork()
+        if self._preludes is not None:
+            self._preludes.abandon_after_fork()
 
 
 def descriptor_limit() -> int:

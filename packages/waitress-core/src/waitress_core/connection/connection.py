@@ -44,6 +44,7 @@ from .states import (
 )
 
 if TYPE_CHECKING:
+    from ..net.proxy_protocol import ProxyInfo
     from ..net.tls_info import TlsInfo
     from ..observability.access_log import AccessLog, Exchange
 
@@ -67,6 +68,7 @@ class Connection:
         "descriptor",
         "exchange",
         "interest",
+        "proxy",
         "reactor",
         "receiver",
         "remote_addr",
@@ -83,12 +85,14 @@ class Connection:
         endpoint: Endpoint,
         context: ServerContext,
         on_closed: "Callable[[Connection], None]",
+        proxy: "ProxyInfo | None" = None,
     ) -> None:
         # Set once, read anywhere
         self.descriptor = transport.descriptor
         self.remote_addr = remote_addr
         self.remote_port = remote_port
         self.reactor = context.reactor
+        self.proxy = proxy  # what its proxy has said, by the PROXY protocol
         self.receiver = Receiver(transport, context)
         self.sender = Sender(transport, context)
         self._endpoint = endpoint
@@ -220,11 +224,13 @@ class Connection:
 
     # --- reactor only: called by the reactor and the deadlines
 
-    def start(self) -> None:
-        """Start to watch a connection that has just been accepted."""
+    def start(self, arrived: bytes = b"") -> None:
+        """Start to watch a connection that has just been accepted, and of which these bytes have been read."""
         reactor = self._context.reactor
         self.receiver.enter(HANDSHAKE if self._transport.needs_handshake else IDLE, reactor.now)
         reactor.watch(self, READ)
+        if arrived:
+            self._act_on(self.receiver.take(arrived))
 
     def on_ready(self, readiness: int) -> None:
         """The socket is ready, or has failed."""

@@ -86,7 +86,7 @@ class AcceptShare(Protocol):
 class Endpoint:
     """A listener, and what becomes of the clients that it accepts. A transport other than plain TCP goes in here."""
 
-    __slots__ = ("listener", "make_task", "open_transport")
+    __slots__ = ("listener", "make_task", "open_transport", "proxy_mode")
 
     def __init__(
         self,
@@ -94,10 +94,12 @@ class Endpoint:
         *,
         open_transport: Callable[[socket.socket], Transport],  # OSError: the client has left already
         make_task: "Callable[[Any, Request], Task]",  # of a connection and its complete request
+        proxy_mode: str = "off",  # whether clients start with a PROXY protocol header: "off", "optional", "required"
     ) -> None:
         self.listener = listener
         self.open_transport = open_transport
         self.make_task = make_task
+        self.proxy_mode = proxy_mode
 
 
 class ServerContext:
@@ -114,6 +116,7 @@ class ServerContext:
         waiting_requests: Callable[[], int] = lambda: 0,  # that no thread is free for
         access_log: "AccessLog | None" = None,
         share: AcceptShare | None = None,  # with several workers
+        is_trusted_proxy: Callable[[str], bool] = lambda peer: False,
     ) -> None:
         # Set once, read anywhere
         self.adj = adj
@@ -122,6 +125,7 @@ class ServerContext:
         self.yield_leadership = yield_leadership
         self.resume_leadership = resume_leadership
         self.waiting_requests = waiting_requests
+        self.is_trusted_proxy = is_trusted_proxy
         self.access_log = access_log
         self.share = share
         self.parser_limits = parser_limits(adj)

@@ -129,6 +129,12 @@ class Receiver:
         self._parser.receive(data)
         return self.next_request()
 
+    def take(self, data: bytes) -> Outcome:
+        """Parse bytes that have been read already, before the first call of `receive`; return what is to be done."""
+        self._context.counters.bytes_in += len(data)
+        self._parser.receive(data)
+        return self.next_request()
+
     def _receive_more(self) -> Outcome:
         """Read what is no head: content, what comes after the present request, or what nobody wants."""
         context, state = self._context, self.state

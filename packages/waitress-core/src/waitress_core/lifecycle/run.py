@@ -127,6 +127,7 @@ class ServerRun:
             waiting_requests=lambda: dispatcher.waiting_count,
             access_log=access_log,
             share=worker,
+            is_trusted_proxy=observer.proxy_policy.trusts,
         )
         endpoints = [self._make_endpoint(listener) for listener in listeners]
         self.manager = ConnectionManager(
@@ -170,6 +171,7 @@ class ServerRun:
             listener,
             open_transport=self._open_transport(listener),
             make_task=self._observer.task_factory(environ_builder, self._context.access_log),
+            proxy_mode=adj.proxy_mode(has_prelude=listener.has_proxy_prelude),
         )
 
     def _open_transport(self, listener: Listener) -> Callable[[socket.socket], Transport]:

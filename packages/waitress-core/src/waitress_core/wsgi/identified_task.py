@@ -62,11 +62,13 @@ class IdentifiedTask(WSGITask):
 
 
 def _id_of(connection: Connection, request: Request, name: str, policy: ProxyPolicy) -> str:
-    """Return the id that a trusted proxy gives, or a new one."""
+    """Return the id that a trusted proxy gives, with the request or with the connection; or a new one."""
+    proxy = connection.proxy
+    of_connection = "" if proxy is None else proxy.next_request_id()
     given = request.head.values.get(name, "")
     if given and is_request_id(given) and policy.trusts(connection.remote_addr):
         return given
-    return new_request_id()
+    return of_connection or new_request_id()
 
 
 class _IdentifyingContext:

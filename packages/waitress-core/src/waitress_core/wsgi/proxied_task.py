@@ -1,0 +1,53 @@
+"""A task whose environ has what the PROXY protocol has said about its connection.
+
+Thread: an application thread, but for the construction.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ..http.request import Request
+from .environ import EnvironBuilder
+from .task import WSGITask
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+Kind = TypeVar("Kind", bound=WSGITask)
+
+
+class ProxiedTask(WSGITask):
+    """Answers one request of a connection that may have come by a proxy. `proxied` makes a task class one."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        proxy = self._connection.proxy
+        if proxy is not None and proxy.environ:
+            self._environ_builder = _AddingBuilder(self._environ_builder, proxy.environ)
+
+
+class _AddingBuilder(EnvironBuilder):
+    """Adds to each environ of another builder."""
+
+    def __init__(self, builder: EnvironBuilder, added: dict[str, str]) -> None:
+        self.__dict__.update(builder.__dict__)
+        self._build = builder.build
+        self._added = added
+
+    def build(
+        self, request: Request, remote_addr: str, remote_port: str, client_disconnected: Callable[[], bool]
+    ) -> "WSGIEnvironment":
+        environ = self._build(request, remote_addr, remote_port, client_disconnected)
+        environ.update(self._added)
+        return environ
+
+
+_proxied: dict[type[WSGITask], type[WSGITask]] = {}  # task class -> its subclass
+
+
+def proxied(kind: type[Kind]) -> type[Kind]:
+    """Return the subclass of a task class for connections with the PROXY protocol."""
+    if kind not in _proxied:
+        _proxied[kind] = type(kind.__name__, (ProxiedTask, kind), {})
+    found: Any = _proxied[kind]
+    return found  # type: ignore[no-any-return]  # made from `kind`, which `type()` does not say
