@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import sys
 import time
 from collections import Counter
@@ -281,3 +282,44 @@ for call in (server.start, server.run):
     assert (
         process.output == ["worker processes are run by run() in the main thread: no other one can handle signals"] * 2
     )
+
+
+def end(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+
+
+def test_a_successor_takes_over_under_load_and_no_request_fails(tmp_path: Path) -> None:
+    write_shop(tmp_path, "old")
+    with command(tmp_path, "--workers=2") as (process, address), contextlib.ExitStack() as stack:
+        workers_of(process, 2)
+        with SteadyLoad(address, keeping=4, new=4) as load:
+            write_shop(tmp_path, "raise ValueError('in the new code')")
+            process.signal(signal_number("SIGUSR2"))
+            process.wait_for_line(r"Error: .*in the new code")
+            process.wait_for_line(r"The successor, process \d+, has ended: exit status 1; this server serves on")
+            write_shop(tmp_path, "newer")
+            process.signal(signal_number("SIGUSR2"))
+            successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) is to take over")[1])
+            stack.callback(end, successor)
+            process.wait_for_line(rf"Process {successor} serves in place of this one")
+            assert process.process.wait(20) == 0
+            before = load.count
+            assert becomes_true(lambda: load.count > before + 100)
+        assert load.failures == []
+        assert set(load.answers) == {"200 old", "200 newer"}
+        end(successor)
+        assert becomes_true(lambda: has_ended(successor))
+
+
+def test_a_server_that_is_stopped_stops_its_successor_too(tmp_path: Path) -> None:
+    write_shop(tmp_path, "old")
+    with command(tmp_path, "--workers=2") as (process, _):
+        workers_of(process, 2)
+        write_shop(tmp_path, "import time; time.sleep(60); raise")
+        process.signal(signal_number("SIGUSR2"))
+        successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) is to take over")[1])
+        process.wait_for_line("Serving on")
+        process.signal()
+        assert process.wait() == 0
+        assert becomes_true(lambda: has_ended(successor))

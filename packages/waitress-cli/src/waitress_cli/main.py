@@ -55,9 +55,10 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
         # have been read as the value of an option.
         return _fail(configuration.faults[0])
     try:
+        folder = os.getcwd()
         go_to_folders(configuration)
         with _pid_file(configuration.command("pid_file")) as at_serving:
-            application = _application_and_logging(configuration)
+            application = _application_and_logging(configuration, folder)
             for variable in configuration.ignored:
                 logger.warning("%s is no setting, and is ignored", variable)
             serve(application, **at_serving, **configuration.server)
@@ -83,7 +84,7 @@ def _pid_file(path: str) -> Iterator[dict[str, Any]]:
         yield {"_on_serving": pid_file.write}
 
 
-def _application_and_logging(configuration: "Configuration") -> Any:
+def _application_and_logging(configuration: "Configuration", folder: str) -> Any:
     """Set logging up; return the application, loaded, or for each worker process to load."""
     from .access_log import AccessLogOutput
     from .configuration import loader
@@ -95,12 +96,12 @@ def _application_and_logging(configuration: "Configuration") -> Any:
     access_log = AccessLogOutput(configuration.command("access_log_file"))
     if log_config:
         _start_log_config(log_config, access_log)  # before the application, whose import may log
-        application = DeferredApplication(load) if is_deferred else load()
+        application = DeferredApplication(load, folder) if is_deferred else load()
         access_log.set_up()
         return application
     set_up = partial(_set_up_logging, access_log, level, LOG_FORMAT_OF_WORKERS if has_processes else LOG_FORMAT)
     if is_deferred:
-        return DeferredApplication(partial(_load_in_worker, load, set_up, undo=set_up()))
+        return DeferredApplication(partial(_load_in_worker, load, set_up, undo=set_up()), folder)
     application = load()
     set_up()  # after the application, which may have done so
     return application

@@ -198,7 +198,12 @@ class BaseWSGIServer:
             if not isinstance(self.application, DeferredApplication):
                 freeze_memory()
             supervisor = self._supervisor = Supervisor(
-                self, workers=self.adj.workers, stop_requests=self._stop_requests, actions=self._supervisor_actions
+                self,
+                self._listeners,
+                workers=self.adj.workers,
+                stop_requests=self._stop_requests,
+                actions=self._supervisor_actions,
+                folder=getattr(self.application, "folder", "") or os.getcwd(),
             )
             supervisor.run()
 
@@ -250,11 +255,13 @@ class BaseWSGIServer:
             notifier.keep_alive()
         elif event is states.Event.READY:
             notifier.ready(f"Serving on {' '.join(self.urls)} with {self.adj.workers} workers")
+        elif event is states.Event.HANDED_OVER:
+            notifier.main_pid(supervisor.successor_pid)
         elif state is states.SupervisorState.RELOADING:
             self._reloading.enter_context(notifier.reloading())
         elif state is states.SupervisorState.SERVING:
             self._reloading.close()
-        elif state is states.SupervisorState.STOPPING:
+        elif state is states.SupervisorState.STOPPING and not supervisor.successor_pid:
             notifier.stopping("requests in progress are answered")
 
     def call_when_serving(self, callback: Callable[[], None]) -> None:

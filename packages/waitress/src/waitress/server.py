@@ -23,7 +23,7 @@ from waitress_core.connection.context import State
 from waitress_core.http.request import Request
 from waitress_core.lifecycle.run import ServerRun
 from waitress_core.lifecycle.signals import handled_signals
-from waitress_core.net.binding import naming_inet, open_listeners, reserve_address, separate_families
+from waitress_core.net.binding import handed_over, naming_inet, open_listeners, reserve_address, separate_families
 from waitress_core.net.listener import Listener
 from waitress_core.safe_logger import contained
 from waitress_core.server import server_class_for
@@ -508,6 +508,11 @@ class TcpWSGIServer(_SingleServer, waitress_core.TcpWSGIServer):
         address = self._given_address or adj.listen[0]
         self.sockinfo, self.family, self.socktype = address, address.family, address.type
         host, port = address.address[:2]
+        handed = handed_over(address.family, address.address)
+        if handed is not None:
+            self.set_socket(handed)
+            self.accepting = True
+            return [Listener(handed, owns_socket=True, scheme=address.scheme or "http")]
         with naming_inet(host, port):
             self.create_socket(self.family, self.socktype)
             try:

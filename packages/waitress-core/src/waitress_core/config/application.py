@@ -28,8 +28,9 @@ class DeferredApplication:
     `load` returns the application, or raises; an attribute `details` of the exception is a traceback for the log.
     """
 
-    def __init__(self, load: "Callable[[], WSGIApplication]") -> None:
+    def __init__(self, load: "Callable[[], WSGIApplication]", folder: str = "") -> None:
         self.load = load
+        self.folder = folder  # in which the command was started: its successor is started there, too
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":
         return self.load()(environ, start_response)

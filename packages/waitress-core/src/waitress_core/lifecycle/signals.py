@@ -12,6 +12,7 @@ and a supervisor of worker processes, which else does the same:
 
     SIGHUP               replace all workers by fresh ones; with a terminal, which is gone then: drain
     SIGTTIN, SIGTTOU     one worker more, one fewer
+    SIGUSR2              start the command again, with the listening sockets, and retire when that serves
 
 Supervisors, `timeout` and shells often signal a process and then its group: the same signal comes twice within
 milliseconds. That must cut nobody off, so only what somebody types again, or a signal that nobody sends by chance, ends
@@ -47,6 +48,7 @@ class Action(enum.Enum):
     RELOAD = "replace all workers"
     MORE = "one worker more"
     FEWER = "one worker fewer"
+    HAND_OVER = "start a successor, and retire when it serves"
 
 
 ACTIONS = {
@@ -58,7 +60,13 @@ ACTIONS = {
     "SIGUSR1": Action.REPORT,
     "SIGUSR2": Action.IGNORE,
 }
-SUPERVISOR_ACTIONS = {**ACTIONS, "SIGHUP": Action.RELOAD, "SIGTTIN": Action.MORE, "SIGTTOU": Action.FEWER}
+SUPERVISOR_ACTIONS = {
+    **ACTIONS,
+    "SIGHUP": Action.RELOAD,
+    "SIGTTIN": Action.MORE,
+    "SIGTTOU": Action.FEWER,
+    "SIGUSR2": Action.HAND_OVER,
+}
 _TYPED = {"SIGINT": "Ctrl-C", "SIGBREAK": "Ctrl-Break"}
 _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 

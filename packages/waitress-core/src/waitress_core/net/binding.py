@@ -23,6 +23,9 @@ _WINDOWS_CAUSES = {
 }
 
 
+HANDOVER_VARIABLE = "_WAITRESS_HANDOVER"  # set by the predecessor of a supervisor: see `handover`
+
+
 @contextlib.contextmanager
 def _naming(address: str, remedy: Callable[[OSError], str]) -> Iterator[None]:
     try:
@@ -166,6 +169,16 @@ def _set_permissions(path: str, permissions: int) -> None:
         os.close(descriptor)
 
 
+def handed_over(family: int, address: object) -> socket.socket | None:
+    """Return the listening socket of this address that a supervisor hands to this process; mostly there is none."""
+    if HANDOVER_VARIABLE not in os.environ:
+        return None
+    from .handover import received  # lazy import: only the successor of a supervisor needs it
+
+    handover = received()
+    return None if handover is None else handover.take(family, address)
+
+
 def open_listeners(adj: Adjustments, addresses: Iterable[ListenAddress]) -> list[Listener]:
     """Open a listener for each given socket, or for the unix socket, or for each address: all of them, or none.
 
@@ -180,12 +193,13 @@ def open_listeners(adj: Adjustments, addresses: Iterable[ListenAddress]) -> list
                 sock.listen(adj.backlog)
                 listeners.append(Listener(sock, owns_socket=False, scheme=adj.given_scheme))
         elif adj.unix_socket is not None:
-            sock = bind_unix(adj.unix_socket, adj.unix_socket_perms, adj.backlog)
+            handed = None if AF_UNIX is None else handed_over(AF_UNIX, adj.unix_socket)
+            sock = handed or bind_unix(adj.unix_socket, adj.unix_socket_perms, adj.backlog)
             listeners.append(_own(sock, default_scheme=adj.given_scheme))
         else:
             for address in addresses:
                 if address.inherited is None:
-                    sock = bind_inet(address, adj.backlog)
+                    sock = handed_over(address.family, address.address) or bind_inet(address, adj.backlog)
                     listeners.append(_own(sock, address, default_scheme=adj.default_scheme))
                 else:
                     listeners.extend(_inherit(address.inherited, address, listeners))

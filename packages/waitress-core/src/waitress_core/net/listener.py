@@ -44,6 +44,7 @@ class Listener:
         self.socket = sock
         self.descriptor = sock.fileno()
         self.owns_socket = owns_socket
+        self.owns_path = owns_path
         self.scheme = scheme
         self.has_proxy_prelude = has_proxy_prelude
         self.is_unix = sock.family == AF_UNIX

@@ -89,7 +89,7 @@ def plan(
     starting = [worker for worker in workers if worker.state is WorkerState.STARTING]
     stale = [worker for worker in serving if worker.is_stale]
     # One worker more than wanted, but only one: memory for all of them twice may be more than there is.
-    missing = wanted + bool(stale) - len(serving) - len(starting)
+    missing = wanted + bool(stale and wanted) - len(serving) - len(starting)
     if missing > 0 and now >= may_start_at:
         steps += [Step(Action.START)] * missing
     surplus = len(serving) - wanted

@@ -20,7 +20,7 @@ import select
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -29,6 +29,8 @@ from ..connection.context import State
 from ..lifecycle import requested, signals
 from ..lifecycle.shutdown import strongest
 from ..lifecycle.states import StopRequest
+from ..net.handover import take_received
+from ..net.listener import Listener
 from ..observability.stats import ServerStats, add_stats, totals_only
 from ..reactor.wakeup import WakeUp
 from ..safe_logger import SafeLogger
@@ -36,6 +38,7 @@ from .child import name_process, run_in_child
 from .plan import END_SECONDS, KILL_SECONDS, YOUNG_SECONDS, Action, Limits, Step, Stop, pause_after, plan
 from .scoreboard import Command, Scoreboard, Word
 from .states import SUPERVISOR_TRANSITIONS, Event, SupervisorState, WorkerState
+from .successor import Successor
 from .worker import Worker, WorkerServer
 from .worker_handle import WorkerHandle, how_it_ended
 
@@ -52,14 +55,19 @@ class Supervisor:
     def __init__(
         self,
         server: WorkerServer,
+        listeners: Sequence[Listener],
         *,
         workers: int,
         stop_requests: Sequence[StopRequest],  # appended to by any thread or signal handler, acted on here
         actions: deque[tuple[signals.Action, str]],  # likewise
+        folder: str,  # in which the command was started
     ) -> None:
         adj = server.adj
         # Set once
         self._server = server
+        self._listeners = listeners
+        self._folder = folder
+        self._handover = take_received()  # from a predecessor
         self._stop_requests = stop_requests
         self._actions = actions
         self._limits = Limits(adj.worker_timeout, adj.shutdown_timeout)
@@ -77,6 +85,8 @@ class Supervisor:
         self._may_start_at = 0.0
         self._stop: Stop | None = None
         self._failure: CannotStartWorker | None = None
+        self._successor: Successor | None = None
+        self.successor_pid = 0
         # Replaced as a whole; read by any thread
         self._ended_stats: ServerStats | None = None  # of the workers that have ended
 
@@ -135,8 +145,10 @@ class Supervisor:
     def _turn(self) -> None:
         self._reap()
         self._read_reports()
+        self._step()
         while self._actions:
             self._act(*self._actions.popleft())
+        self._note_successor()
         self._note_stop_requests()
         self._note_wishes()
         for step in plan(
@@ -148,7 +160,6 @@ class Supervisor:
             stop=self._stop,
         ):
             self._take(step)
-        self._step()
         if self.state is not SupervisorState.ENDED:
             self._wait()
 
@@ -158,6 +169,8 @@ class Supervisor:
         poll.register(self._wake_up.descriptor, select.POLLIN)
         for handle in self._handles.values():
             poll.register(handle.pipe, select.POLLIN)
+        if self._successor is not None:
+            poll.register(self._successor.pipe, select.POLLIN)
         seconds = self.tick_seconds
         if self._may_start_at:
             seconds = min(seconds, max(0.0, self._may_start_at - time.monotonic()))
@@ -253,6 +266,26 @@ class Supervisor:
         elif word == "failed":
             handle.failure = (data[0], data[1])
 
+    def _note_successor(self) -> None:
+        successor = self._successor
+        if successor is None or (is_ready := successor.is_ready()) is None:
+            return
+        self._successor = None
+        successor.close()
+        if not is_ready:
+            _, status = os.waitpid(successor.pid, 0)  # it has closed the pipe by its end
+            logger.error(
+                "The successor, process %d, has ended: %s; this server serves on", successor.pid, how_it_ended(status)
+            )
+            return
+        logger.info("Process %d serves in place of this one, which ends", successor.pid)
+        for listener in self._listeners:
+            listener.leave_path()
+        self.successor_pid = successor.pid
+        self._server.on_supervisor(Event.HANDED_OVER, self)
+        self.wanted = 0
+        self._enter(SupervisorState.STOPPING)
+
     def _note_stop_requests(self) -> None:
         if self._stop_requests:
             request = strongest(self._stop_requests)
@@ -262,6 +295,8 @@ class Supervisor:
 
     def _begin_stop(self, stop: Stop) -> None:
         self._stop = stop
+        if self._successor is not None:
+            self._successor.stop()
         if self.state is not SupervisorState.STOPPING:
             self._enter(SupervisorState.STOPPING)
 
@@ -305,7 +340,11 @@ class Supervisor:
         slot = self.scoreboard.take()
         read_end, write_end = os.pipe()
         worker = Worker(slot, write_end, self._server.adj, self._pid)
-        closes = [partial(os.close, end) for end in (read_end, *(handle.pipe for handle in self._handles.values()))]
+        closes: list[Callable[[], None]] = [
+            partial(os.close, end) for end in (read_end, *(handle.pipe for handle in self._handles.values()))
+        ]
+        if self._successor is not None:
+            closes.append(self._successor.close)
         # In the child a signal must find the child's handlers: until these are set, none is delivered.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
@@ -330,12 +369,15 @@ class Supervisor:
         serving, starting = self._of(WorkerState.SERVING), self._of(WorkerState.STARTING)
         if self.state is SupervisorState.STARTING and len(serving) >= self.wanted:
             self._enter(SupervisorState.SERVING)
+            if self._handover is not None:
+                self._handover.report_ready()
+                self._handover = None
         elif self.state is SupervisorState.RELOADING:
             if not starting and not any(handle.is_stale for handle in serving) and len(serving) >= self.wanted:
                 seconds = time.monotonic() - self._reload_started_at
                 logger.info("Reloaded: %d worker(s) replaced in %.1f seconds", len(serving), seconds)
                 self._enter(SupervisorState.SERVING)
-        elif self.state is SupervisorState.STOPPING and not self._handles:
+        elif self.state is SupervisorState.STOPPING and not self._handles and self._successor is None:
             self._enter(SupervisorState.ENDED)
         if (
             self._early_deaths
@@ -359,8 +401,8 @@ class Supervisor:
             self._change_count(name, 1)
         elif action is signals.Action.FEWER:
             self._change_count(name, -1)
-        elif action is signals.Action.IGNORE:
-            requested.report_ignored(name)
+        elif action is signals.Action.HAND_OVER:
+            self._start_successor(name)
         else:
             requested.reopen_log_files(name)
             if action is signals.Action.REPORT and (stats := self.stats()) is not None:
@@ -370,8 +412,8 @@ class Supervisor:
 
     def _reload(self, name: str) -> None:
         """Replace all workers by fresh ones, one after the other."""
-        if self.state not in (SupervisorState.SERVING, SupervisorState.RELOADING):
-            logger.warning("%s: ignored while the server starts or ends", name)
+        if self._successor is not None or self.state not in (SupervisorState.SERVING, SupervisorState.RELOADING):
+            logger.warning("%s: ignored while the server starts, reloads, hands over or ends", name)
             return
         requested.reload_logging(name)
         self._server.on_supervisor(Event.RELOAD, self)
@@ -384,6 +426,21 @@ class Supervisor:
         self._may_start_at, self._early_deaths = 0.0, 0
         if self.state is not SupervisorState.RELOADING:
             self._enter(SupervisorState.RELOADING)
+
+    def _start_successor(self, name: str) -> None:
+        """Start the command again, as it is installed now, to take over."""
+        if self.state is not SupervisorState.SERVING or self._successor is not None:
+            logger.warning("%s: ignored while the server starts, reloads, hands over or ends", name)
+            return
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self._successor = Successor(self._listeners, self._folder, mask)
+        except OSError as error:
+            logger.error("%s: cannot start a successor: %s", name, error)
+        else:
+            logger.info("%s: process %d is to take over", name, self._successor.pid)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _change_count(self, name: str, by: int) -> None:
         """Have one worker more or fewer; at least one."""

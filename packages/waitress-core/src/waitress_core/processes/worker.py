@@ -46,6 +46,7 @@ class SupervisorView(Protocol):
     """The supervisor, as its server sees it. Thread: any."""
 
     state: SupervisorState
+    successor_pid: int
 
     def wake(self) -> None:
         """Have it look at once what is to be done."""
