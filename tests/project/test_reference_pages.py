@@ -18,6 +18,7 @@ from tests.support.servers import running
 from waitress_buffers import BufferStorageError
 from waitress_core.connection import states as connection_states
 from waitress_core.lifecycle import states as server_states
+from waitress_core.processes import states as process_states
 from waitress_parser import ProtocolError, machine
 
 ROW = re.compile(r"^\| `([^`]+)` \| (.*) \|$", re.MULTILINE)
@@ -125,6 +126,8 @@ MACHINES: dict[str, Moves] = {
     "waitress_core.connection.states:RECEIVE_TRANSITIONS": connection_states.RECEIVE_TRANSITIONS,
     "waitress_core.connection.states:SEND_TRANSITIONS": connection_states.SEND_TRANSITIONS,
     "waitress_core.lifecycle.states:TRANSITIONS": server_states.TRANSITIONS,
+    "waitress_core.processes.states:SUPERVISOR_TRANSITIONS": process_states.SUPERVISOR_TRANSITIONS,
+    "waitress_core.processes.states:WORKER_TRANSITIONS": process_states.WORKER_TRANSITIONS,
     "waitress_parser.machine:TRANSITIONS": machine.TRANSITIONS,
 }
 
@@ -139,7 +142,7 @@ def test_a_diagram_has_each_state_and_each_transition_of_its_table(table: str) -
     for start, ends in moves.items():
         named = dict(ROW.findall(drawn))[start.name]
         assert set(re.findall(r"`(\w+)`", named)) == {end.name for end in ends}
-    assert f"% states {table}" in page("explanation/threads.md")
+    assert f"% states {table}" in page("explanation/threads.md") + page("explanation/processes.md")
 
 
 def test_transitions_down_are_drawn_on_the_right_and_up_on_the_left() -> None:
