@@ -341,3 +341,20 @@ def test_a_folder_that_is_not_there_is_named(option: str, capsys: pytest.Capture
     first, second = capsys.readouterr().err.splitlines()
     assert first == f"Error: {option}: 'nowhere': No such file or directory"
     assert second.startswith(f"Error: {option}: 'a\\x00b': embedded null ")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--reload"], "--reload needs the package watchfiles: pip install 'waitress[reload]'"),
+        (["--reload", "--preload"], "--reload and --preload contradict each other: with --preload no new code is seen"),
+    ],
+    ids=["without-watchfiles", "preload"],
+)
+def test_a_reload_that_cannot_be_done_is_refused(
+    words: list[str], message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert main([*words, "main_shop:application"], Recorder()) == 1
+    assert capsys.readouterr().err == f"Error: {message}\n"

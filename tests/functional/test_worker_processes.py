@@ -323,3 +323,47 @@ def test_a_server_that_is_stopped_stops_its_successor_too(tmp_path: Path) -> Non
         process.signal()
         assert process.wait() == 0
         assert becomes_true(lambda: has_ended(successor))
+
+
+# Looks at files again and again, as watchfiles does where the system does not tell of changes.
+WATCHFILES = """
+import os, time
+
+def state(folders):
+    paths = [entry.path for folder in folders for entry in os.scandir(folder)]
+    return {path: os.stat(path).st_mtime_ns for path in paths if path.endswith((".py", ".html"))}
+
+def watch(*folders, **options):
+    before = state(folders)
+    while True:
+        time.sleep(0.02)
+        after = state(folders)
+        yield {(1, path) for path in after if after[path] != before.get(path)}
+        before = after
+"""
+
+
+def test_a_changed_file_replaces_the_worker_and_an_error_is_shown_as_a_page(tmp_path: Path) -> None:
+    (tmp_path / "watchfiles.py").write_text(WATCHFILES)
+    (tmp_path / "page.html").write_text("")
+    write_shop(tmp_path, "old")
+    extra = f"--reload-extra={tmp_path}/*.html"
+    with command(tmp_path, "--reload", extra) as (process, address), SteadyLoad(address, keeping=1, new=1) as load:
+        assert becomes_true(lambda: load.answers["200 old"] > 10)
+        write_shop(tmp_path, "newer")
+        process.wait_for_line(r"shop.py has changed: the workers are replaced")
+        assert becomes_true(lambda: load.answers["200 newer"] > 10)
+        write_shop(tmp_path, "raise ValueError('<in the new code>')")
+        process.wait_for_line(r"in the new code>; it is loaded again when a file changes")
+        process.wait_for_line(r"Worker \d+ serves")
+        with Client(address) as client:
+            shown = client.get("/", "Accept: text/html")
+        assert shown.status == 500
+        assert b"ValueError: " in shown.body
+        assert b"&lt;in the new code&gt;" in shown.body
+        write_shop(tmp_path, "repaired")
+        assert becomes_true(lambda: load.answers["200 repaired"] > 10)
+        (tmp_path / "page.html").write_text("changed")
+        process.wait_for_line(r"page.html has changed: the workers are replaced")
+        process.wait_for_line(r"Worker \d+ serves")
+    assert load.failures == []

@@ -68,7 +68,8 @@ waitress_core.wsgi.error_stream
 waitress_core.config.tls waitress_core.net.tls waitress_core.net.tls_contexts waitress_core.net.tls_info
 waitress_core.processes waitress_core.processes.child waitress_core.processes.plan
 waitress_core.processes.scoreboard waitress_core.processes.side_by_side
-waitress_core.processes.states waitress_core.processes.successor waitress_core.net.handover
+waitress_core.processes.states waitress_core.processes.reloading
+waitress_core.processes.successor waitress_core.net.handover
 waitress_core.processes.supervisor
 waitress_core.processes.worker waitress_core.processes.worker_handle waitress_core.config.processors
 """

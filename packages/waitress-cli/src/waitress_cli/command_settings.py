@@ -5,7 +5,7 @@ its value from `Configuration.command` in `main`.
 """
 
 from waitress_core import SETTINGS, Setting
-from waitress_core.config.casts import asbool
+from waitress_core.config.casts import as_words, asbool
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
@@ -50,6 +50,24 @@ COMMAND_SETTINGS: tuple[Setting, ...] = (
         "reload does not see new code.",
         asbool,
         accepts="true or false",
+    ),
+    Setting(
+        "reload",
+        GROUP,
+        "boolean",
+        False,
+        "For development: watch the files of imported modules, and replace the worker when one changes. Needs "
+        "waitress[reload].",
+        asbool,
+        accepts="true or false",
+    ),
+    Setting(
+        "reload_extra",
+        GROUP,
+        "list",
+        [],
+        "With reload: watch the files that fit these patterns too, separated by blanks or commas.",
+        as_words,
     ),
     Setting(
         "log_level",

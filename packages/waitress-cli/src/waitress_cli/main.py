@@ -92,19 +92,40 @@ def _application_and_logging(configuration: "Configuration", folder: str) -> Any
     load = loader(configuration)
     log_config, level = configuration.command("log_config"), configuration.command("log_level")
     has_processes = wants_worker_processes(configuration.server)
-    is_deferred = has_processes and not configuration.command("preload")
+    watched = _watched(configuration)
+    is_deferred = watched is not None or (has_processes and not configuration.command("preload"))
     access_log = AccessLogOutput(configuration.command("access_log_file"))
     if log_config:
         _start_log_config(log_config, access_log)  # before the application, whose import may log
-        application = DeferredApplication(load, folder) if is_deferred else load()
+        application = DeferredApplication(load, folder, watched) if is_deferred else load()
         access_log.set_up()
         return application
     set_up = partial(_set_up_logging, access_log, level, LOG_FORMAT_OF_WORKERS if has_processes else LOG_FORMAT)
     if is_deferred:
-        return DeferredApplication(partial(_load_in_worker, load, set_up, undo=set_up()), folder)
+        return DeferredApplication(partial(_load_in_worker, load, set_up, undo=set_up()), folder, watched)
     application = load()
     set_up()  # after the application, which may have done so
     return application
+
+
+def _watched(configuration: "Configuration") -> list[str] | None:
+    """Return the patterns of files to watch beside those of modules; None without --reload.
+
+    Raises:
+        ValueError: it cannot be done.
+    """
+    if not configuration.command("reload"):
+        return None
+    if sys.platform == "win32":
+        raise ValueError("--reload: this system cannot fork processes; start the server again by hand")
+    if configuration.command("preload"):
+        raise ValueError("--reload and --preload contradict each other: with --preload no new code is seen")
+    from importlib.util import find_spec  # lazy import: for development only
+
+    if find_spec("watchfiles") is None:
+        raise ValueError("--reload needs the package watchfiles: pip install 'waitress[reload]'")
+    patterns: list[str] = configuration.command("reload_extra")
+    return patterns
 
 
 def _load_in_worker(load: Callable[[], Any], set_up: Callable[[], object], *, undo: Callable[[], None]) -> Any:

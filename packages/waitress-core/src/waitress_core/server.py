@@ -220,7 +220,7 @@ class BaseWSGIServer:
         for listener in self._listeners:
             listener.leave_path()
         if isinstance(self.application, DeferredApplication):
-            self.application = self.application.load()
+            self.application = self._load(self.application, worker)
         with handled_signals(self._on_signal):
             try:
                 self._start_run()
@@ -231,6 +231,18 @@ class BaseWSGIServer:
             finally:
                 self._end()
                 worker.publish()
+
+    def _load(self, deferred: DeferredApplication, worker: "Worker") -> "WSGIApplication":
+        if deferred.watched is None:
+            return deferred.load()
+        from watchfiles import watch
+
+        from .processes.reloading import CodeWatcher  # lazy import: for development only
+
+        watcher = CodeWatcher(watch, deferred.watched, worker.report_change)
+        application = watcher.load(deferred.load)
+        watcher.start()
+        return application
 
     def snapshot(self) -> dict[str, object]:
         """Return what the supervisor may know of this worker, as JSON has it: once a second, up to 32 KiB."""

@@ -4,7 +4,7 @@ Nothing of the application is called. If it cannot be seen what a call takes, th
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from types import FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
@@ -28,8 +28,14 @@ class DeferredApplication:
     `load` returns the application, or raises; an attribute `details` of the exception is a traceback for the log.
     """
 
-    def __init__(self, load: "Callable[[], WSGIApplication]", folder: str = "") -> None:
+    def __init__(
+        self,
+        load: "Callable[[], WSGIApplication]",
+        folder: str = "",
+        watched: Sequence[str] | None = None,
+    ) -> None:
         self.load = load
+        self.watched = watched  # patterns of files to watch beside those of modules; None: a change replaces no worker
         self.folder = folder  # in which the command was started: its successor is started there, too
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":

@@ -263,8 +263,20 @@ class Supervisor:
                 self._is_ready = True
                 self._server.on_supervisor(Event.READY, self)
             logger.info("Worker %d serves", handle.pid)
+        elif word == "changed":
+            self._on_changed(handle, data)
         elif word == "failed":
             handle.failure = (data[0], data[1])
+
+    def _on_changed(self, handle: WorkerHandle, path: str) -> None:
+        """A file has changed, and the worker that has noticed retires: the others do too, at once."""
+        logger.info("%s has changed: the workers are replaced", path)
+        for one in self._of(WorkerState.STARTING):
+            one.is_stale = True
+        for one in self._of(WorkerState.SERVING):
+            one.slot[Word.COMMAND] = Command.RETIRE
+            one.enter(WorkerState.RETIRING)
+        self._early_deaths, self._may_start_at = 0, 0.0
 
     def _note_successor(self) -> None:
         successor = self._successor

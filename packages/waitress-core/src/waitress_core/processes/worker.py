@@ -91,6 +91,11 @@ class Worker:
         """Report something to the supervisor. Thread: any."""
         report(self._pipe, word, data)
 
+    def report_change(self, path: str) -> None:
+        """Report that a file has changed, and retire. Thread: any."""
+        self.report("changed", path)
+        self._stop(State.LEAVING, self._drain_seconds, retires=True)
+
     def publish(self) -> None:
         """Make a snapshot readable for the supervisor."""
         self._slot.publish(self._snapshot())
