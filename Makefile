@@ -76,6 +76,7 @@ fuzz: $(VENV)/tests.stamp ## search for input that breaks a guarantee: SECONDS=6
 
 soak: $(VENV)/tests.stamp ## load with resets, uploads and slow readers, a check for leaks, and too much load: MINUTES=10
 	$(BIN)/python -m tests.soak.soak $(MINUTES)
+	$(BIN)/python -m tests.soak.workers
 	$(BIN)/python -m tests.soak.overload
 
 # In an environment without the test requirements, some of which have hooks that Python runs at each start.
