@@ -126,6 +126,33 @@ def test_a_reload_under_load_shows_new_code_and_fails_no_request(tmp_path: Path)
         assert process.wait() == 0
 
 
+def test_a_reload_reads_the_settings_again_or_leaves_all_as_it_is(tmp_path: Path) -> None:
+    def write(settings: str) -> None:
+        (tmp_path / "it.toml").write_text(settings, encoding="utf-8")
+
+    def ident(address: Any) -> str | None:
+        with Client(address) as client:
+            return client.get("/").header("server")
+
+    write_shop(tmp_path, "old")
+    write("workers = 2\nident = 'first'\n")
+    with command(tmp_path, "--config=it.toml") as (process, address):
+        workers_of(process, 2)
+        assert ident(address) == "first"
+        write("workers = 1\nident = 'second'\n")
+        with SteadyLoad(address, keeping=2, new=2) as load:
+            process.signal(signal_number("SIGHUP"))
+            process.wait_for_line(r"Reloaded: 1 worker\(s\) replaced")
+            assert becomes_true(lambda: ident(address) == "second")
+            write("workers = 0\n")
+            process.signal(signal_number("SIGHUP"))
+            process.wait_for_line(r"SIGHUP: .*workers.*; the settings and workers from before stay")
+            assert ident(address) == "second"
+        assert load.failures == []
+        process.signal()
+        assert process.wait() == 0
+
+
 def test_a_worker_that_is_killed_is_replaced_and_the_log_says_what_ran(tmp_path: Path) -> None:
     with serve(tmp_path) as program:
         pids = workers_of(program.process, 2)

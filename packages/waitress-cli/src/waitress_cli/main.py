@@ -21,6 +21,7 @@ from .serve import serve as _serve
 if TYPE_CHECKING:
     from .access_log import AccessLogOutput
     from .configuration import Configuration
+    from .options import CommandLine
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
         folder = os.getcwd()
         go_to_folders(configuration)
         with _pid_file(configuration.command("pid_file")) as at_serving:
-            application = _application_and_logging(configuration, folder)
+            application = _application_and_logging(configuration, folder, partial(_read_again, command, folder))
             for variable in configuration.ignored:
                 logger.warning("%s is no setting, and is ignored", variable)
             serve(application, **at_serving, **configuration.server)
@@ -84,7 +85,9 @@ def _pid_file(path: str) -> Iterator[dict[str, Any]]:
         yield {"_on_serving": pid_file.write}
 
 
-def _application_and_logging(configuration: "Configuration", folder: str) -> Any:
+def _application_and_logging(
+    configuration: "Configuration", folder: str, read_again: Callable[[], dict[str, Any]]
+) -> Any:
     """Set logging up; return the application, loaded, or for each worker process to load."""
     from .access_log import AccessLogOutput
     from .configuration import loader
@@ -97,12 +100,12 @@ def _application_and_logging(configuration: "Configuration", folder: str) -> Any
     access_log = AccessLogOutput(configuration.command("access_log_file"))
     if log_config:
         _start_log_config(log_config, access_log)  # before the application, whose import may log
-        application = DeferredApplication(load, folder, watched) if is_deferred else load()
+        application = DeferredApplication(load, folder, watched, read_again) if is_deferred else load()
         access_log.set_up()
         return application
     set_up = partial(_set_up_logging, access_log, level, LOG_FORMAT_OF_WORKERS if has_processes else LOG_FORMAT)
     if is_deferred:
-        return DeferredApplication(partial(_load_in_worker, load, set_up, undo=set_up()), folder, watched)
+        return DeferredApplication(partial(_load_in_worker, load, set_up, undo=set_up()), folder, watched, read_again)
     application = load()
     set_up()  # after the application, which may have done so
     return application
@@ -126,6 +129,25 @@ def _watched(configuration: "Configuration") -> list[str] | None:
         raise ValueError("--reload needs the package watchfiles: pip install 'waitress[reload]'")
     patterns: list[str] = configuration.command("reload_extra")
     return patterns
+
+
+def _read_again(command: "CommandLine", folder: str) -> dict[str, Any]:
+    """Return the settings of the server as they are now; `folder` is the one in which the command was started.
+
+    Raises:
+        ValueError: one is invalid.
+    """
+    from .configuration import configure
+
+    current = os.getcwd()
+    os.chdir(folder)  # paths of the command line mean files there
+    try:
+        configuration = configure(command, os.environ)
+    finally:
+        os.chdir(current)
+    if configuration.faults:
+        raise ValueError(configuration.faults[0])
+    return configuration.server
 
 
 def _load_in_worker(load: Callable[[], Any], set_up: Callable[[], object], *, undo: Callable[[], None]) -> Any:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import waitress_core
-from waitress_core import BaseWSGIServer, create_server, wants_worker_processes
+from waitress_core import BaseWSGIServer, DeferredApplication, create_server, wants_worker_processes
 from waitress_core.safe_logger import SafeLogger
 
 if TYPE_CHECKING:
@@ -58,6 +58,9 @@ def serve(
             server.call_when_serving(_on_serving)
         else:  # it listens already, and that is all that can be known
             _on_serving()
+    if isinstance(app, DeferredApplication) and app.configure is not None and isinstance(server, BaseWSGIServer):
+        read_settings = app.configure
+        server.call_when_reloading(lambda: _server(app, **read_settings()))
     # From the first line of the log on a signal is heard; what `_server` gives need not have this.
     with _signals(server, says_on_terminal=not _quiet):
         if not _quiet:

@@ -104,6 +104,7 @@ class BaseWSGIServer:
         self._has_terminal = False
         self._on_stop: Callable[[int, str], None] | None = None  # set before the server runs
         self._on_serving: Callable[[], None] | None = None  # set before the server runs
+        self._remake: Callable[[], BaseWSGIServer] | None = None  # likewise
         self._notifier: Notifier | None = None  # while `run` runs, under systemd
         self._has_run = threading.Lock()  # held from the first `run` or `start` on, for ever
         self._runner: threading.Thread | None = None
@@ -199,7 +200,6 @@ class BaseWSGIServer:
                 freeze_memory()
             supervisor = self._supervisor = Supervisor(
                 self,
-                self._listeners,
                 workers=self.adj.workers,
                 stop_requests=self._stop_requests,
                 actions=self._supervisor_actions,
@@ -210,6 +210,8 @@ class BaseWSGIServer:
     def serve_as_worker(self, worker: "Worker") -> None:
         """Serve in a worker process: called by the supervisor, in the child of a fork, until the end."""
         self._supervisor, self._worker, self._on_stop = None, worker, None
+        self._has_run.acquire(blocking=False)
+        self._runner = threading.current_thread()
         if self._notifier is not None:
             self._notifier.close()  # the supervisor's
             self._notifier = None
@@ -279,6 +281,40 @@ class BaseWSGIServer:
     def call_when_serving(self, callback: Callable[[], None]) -> None:
         """Have `run` call this once the server serves, in the thread that runs it; what it raises ends the server."""
         self._on_serving = callback
+
+    def call_when_reloading(self, make: "Callable[[], BaseWSGIServer]") -> None:
+        """Have a supervisor call this for SIGHUP: it returns a server with the settings of now, which its workers run.
+
+        That finds the listening sockets of this one open. What it raises, a ValueError or OSError, leaves all as it is.
+        """
+        self._remake = make
+
+    def remake(self, old: "BaseWSGIServer") -> "BaseWSGIServer":
+        """Return the server that workers run from now on in place of `old`: called by the supervisor."""
+        if self._remake is None:
+            return old
+        from .net.handover import offered  # lazy import: only a supervisor calls this
+
+        with offered(old._listeners):
+            new = self._remake()
+        paths = {listener.port for listener in new._listeners if listener.is_unix}
+        for listener in old._listeners:
+            if not listener.owns_path:  # inherited: the new listener has the same descriptor
+                listener.socket.detach()
+            elif listener.port in paths:
+                listener.leave_path()
+        old._close_listeners()
+        self.adj = new.adj
+        return new
+
+    @property
+    def listeners(self) -> list[Listener]:
+        """What it listens on."""
+        return self._listeners
+
+    def release(self) -> None:
+        """Stop listening: for a server that has been made for workers, and has not run here."""
+        self._close_listeners()
 
     def start(self) -> None:
         """Serve in the background until `shutdown` or `close`; it serves when this returns. Signals are not handled.

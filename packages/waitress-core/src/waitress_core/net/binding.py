@@ -14,16 +14,13 @@ from contextlib import AbstractContextManager
 
 from ..config.addresses import AF_UNIX, IPPROTO_IPV6, IPV6_V6ONLY, ListenAddress, ListenWord, bracketed
 from ..config.adjustments import Adjustments
-from .listener import Listener
+from .listener import HANDOVER_VARIABLE, Listener
 
 # Of `bind` on Windows, which has sentences of its own for them. The second is also that of a port in a reserved range.
 _WINDOWS_CAUSES = {
     10048: "Address already in use",
     10013: "Permission denied; another program listens there, or the port is reserved",
 }
-
-
-HANDOVER_VARIABLE = "_WAITRESS_HANDOVER"  # set by the predecessor of a supervisor: see `handover`
 
 
 @contextlib.contextmanager
@@ -170,8 +167,8 @@ def _set_permissions(path: str, permissions: int) -> None:
 
 
 def handed_over(family: int, address: object) -> socket.socket | None:
-    """Return the listening socket of this address that a supervisor hands to this process; mostly there is none."""
-    if HANDOVER_VARIABLE not in os.environ:
+    """Return the listening socket of this address that a supervisor has kept open; mostly there is none."""
+    if HANDOVER_VARIABLE not in os.environ and f"{__package__}.handover" not in sys.modules:
         return None
     from .handover import received  # lazy import: only the successor of a supervisor needs it
 

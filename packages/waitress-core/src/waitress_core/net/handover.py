@@ -1,7 +1,8 @@
-"""Listening sockets that a supervisor hands to its successor: descriptors that stay open over `exec`, and a variable.
+"""Listening sockets that stay open when a server is made anew: found again by their addresses, instead of bound.
 
-The variable is private to two versions of this file. It says which pipe tells the predecessor that the successor is
-ready, and which descriptors are sockets; each is found again by its address.
+A supervisor offers them to the server that it makes from new settings. To its successor, another process, it hands
+them by descriptors that stay open over `exec`, and a variable. The variable is private to two versions of this file. It
+says which pipe tells the predecessor that the successor is ready, and which descriptors are sockets.
 
 Thread: the main thread, before the server runs.
 """
@@ -10,21 +11,17 @@ import contextlib
 import json
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from .binding import HANDOVER_VARIABLE as VARIABLE
+from .listener import HANDOVER_VARIABLE, Listener
 
 
 class Handover:
-    """What this process was handed."""
+    """Sockets to be found by their addresses; `pipe` leads to the process that has handed them, if it is another."""
 
-    def __init__(self, text: str) -> None:
-        self._pipe, descriptors = json.loads(text)
-        self._sockets = []
-        for descriptor in descriptors:
-            os.set_inheritable(descriptor, False)
-            self._sockets.append(socket.socket(fileno=descriptor))
-        os.set_inheritable(self._pipe, False)
+    def __init__(self, sockets: list[socket.socket], pipe: int | None = None) -> None:
+        self._sockets = sockets
+        self._pipe = pipe
 
     def take(self, family: int, address: object) -> socket.socket | None:
         """Return the socket of this address; with port 0, one of this host. None if there is none."""
@@ -36,9 +33,14 @@ class Handover:
 
     def report_ready(self) -> None:
         """Tell the predecessor to retire; close what nobody wanted."""
-        with contextlib.suppress(OSError):  # it is gone
-            os.write(self._pipe, b"\0")
-        os.close(self._pipe)
+        if self._pipe is not None:
+            with contextlib.suppress(OSError):  # it is gone
+                os.write(self._pipe, b"\0")
+            os.close(self._pipe)
+        self.close()
+
+    def close(self) -> None:
+        """Close what nobody wanted."""
         for sock in self._sockets:
             sock.close()
         self._sockets.clear()
@@ -59,16 +61,31 @@ _received: Handover | None = None
 
 
 def received() -> Handover | None:
-    """Return what this process was handed; None if nothing was."""
+    """Return what this process was handed or is offered; None if nothing is."""
     global _received
-    if _received is None and VARIABLE in os.environ:
-        _received = Handover(os.environ[VARIABLE])
+    if _received is None and HANDOVER_VARIABLE in os.environ:
+        pipe, descriptors = json.loads(os.environ[HANDOVER_VARIABLE])
+        for descriptor in (pipe, *descriptors):
+            os.set_inheritable(descriptor, False)
+        _received = Handover([socket.socket(fileno=descriptor) for descriptor in descriptors], pipe)
     return _received
+
+
+@contextlib.contextmanager
+def offered(listeners: Sequence[Listener]) -> Iterator[None]:
+    """Let servers that are made in this context have the sockets of these listeners, which others have bound."""
+    global _received
+    _received = Handover([listener.socket.dup() for listener in listeners if listener.owns_path])
+    try:
+        yield
+    finally:
+        _received.close()
+        _received = None
 
 
 def take_received() -> Handover | None:
     """Return the same, and forget it: what is started from now on gets nothing."""
     global _received
     handover, _received = received(), None
-    os.environ.pop(VARIABLE, None)
+    os.environ.pop(HANDOVER_VARIABLE, None)
     return handover

@@ -17,6 +17,8 @@ _NO_RESOURCES = error_numbers("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM")
 _NO_LISTENER = error_numbers("EBADF", "EINVAL", "ENOTSOCK", "NOTINITIALISED")
 _LASTING = _NO_RESOURCES | _NO_LISTENER
 
+HANDOVER_VARIABLE = "_WAITRESS_HANDOVER"  # of the environment: another process passes its sockets, see `handover`
+
 
 class ClientLeft(Exception):
     """The client that waited cannot be accepted: it has left, or the network has failed it."""

@@ -8,6 +8,7 @@ Thread: `CodeWatcher.run` a thread of its own.
 """
 
 import fnmatch
+import glob
 import html
 import logging
 import os
@@ -63,10 +64,6 @@ class CodeWatcher:
         """Watch until a file changes."""
         while True:
             files = module_files()
-            for path in files:
-                if _changed_at(path) > self._loads_since:
-                    self._on_change(path)
-                    return
             folders = {os.path.dirname(path) for path in files} | {os.getcwd()}
             folders |= {_fixed_folder(pattern) for pattern in self._extra}
             folders = {folder for folder in folders if os.path.isdir(folder)}
@@ -78,12 +75,26 @@ class CodeWatcher:
                 rust_timeout=CHECK_MILLISECONDS,
                 raise_interrupt=False,
             ):
-                for _, path in sorted(changes, key=str):
-                    if self._is_watched(os.path.realpath(path), files):
+                # What has changed before the watch began is seen by its time.
+                paths = sorted(path for _, path in changes) or self._candidates(files, folders)
+                for path in paths:
+                    if self._is_watched(os.path.realpath(path), files) and (changes or self._is_younger(path)):
                         self._on_change(path)
                         return
                 if module_files() != files:
                     break  # more have been imported
+
+    def _candidates(self, files: set[str], folders: set[str]) -> list[str]:
+        found = [*files, *(path for pattern in self._extra for path in glob.glob(pattern, recursive=True))]
+        if self._has_failed:
+            found += [path for folder in folders for path in glob.glob(os.path.join(glob.escape(folder), "*.py"))]
+        return found
+
+    def _is_younger(self, path: str) -> bool:
+        try:
+            return os.stat(path).st_mtime > self._loads_since
+        except OSError:  # it is being replaced: the watch sees that
+            return False
 
     def _is_watched(self, path: str, files: set[str]) -> bool:
         if path in files or (self._has_failed and path.endswith(".py")):
@@ -122,13 +133,6 @@ def module_files() -> set[str]:
         if isinstance(path := getattr(module, "__file__", None), str)
     }
     return {path for path in files if packages in path or not path.startswith(libraries)}
-
-
-def _changed_at(path: str) -> float:
-    try:
-        return os.stat(path).st_mtime
-    except OSError:  # it is being replaced: the watch sees that
-        return 0.0
 
 
 def _fixed_folder(pattern: str) -> str:

@@ -15,9 +15,8 @@ import os
 import signal
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..net.binding import HANDOVER_VARIABLE
 from ..net.handover import handover_text
-from ..net.listener import Listener
+from ..net.listener import HANDOVER_VARIABLE, Listener
 
 
 class Successor:

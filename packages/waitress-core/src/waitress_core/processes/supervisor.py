@@ -30,7 +30,6 @@ from ..lifecycle import requested, signals
 from ..lifecycle.shutdown import strongest
 from ..lifecycle.states import StopRequest
 from ..net.handover import take_received
-from ..net.listener import Listener
 from ..observability.stats import ServerStats, add_stats, totals_only
 from ..reactor.wakeup import WakeUp
 from ..safe_logger import SafeLogger
@@ -55,7 +54,6 @@ class Supervisor:
     def __init__(
         self,
         server: WorkerServer,
-        listeners: Sequence[Listener],
         *,
         workers: int,
         stop_requests: Sequence[StopRequest],  # appended to by any thread or signal handler, acted on here
@@ -65,18 +63,18 @@ class Supervisor:
         adj = server.adj
         # Set once
         self._server = server
-        self._listeners = listeners
         self._folder = folder
         self._handover = take_received()  # from a predecessor
         self._stop_requests = stop_requests
         self._actions = actions
-        self._limits = Limits(adj.worker_timeout, adj.shutdown_timeout)
         self.scoreboard = Scoreboard()
         self._pid = os.getpid()
         self._wake_up = WakeUp()
         # Main thread only
+        self._target = server  # what workers run: another one, after a reload with other settings
+        self._limits = Limits(adj.worker_timeout, adj.shutdown_timeout)
         self.state = SupervisorState.STARTING
-        self.wanted = workers
+        self.wanted = self._configured = workers
         self._handles: dict[int, WorkerHandle] = {}  # by process
         self._generation = 0
         self._is_ready = False  # a worker has served
@@ -125,6 +123,8 @@ class Supervisor:
             raise
         finally:
             self._wake_up.close()
+            if self._target is not self._server:
+                self._target.release()
         if self._failure is not None:
             raise self._failure
 
@@ -291,7 +291,7 @@ class Supervisor:
             )
             return
         logger.info("Process %d serves in place of this one, which ends", successor.pid)
-        for listener in self._listeners:
+        for listener in self._target.listeners:
             listener.leave_path()
         self.successor_pid = successor.pid
         self._server.on_supervisor(Event.HANDED_OVER, self)
@@ -351,7 +351,7 @@ class Supervisor:
     def _start_worker(self) -> None:
         slot = self.scoreboard.take()
         read_end, write_end = os.pipe()
-        worker = Worker(slot, write_end, self._server.adj, self._pid)
+        worker = Worker(slot, write_end, self._target.adj, self._pid)
         closes: list[Callable[[], None]] = [
             partial(os.close, end) for end in (read_end, *(handle.pipe for handle in self._handles.values()))
         ]
@@ -362,7 +362,7 @@ class Supervisor:
         try:
             pid = os.fork()
             if not pid:
-                run_in_child(self._server, worker, write_end, [self._wake_up.close, *closes], mask)
+                run_in_child(self._target, worker, write_end, [self._wake_up.close, *closes], mask)
             slot[Word.PID] = pid
             slot.beat()
             self._handles[pid] = WorkerHandle(pid, slot, read_end, self._generation)
@@ -427,6 +427,15 @@ class Supervisor:
         if self._successor is not None or self.state not in (SupervisorState.SERVING, SupervisorState.RELOADING):
             logger.warning("%s: ignored while the server starts, reloads, hands over or ends", name)
             return
+        try:
+            self._target = self._server.remake(self._target)
+        except (ValueError, OSError) as error:
+            logger.error("%s: %s; the settings and workers from before stay", name, error)
+            return
+        adj = self._target.adj
+        self._limits = Limits(adj.worker_timeout, adj.shutdown_timeout)
+        if adj.workers != self._configured:  # and not what SIGTTIN and SIGTTOU have made of the same number
+            self.wanted = self._configured = adj.workers
         requested.reload_logging(name)
         self._server.on_supervisor(Event.RELOAD, self)
         self._generation += 1
@@ -446,7 +455,7 @@ class Supervisor:
             return
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
-            self._successor = Successor(self._listeners, self._folder, mask)
+            self._successor = Successor(self._target.listeners, self._folder, mask)
         except OSError as error:
             logger.error("%s: cannot start a successor: %s", name, error)
         else:

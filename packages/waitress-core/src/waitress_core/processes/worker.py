@@ -14,11 +14,12 @@ import os
 import random
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from ..config.adjustments import Adjustments
 from ..connection.context import State
+from ..net.listener import Listener
 from ..observability.stats import ServerStats
 from ..safe_logger import SafeLogger
 from .scoreboard import Command, Slot, Word
@@ -34,6 +35,20 @@ class WorkerServer(Protocol):
     """The server, as supervisor and workers run it."""
 
     adj: Adjustments
+
+    @property
+    def listeners(self) -> Sequence[Listener]:
+        """What it listens on."""
+
+    def remake(self, old: Any) -> "WorkerServer":
+        """Return the server that workers run from now on in place of `old`, which may be the same.
+
+        Raises:
+            ValueError, OSError: the settings of now are invalid; nothing has changed.
+        """
+
+    def release(self) -> None:
+        """Stop listening."""
 
     def serve_as_worker(self, worker: "Worker") -> None:
         """Serve until the end; call `worker.note_serves` once that has started, and `worker.publish` at the end."""
