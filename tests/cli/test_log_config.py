@@ -1,5 +1,6 @@
 """A file that sets logging up, when the server starts and at SIGHUP."""
 
+import importlib.util
 import json
 import logging
 import sys
@@ -84,7 +85,8 @@ format = {text} %(message)s
 """
 
 
-needs_toml = pytest.mark.skipif(sys.version_info < (3, 11), reason="this Python has no tomllib")
+has_toml = any(map(importlib.util.find_spec, ("tomllib", "tomli")))
+needs_toml = pytest.mark.skipif(not has_toml, reason="there is neither tomllib nor tomli")
 FORMATS = [
     pytest.param("log.json", as_json, id="json"),
     pytest.param("log.toml", as_toml, id="toml", marks=needs_toml),

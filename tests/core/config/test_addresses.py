@@ -89,6 +89,7 @@ def test_a_word_may_name_sockets_to_inherit(
         ("fd:", "'fd:' names no descriptor, as fd:3 does"),
         ("fd:-1", "'fd:-1' names no descriptor, as fd:3 does"),
         ("fd:three", "'fd:three' names no descriptor, as fd:3 does"),
+        ("fd:1234567890", "'fd:1234567890' names no descriptor, as fd:3 does"),
     ],
 )
 def test_a_word_that_names_no_socket_to_inherit_is_refused(text: str, message: str) -> None:

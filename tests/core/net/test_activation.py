@@ -87,10 +87,21 @@ def test_a_descriptor_needs_no_systemd(passed: list[socket.socket]) -> None:
             "systemd has passed no socket of that name, but web, admin; FileDescriptorName= in a socket unit names it",
         ),
         ("systemd:shop", environ(names=""), "systemd has passed no socket of that name, but without names; .*"),
-        ("systemd", environ(100_000), r"descriptor \d+ is not open"),
-        ("fd:99999999999999999999", {}, r"descriptor 9+ is not open"),
+        ("systemd", environ(10**8), r"descriptor \d+ is not open, although LISTEN_FDS=100000000"),
+        ("systemd", environ("9" * 5000), "LISTEN_FDS=9+ is no number of sockets"),
+        ("fd:999999999", {}, r"descriptor 999999999 is not open"),
     ],
-    ids=["none", "no-number", "zero", "another-process", "unknown-name", "no-names", "not-open", "no-descriptor"],
+    ids=[
+        "none",
+        "no-number",
+        "zero",
+        "another-process",
+        "unknown-name",
+        "no-names",
+        "not-open",
+        "too-long",
+        "no-descriptor",
+    ],
 )
 def test_what_was_not_passed_is_refused(
     text: str, given: dict[str, str], fault: str, passed: list[socket.socket]

@@ -15,6 +15,7 @@ IPV6_V6ONLY: int = getattr(socket, "IPV6_V6ONLY", 27)
 AF_UNIX: int | None = getattr(socket, "AF_UNIX", None)
 
 _NUMBER = re.compile(r"-?[0-9]+")
+_DESCRIPTOR = re.compile(r"[0-9]{1,9}")  # more digits have no int of C
 
 _PRELUDE = "proxy+"
 _EXAMPLE_PORTS = {"http": 8080, "https": 8443}
@@ -127,7 +128,7 @@ def _kind_and_place(text: str, place: str) -> tuple[Literal["inet", "systemd", "
             raise ValueError(f"{text!r} names no socket, as systemd:web does; systemd alone is all of them")
         return "systemd", rest
     if host == "fd" and colon:
-        if not (rest.isascii() and rest.isdecimal()):
+        if not _DESCRIPTOR.fullmatch(rest):
             raise ValueError(f"{text!r} names no descriptor, as fd:3 does")
         return "fd", rest
     if host == "unix" and not rest.isdecimal():

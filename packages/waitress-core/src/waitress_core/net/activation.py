@@ -9,6 +9,7 @@ Thread: any, before the server runs.
 
 import contextlib
 import os
+import re
 import socket
 import stat
 from collections.abc import Collection, Mapping
@@ -16,6 +17,7 @@ from collections.abc import Collection, Mapping
 from ..config.addresses import AF_UNIX, ListenWord
 
 FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
+_COUNT = re.compile("[1-9][0-9]{0,8}")
 
 
 def inherited_sockets(
@@ -51,7 +53,7 @@ def _passed_by_systemd(name: str, environ: Mapping[str, str]) -> list[int]:
             "LISTEN_FDS is not set, so no socket was passed; it is by a socket unit of systemd, whose service this is, "
             "and by systemd-socket-activate"
         )
-    if not (count.isascii() and count.isdecimal() and int(count)):
+    if not _COUNT.fullmatch(count):
         raise ValueError(f"LISTEN_FDS={count} is no number of sockets")
     if process_id != str(os.getpid()):
         raise ValueError(
@@ -60,8 +62,10 @@ def _passed_by_systemd(name: str, environ: Mapping[str, str]) -> list[int]:
         )
     descriptors = range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + int(count))
     for descriptor in descriptors:
-        with contextlib.suppress(OSError):  # it is not open, and that is reported if it is wanted
+        try:
             os.set_inheritable(descriptor, False)
+        except OSError:
+            raise ValueError(f"descriptor {descriptor} is not open, although LISTEN_FDS={count}") from None
     if not name:
         return list(descriptors)
     names = environ.get("LISTEN_FDNAMES", "").split(":")
@@ -77,7 +81,7 @@ def _passed_by_systemd(name: str, environ: Mapping[str, str]) -> list[int]:
 def _listening_socket(descriptor: int) -> socket.socket:
     try:
         mode = os.fstat(descriptor).st_mode
-    except (OSError, OverflowError):
+    except OSError:
         raise ValueError(f"descriptor {descriptor} is not open") from None
     if not stat.S_ISSOCK(mode):
         raise ValueError(f"descriptor {descriptor} is not a socket")
