@@ -81,6 +81,7 @@ def test_the_end_of_a_connection_resumes_accepting_at_once(make: Make) -> None:
 def test_draining_accepts_the_backlog_and_stops_listening(make: Make) -> None:
     harness = make(connection_limit=1)
     harness.accept()
+    harness.pass_seconds(1)
     waiting = [harness.connect() for _ in range(3)]
     descriptor = harness.listener.descriptor
     harness.context.state = State.DRAINING
@@ -99,9 +100,30 @@ def test_draining_accepts_the_backlog_and_stops_listening(make: Make) -> None:
     assert [client.recv(10) for client in waiting] == [b"answer"] * 3
 
 
+def test_draining_spares_who_has_just_connected_for_a_second(make: Make) -> None:
+    harness = make()
+    answered, client = harness.accept()
+    client.sendall(GET)
+    harness.turn_until(lambda: harness.tasks)
+    harness.tasks.pop().answer(b"answer")
+    harness.turn_until(lambda: answered.state_name == "idle")
+    _, sends = harness.accept()
+    _, silent = harness.accept()
+    harness.context.state = State.DRAINING
+    harness.manager.drain()
+    assert (answered.is_gone, is_open(sends), is_open(silent)) == (True, True, True)
+    sends.sendall(GET)
+    harness.turn_until(lambda: harness.tasks)
+    harness.tasks.pop().answer(b"answer")
+    harness.turn_until(lambda: not is_open(sends))
+    harness.pass_seconds(1)
+    assert not is_open(silent)
+
+
 def test_draining_ends_idle_connections_and_lets_the_busy_finish(make: Make) -> None:
     harness = make()
     _, idle = harness.accept()
+    harness.pass_seconds(1)
     _, busy = harness.accept()
     _, half = harness.accept()
     busy.sendall(GET)

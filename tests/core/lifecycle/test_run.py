@@ -367,6 +367,7 @@ def test_draining_ends_when_the_last_response_is_sent(make: Make, caplog: pytest
     caplog.set_level(logging.INFO)
     stepping = make()
     idle = stepping.connect()
+    stepping.pass_seconds(1)
     running = stepping.connect(GET % b"running")
     task = stepping.take_task()
     queued = stepping.connect(GET % b"queued")

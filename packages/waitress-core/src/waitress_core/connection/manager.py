@@ -61,14 +61,23 @@ class ConnectionManager:
             pass
 
     def drain(self) -> None:
-        """Accept what waits in the backlogs, stop listening, and end what is idle."""
+        """Accept what waits in the backlogs, stop listening, and end what is idle.
+
+        Those that have just connected are spared for a moment, until `tick`: their first requests may be on the way.
+        """
         before = list(self.connections.values())
         try:
             self._acceptor.take_backlog()
         finally:
             self._acceptor.stop()
         for connection in before:
-            connection.close_if_idle()
+            if not self._has_just_connected(connection):
+                connection.close_if_idle()
+
+    def _has_just_connected(self, connection: Connection) -> bool:
+        idle_since = connection.idle_since
+        is_young = idle_since is not None and self._reactor.now - idle_since < SPARED_SECONDS
+        return is_young and not connection.sender.sent_bytes
 
     def stop_listening(self) -> None:
         """Accept no more, for good."""
