@@ -1,6 +1,7 @@
-"""Puts the settings into a page: the line `% settings` becomes one section a group, one `confval` a setting.
+"""Puts settings into a page: one `confval` a setting.
 
-The table `waitress_core.SETTINGS` is the only source, so the page cannot fall behind the server.
+The line `% settings` becomes those of the server, one section a group, `% command settings` those that only the command
+has. Their tables are the only source, so the pages cannot fall behind.
 """
 
 from itertools import groupby
@@ -8,15 +9,19 @@ from typing import Any
 
 from sphinx.application import Sphinx
 
+from waitress_cli.command_settings import COMMAND_SETTINGS
 from waitress_core import SETTINGS, Setting
 
 PLACEHOLDER = "% settings\n"
+COMMAND_PLACEHOLDER = "% command settings\n"
 
 
 def fill_in_settings(app: Sphinx, document: str, source: list[str]) -> None:
-    """Answer Sphinx's event `source-read`: replace the placeholder in the one string of `source`."""
+    """Answer Sphinx's event `source-read`: replace the placeholders in the one string of `source`."""
     if PLACEHOLDER in source[0]:
         source[0] = source[0].replace(PLACEHOLDER, settings_as_markdown())
+    if COMMAND_PLACEHOLDER in source[0]:
+        source[0] = source[0].replace(COMMAND_PLACEHOLDER, "\n".join(map(_entry, COMMAND_SETTINGS)))
 
 
 def settings_as_markdown() -> str:
@@ -44,7 +49,7 @@ def _entry(setting: Setting) -> str:
 def _default_as_text(setting: Setting) -> str:
     default = setting.default
     if isinstance(default, list | set | tuple):
-        default = " ".join(default)
+        default = " ".join(sorted(default) if isinstance(default, set) else default)
     elif setting.kind == "octal":
         default = f"{default:o}"
     return "none" if default in (None, "") else f"`{default}`"

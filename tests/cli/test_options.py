@@ -117,6 +117,7 @@ def test_with_options_first_the_first_other_word_ends_them() -> None:
         ),
         pytest.param(["--treads", "4"], "unrecognized arguments: --treads; did you mean --threads?", id="mistyped"),
         pytest.param(["--port"], "--port: a value is missing", id="value-missing"),
+        pytest.param(["-b"], "-b/--bind/--listen: a value is missing", id="value-of-a-letter-missing"),
         pytest.param(
             ["--access-log=json"],
             "--access-log=json: expected a file; to choose a format: --access-log-format=json",

@@ -188,7 +188,7 @@ Examples:
 
 
 _REWORDED = (
-    (r"^argument (--\S+?): ", r"\1: "),
+    (r"^argument (-\S+?): ", r"\1: "),
     (r": expected one argument$", ": a value is missing"),
     ("ignored explicit argument", "takes no value, but was given"),
 )
