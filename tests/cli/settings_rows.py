@@ -21,6 +21,8 @@ _CERTIFIED = ("tls_certificate", "a.pem")
 _ASKED = ("tls_client_certificate", "required")
 _PROXY = ("trusted_proxy", "10.0.0.1")
 OF_PROCESSES = frozenset({"workers", "max_requests", "max_worker_age", "max_worker_memory"})
+_STATUS = ("status_listen", "127.0.0.1:9181")
+_TOKEN = "0123456789abcdef"
 _BELIEVED = ("trusted_proxy_headers", "x-forwarded-for")
 
 ROWS = [
@@ -71,6 +73,9 @@ ROWS = [
     Row("tls_minimum_version", ["--tls-minimum-version=1.3"], "1.3", "1.3"),
     Row("tls_ciphers", ["--tls-ciphers=ECDHE+AESGCM"], "ECDHE+AESGCM", "ECDHE+AESGCM", (_CERTIFIED,)),
     Row("tls_context", ["--tls-context="], "", None),
+    Row("status_listen", ["--status-listen=127.0.0.1:9181"], "127.0.0.1:9181", "127.0.0.1:9181"),
+    Row("status_token", ["--status-token", _TOKEN], _TOKEN, _TOKEN, (_STATUS,)),
+    Row("status_token_file", ["--status-token-file=/run/token"], "/run/token", "/run/token", (_STATUS,)),
     Row("asyncore_use_poll", ["--asyncore-use-poll"], "true", True),
     Row("worker_kind", ["--worker-kind=process"], "process", "process"),
 ]

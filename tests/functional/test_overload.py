@@ -149,7 +149,7 @@ def test_a_request_that_has_waited_too_long_is_answered_503_and_never_called(
             assert client.get("/later").status == 200
         run = server.server._run
         assert run is not None
-        assert run._context.counters.refused["queue_timeout"] == 3
+        assert run._context.counters.refused.counts()["queue_timeout"] == 3
         assert becomes_true(lambda: "Requests are no longer answered 503: 3 were" in caplog.messages, SECONDS)
     assert len(application.queue_seconds) == 2
     records = [text for text in caplog.messages if text.startswith("Requests are answered 503")]
@@ -175,7 +175,7 @@ def test_a_request_that_finds_too_many_before_it_is_answered_503_at_once(caplog:
         assert [client.response().status for client in (first, *others)] == [200] * 3
         run = server.server._run
         assert run is not None
-        assert run._context.counters.refused["queue_limit"] == 3
+        assert run._context.counters.refused.counts()["queue_limit"] == 3
     (record,) = [text for text in caplog.messages if text.startswith("Requests are answered 503")]
     assert record == "Requests are answered 503, because of queue_limit: one has found 2 waiting before it"
     lines = [record.getMessage() for record in caplog.records if record.name == "waitress.access"]

@@ -87,7 +87,8 @@ def test_a_wheel_holds_the_modules_and_py_typed_and_the_license(package: Package
     metadata = {name for name in names if name.startswith(f"{package.import_name}-{package.version}.dist-info/")}
     modules = {path.relative_to(package.source.parent).as_posix() for path in package.modules}
     # Nothing else: the cache of a tool next to the modules would be shipped too.
-    assert names - metadata == modules | {f"{package.import_name}/py.typed"}
+    data = {path.relative_to(package.source.parent).as_posix() for path in package.source.rglob("*.html")}
+    assert names - metadata == modules | data | {f"{package.import_name}/py.typed"}
     assert any(name.endswith("/licenses/LICENSE.txt") for name in metadata)
 
 

@@ -63,6 +63,10 @@ DEFAULTS: dict[str, object] = {
     "queue_warning_seconds": 0.1,
     "log_socket_errors": True,
     "request_id_header": None,
+    "status_listen": None,
+    "status_token": None,
+    "status_token_file": None,
+    "ready_queue_seconds": 10,
     "asyncore_use_poll": False,
     "workers": 1,
     "worker_kind": "auto",
@@ -106,6 +110,9 @@ STRINGS: dict[str, tuple[str, object]] = {
     "access_log_format": ("json", "json"),
     "log_socket_errors": ("no", False),
     "request_id_header": (" On ", "X-Request-ID"),
+    "status_listen": ("", None),
+    "status_token": ("", None),
+    "status_token_file": ("", None),
     "asyncore_use_poll": ("yes", True),
     "worker_kind": (" Process ", "process"),
     "tls_certificate": ("a.pem shop.example=b.pem,b.key", ["a.pem", "shop.example=b.pem,b.key"]),
@@ -159,6 +166,7 @@ DURATIONS = {
     "worker_timeout": FROM_ZERO,
     "max_worker_age": FROM_ZERO,
     "tls_handshake_timeout": ABOVE_ZERO,
+    "ready_queue_seconds": FROM_ZERO,
 }
 NO_DURATIONS: tuple[object, ...] = (
     -1,

@@ -36,7 +36,8 @@ def test_every_setting_has_a_variable() -> None:
         reading = read_environment({variable: "\0"}, SETTINGS)
         given = reading.given.get(setting.name, Given("\0", variable))
         assert given == Given("\0", variable)
-        assert all(fault.startswith(f"{variable}='\\x00': expected ") for fault in reading.faults)
+        shown = "..." if setting.is_secret else "'\\x00'"
+        assert all(fault.startswith(f"{variable}={shown}: expected ") for fault in reading.faults)
         assert reading.ignored == []
 
 

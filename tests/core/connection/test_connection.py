@@ -1422,7 +1422,7 @@ def test_a_client_that_leaves_as_its_late_request_is_answered_is_closed(
 
 def test_an_idle_connection_is_closed_to_make_room(harness: Harness) -> None:
     connection, client = harness.open()
-    connection.close_if_idle()
+    connection.close_if_idle("room")
     assert state_of(connection) is None
     assert receive_all(client) == (b"", False)
 
@@ -1432,7 +1432,7 @@ def test_a_connection_that_has_just_sent_is_not_closed_to_make_room(harness: Har
     connection, client = harness.open()
     client.sendall(data)
     harness.turn_until(lambda: dict(harness.reactor.poller.poll(0.1)).get(connection.descriptor))
-    connection.close_if_idle()
+    connection.close_if_idle("room")
     assert state_of(connection) in ("task", "head", "body")
 
 

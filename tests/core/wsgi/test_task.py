@@ -70,13 +70,19 @@ class FakeConnection:
         self.sender = FakeSender()
         self.is_server_leaving = False
         self.interest = 1
+        self.measured: tuple[str, float] | None = None
+        self.called_at = 0.0
         self.is_lost = False
         self.lost_asked = 0
         self.endings: list[Ending] = []
+        self.refusals: list[str] = []
         self.on_finish: Callable[[], None] = lambda: None
 
     def is_client_gone(self) -> bool:
         return False
+
+    def count_refusal(self, rule: str, reason: str = "") -> None:
+        self.refusals.append(rule)
 
     def has_lost_client(self) -> bool:
         self.lost_asked += 1

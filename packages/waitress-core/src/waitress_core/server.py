@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -52,9 +52,11 @@ if TYPE_CHECKING:
     from .lifecycle.notify import Notifier
     from .net.tls_contexts import TlsContexts
     from .observability.access_log import AccessLog
+    from .observability.snapshot import Snapshot
     from .processes.side_by_side import SideWorkers
     from .processes.states import Event
     from .processes.worker import SupervisorView, Worker
+    from .status.document import Supervision
 
 ONLY_IN_MAIN_THREAD = "worker processes are run by run() in the main thread: no other one can handle signals"
 
@@ -118,6 +120,14 @@ class BaseWSGIServer:
         self._ended = threading.Event()
         self.tls_contexts = self._load_certificates(adj)
         self._listeners = self._open(adj)
+        # Set once. It starts before the server and ends after it.
+        self._status_server: BaseWSGIServer | None = None
+        if getattr(adj, "status_listen", None):  # `adj` may be a program's own object
+            try:
+                self._status_server = make_status_server(adj, self.status_snapshots, self._supervision)
+            except BaseException:
+                self._close_listeners()
+                raise
 
     def _load_certificates(self, adj: Adjustments) -> "TlsContexts | None":
         if not adj.has_tls:
@@ -140,7 +150,9 @@ class BaseWSGIServer:
         if summed is not None:
             return summed
         if self._run is None:
-            return make_stats(Counters(), 0, dict.fromkeys(STATE_NAMES, 0), 0, self._dispatcher.thread_count, ())
+            return make_stats(
+                Counters(), Counters().by_status, 0, dict.fromkeys(STATE_NAMES, 0), 0, self._dispatcher.thread_count, ()
+            )
         if self._side_workers is not None:
             return add_stats([self._run.stats(), *self._side_workers.stats()])
         return self._run.stats()
@@ -221,6 +233,9 @@ class BaseWSGIServer:
             self.tls_contexts.leave_warnings()  # to the supervisor
         for listener in self._listeners:
             listener.leave_path()
+        if self._status_server is not None:
+            self._status_server.abandon_listeners()  # another process has it
+            self._status_server = None
         if isinstance(self.application, DeferredApplication):
             self.application = self._load(self.application, worker)
         with handled_signals(self._on_signal):
@@ -249,7 +264,44 @@ class BaseWSGIServer:
     def snapshot(self) -> dict[str, object]:
         """Return what the supervisor may know of this worker, as JSON has it: once a second, up to 32 KiB."""
         running = [(repr(task), seconds) for _, task, seconds in self._dispatcher.running()]
-        return {"stats": self.stats()._asdict(), "running": running}
+        status = {"status": self._run.snapshot()} if self.adj.status_listen and self._run is not None else {}
+        return {"stats": self.stats()._asdict(), "running": running, **status}
+
+    def status_snapshots(self) -> "list[Snapshot]":
+        """Return what the status server tells of each worker in this process; without `status_listen` no requests.
+
+        Thread: any. Takes a moment for each open connection.
+        """
+        if self._supervisor is not None:
+            return self._supervisor.status_snapshots()
+        if self._run is None:
+            return []
+        if self._side_workers is None:
+            return [self._run.snapshot()]
+        runs = (self._run, *self._side_workers.runs)
+        return [{**run.snapshot(), "worker": number} for number, run in enumerate(runs, 1)]
+
+    def _supervision(self) -> "Supervision | None":
+        return None if self._supervisor is None else self._supervisor.supervision()
+
+    def serve_status(self) -> None:
+        """Serve the status server, in a process of its own: called by the supervisor, in the child of a fork.
+
+        Returns when the parent process is gone.
+        """
+        parent = os.getppid()
+        self.abandon_listeners()
+        if self._status_server is not None:
+            for listener in self._status_server._listeners:
+                listener.leave_path()
+            self._status_server.start()
+        while os.getppid() == parent:
+            time.sleep(TICK_SECONDS)
+
+    def abandon_listeners(self) -> None:
+        """In a forked child: close its copies of the listening sockets, which are another process's."""
+        for listener in self._listeners:
+            listener.abandon_after_fork()
 
     def on_supervisor(self, event: "Event", supervisor: "SupervisorView") -> None:
         """Tell systemd, and whoever waits for the server to serve, what the supervisor of the worker processes does."""
@@ -374,6 +426,8 @@ class BaseWSGIServer:
         return notifier_for(os.environ, os.getpid(), f"Serving on {' '.join(self.urls)}")
 
     def _start_run(self) -> None:
+        if self._status_server is not None:
+            self._status_server.start()
         if not any(request.state is State.CLOSING for request in self._stop_requests):
             self._set_up_dispatcher(self._dispatcher)
             if getattr(self.adj, "has_worker_threads", False):
@@ -589,6 +643,13 @@ class BaseWSGIServer:
     def _close_listeners(self) -> None:
         for listener in self._listeners:
             listener.close()
+        if self._status_server is not None:
+            self._status_server.close()
+
+    @property
+    def status_urls(self) -> list[str]:
+        """The address of each listener of the status server; empty without one."""
+        return [] if self._status_server is None else self._status_server.urls
 
     @property
     def urls(self) -> list[str]:
@@ -674,3 +735,41 @@ def server_class_for(adj: Adjustments, tcp: Kind, unix: Kind, several: Kind) -> 
     if len(adj.sockets or adj.listen) != 1 or any(address.inherited for address in adj.listen):
         return several  # a word may stand for several sockets to inherit, of either kind
     return tcp
+
+
+STATUS_CLOSE_SECONDS = 1.0  # for answers of a status server that are being sent at its end
+
+
+def make_status_server(
+    adj: Adjustments,
+    snapshots: "Callable[[], Sequence[Snapshot]]",
+    supervision: "Callable[[], Supervision | None]" = lambda: None,
+) -> BaseWSGIServer:
+    """Create the status server of a server with these settings: a second one, with a thread and a reactor of its own.
+
+    `snapshots()` returns what each worker does, `supervision()` what their supervisor has counted.
+
+    Raises:
+        ValueError: the token cannot be had from its file.
+        OSError: its address cannot be bound.
+    """
+    from . import __version__  # lazy import: here it is set
+    from .config.status_settings import (
+        settings_of_status_server,
+        token_of,
+    )  # lazy import: only servers with one need it
+    from .status.app import StatusApplication
+
+    own = Adjustments(**settings_of_status_server(adj))
+    application = StatusApplication(
+        snapshots,
+        supervision,
+        version=__version__,
+        token=token_of(adj),
+        is_unix=own.unix_socket is not None,
+        ready_queue_seconds=adj.ready_queue_seconds,
+    )
+    kind = server_class_for(own, TcpWSGIServer, UnixWSGIServer, MultiSocketServer)
+    server: BaseWSGIServer = kind(application, Dispatcher(own.threads, name="waitress-status"), own)
+    server.close_seconds = STATUS_CLOSE_SECONDS
+    return server

@@ -96,6 +96,10 @@ class Adjustments:
     queue_warning_seconds: float
     log_socket_errors: bool
     request_id_header: str | None
+    status_listen: str | None
+    status_token: str | None
+    status_token_file: str | None
+    ready_queue_seconds: float
     asyncore_use_poll: bool
     workers: int
     worker_kind: str
@@ -143,6 +147,10 @@ class Adjustments:
             from .tls import check_tls  # lazy import: only servers that speak TLS need it
 
             check_tls(self, given)
+        if self.status_listen or self.status_token or self.status_token_file:
+            from .status_settings import check_status  # lazy import: only servers with a status server need it
+
+            check_status(self)
         if self.shutdown_delay > self.shutdown_timeout:
             raise ValueError(
                 f"shutdown_delay={self.shutdown_delay}: expected no more than shutdown_timeout, which includes it and "

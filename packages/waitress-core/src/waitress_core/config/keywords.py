@@ -257,3 +257,21 @@ class Settings(TypedDict, total=False):
 
     tls_handshake_timeout: float | str
     """Time in which the TLS handshake of a new connection must be complete. Default: 10."""
+
+    status_listen: str | None
+    """Address of the status server, which says what this one does: HOST:PORT, [IPV6]:PORT or the path of a unix socket;
+    one beyond this machine needs status_token or status_token_file.
+    """
+
+    status_token: str | None
+    """Token that clients of the status server send, as Authorization: Bearer TOKEN. On the command line others can see
+    it: rather use status_token_file.
+    """
+
+    status_token_file: str | None
+    """File that holds the token, which only its owner and group may read."""
+
+    ready_queue_seconds: float | str
+    """Time that a request may wait for a thread until /ready of the status server says 503; 0 sets no limit. Default:
+    10.
+    """

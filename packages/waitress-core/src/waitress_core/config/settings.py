@@ -80,6 +80,17 @@ def _is_own_header(value: str | None) -> str | None:
     return "true, false, or the name of a header that HTTP itself does not use, without an underscore"
 
 
+LEAST_TOKEN_CHARACTERS = 16
+
+
+def _is_status_token(value: str | None) -> str | None:
+    if value is None:
+        return None
+    if len(value) >= LEAST_TOKEN_CHARACTERS and value.isascii() and value.isprintable() and " " not in value:
+        return None
+    return f"{LEAST_TOKEN_CHARACTERS} or more visible ASCII characters"
+
+
 _SCHEME_MARKS = str.maketrans("", "", "+-.")  # RFC 3986 3.1
 
 
@@ -153,13 +164,14 @@ class Setting(NamedTuple):
         Raises:
             ValueError: names the setting, the value and what is accepted.
         """
+        shown = "..." if self.is_secret else repr(given)
         try:
             value = self.cast(given)
         except (ValueError, TypeError, OverflowError):
-            raise ValueError(f"{self.name}={given!r}: expected {self.expected()}") from None
+            raise ValueError(f"{self.name}={shown}: expected {self.expected()}") from None
         accepted = self.check(value)
         if accepted is not None:
-            raise ValueError(f"{self.name}={given!r}: expected {accepted}")
+            raise ValueError(f"{self.name}={shown}: expected {accepted}")
         return value
 
     def expected(self) -> str:
@@ -622,5 +634,41 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     _seconds(
         "tls_handshake_timeout", "TLS", 10, "Time in which the TLS handshake of a new connection must be complete."
+    ),
+    # The status server
+    Setting(
+        "status_listen",
+        "Status",
+        "text",
+        None,
+        "Address of the status server, which says what this one does: HOST:PORT, [IPV6]:PORT or the path of a unix "
+        "socket; one beyond this machine needs status_token or status_token_file.",
+        str_iftruthy,
+    ),
+    Setting(
+        "status_token",
+        "Status",
+        "text",
+        None,
+        "Token that clients of the status server send, as Authorization: Bearer TOKEN. On the command line others can "
+        "see it: rather use status_token_file.",
+        str_iftruthy,
+        check=_is_status_token,
+        is_secret=True,
+    ),
+    Setting(
+        "status_token_file",
+        "Status",
+        "text",
+        None,
+        "File that holds the token, which only its owner and group may read.",
+        str_iftruthy,
+    ),
+    _seconds(
+        "ready_queue_seconds",
+        "Status",
+        10,
+        "Time that a request may wait for a thread until /ready of the status server says 503; 0 sets no limit.",
+        may_be_zero=True,
     ),
 )

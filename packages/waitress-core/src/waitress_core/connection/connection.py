@@ -59,15 +59,18 @@ class Connection:
 
     __slots__ = (
         "_context",
+        "_end_reason",
         "_ending",
         "_endpoint",
         "_finished",
         "_on_closed",
         "_task",
         "_transport",
+        "called_at",
         "descriptor",
         "exchange",
         "interest",
+        "measured",
         "proxy",
         "reactor",
         "receiver",
@@ -102,8 +105,13 @@ class Connection:
         # Reactor only
         self._task: Task | None = None  # while one waits or runs
         self._ending = PERSIST  # after the response that is being sent
+        self._end_reason = ""  # one of `stats.END_REASONS`, once it is decided before the end
         # Written by Reactor.watch, read anywhere
         self.interest = 0
+        # With a status server. The method of the request, and the instant at which it was complete: set by the reactor.
+        # The instant at which its task, or the one before it, has started: set by the task.
+        self.measured: tuple[str, float] | None = None
+        self.called_at = 0.0
         # From the task to the reactor. The task sets `_finished` as its last act: what becomes of the connection, the
         # status of the response ("" when none has begun), and the instant. `exchange`, for the access log, before it.
         self._finished: tuple[Ending, str, float] | None = None
@@ -188,11 +196,15 @@ class Connection:
         context = self._context
         return (context.state >= LEAVING or context.is_full) and not self.receiver.holds_request()
 
-    def count_refusal(self, rule: str, reason: str) -> None:
-        """Count a request that is refused by this rule, for this reason. Thread: the task's, or the leader."""
+    def count_refusal(self, rule: str, reason: str = "") -> None:
+        """Count a request that is refused by this rule: the name of an error, or of a setting.
+
+        The log tells the `reason` once an episode. Thread: the task's, or the leader.
+        """
         refusals = self._context.refusals
-        if refusals is not None:
-            refusals.count(rule, reason)
+        if reason and refusals is not None:
+            refusals.log(rule, reason)
+        self._context.counters.refused.add(rule)
 
     def finish(self, ending: Ending, status: str = "") -> None:
         """End the task, whose response had this status. The task must not touch the connection afterwards.
@@ -248,7 +260,7 @@ class Connection:
             self.sender.log(error)
             self.close()
         except HandshakeFailed as error:
-            self._end_handshake(str(error))
+            self._end_handshake("failed", str(error))
         except (BufferStorageError, FileFailed) as error:
             logger.error("The response to %s cannot be finished: %s", self.remote_addr, error)
             self.close()
@@ -258,10 +270,14 @@ class Connection:
         finished, sender = self._finished, self.sender
         ended_at = 0.0
         if finished is not None:
+            context = self._context
             # Reset only when it was seen: a task may set it between an earlier notification of its own and this line.
             self._finished = self._task = None
             self._ending, status, ended_at = finished
-            self._context.counters.by_status[status[:1]] += 1
+            if self.measured is None or context.measures is None:
+                context.counters.by_status[status[:1]] += 1
+            else:
+                context.measures.end(self.measured, self.called_at, status, ended_at)
         try:
             if sender.state is GONE:
                 sender.abort()
@@ -277,7 +293,7 @@ class Connection:
 
     def on_fault(self) -> None:
         """A call from the reactor has raised."""
-        self.close()
+        self.close("error")
         if self._finished is not None:  # the task has ended, and nothing else will notify the reactor of it
             self._finished = self._task = None
             self._release()
@@ -289,11 +305,13 @@ class Connection:
         """The time for a TLS handshake is up."""
         self.on_ready(READ)
         if self.receiver.state is HANDSHAKE:
-            self._end_handshake("not complete in time")
+            self._context.counters.deadlines.add("handshake")
+            self._end_handshake("late", "not complete in time")
 
     def on_idle_overdue(self) -> None:
         """The time for a next request to start is up."""
-        self.close_if_idle()
+        if self.close_if_idle("deadline"):
+            self._context.counters.deadlines.add("idle")
 
     def on_head_overdue(self) -> None:
         """The time for a request head to arrive is up."""
@@ -325,13 +343,16 @@ class Connection:
             before = self.sender.sent_bytes
             self.on_ready(WRITE)
             if self.sender.sent_bytes == before and not self.is_gone:
-                self._reset_slow_reader()
+                context.counters.deadlines.add("response")
+                self._reset_slow_reader("deadline")
 
     def on_linger_overdue(self) -> None:
         """The time in which the client may still send is up: close, with nothing unread that would make it a reset."""
         for _ in range(LAST_READS):
             if self.receiver.state is not LINGER or not self._reads_more():
                 break
+        if self.receiver.state is LINGER:
+            self._context.counters.deadlines.add("linger")
         self.close()
 
     def _reads_more(self) -> bool:
@@ -340,10 +361,10 @@ class Connection:
         self.on_ready(READ)
         return self._context.counters.bytes_in != before
 
-    def _reset_slow_reader(self) -> None:
+    def _reset_slow_reader(self, reason: str) -> None:
         logger.info("Client %s does not take its response: connection reset", self.remote_addr)
         self._transport.reset()
-        self.close()
+        self.close(reason)
 
     # --- reactor only: from a request to its task, or to an answer of the server itself
 
@@ -355,7 +376,7 @@ class Connection:
         elif type(outcome) is ErrorResponse:
             if outcome.to_tls:
                 self._context.log_tls_client(self.remote_addr)
-            self._answer(outcome)
+            self._answer(outcome, "refused")
         elif outcome is PAUSE:
             self._context.reactor.watch(self, self.interest & WRITE)
         elif outcome is CLOSE:
@@ -367,22 +388,27 @@ class Connection:
         elif outcome is ROOM:
             self._context.reactor.watch(self, WRITE)
 
-    def _end_handshake(self, reason: str) -> None:
+    def _end_handshake(self, result: str, reason: str) -> None:
         logger.info("TLS handshake with %s failed: %s", self.remote_addr, reason)
-        self.close()
+        self._context.counters.handshakes.add(result)
+        self.close("handshake")
 
     def _answer_late(self) -> None:
+        self._context.counters.deadlines.add(self.receiver.state.name.lower())
         try:
-            self._answer(self.receiver.late_response())
+            self._answer(self.receiver.late_response(), "deadline")
         except Disconnected:
             self.close()
 
-    def _answer(self, error_response: ErrorResponse) -> None:
+    def _answer(self, error_response: ErrorResponse, reason: str) -> None:
         """Answer for the server itself, and end the connection: nothing after this is interpreted."""
         context = self._context
+        self._end_reason = reason
+        if error_response.rule:
+            context.counters.refused.add(error_response.rule)
         response, body = error_response.response(context.adj.ident)
         head = response.make_head()
-        context.counters.by_status[response.status[:1]] += 1
+        self._count(error_response.method, response.status)
         if context.access_log is not None:
             self._start_exchange(context.access_log, error_response.method).answer(response.status, len(head))
         self.receiver.stop()
@@ -392,6 +418,14 @@ class Connection:
             self._start_flush()
         else:
             self._end_response(context.reactor.now)
+
+    def _count(self, method: str, status: str) -> None:
+        """Count a request that gets no task; `status` is empty without an answer."""
+        context = self._context
+        if context.measures is None:
+            context.counters.by_status[status[:1]] += 1
+        else:
+            context.measures.count(method, status)
 
     def _start_exchange(self, log: "AccessLog", method: str = "") -> "Exchange":
         """Have the access log report a request that gets no task."""
@@ -500,12 +534,17 @@ class Connection:
         """Whether a request of it waits or runs, or its response is not sent yet."""
         return self._task is not None or self.sender.state is FLUSH
 
-    def close_if_idle(self) -> None:
-        """Close a connection that has sent no byte of a request; one that just has is served."""
+    def close_if_idle(self, reason: str) -> bool:
+        """Close a connection that has sent no byte of a request; one that just has is served.
+
+        Return whether it was closed for this reason, and not by its client.
+        """
         if self.receiver.state is IDLE:
             self.on_ready(READ)
             if self.receiver.state is IDLE:
-                self.close()
+                self.close(reason)
+                return True
+        return False
 
     def waiting(self) -> Waiting | None:
         """Return in which way it waits for its client within a request or a response; None when it does not."""
@@ -527,7 +566,7 @@ class Connection:
         if self.is_still(seen):
             self.on_ready(WRITE if seen.state == "flush" else READ)
             if self.is_still(seen):
-                self.close()
+                self.close("room")
         return self.is_gone
 
     def is_still(self, seen: Waiting) -> bool:
@@ -545,17 +584,21 @@ class Connection:
         before = self.sender.sent_bytes
         self.on_ready(WRITE)
         if self.sender.sent_bytes == before and self.blocking() == seen:
-            self._reset_slow_reader()
+            self._reset_slow_reader("room")
 
-    def close(self) -> None:
-        """End the connection now; while a task runs, as far as that allows."""
+    def close(self, reason: str = "") -> None:
+        """End the connection now; while a task runs, as far as that allows.
+
+        `reason` is one of `stats.END_REASONS`; without one it follows from what the connection has seen.
+        """
         context, sender, receiver = self._context, self.sender, self.receiver
         if sender.state >= GONE:
             return
+        context.counters.ended.add(self._end_reason or reason or self._reason_seen())
         is_cut_off = sender.state is FLUSH and sender.has_pending
         context.reactor.watch(self, 0)
         if receiver.request is not None:
-            context.counters.by_status[""] += 1
+            self._count(receiver.request.head.method, "")
             if context.access_log is not None:
                 self._start_exchange(context.access_log)
         receiver.end()
@@ -566,6 +609,15 @@ class Connection:
         self._transport.end(is_complete=self._task is None)
         if self._task is None:
             self._release()
+
+    def _reason_seen(self) -> str:
+        if self.sender.has_client_left:
+            return "client_reset"
+        if self._ending is PERSIST and self.receiver.state is ENDED:
+            return "client_closed"
+        if self._context.state >= LEAVING:
+            return "shutdown"
+        return "error" if self._ending is PERSIST else "response"
 
     def _release(self) -> None:
         """Close the descriptor."""

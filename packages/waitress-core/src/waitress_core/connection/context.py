@@ -26,6 +26,7 @@ from .states import BODY, FLUSH, HANDSHAKE, HEAD, IDLE, LINGER, PENDING, Receive
 if TYPE_CHECKING:
     from ..observability.access_log import AccessLog
     from ..observability.refusals import Refusals
+    from ..observability.request_measures import RequestMeasures
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
@@ -117,6 +118,7 @@ class ServerContext:
         access_log: "AccessLog | None" = None,
         share: AcceptShare | None = None,  # with several workers
         is_trusted_proxy: Callable[[str], bool] = lambda peer: False,
+        measures: "RequestMeasures | None" = None,
     ) -> None:
         # Set once, read anywhere
         self.adj = adj
@@ -128,10 +130,11 @@ class ServerContext:
         self.is_trusted_proxy = is_trusted_proxy
         self.access_log = access_log
         self.share = share
+        self.measures = measures
         self.parser_limits = parser_limits(adj)
         # Reactor only
         self.counters = Counters()
-        self.refusals = _make_refusals(adj, self.counters, reactor.clock)
+        self.refusals = _make_refusals(adj, reactor.clock)
         self.read_buffer = memoryview(bytearray(BODY_READ_BYTES))  # used within one call
         self.idle = reactor.add_deadlines(DeadlineQueue[HasDeadlines](adj.channel_timeout, _idle_overdue))
         self.handshake = reactor.add_deadlines(
@@ -163,12 +166,12 @@ class ServerContext:
         )
 
 
-def _make_refusals(adj: Adjustments, counters: Counters, clock: Callable[[], float]) -> "Refusals | None":
+def _make_refusals(adj: Adjustments, clock: Callable[[], float]) -> "Refusals | None":
     if not (adj.queue_limit or adj.queue_timeout):
         return None
     from ..observability.refusals import Refusals  # lazy import: only servers that refuse requests need it
 
-    return Refusals(counters, clock)
+    return Refusals(clock)
 
 
 def parser_limits(adj: Adjustments) -> Limits:

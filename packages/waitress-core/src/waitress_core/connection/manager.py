@@ -57,7 +57,9 @@ class ConnectionManager:
         self._chosen.clear()
         self._acceptor.tick()
         self._free_threads()
-        while self._context.state >= DRAINING and (self._close_longest_idle() or self._close_longest_handshake()):
+        while self._context.state >= DRAINING and (
+            self._close_longest_idle("shutdown") or self._close_longest_handshake()
+        ):
             pass
 
     def drain(self) -> None:
@@ -72,7 +74,7 @@ class ConnectionManager:
             self._acceptor.stop()
         for connection in before:
             if not self._has_just_connected(connection):
-                connection.close_if_idle()
+                connection.close_if_idle("shutdown")
 
     def _has_just_connected(self, connection: Connection) -> bool:
         idle_since = connection.idle_since
@@ -108,7 +110,7 @@ class ConnectionManager:
 
     def _close_one(self) -> bool:
         """Close a connection that can be spared, for a client that waits; False when there is none."""
-        return self._close_longest_idle() or self._close_waiting()
+        return self._close_longest_idle("room") or self._close_waiting()
 
     def _close_waiting(self) -> bool:
         """Close a connection that has started something and waits for its client: see `room`."""
@@ -136,10 +138,10 @@ class ConnectionManager:
         longest = self._context.handshake.longest_armed()
         if longest is None or self._reactor.now - longest[1] < SPARED_SECONDS:
             return False
-        self.connections[longest[0]].close()
+        self.connections[longest[0]].close("shutdown")
         return True
 
-    def _close_longest_idle(self) -> bool:
+    def _close_longest_idle(self, reason: str) -> bool:
         """Close the connection that has been idle longest, if that is long enough and it sends nothing just now."""
         now = self._reactor.now
         while (longest := self._context.idle.longest_armed()) is not None:
@@ -147,7 +149,7 @@ class ConnectionManager:
             if now - idle_since < SPARED_SECONDS:
                 return False
             connection = self.connections[descriptor]
-            connection.close_if_idle()
+            connection.close_if_idle(reason)
             if connection.is_gone:
                 return True
         return False

@@ -169,11 +169,13 @@ class Receiver:
         try:
             waits_for = self._transport.handshake()
         except PlainRequest:
+            self._context.counters.handshakes.add("plain")
             return plain_request_response()
         if waits_for == WRITE:
             return ROOM
         if waits_for == READ:
             return None
+        self._context.counters.handshakes.add("done")
         self.enter(IDLE, self._context.reactor.now)
         return self.receive()
 

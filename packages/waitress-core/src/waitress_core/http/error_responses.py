@@ -30,6 +30,7 @@ class ErrorResponse(NamedTuple):
     version: str
     method: str  # empty if unknown
     to_tls: bool = False  # the client has started TLS on a port that speaks plain HTTP
+    rule: str = ""  # the name of the error that the request is refused for; empty if it was only late
 
     def response(self, ident: str | None, *fields: tuple[str, str]) -> tuple[Response, bytes]:
         """Return the started response and its body; `ident` is the server's name in both, `fields` are added."""
@@ -48,7 +49,8 @@ def error_body(reason: str, detail: str, ident: str | None) -> bytes:
 def error_response_for(error: ProtocolError) -> ErrorResponse:
     """Return the response to a request that breaks a rule."""
     to_tls = isinstance(error, TlsHandshake)
-    return ErrorResponse(f"{error.status} {error.reason}", error.detail, error.version, error.method, to_tls)
+    status, rule = f"{error.status} {error.reason}", type(error).__name__
+    return ErrorResponse(status, error.detail, error.version, error.method, to_tls, rule)
 
 
 def plain_request_response() -> ErrorResponse:
@@ -69,4 +71,5 @@ def late_request_response(parser: RequestParser) -> ErrorResponse:
 def unstored_body_response(error: BufferStorageError, head: RequestHead) -> ErrorResponse:
     """Return the response to a request whose body cannot be stored."""
     status = "413 Request Entity Too Large" if isinstance(error, StorageFullError) else SERVER_ERROR
-    return ErrorResponse(status, SERVER_ERROR_DETAIL, head.version, head.method)
+    rule = type(error).__name__
+    return ErrorResponse(status, SERVER_ERROR_DETAIL, head.version, head.method, rule=rule)

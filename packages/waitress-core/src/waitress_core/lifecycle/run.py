@@ -36,7 +36,9 @@ from .states import RETIRE_SECONDS, StopRequest
 if TYPE_CHECKING:
     from ..net.tls_contexts import TlsContexts
     from ..observability.access_log import AccessLog
+    from ..observability.request_measures import RequestMeasures
     from ..observability.slow_requests import SlowRequests
+    from ..observability.snapshot import Snapshot
     from .notify import Notifier
 
 logger = SafeLogger(logging.getLogger("waitress"))
@@ -117,7 +119,7 @@ class ServerRun:
         self._adj = adj
         self._dispatcher = dispatcher
         self._reactor = Reactor(ready=dispatcher.ready, on_tick=self._tick, on_wake=self._step)
-        access_log = self._make_access_log()
+        access_log, measures = self._make_access_log(), self._make_measures()
         self._context = ServerContext(
             adj,
             self._reactor,
@@ -128,6 +130,7 @@ class ServerRun:
             access_log=access_log,
             share=worker,
             is_trusted_proxy=observer.proxy_policy.trusts,
+            measures=measures,
         )
         endpoints = [self._make_endpoint(listener) for listener in listeners]
         self.manager = ConnectionManager(
@@ -167,10 +170,13 @@ class ServerRun:
             listener.request_scheme(adj.url_scheme),
             is_tls=listener.scheme == "https",
         )
+        make_task = self._observer.task_factory(environ_builder, self._context.access_log)
+        if self._context.measures is not None:
+            make_task = self._context.measures.measured(make_task)
         return Endpoint(
             listener,
             open_transport=self._open_transport(listener),
-            make_task=self._observer.task_factory(environ_builder, self._context.access_log),
+            make_task=make_task,
             proxy_mode=adj.proxy_mode(has_prelude=listener.has_proxy_prelude),
         )
 
@@ -198,6 +204,13 @@ class ServerRun:
 
         reason = f"one has found {limit} waiting before it"
         return QueueLimit(limit, dispatcher, lambda task: task.refuse("queue_limit", reason)).submit
+
+    def _make_measures(self) -> "RequestMeasures | None":
+        if not getattr(self._adj, "status_listen", None):  # `adj` may be a program's own object
+            return None
+        from ..observability.request_measures import RequestMeasures
+
+        return RequestMeasures()
 
     def _make_slow_requests(self) -> "SlowRequests | None":
         if not self._adj.log_slow_requests:
@@ -235,7 +248,11 @@ class ServerRun:
 
     def request_count(self) -> int:
         """Return how many requests have ended."""
-        return sum(self._context.counters.responses().values())
+        return sum(self._by_status().values())
+
+    def _by_status(self) -> dict[str, int]:
+        measures = self._context.measures
+        return self._context.counters.by_status.copy() if measures is None else measures.by_status()
 
     def stats(self) -> ServerStats:
         """Return a snapshot of the counters."""
@@ -252,11 +269,29 @@ class ServerRun:
                 states[name] += 1
         return make_stats(
             counters,
+            self._by_status(),
             self._most_bytes_out,
             states,
             len(self._dispatcher.ready) + self._dispatcher.waiting_count,
             self._dispatcher.thread_count,
             self._dispatcher.running(),
+        )
+
+    def snapshot(self) -> "Snapshot":
+        """Return what the status server tells, as JSON can express it. It is small: see `observability.snapshot`."""
+        from ..observability.snapshot import fitting, make_snapshot  # lazy import: few servers need it
+
+        context, dispatcher = self._context, self._dispatcher
+        return fitting(
+            make_snapshot(
+                self.stats(),
+                state="starting" if self.state is State.READY else self.state.name.lower(),
+                counters=context.counters,
+                measures=context.measures,
+                queue_oldest_seconds=dispatcher.oldest_waiting_seconds,
+                log_lines_dropped=0 if context.access_log is None else context.access_log.dropped_lines,
+                running=dispatcher.running(),
+            )
         )
 
     # --- the thread in run(), or the one of start(): runs no application code and, while there is a leader, no I/O

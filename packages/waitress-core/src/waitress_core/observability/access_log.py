@@ -60,6 +60,7 @@ class AccessLog:
         # Guarded by self._lock
         self._lock = threading.Lock()
         self._waiting_bytes = 0
+        self.dropped_lines = 0  # left out so far; read without the lock
         self._left_out = ThrottledLogger(server_logger, LOG_SECONDS)  # counts lines
         standard = logging.getLogger("waitress.access")
         if standard.level == logging.NOTSET:
@@ -87,6 +88,7 @@ class AccessLog:
         with self._lock:
             if self._waiting_bytes + size > MAX_WAITING_BYTES:
                 self._left_out.suppress()
+                self.dropped_lines += 1
                 return False
             self._waiting_bytes += size
             return True

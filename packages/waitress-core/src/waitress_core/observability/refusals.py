@@ -1,4 +1,4 @@
-"""Requests that are refused because the server has too much to do: counted by rule, and logged once an episode.
+"""Requests that are refused because the server has too much to do: logged once an episode.
 
 An episode starts with a refusal, and ends when there has been none for QUIET_SECONDS. A record for each would cost most
 when there is least time.
@@ -11,7 +11,6 @@ import threading
 from collections.abc import Callable
 
 from ..safe_logger import SafeLogger
-from .stats import Counters
 
 queue_logger = SafeLogger(logging.getLogger("waitress.queue"))
 
@@ -21,24 +20,22 @@ QUIET_SECONDS = 5.0
 
 
 class Refusals:
-    """Counts into `counters.refused`."""
+    """The episodes of one server."""
 
     quiet_seconds = QUIET_SECONDS  # an attribute, so that a test can shorten it
 
-    def __init__(self, counters: Counters, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float]) -> None:
         # Set once
         self._clock = clock
         # Guarded by self._lock
         self._lock = threading.Lock()
-        self._refused = counters.refused
         self._in_episode = 0
         self._last_at = 0.0
 
-    def count(self, rule: str, reason: str) -> None:
-        """Count a refusal by `rule`, the name of a setting; log `reason` if it is the first of an episode."""
+    def log(self, rule: str, reason: str) -> None:
+        """Note a refusal by `rule`, the name of a setting; log `reason` if it is the first of an episode."""
         now = self._clock()
         with self._lock:
-            self._refused[rule] += 1
             self._in_episode += 1
             self._last_at = now
             is_first = self._in_episode == 1

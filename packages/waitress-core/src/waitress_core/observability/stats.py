@@ -1,15 +1,47 @@
 """A snapshot of what a server does, and the counters that it is made from.
 
-Counting costs an addition and no lock. Every counter has one writer, the leader; a reader in another thread sees it as
-it was a moment ago.
+Counting a request costs an addition and no lock. Each of those counters has one writer, the leader; a reader in another
+thread sees it as it was a moment ago. What is rare is counted by a label, under a lock, from any thread.
 """
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from ..threads.running import RunningTask
 
-_CLASSES = {"2": "2xx", "3": "3xx", "4": "4xx", "5": "5xx", "": "none"}  # by the first character of a status
+STATUS_CLASSES = {"2": "2xx", "3": "3xx", "4": "4xx", "5": "5xx", "": "none"}  # by the first character of a status
+
+# Why a connection has ended.
+END_REASONS = {
+    "client_closed": "the client has closed it",
+    "client_reset": "the client has reset it, or the network has failed",
+    "response": "a response has ended it: `Connection: close`, HTTP/1.0, or a response that has failed",
+    "refused": "a request was refused",
+    "handshake": "the TLS handshake has failed",
+    "deadline": "the client was too slow, see `waitress_deadlines_total`",
+    "room": "others needed its place, at {confval}`connection_limit` or because it kept a thread waiting",
+    "shutdown": "the server stops",
+    "error": "the server or the system has failed",
+}
+# Deadlines of clients, and the settings that they have from.
+DEADLINES = {
+    "handshake": "{confval}`tls_handshake_timeout`",
+    "idle": "{confval}`channel_timeout` for the next request",
+    "head": "{confval}`request_head_timeout`",
+    "body": "{confval}`request_body_timeout`",
+    "response": "{confval}`response_timeout`, or {confval}`channel_timeout` at less than {confval}`response_rate`",
+    "linger": "{confval}`linger_timeout`",
+}
+
+
+# What has become of TLS handshakes.
+HANDSHAKES = {
+    "done": "it is complete",
+    "failed": "client and server have not agreed",
+    "plain": "the client has sent plain HTTP",
+    "late": "it was not complete within {confval}`tls_handshake_timeout`",
+}
 
 
 class ServerStats(NamedTuple):
@@ -73,33 +105,59 @@ def _add_counts(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
     return {name: sum(count[name] for count in counts) for name in counts[0]}
 
 
+class LabelledCounter:
+    """Counts events that are rare, by a label of a small set. Thread: any."""
+
+    __slots__ = ("_counts", "_lock")
+
+    def __init__(self, labels: Iterable[str] = ()) -> None:
+        # Without the lock two threads could add one to the same number, and one of the events would be lost.
+        self._lock = threading.Lock()
+        self._counts = dict.fromkeys(labels, 0)
+
+    def add(self, label: str) -> None:
+        """Count an event."""
+        with self._lock:
+            self._counts[label] = self._counts.get(label, 0) + 1
+
+    def counts(self) -> dict[str, int]:
+        """Return a copy of the counts by label."""
+        with self._lock:
+            return self._counts.copy()
+
+
 class Counters:
     """What is counted while a server runs. Thread: written by the leader, read by any."""
 
-    __slots__ = ("by_status", "bytes_in", "ended_bytes_out", "refused")
+    __slots__ = ("by_status", "bytes_in", "deadlines", "ended", "ended_bytes_out", "handshakes", "refused")
 
     def __init__(self) -> None:
+        # Counted by label, from any thread
+        self.refused = LabelledCounter()  # requests, by rule: the name of an error, or of a setting
+        self.ended = LabelledCounter(END_REASONS)  # connections
+        self.deadlines = LabelledCounter(DEADLINES)  # that clients have not kept
+        self.handshakes = LabelledCounter(HANDSHAKES)
+        # Leader only
         self.bytes_in = 0
         self.ended_bytes_out = 0  # of connections that have ended: added when they are no longer among the open ones
-        self.by_status = dict.fromkeys(_CLASSES, 0)  # requests that have ended
-        # Requests that were refused, by the setting that asks for it. Written by `Refusals` alone, in any thread.
-        self.refused = dict.fromkeys(("queue_limit", "queue_timeout"), 0)
-
-    def responses(self) -> dict[str, int]:
-        """Return how many requests have ended with each class of status."""
-        return {_CLASSES[first]: count for first, count in self.by_status.copy().items()}
+        self.by_status = dict.fromkeys(STATUS_CLASSES, 0)  # requests that have ended
 
 
 def make_stats(
     counters: Counters,
+    by_status: Mapping[str, int],
     bytes_out: int,
     states: Mapping[str, int],
     queue_depth: int,
     threads: int,
     running: Sequence[RunningTask],
 ) -> ServerStats:
-    """Return the snapshot: `states` counts the open connections by state, `running` is what application threads run."""
-    responses = counters.responses()
+    """Return the snapshot.
+
+    `by_status` counts requests by the first character of their status, `states` the open connections by state;
+    `running` is what application threads run.
+    """
+    responses = {STATUS_CLASSES[first]: count for first, count in by_status.items()}
     return ServerStats(
         connections=sum(states.values()),
         idle_connections=states["idle"],

@@ -16,11 +16,17 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Collection, Iterable
+from typing import NoReturn, Protocol
 
 from ..lifecycle.signals import give_signals_back
+from ..safe_logger import SafeLogger
 from .worker import Worker, WorkerServer, report
 
+logger = SafeLogger(logging.getLogger("waitress"))
+
 FAILED_STATUS = 3  # exit status of a worker that could not start, as gunicorn's
+# What a terminal, systemd or an operator sends to all processes of a server: the supervisor ends that of the status.
+STATUS_IGNORES = ("SIGINT", "SIGTERM", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU")
 MOST_DETAILS = 30_000  # characters of a traceback that are reported
 
 
@@ -47,6 +53,36 @@ def run_in_child(
         )
     finally:
         _exit(status)
+
+
+class StatusServing(Protocol):
+    """The server, as the process of its status server runs it."""
+
+    def serve_status(self) -> None:
+        """Serve the status server for as long as the parent process is there."""
+
+
+def run_status_in_child(
+    server: StatusServing, close: Iterable[Callable[[], object]], mask: Collection[int]
+) -> NoReturn:
+    """Serve the status server in the child of a fork, and end the process."""
+    status = 1
+    try:
+        signal.set_wakeup_fd(-1)
+        for close_one in close:
+            close_one()
+        give_signals_back()
+        atexit._clear()
+        for name in STATUS_IGNORES:
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        name_process("waitress: status")
+        server.serve_status()
+        status = 0
+    except BaseException:
+        logger.exception("The status server has failed")
+    finally:
+        os._exit(status)
 
 
 def _traceback() -> str:

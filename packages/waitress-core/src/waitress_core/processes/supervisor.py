@@ -21,8 +21,9 @@ import signal
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config.application import CannotStartWorker
 from ..connection.context import State
@@ -37,9 +38,14 @@ from .child import name_process, run_in_child
 from .plan import END_SECONDS, KILL_SECONDS, YOUNG_SECONDS, Action, Limits, Step, Stop, pause_after, plan
 from .scoreboard import Command, Scoreboard, Word
 from .states import SUPERVISOR_TRANSITIONS, Event, SupervisorState, WorkerState
+from .status_process import StatusProcess
 from .successor import Successor
 from .worker import Worker, WorkerServer
 from .worker_handle import WorkerHandle, how_it_ended
+
+if TYPE_CHECKING:
+    from ..observability.snapshot import Snapshot
+    from ..status.document import Supervision
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
@@ -85,6 +91,8 @@ class Supervisor:
         self._failure: CannotStartWorker | None = None
         self._successor: Successor | None = None
         self.successor_pid = 0
+        self._status = StatusProcess(server) if adj.status_listen else None
+        self._counted: Supervision = {"starts": 0, "exits": {}, "reloads": {"done": 0, "failed": 0}}
         # Replaced as a whole; read by any thread
         self._ended_stats: ServerStats | None = None  # of the workers that have ended
 
@@ -102,6 +110,21 @@ class Supervisor:
             if snapshot and "stats" in snapshot:
                 found.append(ServerStats(**snapshot["stats"]))
         return add_stats(found) if found else None
+
+    def status_snapshots(self) -> "list[Snapshot]":
+        """Return what each worker has published last, for the status server, in whose process this is called."""
+        snapshots: list[Snapshot] = []
+        for slot in self.scoreboard.slots():
+            published = slot.snapshot()
+            if published and "status" in published:
+                snapshots.append(published["status"])
+                snapshots[-1]["worker"] = slot.number
+        return snapshots
+
+    def supervision(self) -> "Supervision | None":
+        """Return what the supervisor has counted."""
+        counted: Supervision | None = None if self._status is None else self._status.supervision()
+        return counted
 
     # --- the loop
 
@@ -122,6 +145,8 @@ class Supervisor:
                 handle.send(signal.SIGKILL)
             raise
         finally:
+            if self._status is not None:
+                self._status.end()
             self._wake_up.close()
             if self._target is not self._server:
                 self._target.release()
@@ -143,6 +168,9 @@ class Supervisor:
                 signal.signal(signal.SIGCHLD, replaced)
 
     def _turn(self) -> None:
+        if self._status is not None:
+            self._status.publish(deepcopy(self._counted))
+            self._status.check([self._wake_up.close, *self._pipe_closes()])
         self._reap()
         self._read_reports()
         self._step()
@@ -206,6 +234,8 @@ class Supervisor:
             self._on_report(handle, word, data)
         was, lived = handle.state, time.monotonic() - handle.started_at
         how = how_it_ended(status)
+        reason = _why_it_ended(was, status)
+        self._counted["exits"][reason] = self._counted["exits"].get(reason, 0) + 1
         handle.enter(WorkerState.ENDED)
         self._keep_stats(handle)
         del self._handles[handle.pid]
@@ -242,6 +272,7 @@ class Supervisor:
             for one in stale:
                 one.is_stale = False
             logger.error("The reload has failed: %d worker(s) from before it serve on", len(stale))
+            self._counted["reloads"]["failed"] += 1
             self._enter(SupervisorState.SERVING)
 
     def _keep_stats(self, handle: WorkerHandle) -> None:
@@ -352,9 +383,7 @@ class Supervisor:
         slot = self.scoreboard.take()
         read_end, write_end = os.pipe()
         worker = Worker(slot, write_end, self._target.adj, self._pid)
-        closes: list[Callable[[], None]] = [
-            partial(os.close, end) for end in (read_end, *(handle.pipe for handle in self._handles.values()))
-        ]
+        closes: list[Callable[[], object]] = [partial(os.close, read_end), *self._pipe_closes()]
         if self._successor is not None:
             closes.append(self._successor.close)
         # In the child a signal must find the child's handlers: until these are set, none is delivered.
@@ -363,6 +392,7 @@ class Supervisor:
             pid = os.fork()
             if not pid:
                 run_in_child(self._target, worker, write_end, [self._wake_up.close, *closes], mask)
+            self._counted["starts"] += 1
             slot[Word.PID] = pid
             slot.beat()
             self._handles[pid] = WorkerHandle(pid, slot, read_end, self._generation)
@@ -376,6 +406,10 @@ class Supervisor:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(write_end)
 
+    def _pipe_closes(self) -> list[Callable[[], object]]:
+        """Return what closes the pipes from the workers: in a child."""
+        return [partial(os.close, handle.pipe) for handle in self._handles.values()]
+
     def _step(self) -> None:
         """Move to another state, if it is time to."""
         serving, starting = self._of(WorkerState.SERVING), self._of(WorkerState.STARTING)
@@ -388,6 +422,7 @@ class Supervisor:
             if not starting and not any(handle.is_stale for handle in serving) and len(serving) >= self.wanted:
                 seconds = time.monotonic() - self._reload_started_at
                 logger.info("Reloaded: %d worker(s) replaced in %.1f seconds", len(serving), seconds)
+                self._counted["reloads"]["done"] += 1
                 self._enter(SupervisorState.SERVING)
         elif self.state is SupervisorState.STOPPING and not self._handles and self._successor is None:
             self._enter(SupervisorState.ENDED)
@@ -467,6 +502,19 @@ class Supervisor:
         """Have one worker more or fewer; at least one."""
         self.wanted = max(1, self.wanted + by)
         logger.info("%s: %d worker(s) wanted", name, self.wanted)
+
+
+def _why_it_ended(was: WorkerState, status: int) -> str:
+    """Return the reason for a worker's end, as a metric has it: `was` is the state that it was in."""
+    if was is WorkerState.ABORTED:
+        return "timeout"
+    if was is WorkerState.KILLED:
+        return "killed"
+    if status == 0 and was in (WorkerState.RETIRING, WorkerState.STOPPING):
+        return "retired" if was is WorkerState.RETIRING else "stopped"
+    if was is WorkerState.STARTING:
+        return "not_started"
+    return "signal" if os.WIFSIGNALED(status) else "exit"
 
 
 def freeze_memory() -> None:

@@ -15,7 +15,7 @@ import random
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..config.adjustments import Adjustments
 from ..connection.context import State
@@ -24,6 +24,10 @@ from ..observability.stats import ServerStats
 from ..safe_logger import SafeLogger
 from .scoreboard import Command, Slot, Word
 from .states import Event, SupervisorState
+
+if TYPE_CHECKING:
+    from ..observability.snapshot import Snapshot
+    from ..status.document import Supervision
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
@@ -53,6 +57,9 @@ class WorkerServer(Protocol):
     def serve_as_worker(self, worker: "Worker") -> None:
         """Serve until the end; call `worker.note_serves` once that has started, and `worker.publish` at the end."""
 
+    def serve_status(self) -> None:
+        """Serve the status server, in a process of its own, for as long as the parent process is there."""
+
     def on_supervisor(self, event: Event, supervisor: "SupervisorView") -> None:
         """Something has happened in the supervisor. Must not start a thread."""
 
@@ -68,6 +75,12 @@ class SupervisorView(Protocol):
 
     def stats(self) -> ServerStats | None:
         """Return what all workers do together; None before there is one."""
+
+    def status_snapshots(self) -> "list[Snapshot]":
+        """Return what each worker has published last, for the status server."""
+
+    def supervision(self) -> "Supervision | None":
+        """Return what the supervisor has counted, for the status server."""
 
 
 class Worker:

@@ -131,7 +131,8 @@ class _Term:
 class Dispatcher:
     """Runs tasks on `threads` application threads, and turns of I/O on the leader.
 
-    The log warns of a queue when a task has waited for a thread for longer than `queue_warning_seconds`.
+    The log warns of a queue when a task has waited for a thread for longer than `queue_warning_seconds`. The names of
+    the threads start with `name`.
     """
 
     def __init__(
@@ -140,11 +141,11 @@ class Dispatcher:
         delegate: TaskSink | None = None,
         *,
         queue_warning_seconds: float = QUEUE_WARNING_SECONDS,
-        name: str = "waitress",  # with which the names of the threads start
+        name: str = "waitress",
     ) -> None:
         # Set before `start`, read anywhere
-        self._name = name
         self.thread_count = threads if delegate is None else 0
+        self._name = name
         self._turn: Callable[[float], None] = time.sleep  # given by `start`
         self._delegate = delegate
         self._hand_off: Callable[[Task], None] = self._queue_task if delegate is None else delegate.add_task

@@ -76,6 +76,12 @@ class WSGITask:
         head = self._request.head
         return f"<WSGITask {head.method} {head.path}>"
 
+    @property
+    def request_line(self) -> str:
+        """The method and the target, without a query."""
+        head = self._request.head
+        return f"{head.method} {head.target.partition('?')[0]}"
+
     def _described(self) -> str:
         """Return what the log calls the request."""
         return self._request.head.path
@@ -109,6 +115,7 @@ class WSGITask:
             self._log_gone()
             self._ending = Ending.CLOSE
         except MalformedProxyHeader as error:
+            self._connection.count_refusal(type(error).__name__)
             self._answer("400 Bad Request", str(error))
         except BaseException as error:
             # SystemExit too: an application that exits ends its request, not its thread or the server.
@@ -142,7 +149,8 @@ class WSGITask:
             environ = self._environ_builder.build(
                 request, connection.remote_addr, connection.remote_port, connection.is_client_gone
             )
-            environ["waitress.queue_seconds"] = connection.reactor.clock() - self._arrived_at
+            connection.called_at = called_at = connection.reactor.clock()
+            environ["waitress.queue_seconds"] = called_at - self._arrived_at
             if self._environ_builder.is_tls:
                 add_tls(environ, connection.tls)
             if context.proxy_policy.is_needed:

@@ -1,0 +1,130 @@
+"""The settings of the status server: where it listens, who may ask it, and what it refuses.
+
+`check_status` checks the settings of the main server, once, at their construction. `settings_of_status_server` returns
+what the status server is made with: a server of our own with low limits, which a few probes and operators use.
+"""
+
+import os
+import stat
+import sys
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+from .addresses import ListenAddress, resolve
+from .settings import SETTINGS
+
+DEFAULT_PORT = "9180"
+
+_TOKEN = next(setting for setting in SETTINGS if setting.name == "status_token")
+_MOST_TOKEN_BYTES = 4096
+
+# Much less than a server of applications needs: it answers probes, and pages of a few operators.
+LIMITS: dict[str, Any] = {
+    "threads": 1,
+    "connection_limit": 64,
+    "max_request_header_size": 16 * 1024,
+    "max_request_body_size": 0,
+    "recv_bytes": 4096,
+    "channel_timeout": 60,
+    "request_head_timeout": 5,
+    "request_body_timeout": 5,
+    "response_timeout": 5,
+    "linger_timeout": 1,
+    "log_socket_errors": False,
+}
+
+
+class StatusSettings(Protocol):
+    """The settings of a server, as this file sees them."""
+
+    status_listen: str | None
+    status_token: str | None
+    status_token_file: str | None
+    unix_socket_perms: int
+
+
+def is_path(address: str) -> bool:
+    """Whether an address is the path of a unix socket."""
+    return "/" in address and "://" not in address
+
+
+def check_status(adj: StatusSettings) -> None:
+    """Refuse to listen beyond this machine without a token, and settings that contradict each other.
+
+    Raises:
+        ValueError: names the setting, and what is accepted.
+    """
+    if not adj.status_listen:
+        for name in ("status_token", "status_token_file"):
+            if getattr(adj, name):
+                raise ValueError(f"{name} has no meaning without status_listen")
+        return
+    if adj.status_token and adj.status_token_file:
+        raise ValueError("status_token and status_token_file are two tokens: give one")
+    if is_path(adj.status_listen):
+        return
+    try:
+        addresses = resolve([adj.status_listen], DEFAULT_PORT, ipv4=True, ipv6=True)
+        if any(address.inherited or address.scheme == "https" or address.has_proxy_prelude for address in addresses):
+            raise ValueError("expected HOST:PORT, [IPV6]:PORT or the path of a unix socket")
+    except ValueError as error:
+        raise ValueError(f"status_listen={adj.status_listen!r}: {error}") from None
+    if not (adj.status_token or adj.status_token_file) and not are_loopback(addresses):
+        raise ValueError(
+            f"status_listen={adj.status_listen!r} can be reached from other machines: set status_token_file or "
+            "status_token, or listen on 127.0.0.1"
+        )
+
+
+def are_loopback(addresses: Iterable[ListenAddress]) -> bool:
+    """Whether only this machine can connect to any of these addresses."""
+    import ipaddress  # lazy import: only servers with a status server need it
+
+    return all(ipaddress.ip_address(entry.address[0].partition("%")[0]).is_loopback for entry in addresses)
+
+
+def token_of(adj: StatusSettings) -> str | None:
+    """Return the token that clients of the status server must send, if there is one.
+
+    Raises:
+        ValueError: see `read_token`.
+    """
+    return read_token(adj.status_token_file) if adj.status_token_file else adj.status_token
+
+
+def read_token(path: str) -> str:
+    """Return the token that a file holds, without white space around it.
+
+    Raises:
+        ValueError: the file cannot be read, everyone can read it, or what it holds is no token.
+    """
+    named = f"status_token_file={path!r}"
+    try:
+        with open(path, "rb") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
+            data = file.read(_MOST_TOKEN_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"{named} cannot be read: {error.strerror or error}") from None
+    if sys.platform != "win32" and mode & 0o007:
+        raise ValueError(f"{named} is open to every user, its permissions are {mode:o}: chmod 600 it")
+    try:
+        token = data.decode("ascii").strip()
+        if not token or len(data) > _MOST_TOKEN_BYTES or _TOKEN.check(token) is not None:
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"{named} holds no token: expected one line of {_TOKEN.check('')}") from None
+    return token
+
+
+def settings_of_status_server(adj: StatusSettings) -> dict[str, Any]:
+    """Return the settings of the status server, after `check_status`."""
+    address = adj.status_listen or ""
+    if is_path(address):
+        return {**LIMITS, "unix_socket": address, "unix_socket_perms": f"{adj.unix_socket_perms:o}"}
+    return {**LIMITS, "listen": with_port(address)}
+
+
+def with_port(address: str) -> str:
+    """Return the address with a port."""
+    host = address.rpartition("://")[2]
+    return address if ":" in host.rpartition("]")[2] else f"{host}:{DEFAULT_PORT}"

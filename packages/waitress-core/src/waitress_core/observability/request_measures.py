@@ -1,0 +1,102 @@
+"""What is measured of each request, for a server with a status server: its method, its time, and its time in the queue.
+
+A server without one has no such object, and its requests pay for nothing but the question. The connection notes when
+its request was complete, the task when an application thread has started it, and the leader counts it when it has
+ended. So everything is counted by one thread, and without a lock.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from ..threads.tasks import Task
+from .histograms import BOUNDS, Histogram
+from .stats import STATUS_CLASSES
+
+# The IANA registry of methods: any other word is the client's, and is counted as OTHER.
+_REGISTERED = """
+GET HEAD POST PUT DELETE CONNECT OPTIONS TRACE PATCH QUERY ACL BASELINE-CONTROL BIND CHECKIN CHECKOUT COPY LABEL LINK
+LOCK MERGE MKACTIVITY MKCALENDAR MKCOL MKREDIRECTREF MKWORKSPACE MOVE ORDERPATCH PRI PROPFIND PROPPATCH REBIND REPORT
+SEARCH UNBIND UNCHECKOUT UNLINK UNLOCK UPDATE UPDATEREDIRECTREF VERSION-CONTROL
+"""
+METHODS = tuple(_REGISTERED.split())
+OTHER = "other"
+
+QUICK = BOUNDS[0]
+
+
+class RequestMeasures:
+    """Counts the requests of a server. Thread: written by the leader, read by any."""
+
+    __slots__ = ("_by_method", "_durations", "_other", "_quick", "_quick_seconds", "_quick_waits", "_waits")
+
+    def __init__(self) -> None:
+        self._by_method = {method: dict.fromkeys(STATUS_CLASSES, 0) for method in (*METHODS, OTHER)}
+        self._other = self._by_method[OTHER]
+        self._durations = Histogram()  # but for those in the first bucket of both
+        self._waits = Histogram()
+        # Of those
+        self._quick = 0
+        self._quick_seconds = 0.0
+        self._quick_waits = 0.0
+
+    def measured(self, make_task: Callable[[Any, Any], Task]) -> Callable[[Any, Any], Task]:
+        """Return what makes the task of a complete request of a connection, and notes that it is measured."""
+
+        def make(connection: Any, request: Any) -> Task:
+            connection.measured = (request.head.method, connection.reactor.now)
+            return make_task(connection, request)
+
+        return make
+
+    def end(self, measured: tuple[str, float], called_at: float, status: str, ended_at: float) -> None:
+        """Count a request: `measured` has its method and the instant at which it was complete, of the reactor's clock.
+
+        `called_at` is the instant at which its task started, an earlier request's if it did not; `ended_at` is that of
+        the end of its task. `status` is empty if no response could begin.
+
+        Every request calls this, so most of them touch one counter for both histograms.
+        """
+        method, began_at = measured
+        self._by_method.get(method, self._other)[status[:1]] += 1
+        seconds, waited = ended_at - began_at, called_at - began_at
+        if waited < 0:
+            self._durations.observe(seconds)
+        elif seconds > QUICK:
+            self._durations.observe(seconds)
+            self._waits.observe(waited)
+        else:
+            self._quick += 1
+            self._quick_seconds += seconds
+            self._quick_waits += waited
+
+    def count(self, method: str, status: str) -> None:
+        """Count a request that gets no task; `status` is empty without an answer."""
+        self._by_method.get(method, self._other)[status[:1]] += 1
+
+    # --- any thread
+
+    def by_status(self) -> dict[str, int]:
+        """Return how many requests have ended, by the first character of their status."""
+        methods = self._by_method.values()
+        return {first: sum(counts[first] for counts in methods) for first in STATUS_CLASSES}
+
+    def requests(self) -> dict[str, dict[str, int]]:
+        """Return how many requests have ended by method and class of status; only methods that have come."""
+        return {
+            method: {STATUS_CLASSES[first]: count for first, count in counts.items()}
+            for method, counts in self._by_method.items()
+            if any(counts.values())
+        }
+
+    def durations(self) -> tuple[list[int], float]:
+        """Return how many requests were in each bucket, from complete request to the end of the task; and the sum."""
+        return self._with_quick(self._durations, self._quick_seconds)
+
+    def waits(self) -> tuple[list[int], float]:
+        """Return the same, from complete request to the start of the task."""
+        return self._with_quick(self._waits, self._quick_waits)
+
+    def _with_quick(self, histogram: Histogram, seconds: float) -> tuple[list[int], float]:
+        counts = histogram.counts.copy()
+        counts[0] += self._quick
+        return counts, histogram.total + seconds

@@ -1,0 +1,85 @@
+"""The process of the status server, where several worker processes serve: the supervisor starts no thread.
+
+It reads what the workers publish in the scoreboard, which it shares with them, and what the supervisor has counted, in
+a slot of its own. It is the supervisor's to end: it ignores the signals that a terminal or systemd sends to all
+processes, so that it answers until the last worker has ended, and it ends if the supervisor is gone.
+
+Thread: the main thread of the supervisor; `supervision` any, in any process.
+"""
+
+import sys
+
+assert sys.platform != "win32"  # which cannot fork: nothing imports this there
+
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from ..safe_logger import SafeLogger
+from .child import StatusServing, run_status_in_child
+from .scoreboard import Scoreboard
+
+logger = SafeLogger(logging.getLogger("waitress"))
+
+PAUSE_SECONDS = 5.0  # between two starts, should it end by itself
+
+
+class StatusProcess:
+    """The process, and what the supervisor has counted for it."""
+
+    def __init__(self, server: StatusServing) -> None:
+        self._server = server
+        self._slot = Scoreboard(slots=1).take()
+        self._published: object = None
+        self._pid = 0
+        self._started_at = -PAUSE_SECONDS
+
+    def supervision(self) -> Any:
+        """Return what the supervisor has published last."""
+        return self._slot.snapshot()
+
+    def publish(self, supervision: object) -> None:
+        """Let the process know what the supervisor has counted."""
+        if supervision != self._published:
+            self._published = supervision
+            self._slot.publish(supervision)
+
+    def check(self, close: Iterable[Callable[[], object]]) -> None:
+        """Start the process, if there is none; the child first calls `close`, for what is the supervisor's alone."""
+        if self._pid:
+            try:
+                ended, status = os.waitpid(self._pid, os.WNOHANG)
+            except ChildProcessError:  # somebody else has waited for it
+                ended, status = self._pid, 0
+            if not ended:
+                return
+            self._pid = 0
+            logger.error("The process of the status server has ended, with status %d: another one follows", status)
+        now = time.monotonic()
+        if now - self._started_at >= PAUSE_SECONDS:
+            self._started_at = now
+            self._start(close)
+
+    def _start(self, close: Iterable[Callable[[], object]]) -> None:
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            pid = os.fork()
+            if not pid:
+                run_status_in_child(self._server, close, mask)
+            self._pid = pid
+        except OSError as error:  # the system has no process left for it
+            logger.error("Cannot start the process of the status server: %s", error)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+    def end(self) -> None:
+        """End the process."""
+        if self._pid:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(self._pid, signal.SIGKILL)
+                os.waitpid(self._pid, 0)
+            self._pid = 0

@@ -1,0 +1,152 @@
+"""From the snapshots of workers to one document: the sums, and whether the server is ready.
+
+Pure: never reads a clock, except that `at` of each snapshot is compared with the `now` that is given.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from ..observability.histograms import BOUNDS
+from ..observability.snapshot import HistogramFigures, Snapshot
+
+VERSION = 1
+
+# Without a new snapshot for so long a worker does not respond: one comes once a second. Doubled: a worker that hangs
+# counts as ready for 20 s. Halved: one that a signal or a slow disk holds up for 5 s is reported as hanging.
+STALE_SECONDS = 10.0
+
+
+class Supervision(TypedDict):
+    """What the supervisor of several workers has counted since its start."""
+
+    starts: int
+    """Workers that were started."""
+    exits: dict[str, int]
+    """Workers that have ended, by reason."""
+    reloads: dict[str, int]
+    """Reloads, by result."""
+
+
+class Totals(TypedDict):
+    """The sums over all workers; of what waits, the oldest."""
+
+    requests: dict[str, dict[str, int]]
+    durations: HistogramFigures
+    waits: HistogramFigures
+    refused: dict[str, int]
+    deadlines: dict[str, int]
+    bytes_in: int
+    bytes_out: int
+    connections: dict[str, int]
+    connections_ended: dict[str, int]
+    threads: dict[str, int]
+    queue_depth: int
+    queue_oldest_seconds: float
+    tls_handshakes: dict[str, int]
+    log_lines_dropped: int
+
+
+class Document(TypedDict):
+    """What `/status.json` answers."""
+
+    version: int
+    """1; another number when a field means something else, or is gone."""
+    server: str
+    """Name and version of the server."""
+    python: str
+    """Name and version of the interpreter."""
+    is_ready: bool
+    """What `/ready` answers."""
+    reason: str
+    """Why it is not ready; empty if it is."""
+    bounds: list[float]
+    """Upper bounds of the buckets of `durations` and `waits`, in seconds; what is longer has one more bucket."""
+    total: Totals
+    """The sums over all workers; of `queue_oldest_seconds`, the greatest."""
+    workers: list[Snapshot]
+    """Each worker; one, without a supervisor."""
+    supervisor: Supervision | None
+    """What the supervisor has counted; null without one."""
+
+
+def make_document(
+    snapshots: Sequence[Snapshot],
+    supervision: Supervision | None,
+    *,
+    server: str,
+    python: str,
+    ready_queue_seconds: float,
+    now: float,
+) -> Document:
+    """Return the document; `now` is an instant of the clock of the snapshots."""
+    reason = why_not_ready(snapshots, ready_queue_seconds=ready_queue_seconds, now=now)
+    return {
+        "version": VERSION,
+        "server": server,
+        "python": python,
+        "is_ready": not reason,
+        "reason": reason,
+        "bounds": list(BOUNDS),
+        "total": total(snapshots),
+        "workers": list(snapshots),
+        "supervisor": supervision,
+    }
+
+
+def why_not_ready(snapshots: Sequence[Snapshot], *, ready_queue_seconds: float, now: float) -> str:
+    """Return why no worker is ready to serve; empty if one is."""
+    reasons = [_why_worker_not_ready(one, ready_queue_seconds, now) for one in snapshots]
+    if not reasons:
+        return "no worker runs"
+    return "" if "" in reasons else "; ".join(dict.fromkeys(reasons))
+
+
+def _why_worker_not_ready(snapshot: Snapshot, ready_queue_seconds: float, now: float) -> str:
+    state = snapshot["state"]
+    if state in ("starting", "closed"):
+        return "it is starting" if state == "starting" else "it has ended"
+    if state != "serving":
+        return "it is stopping"
+    if now - snapshot["at"] > STALE_SECONDS:
+        return "it does not respond"
+    waited = snapshot["queue_oldest_seconds"]
+    if 0 < ready_queue_seconds < waited:
+        return f"a request has waited {waited:.1f} seconds for a thread, ready_queue_seconds is {ready_queue_seconds}"
+    return ""
+
+
+def total(snapshots: Sequence[Snapshot]) -> Totals:
+    """Return the sums over all workers."""
+    requests: dict[str, dict[str, int]] = {}
+    for one in snapshots:
+        for method, counts in one["requests"].items():
+            requests[method] = _sums([requests.get(method, {}), counts])
+    return {
+        "requests": requests,
+        "durations": _histogram([one["durations"] for one in snapshots]),
+        "waits": _histogram([one["waits"] for one in snapshots]),
+        "refused": _sums([one["refused"] for one in snapshots]),
+        "deadlines": _sums([one["deadlines"] for one in snapshots]),
+        "bytes_in": sum(one["bytes_in"] for one in snapshots),
+        "bytes_out": sum(one["bytes_out"] for one in snapshots),
+        "connections": _sums([one["connections"] for one in snapshots]),
+        "connections_ended": _sums([one["connections_ended"] for one in snapshots]),
+        "threads": _sums([one["threads"] for one in snapshots]),
+        "queue_depth": sum(one["queue_depth"] for one in snapshots),
+        "queue_oldest_seconds": max((one["queue_oldest_seconds"] for one in snapshots), default=0.0),
+        "tls_handshakes": _sums([one["tls_handshakes"] for one in snapshots]),
+        "log_lines_dropped": sum(one["log_lines_dropped"] for one in snapshots),
+    }
+
+
+def _sums(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    names = dict.fromkeys(name for one in counts for name in one)
+    return {name: sum(one.get(name, 0) for one in counts) for name in names}
+
+
+def _histogram(figures: Sequence[HistogramFigures]) -> HistogramFigures:
+    counts: Any = zip(*(one["counts"] for one in figures), strict=False)
+    return {
+        "counts": [sum(bucket) for bucket in counts] or [0] * (len(BOUNDS) + 1),
+        "sum": sum(one["sum"] for one in figures),
+    }

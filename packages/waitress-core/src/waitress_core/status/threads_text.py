@@ -1,0 +1,26 @@
+"""What the application threads of all workers work on, as text for people.
+
+Pure: snapshots in, text out.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from ..observability.snapshot import Snapshot
+
+
+def threads_as_text(snapshots: Sequence[Snapshot]) -> str:
+    """Return the text."""
+    return "\n".join(line for snapshot in snapshots for line in _lines(snapshot)) + "\n"
+
+
+def _lines(snapshot: Snapshot) -> Iterator[str]:
+    threads = snapshot["threads"]
+    yield f"Process {snapshot['pid']}, {snapshot['state']}: {threads['busy']} threads busy, {threads['idle']} idle"
+    if snapshot["queue_depth"]:
+        oldest = snapshot["queue_oldest_seconds"]
+        yield f"{snapshot['queue_depth']} requests wait for a thread, the first for {oldest:.3f} seconds"
+    for run in snapshot["running"]:
+        yield ""
+        yield f"{run['thread']}: {run['request']}, for {run['seconds']:.3f} seconds"
+        yield from (f"  {frame}" for frame in run["stack"])
+    yield ""
