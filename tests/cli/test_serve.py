@@ -72,6 +72,15 @@ def test_the_log_names_version_interpreter_threads_and_every_address(
     assert last == f"waitress-core {waitress_core.__version__} on {python} with {named} serves {urls}"
 
 
+def test_the_log_names_the_address_of_the_status_server(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "waitress")
+    monkeypatch.setattr(BaseWSGIServer, "run", lambda server: server.close())
+    serve(application, listen="127.0.0.1:0", status_listen="127.0.0.1:0")
+    assert caplog.messages[-1].startswith("Status on http://127.0.0.1:")
+
+
 class WithoutPrintListen:
     """A server that is not of waitress 3.0.2."""
 

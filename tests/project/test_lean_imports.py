@@ -44,6 +44,7 @@ waitress_cli.pid_file
 waitress_cli.pure_profile
 waitress_cli.remedies
 waitress_cli.reports
+waitress_cli.status
 waitress_core.config.keywords
 waitress_core.config.log_format
 waitress_core.config.processors

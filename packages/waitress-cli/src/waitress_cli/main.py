@@ -34,13 +34,18 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
 
     `serve(application, **settings)` gets the settings as strings, as they were given.
     """
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments[:1] == ["status"]:  # no application: a module that is one needs the name of an object in it
+        from .status import main as print_status  # lazy import: a server needs nothing of it
+
+        return print_status(arguments[1:])
     # lazy import: `import waitress` imports this module and needs none of them.
     from .app_loader import CannotLoadError
     from .configuration import configure, go_to_folders
     from .options import CommandLineError, help_text, parse
 
     try:
-        command = parse(sys.argv[1:] if argv is None else argv)
+        command = parse(arguments)
     except CommandLineError as error:
         return _fail(f"{error} (waitress-serve --help lists the options)")
     if command.wants == "help":

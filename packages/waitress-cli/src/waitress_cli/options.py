@@ -176,6 +176,8 @@ An option may be cut short as long as it stays unambiguous, and its value may
 follow as a word of its own: --thr 8. Where an option is repeated the last one
 holds, but every --listen adds addresses, every --tls-certificate one more.
 
+waitress-serve status [ADDRESS] prints what a server with --status-listen does.
+
 Examples:
   waitress-serve --listen=127.0.0.1:8080 shop:application
   waitress-serve --listen='*:8080' --threads=8 --call shop.main:make_application

@@ -67,6 +67,8 @@ def serve(
             _log_addresses(server)  # first: programs wait for it
             if isinstance(server, BaseWSGIServer):
                 logger.info("%s", _what_serves(server))
+                for url in server.status_urls:
+                    logger.info("Status on %s", url)
         if _profile:
             profile("server.run()", {}, {"server": server}, (), False)
         else:
