@@ -51,10 +51,14 @@ class Share:
 
     def __init__(self, *more: bool) -> None:
         self.more = list(more)
+        self.dismissed = False
         self.notes: list[tuple[int, bool]] = []
 
     def note(self, connections: int, *, accepts: bool) -> None:
         self.notes.append((connections, accepts))
+
+    def is_dismissed(self) -> bool:
+        return self.dismissed
 
     def has_more_than_others(self) -> bool:
         return self.more.pop(0)
@@ -654,3 +658,14 @@ def test_a_worker_at_its_limit_does_not_count_as_one_that_accepts(accept_from: A
     assert share.notes[-1] == (1, False)
     accepting.acceptor.stop()
     assert share.notes[-1] == (1, False)
+
+
+def test_a_worker_that_is_dismissed_accepts_who_woke_it_and_ticks_at_once(accept_from: AcceptFrom) -> None:
+    share = Share(False)
+    accepting = accept_from(client("1"), share=share)
+    share.dismissed = True
+    accepting.turn()
+    assert accepting.accepted == ["1"]
+    assert accepting.reactor.tick_seconds == 0
+    accepting.acceptor.stop()
+    assert accepting.reactor.tick_seconds == type(accepting.reactor).tick_seconds

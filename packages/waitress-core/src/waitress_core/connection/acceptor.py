@@ -128,6 +128,9 @@ class Acceptor:
 
     def _accept_share(self, handler: "ListenerHandler", share: AcceptShare) -> None:
         """With other workers: accept until they have fewer, or go to the end of the queue."""
+        if share.is_dismissed():
+            # After this client: the system has woken no other worker for it.
+            self._reactor.tick_every(0.0)
         accepted = 0
         while accepted < ACCEPT_BURST and self._accept_one(handler):
             accepted += 1
@@ -282,6 +285,7 @@ class Acceptor:
     def stop(self) -> None:
         """Accept no more, for good."""
         self._is_paused = False
+        self._reactor.tick_every()
         for handler in list(self._handlers):
             self._close(handler)
         self._watch_all(0)

@@ -80,6 +80,9 @@ class AcceptShare(Protocol):
     def note(self, connections: int, *, accepts: bool) -> None:
         """Tell the others how many connections are open here, and whether this worker accepts."""
 
+    def is_dismissed(self) -> bool:
+        """Whether this worker is to retire: it does so in its next tick."""
+
     def has_more_than_others(self) -> bool:
         """Whether the next clients should be accepted by another worker, which is there to do so."""
 

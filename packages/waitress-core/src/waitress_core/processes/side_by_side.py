@@ -34,6 +34,10 @@ class SideSlot:
         self._slot[Word.CONNECTIONS] = connections
         self._slot[Word.ACCEPTING] = accepts
 
+    def is_dismissed(self) -> bool:
+        """Return False: a worker in this process ends with the others."""
+        return False
+
     def on_state(self, state: State) -> None:
         """Tell others what this worker does."""
         self._slot[Word.STATE] = state

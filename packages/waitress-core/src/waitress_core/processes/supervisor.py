@@ -179,19 +179,21 @@ class Supervisor:
         self._note_successor()
         self._note_stop_requests()
         self._note_wishes()
-        for step in plan(
+        steps = plan(
             [handle.view() for handle in self._handles.values()],
             wanted=self.wanted,
             now=time.monotonic(),
             limits=self._limits,
             may_start_at=self._may_start_at,
             stop=self._stop,
-        ):
+        )
+        for step in steps:
             self._take(step)
         if self.state is not SupervisorState.ENDED:
-            self._wait()
+            # What has been done may call for more: after a retirement the next worker starts.
+            self._wait(0.0 if steps else self.tick_seconds)
 
-    def _wait(self) -> None:
+    def _wait(self, seconds: float) -> None:
         """Wait for a signal, the end of a child, a report, or a tick."""
         poll = select.poll()
         poll.register(self._wake_up.descriptor, select.POLLIN)
@@ -199,11 +201,12 @@ class Supervisor:
             poll.register(handle.pipe, select.POLLIN)
         if self._successor is not None:
             poll.register(self._successor.pipe, select.POLLIN)
-        seconds = self.tick_seconds
         if self._may_start_at:
             seconds = min(seconds, max(0.0, self._may_start_at - time.monotonic()))
-        if not poll.poll(seconds * 1000) and all(
-            handle.slot.beat_age < 2.5 * self.tick_seconds + 1 for handle in self._of(WorkerState.SERVING)
+        if (
+            not poll.poll(seconds * 1000)
+            and seconds > 0
+            and all(handle.slot.beat_age < 2.5 * self.tick_seconds + 1 for handle in self._of(WorkerState.SERVING))
         ):
             self._server.on_supervisor(Event.TICK, self)
         self._wake_up.clear()

@@ -135,6 +135,10 @@ class Worker:
         self._slot[Word.CONNECTIONS] = connections
         self._slot[Word.ACCEPTING] = accepts
 
+    def is_dismissed(self) -> bool:
+        """Whether this worker is to retire."""
+        return self._slot[Word.COMMAND] == Command.RETIRE
+
     def has_more_than_others(self) -> bool:
         """Whether the next clients should be accepted by another worker, which is there to do so."""
         return self._slot.has_more_than_others()
@@ -156,7 +160,7 @@ class Worker:
             self._is_ending = True
             logger.warning("The supervisor, process %d, is gone: this worker drains and ends", self._supervisor)
             self._stop(State.LEAVING, self._drain_seconds)
-        elif self._slot[Word.COMMAND] == Command.RETIRE:
+        elif self.is_dismissed():
             self._is_ending = True
             self._stop(State.LEAVING, self._drain_seconds, retires=True)
         elif not self._slot[Word.WISH] and (reason := self._reason_to_be_replaced()):
