@@ -274,6 +274,30 @@ def test_workers_that_die_young_are_replaced_after_growing_pauses(tmp_path: Path
         workers_of(program.process, 1)
 
 
+NASTY = {
+    "blocks-signals": "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())",
+    "handles-signals": "import signal\nsignal.signal(signal.SIGTERM, lambda number, frame: None)",
+    "starts-threads": "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()",
+    "forks": "import os\npid = os.fork()\npid or os._exit(0)\nos.waitpid(pid, 0)",
+    "exit-functions": "import atexit\natexit.register(lambda: print('an exit function has run', file=sys.stderr))",
+}
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_an_application_that_does_this_at_import_is_served_and_drained(tmp_path: Path, name: str) -> None:
+    write_shop(tmp_path, "nasty")
+    source = (tmp_path / "shop.py").read_text()
+    (tmp_path / "shop.py").write_text(f"import sys\n{NASTY[name]}\n{source}")
+    with command(tmp_path, "--workers=2") as (process, address):
+        pids = workers_of(process, 2)
+        with Client(address) as client:
+            assert client.get("/").body == b"nasty"
+        process.signal()
+        assert process.wait(15) == 0
+    assert all(map(has_ended, pids))
+    assert process.log.count("an exit function has run") == (2 if name == "exit-functions" else 0)
+
+
 @needs_proc
 def test_preloaded_workers_have_the_application_of_their_parent(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(

@@ -60,6 +60,7 @@ class Command(enum.IntEnum):
 
     SERVE = 0
     RETIRE = 1  # another serves in its place: accept no more, answer what is there, end
+    STOP = 2  # drain: for an application that keeps SIGTERM from the server
 
 
 # Enumerations are slow to look up, and accepting reads these.

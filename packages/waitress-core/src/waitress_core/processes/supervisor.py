@@ -363,6 +363,7 @@ class Supervisor:
             handle.slot[Word.COMMAND] = Command.RETIRE
             handle.enter(WorkerState.RETIRING)
         elif step.action is Action.STOP:
+            handle.slot[Word.COMMAND] = Command.STOP
             handle.enter(WorkerState.STOPPING)
             handle.send(signal.SIGTERM)
         elif step.action is Action.END:

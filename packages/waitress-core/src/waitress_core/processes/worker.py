@@ -100,7 +100,8 @@ class Worker:
         self._requests: Callable[[], int] = lambda: 0
         self._stop: Callable[..., object] = lambda *arguments, **options: None
         # Leader only
-        self._is_ending = False
+        self._command: int = Command.SERVE  # that it follows
+        self._is_orphan = False
 
     def note_serves(
         self,
@@ -154,15 +155,14 @@ class Worker:
         self._slot.beat()
         self._slot[Word.REQUESTS] = self._requests()
         self.publish()
-        if self._is_ending:
-            return
-        if os.getppid() != self._supervisor:
-            self._is_ending = True
+        command = self._slot[Word.COMMAND]
+        if command != self._command:
+            self._command = command
+            self._stop(State.LEAVING, self._drain_seconds, retires=command == Command.RETIRE)
+        elif not self._is_orphan and os.getppid() != self._supervisor:
+            self._is_orphan = True
             logger.warning("The supervisor, process %d, is gone: this worker drains and ends", self._supervisor)
             self._stop(State.LEAVING, self._drain_seconds)
-        elif self.is_dismissed():
-            self._is_ending = True
-            self._stop(State.LEAVING, self._drain_seconds, retires=True)
         elif not self._slot[Word.WISH] and (reason := self._reason_to_be_replaced()):
             self._slot[Word.WISH] = 1
             logger.info("This worker is replaced: %s", reason)

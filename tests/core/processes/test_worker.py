@@ -1,0 +1,123 @@
+"""A worker's own side, without a process: what it tells in its slot, and when it asks to end."""
+
+import os
+import random
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from waitress_core import Adjustments
+from waitress_core.connection.context import State
+from waitress_core.processes import worker as module
+from waitress_core.processes.scoreboard import Command, Scoreboard, Word
+from waitress_core.processes.worker import REPORT_MARK, Worker
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
+
+
+opened: list[int] = []
+
+
+@pytest.fixture(autouse=True)
+def close_pipes() -> Iterator[None]:
+    """Close the pipes that a test has opened."""
+    yield
+    while opened:
+        os.close(opened.pop())
+
+
+class Serving:
+    """A worker whose server serves, as its parent's child."""
+
+    def __init__(self, supervisor: int | None = None, **settings: Any) -> None:
+        self.slot = Scoreboard(slots=1).take()
+        self.read_end, self.write_end = os.pipe()
+        adj = Adjustments(listen="127.0.0.1:0", **settings)
+        self.worker = Worker(self.slot, self.write_end, adj, os.getppid() if supervisor is None else supervisor)
+        self.requests = 0
+        self.stops: list[tuple[State, float, bool]] = []
+        self.worker.note_serves(
+            snapshot=lambda: {"requests": self.requests}, requests=lambda: self.requests, stop=self.stop
+        )
+
+    def stop(self, state: State, seconds: float, *, retires: bool = False) -> None:
+        self.stops.append((state, seconds, retires))
+
+    def tick(self) -> "Serving":
+        self.worker.on_tick()
+        return self
+
+    @property
+    def wants_to_be_replaced(self) -> bool:
+        return bool(self.slot[Word.WISH])
+
+
+def test_a_worker_reports_that_it_serves_and_publishes_each_second() -> None:
+    serving = Serving()
+    assert os.read(serving.read_end, 100) == REPORT_MARK + b"serves null\n"
+    assert serving.slot.snapshot() == {"requests": 0}
+    serving.slot[Word.BEAT] = 0
+    serving.requests = 5
+    serving.tick()
+    assert serving.slot.beat_age < 60
+    assert (serving.slot.snapshot(), serving.slot[Word.REQUESTS]) == ({"requests": 5}, 5)
+    serving.worker.on_state(State.DRAINING)
+    assert serving.slot[Word.STATE] == State.DRAINING
+    assert serving.stops == []
+
+
+def test_a_worker_asks_to_be_replaced_after_its_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "randint", lambda least, most: most)
+    serving = Serving(max_requests=100, max_requests_jitter=10)
+    serving.requests = 109
+    assert not serving.tick().wants_to_be_replaced
+    serving.requests = 110
+    assert serving.tick().wants_to_be_replaced
+    assert serving.stops == []  # a successor serves first
+
+
+def test_a_worker_asks_to_be_replaced_when_it_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    serving = Serving(max_worker_age=60)
+    assert not serving.tick().wants_to_be_replaced
+    later = time.monotonic() + 60
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    assert serving.tick().wants_to_be_replaced
+
+
+def test_a_worker_asks_to_be_replaced_when_it_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    serving = Serving(max_worker_memory=200)
+    monkeypatch.setattr(module, "resident_bytes", lambda: 200 << 20)
+    assert not serving.tick().wants_to_be_replaced
+    monkeypatch.setattr(module, "resident_bytes", lambda: (200 << 20) + 1)
+    assert serving.tick().wants_to_be_replaced
+
+
+def test_the_memory_in_use_is_known() -> None:
+    assert 5 << 20 < module.resident_bytes() < 10 << 30
+
+
+@pytest.mark.parametrize(
+    ("command", "retires"), [(Command.RETIRE, True), (Command.STOP, False)], ids=["retire", "stop"]
+)
+def test_a_worker_does_what_the_supervisor_asks_for_once(command: Command, retires: bool) -> None:
+    serving = Serving(shutdown_timeout=7)
+    serving.slot[Word.COMMAND] = command
+    assert serving.worker.is_dismissed() is retires
+    serving.tick().tick()
+    assert serving.stops == [(State.LEAVING, 7, retires)]
+
+
+def test_a_worker_that_retires_can_still_be_stopped() -> None:
+    serving = Serving()
+    for command in (Command.RETIRE, Command.STOP):
+        serving.slot[Word.COMMAND] = command
+        serving.tick()
+    assert [retires for _, _, retires in serving.stops] == [True, False]
+
+
+def test_a_worker_whose_supervisor_is_gone_drains() -> None:
+    serving = Serving(supervisor=1 if os.getppid() != 1 else 2, shutdown_timeout=7).tick().tick()
+    assert serving.stops == [(State.LEAVING, 7, False)]
