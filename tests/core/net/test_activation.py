@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.certificates import server_file
 from tests.support.client import Client
 from tests.support.servers import Running
 from waitress_core import Adjustments, MultiSocketServer, create_server
@@ -186,6 +187,34 @@ def test_the_path_of_an_inherited_unix_socket_stays(tmp_path: Path, monkeypatch:
         with server, Running(server).client() as client:
             assert client.get().body == b"ok"
         assert Path("it.sock").exists()
+
+
+@pytest.mark.parametrize(
+    ("scheme", "url_scheme", "schemes"),
+    [("", "http", ["https", "http"]), ("", "https", ["https", "https"]), ("http://", "http", ["http", "http"])],
+    ids=["tcp-alone", "both", "not-at-http"],
+)
+def test_with_a_certificate_inherited_sockets_speak_what_bound_ones_would(
+    scheme: str, url_scheme: str, schemes: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as tcp, socket.socket(getattr(socket, "AF_UNIX", -1)) as unix:
+        unix.bind("it.sock")
+        unix.listen()
+        words = [f"{scheme}fd:{os.dup(sock.fileno())}" for sock in (tcp, unix)]
+        server = create_server(
+            application, listen=["https://127.0.0.1:0", *words], tls_certificate=server_file(), url_scheme=url_scheme
+        )
+        server.close()
+    assert [url.partition("://")[0] for url in server.urls[1:]] == schemes
+
+
+def test_a_certificate_has_a_meaning_for_inherited_sockets_alone(passed: list[socket.socket]) -> None:
+    server = create_server(application, listen=f"fd:{module.FIRST_DESCRIPTOR}", tls_certificate=server_file())
+    server.close()
+    assert server.url.startswith("https://")
+    with pytest.raises(ValueError, match=r"needs a certificate: .* listen on http://systemd:web "):
+        Adjustments(listen="https://systemd:web")
 
 
 def test_a_socket_that_cannot_be_inherited_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,8 @@ def check_tls(adj: TlsSettings, given: dict[str, Any]) -> None:
         name = "tls_certificate" if adj.tls_context is None else "tls_context"
         if adj.tls_context is None:
             _check_certificates(adj)
-        if "https" not in ([address.scheme for address in adj.listen] or [adj.given_scheme]):
+        schemes = [address.scheme or adj.default_scheme for address in adj.listen] or [adj.given_scheme]
+        if "https" not in schemes:
             where = "each address of listen is http://"
             if not adj.listen:
                 where = "a unix socket and given sockets speak TLS only with url_scheme=https"

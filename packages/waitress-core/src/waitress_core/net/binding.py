@@ -199,7 +199,7 @@ def open_listeners(adj: Adjustments, addresses: Iterable[ListenAddress]) -> list
                     sock = handed_over(address.family, address.address) or bind_inet(address, adj.backlog)
                     listeners.append(_own(sock, address, default_scheme=adj.default_scheme))
                 else:
-                    listeners.extend(_inherit(address.inherited, address, listeners))
+                    listeners.extend(_inherit(address.inherited, address, adj, listeners))
     except BaseException:
         for listener in listeners:
             listener.close()
@@ -225,9 +225,13 @@ def _own(
         raise
 
 
-def _inherit(word: ListenWord, address: ListenAddress, listeners: list[Listener]) -> list[Listener]:
+def _inherit(word: ListenWord, address: ListenAddress, adj: Adjustments, listeners: list[Listener]) -> list[Listener]:
     from .activation import inherited_sockets  # lazy import: only servers that inherit sockets need it
 
     taken = {listener.descriptor for listener in listeners}
-    # Whoever passed a socket keeps it, and its path with it: the next process listens there.
-    return [_own(sock, address, owns_path=False) for sock in inherited_sockets(word, taken)]
+    found = []
+    for sock in inherited_sockets(word, taken):
+        default_scheme = adj.given_scheme if sock.family == AF_UNIX else adj.default_scheme
+        # Whoever passed a socket keeps it, and its path with it: the next process listens there.
+        found.append(_own(sock, address, default_scheme=default_scheme, owns_path=False))
+    return found
