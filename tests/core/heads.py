@@ -9,10 +9,10 @@ def head(target: str = "/", *fields: str, method: str = "GET", version: str = "1
     return parsed("\r\n".join(lines).encode("latin-1"))
 
 
-def parsed(octets: bytes) -> RequestHead:
+def parsed(data: bytes) -> RequestHead:
     """Return the head that the parser reads."""
     parser = RequestParser()
-    parser.receive(octets)
+    parser.receive(data)
     event = parser.next_event()
     assert isinstance(event, RequestHead)
     return event

@@ -21,7 +21,7 @@ from tests.ecosystem.programs.commands import (
     needs_unix_sockets,
     short_path,
     url_of,
-    write_octets,
+    write_bytes,
 )
 from tests.ecosystem.programs.plain import application
 from tests.support.servers import running
@@ -78,7 +78,7 @@ def test_curl_gets_a_page_over_a_unix_socket() -> None:
 @needs_unix_sockets
 def test_curl_uploads_over_a_unix_socket(tmp_path: Path) -> None:
     needs_curl_feature("UnixSockets")
-    digest = write_octets(tmp_path / "file", 2_000_000)
+    digest = write_bytes(tmp_path / "file", 2_000_000)
     with short_path() as path, running(application, unix_socket=str(path)):
         done = curl("--unix-socket", path, "--upload-file", tmp_path / "file", "http://localhost/digest")
     assert told_digest(json.loads(done.output)) == (2_000_000, digest)
@@ -251,7 +251,7 @@ def test_a_connection_is_used_again_after_an_upload_in_chunks(url: str) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 65_536, 5_000_000])
 def test_a_file_is_uploaded_with_its_length(size: int, url: str, tmp_path: Path) -> None:
-    digest = write_octets(tmp_path / "file", size)
+    digest = write_bytes(tmp_path / "file", size)
     told = json.loads(curl("--upload-file", tmp_path / "file", f"{url}/digest").output)
     assert told_digest(told) == (size, digest)
     assert told["content_length"] == str(size)
@@ -266,7 +266,7 @@ WAITING = ("--header", "Expect: 100-continue", "--expect100-timeout", "50")  # c
 @pytest.mark.promise("S55")
 @pytest.mark.parametrize("how", ["length", "chunks"])
 def test_the_server_says_100_continue_to_curl_that_waits_for_it(how: str, url: str, tmp_path: Path) -> None:
-    digest = write_octets(tmp_path / "file", 3_000_000)
+    digest = write_bytes(tmp_path / "file", 3_000_000)
     chunked = ("--header", "Transfer-Encoding: chunked") if how == "chunks" else ()
     done = curl("--verbose", *WAITING, *chunked, "--upload-file", tmp_path / "file", f"{url}/digest")
     assert "Expect: 100-continue" in done.sent()
@@ -279,7 +279,7 @@ def test_the_server_says_100_continue_to_curl_that_waits_for_it(how: str, url: s
 @pytest.mark.parametrize("size", [200_000, 20_000_000])
 @pytest.mark.parametrize("how", ["length", "chunks"])
 def test_curl_sees_why_an_upload_is_too_large_though_it_does_not_ask_first(how: str, size: int, tmp_path: Path) -> None:
-    write_octets(tmp_path / "file", size)
+    write_bytes(tmp_path / "file", size)
     chunked = ("--header", "Transfer-Encoding: chunked") if how == "chunks" else ()
     upload = (*chunked, "--header", "Expect:", "--write-out", " %{http_code}", "--upload-file", tmp_path / "file")
     with running(application, max_request_body_size=100_000) as server:
@@ -288,7 +288,7 @@ def test_curl_sees_why_an_upload_is_too_large_though_it_does_not_ask_first(how: 
 
 
 def test_a_body_that_is_declared_too_large_is_refused_before_it_is_sent(tmp_path: Path) -> None:
-    write_octets(tmp_path / "file", 3_000_000)
+    write_bytes(tmp_path / "file", 3_000_000)
     count = ("--write-out", " %{http_code} %{size_upload}")
     with running(application, max_request_body_size=2_999_999) as server:
         done = curl("--verbose", *WAITING, *count, "--upload-file", tmp_path / "file", f"{server.url}/digest")

@@ -22,7 +22,7 @@ from tests.ecosystem.programs.commands import (
     requests_session,
     served,
     url_of,
-    write_octets,
+    write_bytes,
 )
 from tests.support.servers import Spawned
 
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.xdist_group("programs-django")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("django")
-    write_octets(folder / "download", 5_000_000)
+    write_bytes(folder / "download", 5_000_000)
     return folder
 
 
@@ -116,7 +116,7 @@ def test_a_multipart_upload_by_requests_arrives_whole(url: str) -> None:
 @needs_curl
 def test_a_multipart_upload_by_curl_in_chunks_arrives_whole(url: str, tmp_path: Path) -> None:
     """The length is not known before; the project is told it all the same, without which Django reads nothing."""
-    digest = write_octets(tmp_path / "file", 3_000_000)
+    digest = write_bytes(tmp_path / "file", 3_000_000)
     chunked = ("--header", "Transfer-Encoding: chunked", "--form", "a=1", "--form", f"it=@{tmp_path / 'file'}")
     told = json.loads(curl(*chunked, f"{url}/upload/").output)
     assert told == {"fields": {"a": ["1"]}, "files": {"it": ["file", 3_000_000, digest]}}

@@ -23,7 +23,7 @@ from tests.ecosystem.programs.commands import (
     served,
     short_path,
     url_of,
-    write_octets,
+    write_bytes,
 )
 
 # One worker runs them all: the server is started, and the large file made, once.
@@ -170,7 +170,7 @@ def test_a_form_with_files_arrives_as_requests_sends_it(url: str) -> None:
 
 
 def test_a_form_with_a_file_arrives_as_httpx_sends_it(url: str, tmp_path: Path) -> None:
-    digest = write_octets(tmp_path / "file", 3_000_001)
+    digest = write_bytes(tmp_path / "file", 3_000_001)
     with httpx_client(url) as client, (tmp_path / "file").open("rb") as file:
         told = json_of(client.post("/form", data={"a": "1"}, files={"it": ("it.bin", file, "image/png")}))
     assert told == {"fields": {"a": ["1"]}, "files": {"it": ["it.bin", "image/png", 3_000_001, digest]}}

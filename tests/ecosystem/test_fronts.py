@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.ecosystem.fronts import APACHE, CLIENT, HAPROXY, HOST, KINDS, NGINX, Kind, behind, each_kind
-from tests.ecosystem.programs.commands import json_of, needs_ipv6, write_octets
+from tests.ecosystem.programs.commands import json_of, needs_ipv6, write_bytes
 from tests.ecosystem.programs.plain import PAGES, RELEASE_SECONDS, show_environ
 from tests.support.pages import DOCS, blocks
 from waitress_cli.options import parse
@@ -267,7 +267,7 @@ def test_20_mb_come_down(client: httpx.Client) -> None:
 
 def test_a_file_of_20_mb_comes_down(client: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.mktemp("front") / "file"
-    digest = write_octets(path, PIECES * len(PIECE))
+    digest = write_bytes(path, PIECES * len(PIECE))
     came = hashlib.sha256()
     with client.stream("GET", f"/large-file?{path}") as answer:
         assert answer.headers["Content-Length"] == str(PIECES * len(PIECE))

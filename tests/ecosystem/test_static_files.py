@@ -8,7 +8,7 @@ import httpx
 import pytest
 from webob.static import DirectoryApp, FileApp
 
-from tests.ecosystem.programs.commands import httpx_client, write_octets
+from tests.ecosystem.programs.commands import httpx_client, write_bytes
 from tests.ecosystem.programs.plain import application
 from tests.support.servers import running
 
@@ -53,7 +53,7 @@ class Watched:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("static")
-    write_octets(folder / "file.bin", SIZE)
+    write_bytes(folder / "file.bin", SIZE)
     return folder
 
 

@@ -123,7 +123,7 @@ class Asked:
     def method(self) -> str:
         return self.line.partition(" ")[0]
 
-    def octets(self, *more: str) -> bytes:
+    def raw(self, *more: str) -> bytes:
         return "\r\n".join([self.line, *self.fields, *more, "", ""]).encode("latin-1") + self.content
 
 
@@ -227,7 +227,7 @@ SERVERS = [
     pytest.param(Served({"ident": ""}, {}), id="without-ident"),
     pytest.param(Served({"server_name": "example.org", "threads": 1}, {}), id="server-name"),
     pytest.param(Served({"inbuf_overflow": 1, "outbuf_overflow": 1}, {}), id="bodies-in-files"),
-    pytest.param(Served({"recv_bytes": 1}, {}), id="octet-by-octet"),
+    pytest.param(Served({"recv_bytes": 1}, {}), id="byte-by-byte"),
 ]
 every_server = pytest.mark.parametrize("served", SERVERS)
 
@@ -257,7 +257,7 @@ def ask(server: Running, served: Served, asked: Asked, read: str, answer: str) -
     """Send one request; look at what the application says of it."""
     added = [f"{name}: {value}" for name, value in served.added.items()]
     with server.client() as client:
-        client.send(asked.octets(f"X-Read: {read}", f"X-Answer: {answer}", *added))
+        client.send(asked.raw(f"X-Read: {read}", f"X-Answer: {answer}", *added))
         response = client.response(asked.method)
         if response.status == 100:
             response = client.response(asked.method)
@@ -323,7 +323,7 @@ def test_the_validator_is_silent_for_pipelined_requests(
 ) -> None:
     with validated(Served({}, {}), caplog, capsys) as server, server.client() as client:
         asked = [REQUESTS[name] for name in ("get", "post", "post-chunked", "head", "put-long", "get-absolute")]
-        client.send(b"".join(request.octets("X-Read: iterate", "X-Answer: generator") for request in asked))
+        client.send(b"".join(request.raw("X-Read: iterate", "X-Answer: generator") for request in asked))
         for request in asked:
             response = client.response(request.method)
             assert response.status == 200

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.ecosystem.programs.commands import command, requests_session, served, url_of, write_octets
+from tests.ecosystem.programs.commands import command, requests_session, served, url_of, write_bytes
 
 pytestmark = [pytest.mark.ecosystem, pytest.mark.xdist_group("zope")]
 
@@ -43,7 +43,7 @@ def test_pages_come_from_waitress(url: str, session: requests.Session) -> None:
 
 
 def test_a_file_goes_into_the_database_and_comes_back(url: str, session: requests.Session, tmp_path: Path) -> None:
-    write_octets(tmp_path / "file", 3_000_000)
+    write_bytes(tmp_path / "file", 3_000_000)
     content = (tmp_path / "file").read_bytes()
     files = {"file": ("file", content, "application/octet-stream")}
     session.post(f"{url}/manage_addProduct/OFSP/manage_addFile", data={"id": "it"}, files=files).raise_for_status()

@@ -63,7 +63,7 @@ def answering(body: Iterable[bytes], *headers: tuple[str, str], status: str = "2
 
 
 def environ_of(request: bytes, **settings: Any) -> WSGIEnvironment:
-    """Return the environ that the application gets for the octets of one request, which must be answered with 200."""
+    """Return the environ that the application gets for the bytes of one request, which must be answered with 200."""
     recorder = Recorder()
     with running(recorder, **settings) as server, server.client() as client:
         client.send(request)
@@ -84,7 +84,7 @@ def post(*fields: str, body: bytes = b"", version: str = "1.1") -> bytes:
 
 
 def refusal_of(request: bytes, recorder: Recorder | None = None, **settings: Any) -> Response:
-    """Return the answer to octets that a server refuses: the application is not called, and the connection ends.
+    """Return the answer to bytes that a server refuses: the application is not called, and the connection ends.
 
     A request that follows them is not served, nor is there a second answer.
     """

@@ -67,7 +67,7 @@ SCRIPT = [
 
 
 def receive(client: Client, size: int) -> bytes:
-    """Read so many octets, or fewer if the connection ends before."""
+    """Read so many bytes, or fewer if the connection ends before."""
     received = bytearray()
     with contextlib.suppress(ConnectionError):
         while len(received) < size and (data := client.socket.recv(65536)):
@@ -89,7 +89,7 @@ class Served:
     def ask(self, *refusals: int) -> int:
         """Send the script to the faulty listener; return how many answers came before the connection ended.
 
-        What came of a further one is its beginning: no octet is another's, doubled or left out. Or it is a refusal
+        What came of a further one is its beginning: no byte is another's, doubled or left out. Or it is a refusal
         with one of these statuses, and the end.
         """
         answered = 0

@@ -126,19 +126,19 @@ LONGEST = 4096  # characters of a value
 
 @pytest.mark.parametrize("format_text", ["json", "combined"])
 def test_of_a_long_value_a_line_has_the_beginning(format_text: str, lines: Lines) -> None:
-    """A client could fill a disk otherwise: each octet of its head becomes up to six of a line."""
-    octets = "\xff" * 50_000
+    """A client could fill a disk otherwise: each byte of its head becomes up to six of a line."""
+    data = "\xff" * 50_000
     target = "/" + "x" * 50_000
     with logging_server(answering([b"tea"]), access_log_format=format_text) as server, server.client() as client:
-        client.send(get(f"Referer: {octets}", f"User-Agent: {octets}", target=target))
+        client.send(get(f"Referer: {data}", f"User-Agent: {data}", target=target))
         assert client.response().status == 200
     (text,) = lines.texts
     if format_text == "json":
         line = lines.one
         assert (line["target"], line["referer"], line["user_agent"]) == (
             target[:LONGEST],
-            octets[:LONGEST],
-            octets[:LONGEST],
+            data[:LONGEST],
+            data[:LONGEST],
         )
     else:
         assert f'"GET {target[:LONGEST]} HTTP/1.1" 200' in text
@@ -169,7 +169,7 @@ def test_the_line_is_written_at_info_whatever_the_level_of_the_others(caplog: py
 
 
 @pytest.mark.parametrize(
-    ("application", "request_octets", "status", "size"),
+    ("application", "request_bytes", "status", "size"),
     [
         pytest.param(answering([b"abc"]), get(), 200, 3, id="length"),
         pytest.param(answering([]), get(), 200, 0, id="empty"),
@@ -181,10 +181,10 @@ def test_the_line_is_written_at_info_whatever_the_level_of_the_others(caplog: py
     ],
 )
 def test_the_bytes_are_those_of_the_body(
-    application: WSGIApplication, request_octets: bytes, status: int, size: int, lines: Lines
+    application: WSGIApplication, request_bytes: bytes, status: int, size: int, lines: Lines
 ) -> None:
     with logging_server(application) as server, server.client() as client:
-        client.send(request_octets)
+        client.send(request_bytes)
         line = lines.one
     assert (line["status"], line["bytes"]) == (status, size)
 
@@ -228,7 +228,7 @@ def test_a_slow_readers_line_comes_when_all_is_sent(lines: Lines) -> None:
 
 
 @pytest.mark.parametrize(
-    ("octets", "status", "method", "target"),
+    ("data", "status", "method", "target"),
     [
         pytest.param(b"nonsense\r\n\r\n", 400, None, None, id="request-line"),
         pytest.param(b"GET / HTTP/1.1\r\n\r\n", 400, "GET", None, id="no-host"),
@@ -244,11 +244,11 @@ def test_a_slow_readers_line_comes_when_all_is_sent(lines: Lines) -> None:
     ],
 )
 def test_a_refused_request_has_a_line(
-    octets: bytes, status: int, method: str | None, target: str | None, lines: Lines
+    data: bytes, status: int, method: str | None, target: str | None, lines: Lines
 ) -> None:
     settings = {"max_request_header_size": 65536, "max_request_body_size": 1000}
     with logging_server(Recorder(), **settings) as server, server.client() as client:
-        client.send(octets)
+        client.send(data)
         client.end_output()
         answer = client.response(method or "GET")
         line = lines.one

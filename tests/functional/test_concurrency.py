@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 MB = 1_000_000
-BLOCK = bytes(range(250)) * 40  # 10,000 octets
+BLOCK = bytes(range(250)) * 40  # 10,000 bytes
 
 
 def blocks(size: int) -> Iterator[bytes]:
-    """Return so many octets in pieces."""
+    """Return so many bytes in pieces."""
     for _ in range(size // len(BLOCK)):
         yield BLOCK
 
@@ -367,7 +367,7 @@ def test_a_slow_iterable_does_not_block_other_connections() -> None:
 
 
 @pytest.mark.promise("S42")
-@pytest.mark.parametrize("cut", ["one-segment", "a-segment-each", "octet-by-octet"])
+@pytest.mark.parametrize("cut", ["one-segment", "a-segment-each", "byte-by-byte"])
 @pytest.mark.parametrize("threads", [1, 4])
 def test_pipelined_requests_are_answered_in_order(cut: str, threads: int) -> None:
     application = Slow()
@@ -379,8 +379,8 @@ def test_pipelined_requests_are_answered_in_order(cut: str, threads: int) -> Non
             for request in requests:
                 client.send(request)
         else:
-            for octet in b"".join(requests):
-                client.send(bytes([octet]))
+            for byte in b"".join(requests):
+                client.send(bytes([byte]))
         assert application.begun.acquire(timeout=SECONDS)
         application.may_end.set()
         assert [client.response().body for _ in range(3)] == [b"/slow", b"/2", b"/3"]

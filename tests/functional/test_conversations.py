@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 PATTERN = bytes(range(256)) * 1200
 
 
-def octets(size: int, start: int) -> bytes:
-    """Return so many octets that no other request's could be taken for, at the same place."""
+def pattern(size: int, start: int) -> bytes:
+    """Return so many bytes that no other request's could be taken for, at the same place."""
     return PATTERN[start : start + size]
 
 
@@ -100,7 +100,7 @@ STATUS = {"no_content": 204, "not_modified": 304, "failing": 500}
 
 def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     _, kind, size, start = environ["PATH_INFO"].split("/")
-    return KINDS[kind](environ, start_response, octets(int(size), int(start)))
+    return KINDS[kind](environ, start_response, pattern(int(size), int(start)))
 
 
 # --- the client
@@ -121,7 +121,7 @@ class Asked:
 
     @property
     def wire(self) -> bytes:
-        """The octets of the request."""
+        """The bytes of the request."""
         lines = [f"{self.method} /{self.kind}/{self.size}/{self.start} HTTP/{self.version}", "Host: localhost"]
         if self.asks_to_persist != (self.version == "1.1"):
             lines.append("Connection: " + ("keep-alive" if self.asks_to_persist else "close"))
@@ -146,7 +146,7 @@ class Asked:
             return b""
         if self.status == 500:
             return None
-        return self.body if self.kind == "echo" else octets(self.size, self.start)
+        return self.body if self.kind == "echo" else pattern(self.size, self.start)
 
     @property
     def persists(self) -> bool:
@@ -158,7 +158,7 @@ class Asked:
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
-    """Return the parts of octets between these places, which are in per mille of the length."""
+    """Return the parts of bytes between these places, which are in per mille of the length."""
     ends = sorted(len(data) * place // 1000 for place in places)
     return [data[begin:end] for begin, end in zip([0, *ends], [*ends, len(data)], strict=True)]
 
@@ -172,7 +172,7 @@ requests = st.builds(
     kind=st.sampled_from(sorted(KINDS)),
     size=sizes,
     start=st.integers(0, 1000),
-    body=st.builds(octets, st.integers(0, 3000), st.integers(0, 255)),
+    body=st.builds(pattern, st.integers(0, 3000), st.integers(0, 255)),
     chunks=places,
     asks_to_persist=st.sampled_from([True, True, True, False]),
 )

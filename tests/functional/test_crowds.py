@@ -73,7 +73,7 @@ manager.SPARED_SECONDS = 0.1
 
 CHUNKED = "Transfer-Encoding: chunked"
 
-# What each sends first, and then, again and again, ten times a second. A slow reader takes as few octets as often.
+# What each sends first, and then, again and again, ten times a second. A slow reader takes as few bytes as often.
 SLOW_READ_BYTES = 10
 KINDS: dict[str, tuple[bytes, bytes]] = {
     "silent": (b"", b""),

@@ -266,7 +266,7 @@ def test_the_process_model_is_many_threads_in_one_lasting_process(threads: int) 
         pytest.param("/a:b@c", "/a:b@c", id="S44-colon"),
     ],
 )
-def test_path_info_is_the_decoded_octets_as_latin_1(target: str, path_info: str) -> None:
+def test_path_info_is_the_decoded_bytes_as_latin_1(target: str, path_info: str) -> None:
     environ = environ_of(get(target=target))
     assert environ["PATH_INFO"] == path_info
     assert environ["REQUEST_URI"] == target
@@ -377,7 +377,7 @@ def test_fields_of_one_name_are_joined_in_their_order(fields: list[str], value: 
         pytest.param(b"Content-Length: 0", "CONTENT_LENGTH", "0", id="S22-content-length"),
     ],
 )
-def test_a_field_value_is_its_octets_as_latin_1(field: bytes, name: str, value: str) -> None:
+def test_a_field_value_is_its_bytes_as_latin_1(field: bytes, name: str, value: str) -> None:
     environ = environ_of(b"GET / HTTP/1.1\r\nHost: localhost\r\n" + field + b"\r\n\r\n")
     assert environ[name] == value
     assert "HTTP_CONTENT_TYPE" not in environ

@@ -51,14 +51,14 @@ def test_faults_under_load_cost_no_other_client(calls: list[str], step: int, ser
 
 
 @pytest.mark.parametrize("most_bytes", [1, 1000])
-def test_a_system_that_moves_little_at_a_time_loses_no_octet(most_bytes: int, served: Served) -> None:
+def test_a_system_that_moves_little_at_a_time_loses_no_byte(most_bytes: int, served: Served) -> None:
     served.faulty.most_bytes = most_bytes
     assert served.ask() == len(SCRIPT)
     assert served.holds_no_other()
 
 
 @pytest.mark.parametrize("most_bytes", [1, 1000])
-def test_a_socket_that_is_full_after_every_call_loses_no_octet(most_bytes: int, served: Served) -> None:
+def test_a_socket_that_is_full_after_every_call_loses_no_byte(most_bytes: int, served: Served) -> None:
     faults = served.faulty.faults
     served.faulty.most_bytes = most_bytes
     faults.arm("send", "sendfile", "recv", "recv_into", errors=(errno.EAGAIN,), first=1, step=2)

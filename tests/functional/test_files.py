@@ -20,7 +20,7 @@ from tests.support.servers import running
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-CONTENT = bytes(range(256)) * 400  # 102,400 octets, not a multiple of usual block sizes
+CONTENT = bytes(range(256)) * 400  # 102,400 bytes, not a multiple of usual block sizes
 
 
 def sending(
@@ -128,12 +128,12 @@ def path(tmp_path: Path) -> Path:
         pytest.param(lambda wrapper, file: wrapper(file, 1), id="smallest-block-size"),
     ],
 )
-@pytest.mark.parametrize("open_file", [lambda: io.BytesIO(b"some octets"), lambda: ReadOnly(b"some octets")])
+@pytest.mark.parametrize("open_file", [lambda: io.BytesIO(b"some bytes"), lambda: ReadOnly(b"some bytes")])
 def test_the_wrapper_takes_a_file_and_a_block_size(
     wrap: Callable[[Any, Any], Iterable[bytes]], open_file: Callable[[], Any]
 ) -> None:
     with running(sending(open_file, wrap=wrap)) as server, server.client() as client:
-        assert client.get("/").body == b"some octets"
+        assert client.get("/").body == b"some bytes"
 
 
 @pytest.mark.promise("S31", "S32")
@@ -220,12 +220,12 @@ def test_a_file_beyond_every_buffer_is_sent_whole(tmp_path: Path) -> None:
     large = tmp_path / "large"
     large.write_bytes(block * 40)
 
-    def from_the_second_octet() -> Any:
+    def from_the_second_byte() -> Any:
         file = large.open("rb")
         file.seek(1)
         return file
 
-    with running(sending(from_the_second_octet)) as server, server.client() as client:
+    with running(sending(from_the_second_byte)) as server, server.client() as client:
         for _ in range(2):
             response = client.get("/")
             assert response.header("Content-Length") == str((40 << 20) - 1)
@@ -264,7 +264,7 @@ def test_a_status_without_content_sends_nothing_of_a_file(open_file: OpenPath, s
         pytest.param(102_400, 400, 102_000, id="S32-whole-file-but-moved-on"),
         pytest.param(1000, 0, 1000, id="S32-less"),
         pytest.param(1000, 400, 1000, id="S32-range"),
-        pytest.param(1, 102_399, 1, id="S32-last-octet"),
+        pytest.param(1, 102_399, 1, id="S32-last-byte"),
         pytest.param(0, 0, 0, id="S32-nothing-of-it"),
     ],
 )
@@ -298,7 +298,7 @@ def test_an_empty_file_has_content_length_0(open_file: Callable[[], Any]) -> Non
 @pytest.mark.promise("S32")
 def test_a_file_that_grows_is_sent_up_to_the_length_that_was_said(path: Path) -> None:
     class Growing(Seekable):
-        """Has a new octet after each read."""
+        """Has a new byte after each read."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -322,7 +322,7 @@ def test_a_file_that_grows_is_sent_up_to_the_length_that_was_said(path: Path) ->
 @pytest.mark.promise("S32", "S84")
 @pytest.mark.parametrize("has_descriptor", [True, False])
 def test_a_file_that_shrinks_ends_the_connection(has_descriptor: bool, tmp_path: Path) -> None:
-    """The client sees less than Content-Length, and never octets of another response in its place."""
+    """The client sees less than Content-Length, and never bytes of another response in its place."""
     large = tmp_path / "shrinking"
     size = 40 << 20
     with large.open("wb") as file:

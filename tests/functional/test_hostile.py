@@ -251,7 +251,7 @@ VALID = [
 
 
 def random_head(choice: random.Random) -> bytes:
-    """Make up a head: a valid one with a few octets changed, a salad of words, or noise."""
+    """Make up a head: a valid one with a few bytes changed, a salad of words, or noise."""
     kind = choice.randrange(3)
     if kind == 0:
         data = bytearray(choice.choice(VALID))

@@ -98,7 +98,7 @@ def test_at_the_limit_a_response_ends_its_connection_once_a_client_waits() -> No
 
 @pytest.mark.promise("S67")
 def test_a_connection_that_was_told_to_persist_is_not_closed_at_the_limit() -> None:
-    """Between the last octet of a response and the end of its request: as long as the application's close takes."""
+    """Between the last byte of a response and the end of its request: as long as the application's close takes."""
     released = threading.Event()
 
     class Body:
@@ -205,7 +205,7 @@ MAX_BODY = 1000
 
 
 def head_of(size: int, end: bytes = b"\r\n\r\n") -> bytes:
-    """Write a head of exactly this many octets."""
+    """Write a head of exactly this many bytes."""
     start = b"GET / HTTP/1.1\r\nHost: localhost\r\nX: "
     return start + b"a" * (size - len(start) - len(end)) + end
 

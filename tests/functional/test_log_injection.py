@@ -1,4 +1,4 @@
-"""No octet of a request gets into the log but as printable ASCII: no forged line, nothing a terminal would act on.
+"""No byte of a request gets into the log but as printable ASCII: no forged line, nothing a terminal would act on.
 
 What an application says in its own exceptions is the application's: its traceback is logged as it is.
 """

@@ -75,11 +75,11 @@ def status(address: tuple[str, int]) -> Any:
 
 
 def receive(client: Client, size: int) -> None:
-    """Take so many octets, and keep none."""
+    """Take so many bytes, and keep none."""
     buffer = memoryview(bytearray(4 * MIB))
     while size:
         count = client.socket.recv_into(buffer[: min(size, len(buffer))])
-        assert count, f"the connection ended with {size} octets still to come"
+        assert count, f"the connection ended with {size} bytes still to come"
         size -= count
 
 
@@ -87,9 +87,9 @@ def receive_head(client: Client) -> bytes:
     """Take the response's head, and nothing of its body."""
     head = bytearray()
     while not head.endswith(b"\r\n\r\n"):
-        octet = client.socket.recv(1)
-        assert octet, bytes(head)
-        head += octet
+        byte = client.socket.recv(1)
+        assert byte, bytes(head)
+        head += byte
     return bytes(head)
 
 
@@ -100,11 +100,11 @@ def large_file(tmp_path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(dir=in_memory if in_memory.is_dir() else tmp_path) as folder:
         path = Path(folder) / "large"
         with path.open("wb") as file:
-            file.write(b"first octets")
+            file.write(b"first bytes.")
             file.seek(2 * GIB - 5)
             file.write(b"2 GiB here")
             file.seek(3 * GIB - 11)
-            file.write(b"last octets")
+            file.write(b"last bytes.")
         if sys.platform != "win32" and path.stat().st_blocks * 512 > GIB:
             pytest.skip(f"{folder} has no sparse files")
         yield path
@@ -122,7 +122,7 @@ def test_a_large_file_is_sent_without_copies(large_file: Path, tmp_path: Path) -
             receive(client, size // 2)
             midway = status(address)
             receive(client, size // 2 - 11)
-            assert client.socket.recv(20) == b"last octets"
+            assert client.socket.recv(20) == b"last bytes."
         after = status(address)
     assert midway["temporary_files"] == before["temporary_files"]
     assert after["temporary_files"] == before["temporary_files"]
@@ -145,21 +145,21 @@ def test_output_that_is_no_file_waits_in_a_temporary_file_for_a_slow_client(tmp_
 
 
 @pytest.mark.promise("S36")
-def test_a_file_beyond_2_gib_is_sent_to_its_last_octet(large_file: Path, tmp_path: Path) -> None:
+def test_a_file_beyond_2_gib_is_sent_to_its_last_byte(large_file: Path, tmp_path: Path) -> None:
     with spawned_script(SERVER, tmp_path, {"LARGE_FILE": str(large_file)}) as server:
         address = server.wait_for_address()
         before = status(address)
         with Client(address) as client:
             client.send(get(target="/file"))
             assert f"Content-Length: {3 * GIB}\r\n".encode() in receive_head(client)
-            assert read_exactly(client, 13) == b"first octets\x00"
+            assert read_exactly(client, 13) == b"first bytes.\x00"
             receive(client, 2 * GIB - 13 - 6)
             assert read_exactly(client, 12) == b"\x002 GiB here\x00"
             receive(client, GIB - 6 - 12)
-            assert read_exactly(client, 12) == b"\x00last octets"
+            assert read_exactly(client, 12) == b"\x00last bytes."
             # Nothing more came, nor anything less: the next response stands where it should.
             client.send(get(target="/file?" + str(3 * GIB - 4)))
-            assert client.response().body == b"tets"
+            assert client.response().body == b"tes."
         after = status(address)
     assert after["peak"] - before["peak"] < 32 * MIB
     assert after["temporary_files"] == before["temporary_files"]
@@ -175,7 +175,7 @@ def test_a_position_beyond_2_gib_is_kept(large_file: Path, tmp_path: Path) -> No
                 assert client.response("HEAD").header("Content-Length") == str(3 * GIB - position)
             response = client.get(f"/file?{3 * GIB - 11}")
     assert response.header("Content-Length") == "11"
-    assert response.body == b"last octets"
+    assert response.body == b"last bytes."
 
 
 @pytest.mark.promise("S36")

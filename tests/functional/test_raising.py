@@ -113,7 +113,7 @@ def test_applications_that_raise_in_any_phase_leave_nothing(moment: str, kind: s
                         assert client.rest().startswith(b"HTTP/1.1 200 OK\r\n")
                     else:
                         assert client.response().status == (500 if moment == "before any output" else 200), phase
-            assert becomes_true(lambda: healthy.get().body == b"0")  # a body is closed after its last octet
+            assert becomes_true(lambda: healthy.get().body == b"0")  # a body is closed after its last byte
             assert becomes_true(lambda: open_descriptors(served.id) <= before)
             assert thread_count(served.id) == threads
         served.process.signal()

@@ -37,7 +37,7 @@ BODIES = [
     pytest.param(b'5;a=b;c="d;\\"e"\r\nhello\r\n0;f\r\n\r\n', b"hello", id="S51-extensions-with-values"),
     pytest.param(b"5\r\nhello\r\n0\r\nX-Trailer: a\r\n\r\n", b"hello", id="S51-trailer"),
     pytest.param(b"5\r\nhello\r\n0\r\nX: a\r\nY: b\r\n\r\n", b"hello", id="S51-trailers"),
-    pytest.param(chunked(*[bytes([octet]) for octet in range(256)]), bytes(range(256)), id="S51-octet-chunks"),
+    pytest.param(chunked(*[bytes([byte]) for byte in range(256)]), bytes(range(256)), id="S51-byte-chunks"),
     pytest.param(chunked(LARGE), LARGE, id="S51-large-chunk"),
     pytest.param(chunked(*[LARGE[at : at + 5000] for at in range(0, len(LARGE), 5000)]), LARGE, id="S51-many-chunks"),
 ]
@@ -64,11 +64,11 @@ def test_a_chunked_body_is_read_decoded(sent: bytes, body: bytes) -> None:
 @pytest.mark.parametrize(
     ("sent", "body"), [parameter.values for parameter in BODIES[:-3]], ids=[str(p.id) for p in BODIES[:-3]]
 )
-def test_a_chunked_body_that_comes_octet_by_octet_is_read_the_same(sent: bytes, body: bytes) -> None:
+def test_a_chunked_body_that_comes_byte_by_byte_is_read_the_same(sent: bytes, body: bytes) -> None:
     recorder = Recorder()
     with running(recorder) as server, server.client() as client:
-        for octet in post(CHUNKED, body=sent):
-            client.send(bytes([octet]))
+        for byte in post(CHUNKED, body=sent):
+            client.send(bytes([byte]))
         assert client.response().status == 200
         assert client.get("/next").status == 200
     assert recorder.bodies == [body, b""]
@@ -375,7 +375,7 @@ def head_of(size: int) -> bytes:
 
 @pytest.mark.parametrize("limit", [200, 8192, 20_000, 262_144])
 @pytest.mark.promise("S85")
-def test_a_head_of_exactly_the_limit_is_read_and_one_octet_more_is_431(limit: int) -> None:
+def test_a_head_of_exactly_the_limit_is_read_and_one_byte_more_is_431(limit: int) -> None:
     recorder = Recorder()
     with running(recorder, max_request_header_size=limit) as server, server.client() as client:
         for _ in range(2):

@@ -54,7 +54,7 @@ def test_a_bad_request_does_not_take_the_answers_of_those_before_it() -> None:
 
 
 @pytest.mark.promise("S50")
-def test_the_error_page_has_no_octet_of_the_request_that_a_browser_would_run() -> None:
+def test_the_error_page_has_no_byte_of_the_request_that_a_browser_would_run() -> None:
     response = refusal_of(b"GET / HTTP/1.1\r\nHost: localhost\r\n<script>alert(1)</script>\r\n\r\n")
     assert response.header("Content-Type") == "text/plain; charset=utf-8"
     assert b"\r\n<script>" not in response.raw

@@ -246,7 +246,7 @@ class OnePiece:
         pytest.param(OnePiece, 3, id="S57-own-iterable"),
         pytest.param(lambda: {b"abc": 1}, 3, id="S57-dict"),
         pytest.param(lambda: [b""], 0, id="S57-empty-piece"),
-        pytest.param(lambda: [b"\r\n\0\xff"], 4, id="S57-any-octets"),
+        pytest.param(lambda: [b"\r\n\0\xff"], 4, id="S57-any-bytes"),
         pytest.param(lambda: [bytes(2_000_000)], 2_000_000, id="S57-large"),
     ],
 )
@@ -271,7 +271,7 @@ def test_the_application_s_own_content_length_is_sent_once(name: str) -> None:
 
 
 @pytest.mark.promise("S57")
-@pytest.mark.parametrize("value", ["x", "", "3,3", "3.0", "3 octets", "0x3"])
+@pytest.mark.parametrize("value", ["x", "", "3,3", "3.0", "3 bytes", "0x3"])
 def test_a_content_length_of_the_application_that_is_no_number_is_500(value: str) -> None:
     with running(answering([b"abc"], ("Content-Length", value))) as server, server.client() as client:
         assert client.get("/").status == 500
@@ -292,7 +292,7 @@ BODIES: list[Any] = [
 @pytest.mark.parametrize("body", BODIES)
 @pytest.mark.parametrize("headers", [[], [("Content-Length", "10")]], ids=["no-length", "length-10"])
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_head_gets_the_fields_and_no_octet_of_a_body(
+def test_head_gets_the_fields_and_no_byte_of_a_body(
     body: Callable[[], Iterable[bytes]], headers: Headers, version: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     with running(making(body, *headers)) as server, server.client() as client:

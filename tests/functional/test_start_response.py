@@ -101,7 +101,7 @@ def test_a_field_with_a_name_like_a_hop_by_hop_one_is_sent(name: str) -> None:
         pytest.param("200 OK", [("X", "a\0X-Injected: b")], id="S59-nul"),
         pytest.param("200 OK", [("X", "a\x0bX-Injected: b")], id="S59-vertical-tab"),
         pytest.param("200 OK", [("X", "a\x7fX-Injected: b")], id="S59-del"),
-        pytest.param("200 OK", [("X", "\u560a\u560dX-Injected: b")], id="S59-octets-of-crlf-in-utf-16"),
+        pytest.param("200 OK", [("X", "\u560a\u560dX-Injected: b")], id="S59-bytes-of-crlf-in-utf-16"),
         pytest.param("200 OK", [("X", "a\u2028X-Injected: b")], id="S59-line-separator"),
         pytest.param("200 OK", [("Y", "1"), ("Content-Length", "2\r\nX-Injected: b")], id="S59-in-content-length"),
         pytest.param("200 OK", [("X\r\nX-Injected", "a")], id="S60-crlf-in-name"),
@@ -300,7 +300,7 @@ def test_start_response_with_exc_info_replaces_what_was_not_sent() -> None:
 @pytest.mark.promise("S62")
 @pytest.mark.parametrize("times", [1, 2, 5])
 @pytest.mark.parametrize("before", [[], [b""], [b"", b""]])
-def test_an_iterable_may_replace_the_status_until_its_first_octet(times: int, before: list[bytes]) -> None:
+def test_an_iterable_may_replace_the_status_until_its_first_byte(times: int, before: list[bytes]) -> None:
     def call(start_response: Any) -> Iterator[bytes]:
         start_response("200 OK", [])
         for number in range(times):

@@ -145,14 +145,14 @@ def test_requests_are_counted_by_the_class_of_their_status() -> None:
         assert becomes(server, requests=8, responses={"2xx": 2, "3xx": 1, "4xx": 2, "5xx": 2, "none": 1})
 
 
-def test_every_octet_is_counted_once_and_still_when_its_connection_has_ended() -> None:
+def test_every_byte_is_counted_once_and_still_when_its_connection_has_ended() -> None:
     sent = received = 0
     with running(Recorder()) as server:
         for path in ("/a", "/abc"):
             with server.client() as client:
-                for octets in (get(target=path), post("Content-Length: 3", body=b"abc")):
-                    client.send(octets)
-                    sent += len(octets)
+                for data in (get(target=path), post("Content-Length: 3", body=b"abc")):
+                    client.send(data)
+                    sent += len(data)
                     head = b""
                     while not head.endswith(b"\r\n\r\nok"):
                         head += client.socket.recv(1)

@@ -68,7 +68,7 @@ def fuzz_chunked(data: bytes) -> None:
 
 
 def fuzz_sections(data: bytes) -> None:
-    """The fault of a field section is the one that a reading octet by octet meets first."""
+    """The fault of a field section is the one that a reading byte by byte meets first."""
     line = b"GET / HTTP/1.1"
     section = up_to_its_end(b"".join(pieces_of(data[:MOST])))
     expected = first_fault(b"\r\n" + section, LIMITS.max_head_bytes - len(line), LIMITS.max_fields)

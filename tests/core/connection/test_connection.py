@@ -350,7 +350,7 @@ def test_every_legal_transition_of_the_sending_side_is_made(
 # --- requests
 
 
-@pytest.mark.parametrize("cut", [1, 7, 10_000], ids=["octet by octet", "in pieces", "whole"])
+@pytest.mark.parametrize("cut", [1, 7, 10_000], ids=["byte by byte", "in pieces", "whole"])
 @pytest.mark.parametrize(
     ("data", "body"),
     [
@@ -988,8 +988,8 @@ def test_the_idle_time_starts_with_the_end_of_a_response(make: Make) -> None:
 def test_a_head_that_drips_gets_408(make: Make) -> None:
     harness = make(request_head_timeout=10, channel_timeout=5)
     connection, client = harness.open()
-    for octet in GET[:10]:
-        client.sendall(bytes([octet]))
+    for byte in GET[:10]:
+        client.sendall(bytes([byte]))
         harness.turn_until(lambda: state_of(connection) == "head")
         harness.pass_seconds(1)
     harness.pass_seconds(1)
@@ -1078,7 +1078,7 @@ def test_an_overdue_request_is_answered_by_its_method_and_version(
     assert bool(content) is has_content
 
 
-@pytest.mark.parametrize("then", [b"", b"a"], ids=["silent", "an-octet-a-second"])
+@pytest.mark.parametrize("then", [b"", b"a"], ids=["silent", "a-byte-a-second"])
 def test_a_body_that_came_quickly_and_then_drips_gets_408_as_soon(make: Make, then: bytes) -> None:
     harness = make(request_body_timeout=10, request_body_rate=100)
     connection, client = harness.open()

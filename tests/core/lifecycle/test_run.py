@@ -163,16 +163,16 @@ class Stepping:
         self.run.wake_leader()
         self.turn_until(lambda: self.run.state > State.SERVING)
 
-    def connect(self, octets: bytes = b"") -> socket.socket:
+    def connect(self, data: bytes = b"") -> socket.socket:
         """Accept a client that sends something."""
         count = len(self.run.manager.connections)
         client = socket.create_connection(self.address, 20)
         self.clients.append(client)
         self.turn_until(lambda: len(self.run.manager.connections) > count)
-        if octets:
+        if data:
             tasks = len(self.dispatcher.ready)
-            client.sendall(octets)
-            if octets.endswith(b"\r\n\r\n"):
+            client.sendall(data)
+            if data.endswith(b"\r\n\r\n"):
                 self.turn_until(lambda: len(self.dispatcher.ready) > tasks)
             else:
                 self.turn(3)

@@ -29,7 +29,7 @@ def transport_of(fake: FakeSocket) -> SocketTransport:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Iterator[ReadOnlyFileBuffer]:
-    """A prepared file with ten octets."""
+    """A prepared file with ten bytes."""
     path = tmp_path / "file"
     path.write_bytes(b"0123456789")
     wrapper = ReadOnlyFileBuffer(path.open("rb"))
@@ -44,7 +44,7 @@ def test_the_socket_does_not_block_from_the_beginning() -> None:
     assert fake.calls == [("setblocking", False)]
 
 
-def test_octets_are_received() -> None:
+def test_bytes_are_received() -> None:
     transport = transport_of(FakeSocket(recv=[b"abc", b""], recv_into=[b"def", b""]))
     assert transport.receive(10) == b"abc"
     assert transport.receive(10) == b""

@@ -28,7 +28,7 @@ Application = Callable[[dict[str, Any], StartResponse], Any]
 
 
 class FakeSender:
-    """Takes everything, until `fail_after` octets."""
+    """Takes everything, until `fail_after` bytes."""
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
@@ -314,7 +314,7 @@ def test_a_body_longer_than_its_length_is_cut_and_asked_no_further(caplog: pytes
 
 @pytest.mark.promise("S63")
 @pytest.mark.parametrize("body", [[], [b"abc"], [b"a", b"b"]], ids=repr)
-def test_head_has_the_fields_and_no_octet_of_a_body(caplog: pytest.LogCaptureFixture, body: list[bytes]) -> None:
+def test_head_has_the_fields_and_no_byte_of_a_body(caplog: pytest.LogCaptureFixture, body: list[bytes]) -> None:
     served = Served(gives(body, ("Content-Length", "10")), method="HEAD")
     assert served.headers == {"Content-Length": "10"}
     assert served.body == b""
@@ -581,9 +581,9 @@ def test_close_is_called_before_the_connection_goes_on() -> None:
 # --- the client leaves
 
 
-def gone_after(octets: int) -> Callable[[FakeConnection], None]:
+def gone_after(count: int) -> Callable[[FakeConnection], None]:
     def before(connection: FakeConnection) -> None:
-        connection.sender.fail_after = octets
+        connection.sender.fail_after = count
 
     return before
 

@@ -88,7 +88,7 @@ def url_of(server: Spawned | Running) -> str:
 
 @contextlib.contextmanager
 def short_path(name: str = "s") -> Iterator[Path]:
-    """Return a path for a unix socket: systems allow about 100 octets, which a test's own folder may exceed."""
+    """Return a path for a unix socket: systems allow about 100 bytes, which a test's own folder may exceed."""
     with tempfile.TemporaryDirectory(prefix="w") as folder:
         yield Path(folder, name)
 
@@ -198,8 +198,8 @@ def needs_curl_feature(name: str) -> None:
 # --- files
 
 
-def write_octets(path: Path, size: int) -> str:
-    """Fill a file with octets that do not repeat from one MiB to the next; return their SHA-256."""
+def write_bytes(path: Path, size: int) -> str:
+    """Fill a file with bytes that do not repeat from one MiB to the next; return their SHA-256."""
     block = bytes(range(256)) * 4096
     digest = hashlib.sha256()
     with path.open("wb") as file:
@@ -223,6 +223,6 @@ def large_file(folder: Path) -> Iterator[LargeFile]:
     """Make a large file; it is removed at the end, for pytest keeps its folders."""
     path = folder / "large"
     try:
-        yield LargeFile(path, write_octets(path, LARGE_BYTES))
+        yield LargeFile(path, write_bytes(path, LARGE_BYTES))
     finally:
         path.unlink()

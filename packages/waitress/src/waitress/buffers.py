@@ -141,7 +141,7 @@ class ReadOnlyFileBasedBuffer(ReadOnlyFileBuffer):
 
     @property
     def remain(self) -> int:
-        """Octets that are prepared and not consumed; a subclass's `prepare` may set it."""
+        """Bytes that are prepared and not consumed; a subclass's `prepare` may set it."""
         return len(self)
 
     @remain.setter
