@@ -200,8 +200,8 @@ def test_with_twice_the_load_those_answered_have_not_waited_long_and_no_capacity
     """The whole measurement is `python -m tests.soak.overload`; here it is short, with bounds for a busy machine."""
     from tests.soak.overload import measure
 
-    result = measure(threads=4, work_seconds=0.02, queue_timeout=0.2, load=2.0, seconds=1.5)
+    result = measure(threads=4, work_seconds=0.05, queue_timeout=0.2, load=2.0, seconds=1.5)
     assert result.refused > 0
-    assert result.p99_seconds < 0.2 + 0.6
-    assert result.answered_per_second > 0.5 * 4 / 0.02
+    assert result.p99_seconds < 0.2 + 1.5
+    assert result.answered_per_second > 0.3 * 4 / 0.05
     assert Counter(result.other) == Counter()

@@ -94,7 +94,7 @@ waitress_cli.options waitress_core.config.log_format waitress_core.observability
 waitress_core.wsgi.logged_task waitress_core.observability.slow_requests waitress_core.http.request_id
 waitress_core.observability.request_ids waitress_core.wsgi.identified_task waitress_core.wsgi.bounded_task
 waitress_core.observability.refusals waitress_core.threads.queue_limit waitress_core.net.proxy_protocol
-waitress_core.connection.prelude waitress_core.wsgi.proxied_task
+waitress_core.connection.prelude waitress_core.wsgi.proxied_task waitress_core.observability.request_timeout
 waitress_core.lifecycle.requested waitress_core.lifecycle.notify waitress_core.net.activation
 waitress_core.wsgi.error_stream
 waitress_core.config.tls waitress_core.net.tls waitress_core.net.tls_contexts waitress_core.net.tls_info

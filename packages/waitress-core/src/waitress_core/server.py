@@ -487,7 +487,7 @@ class BaseWSGIServer:
 
     def task_kind(self, kind: type[TaskKind]) -> type[TaskKind]:
         """Return the subclass of a task class that does what the settings ask for."""
-        if self.adj.queue_timeout:
+        if self.adj.queue_timeout or self.adj.request_timeout:
             from .wsgi.bounded_task import bounded  # lazy import: only servers with a bound need it
 
             kind = bounded(kind)

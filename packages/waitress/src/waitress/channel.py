@@ -231,13 +231,19 @@ class HTTPChannel(Entry):
         request, exchange = self._waiting.popleft()
         try:
             try:
-                task = self._task_of(request, exchange)
+                self._task = task = self._task_of(request, exchange)
             except BaseException:
                 self._give_up(request, exchange)
                 raise
             task.service()
         finally:
             self._taken.remove(request)
+
+    def time_out(self) -> None:
+        """Give up the request that runs. Thread: the leader."""
+        time_out = getattr(self._task, "time_out", None)
+        if time_out is not None:
+            time_out()
 
     def refuse(self, rule: str, reason: str) -> None:
         """Answer the waiting request with 503, because of the setting `rule`. Thread: the leader."""

@@ -84,6 +84,7 @@ class Adjustments:
     shutdown_delay: float
     shutdown_timeout: float
     queue_timeout: float
+    request_timeout: float
     asyncore_loop_timeout: float
     recv_bytes: int
     send_bytes: int

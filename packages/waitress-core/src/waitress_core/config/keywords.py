@@ -154,6 +154,11 @@ class Settings(TypedDict, total=False):
     limit. Default: 0.
     """
 
+    request_timeout: float | str
+    """Time that a request may run: after it, its stack is logged, it is answered 503, and another thread is started in
+    place of its own; 0 is no limit. Default: 0.
+    """
+
     asyncore_loop_timeout: float | str
     """Longest wait between two checks for signals; 0 means 1. Default: 1."""
 

@@ -451,6 +451,14 @@ SETTINGS: tuple[Setting, ...] = (
         may_be_zero=True,
     ),
     _seconds(
+        "request_timeout",
+        "Time",
+        0,
+        "Time that a request may run: after it, its stack is logged, it is answered 503, and another thread is started "
+        "in place of its own; 0 is no limit.",
+        may_be_zero=True,
+    ),
+    _seconds(
         "asyncore_loop_timeout",
         "Time",
         1,

@@ -40,6 +40,10 @@ class TlsSettings(Protocol):
         """Whether there is a certificate."""
 
     @property
+    def default_scheme(self) -> str:
+        """What is spoken at an address whose word of `listen` does not say it."""
+
+    @property
     def given_scheme(self) -> str:
         """What is spoken at a unix socket, or at given sockets."""
 

@@ -8,6 +8,7 @@ Only the leader closes the socket, and never while a task runs: the number of a 
 client's at once, and the task would write to that client.
 """
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -528,6 +529,20 @@ class Connection:
         self._context.reactor.watch(self, READ if has_ended else READ | WRITE)
 
     # --- reactor only: the end
+
+    def give_up(self, answer: bytes, *, is_open_ended: bool = False) -> None:
+        """End the connection while its task runs, which sends nothing any more, with this answer for the client.
+
+        Without an answer the task's response has begun; if it is `is_open_ended`, a reset says that it is incomplete.
+        """
+        if self._finished is not None or self.is_gone:  # the task has just ended, or the client has left
+            return
+        if answer:
+            with contextlib.suppress(Disconnected):
+                self.sender.send_now(answer)
+        elif is_open_ended:
+            self._transport.reset()
+        self.close()
 
     @property
     def is_busy(self) -> bool:

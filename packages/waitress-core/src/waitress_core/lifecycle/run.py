@@ -96,6 +96,9 @@ class WorkerSlot(AcceptShare, Protocol):
     def on_tick(self) -> None:
         """Do what is to be done once a second."""
 
+    def ask_to_be_replaced(self, reason: str) -> None:
+        """Have another worker take its place. Thread: any."""
+
 
 class ServerRun:
     """Serves `listeners` with the application of `observer`, once: `start`, `wait`, `close_all`, in this order."""
@@ -154,6 +157,10 @@ class ServerRun:
         self._more_ticks: list[Callable[[], None]] = []
         if self._slow_requests is not None:
             self._more_ticks.append(self._slow_requests.tick)
+        if adj.request_timeout:
+            from ..observability.request_timeout import RequestTimeouts  # lazy import: only few servers need it
+
+            self._more_ticks.append(RequestTimeouts(adj.request_timeout, dispatcher.running, self._give_up).tick)
         if self._context.refusals is not None:
             self._more_ticks.append(self._context.refusals.tick)
         if observer.tls_contexts is not None:
@@ -161,6 +168,8 @@ class ServerRun:
         if worker is not None:
             self._more_ticks.append(worker.on_tick)
         self._left_at = 0.0  # when LEAVING began
+        # Written by the thread that waits: a request has been given up, and no thread has replaced its own
+        self._is_short = False
 
     def _make_endpoint(self, listener: Listener) -> Endpoint:
         adj = self._adj
@@ -225,6 +234,11 @@ class ServerRun:
     def state(self) -> State:
         """The state of the server."""
         return self._context.state
+
+    @property
+    def is_short_of_threads(self) -> bool:
+        """Whether threads are lost to requests that were given up, and no more are started in their place."""
+        return self._is_short and self._dispatcher.lost_count > 0
 
     @property
     def queue_oldest_seconds(self) -> float:
@@ -370,6 +384,29 @@ class ServerRun:
             return
         self._ticked_at = self._reactor.now
         _call_each(self.manager.tick, self._dispatcher.tick, *self._more_ticks, self._step)
+
+    def _give_up(self, task: object) -> None:
+        """A task runs for longer than `request_timeout`: end its connection, and replace its thread."""
+        self._context.counters.refused.add("request_timeout")
+        time_out = getattr(task, "time_out", None)  # not of a program's own tasks
+        if time_out is not None:
+            time_out()
+        self._waiter_callbacks.append(partial(self._replace_thread, task))
+        self._waiter_woken.set()
+
+    def _replace_thread(self, task: object) -> None:
+        """Start a thread in place of one that is lost. Thread: the one that waits."""
+        if self._dispatcher.replace_thread(task):
+            return
+        if not self.is_short_of_threads:
+            logger.error(
+                "%d threads are lost to requests that do not end: no more are started, and this server has fewer than "
+                "it should",
+                self._dispatcher.lost_count,
+            )
+        self._is_short = True
+        if self._worker is not None:
+            self._worker.ask_to_be_replaced("its threads are lost to requests that do not end (request_timeout)")
 
     def _step(self) -> None:
         """Run callbacks; move towards the end as far as stop requests, time and open connections allow."""

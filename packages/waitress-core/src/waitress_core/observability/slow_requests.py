@@ -36,15 +36,24 @@ class SlowRequests:
         self._reported = [run.task for run in slow]
 
     def _report(self, run: RunningTask) -> None:
-        frame = sys._current_frames().get(run.thread_id)
-        stack = "(no stack: it has just ended, or is a greenlet)"
-        if frame is not None:
-            stack = "".join(traceback.format_stack(frame)).rstrip()
-        names = {thread.ident: thread.name for thread in threading.enumerate()}
         logger.warning(
             "%r has been running for %.1f seconds, in thread %s:\n%s",
             run.task,
             run.seconds,
-            names.get(run.thread_id, run.thread_id),
-            stack,
+            thread_name(run.thread_id),
+            stack_of(run.thread_id),
         )
+
+
+def stack_of(thread_id: int) -> str:
+    """Return what a thread is doing, as the lines of a traceback."""
+    frame = sys._current_frames().get(thread_id)
+    if frame is None:
+        return "(no stack: it has just ended, or is a greenlet)"
+    return "".join(traceback.format_stack(frame)).rstrip()
+
+
+def thread_name(thread_id: int) -> str:
+    """Return the name of a thread, or its number if it is none of the interpreter's."""
+    names = {thread.ident: thread.name for thread in threading.enumerate()}
+    return names.get(thread_id, str(thread_id))

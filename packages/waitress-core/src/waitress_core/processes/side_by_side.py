@@ -47,6 +47,9 @@ class SideSlot:
         """Tell others that this worker ticks."""
         self._slot.beat()
 
+    def ask_to_be_replaced(self, reason: str) -> None:
+        """Do nothing: a part of a process cannot be replaced."""
+
 
 class SideRun(ServerRun):
     """A further run of a server: its program is told by the first one what happens to the server."""

@@ -99,6 +99,7 @@ class Worker:
         self._snapshot: Callable[[], Mapping[str, object]] = dict
         self._requests: Callable[[], int] = lambda: 0
         self._stop: Callable[..., object] = lambda *arguments, **options: None
+        self._wish = ""  # a reason to be replaced, of the run
         # Leader only
         self._command: int = Command.SERVE  # that it follows
         self._is_orphan = False
@@ -167,7 +168,13 @@ class Worker:
             self._slot[Word.WISH] = 1
             logger.info("This worker is replaced: %s", reason)
 
+    def ask_to_be_replaced(self, reason: str) -> None:
+        """Have another worker take its place. Thread: any."""
+        self._wish = reason
+
     def _reason_to_be_replaced(self) -> str:
+        if self._wish:
+            return self._wish
         if self._max_requests and self._slot[Word.REQUESTS] >= self._max_requests:
             return f"it has answered {self._slot[Word.REQUESTS]} requests (max_requests)"
         if time.monotonic() >= self._ends_at:

@@ -162,6 +162,7 @@ class Dispatcher:
         # Written by the thread that starts and ends the threads
         self._members: list[_Member] = []  # what each of `threads` runs
         self._is_stopped = False  # read by a thread that has failed
+        self._replaced_count = 0
         # Leader only
         self.ready: deque[Task] = deque()
         self.has_leadership_ended = False  # read by every thread after a turn or a task
@@ -413,8 +414,14 @@ class Dispatcher:
         """
         if self.has_leadership_ended:
             return
-        for index, member in enumerate(self._members):
-            if not self.threads[index].is_alive():
+        for index in reversed(range(len(self._members))):
+            member = self._members[index]
+            if self.threads[index].is_alive():
+                continue
+            if member.slot.is_lost:
+                del self.threads[index], self._members[index]
+                self._thread_slots.remove(member.slot)
+            else:
                 member.slot.running = None
                 self._replace_leader(member.slot)
                 logger.error("The thread %s has ended: another one replaces it", member.name)
@@ -431,6 +438,46 @@ class Dispatcher:
         # it was taken, by a thread that has not passed leadership on yet, or has failed before it could.
         if running is not None and not term.slot and not term.has_resumed and leader.running is running:
             self._start_term(term)
+
+    @property
+    def lost_count(self) -> int:
+        """Application threads that have been replaced, and still run their task. Thread: any."""
+        return sum(slot.is_lost and slot.running is not None for slot in self._thread_slots.copy())
+
+    def replace_thread(self, task: object) -> bool:
+        """Start an application thread in place of the one that runs this task, which ends when the task does.
+
+        Return False if there is none to be had: as many are lost as there should be, or the system has none left.
+
+        Thread: the one that starts and ends the threads.
+        """
+        if self.lost_count >= self.thread_count:
+            return False
+        for slot in self._thread_slots:
+            with self._lock:
+                running = slot.running
+                if running is None or running[0] is not task or slot.is_lost:
+                    continue
+                slot.is_lost = True
+                self._outstanding -= 1
+            break
+        else:  # the task has ended
+            return True
+        self._replaced_count += 1
+        member = _Member(
+            f"waitress-{self.thread_count - 1 + self._replaced_count}", ThreadSlot(), self._run_application_thread
+        )
+        try:
+            thread = start_thread(partial(self._keep_running, member), member.name)
+        except CannotStartThread as error:
+            logger.error("%s", error)
+            return False
+        self._members.append(member)
+        self.threads.append(thread)
+        self._thread_slots.append(member.slot)
+        for _ in range(len(self._queue) - self._wake_ups.qsize()):
+            self._wake_ups.put(None)
+        return True
 
     # --- the threads
 
@@ -456,7 +503,7 @@ class Dispatcher:
     def _run_application_thread(self, slot: ThreadSlot) -> None:
         """Run tasks from the queue, or lead, until told to stop. Thread: an application thread."""
         slot.thread_id = threading.get_ident()
-        while True:
+        while not slot.is_lost:
             self._wake_ups.get()
             try:
                 item = self._queue.popleft()
@@ -479,7 +526,8 @@ class Dispatcher:
                 self._policy.weigh(_now() - started_at)
             finally:
                 with self._lock:
-                    self._outstanding -= 1
+                    if not slot.is_lost:  # or it was counted when it was lost
+                        self._outstanding -= 1
 
     def _service(self, task: Task) -> None:
         try:

@@ -1,6 +1,6 @@
 """What each application thread runs, and since when.
 
-A slot has one writer, its thread, and any number of readers. The thread writes task and time as one object, so no
+`running` has one writer, its thread, and any number of readers. The thread writes task and time as one object, so no
 reader sees the task of one call with the time of another, with a GIL or without. A task costs a tuple and no lock.
 """
 
@@ -11,10 +11,13 @@ from typing import NamedTuple
 class ThreadSlot:
     """One application thread."""
 
-    __slots__ = ("running", "thread_id")
+    __slots__ = ("is_lost", "running", "thread_id")
 
     def __init__(self) -> None:
         self.thread_id = 0  # as `threading.get_ident` gives it; 0 before the thread has started
+        # Written under the dispatcher's lock, by the thread that starts the threads: another thread has been started in
+        # place of this one, which ends with its task
+        self.is_lost = False
         self.running: tuple[object, float] | None = None  # a task, and when it started
 
 

@@ -1,17 +1,32 @@
-"""A task that is refused if it has waited for too long when its turn comes.
+"""A task that is refused if it has waited for too long when its turn comes, and given up if it runs for too long.
 
-Thread: an application thread.
+Its output begins once: either the application's, or the answer that the request is given up. Whoever takes the token
+out of `_output_token` may begin; `deque.pop` is atomic, with and without a GIL.
+
+Thread: an application thread, but for the construction and `time_out`.
 """
 
+from collections import deque
 from typing import Any, TypeVar
 
-from .task import WSGITask
+from ..connection.sender import ClientDisconnected
+from ..connection.states import Ending
+from ..http.error_responses import ErrorResponse
+from ..http.response import Response
+from .task import BUSY, WSGITask
 
 Kind = TypeVar("Kind", bound=WSGITask)
 
 
 class BoundedTask(WSGITask):
-    """Answers one request, unless it has waited for longer than `queue_timeout`. `bounded` makes a task class one."""
+    """Answers one request, within `queue_timeout` and `request_timeout`. `bounded` makes a task class one."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._output_token = deque([None])
+        self._has_output = False
+        self._is_given_up = False  # written by the leader
+        self._timeout_response: Response | None = None  # written by the leader, once it has the token
 
     def service(self) -> None:
         """Run the application and send its response; or refuse the request."""
@@ -21,6 +36,55 @@ class BoundedTask(WSGITask):
             self.refuse("queue_timeout", f"one has waited for {waited:.3f} seconds, longer than {timeout}")
         else:
             super().service()
+
+    def write(self, data: bytes) -> None:
+        """Send a piece of the body, unless the request has been given up."""
+        if self._is_given_up:
+            self._ending = Ending.RESET if self._response.is_open_ended else Ending.CLOSE
+            self._response.give_up()
+            raise ClientDisconnected
+        super().write(data)
+
+    def _take_output(self) -> None:
+        if not self._has_output:
+            try:
+                self._output_token.pop()
+            except IndexError:  # the request has been given up, and answered
+                raise ClientDisconnected from None
+            self._has_output = True
+
+    def _send_interim(self, head: bytes) -> None:
+        self._take_output()
+        super()._send_interim(head)
+
+    def _make_head(self) -> bytes:
+        self._take_output()
+        return super()._make_head()
+
+    def _finish(self, ending: Ending) -> None:
+        if self._timeout_response is not None:
+            self._response = self._timeout_response
+        super()._finish(ending)
+
+    def time_out(self) -> None:
+        """End the connection, with an answer if nothing has been sent. The task runs on. Thread: the leader."""
+        self._is_given_up = True
+        try:
+            self._output_token.pop()
+        except IndexError:
+            self._connection.give_up(b"", is_open_ended=self._response.is_open_ended)
+            return
+        head = self._request.head
+        request_id = getattr(self, "request_id", None)
+        fields = [] if request_id is None else [(self._context.adj.request_id_header or "", request_id)]
+        page = ErrorResponse(BUSY, "The request took too long", head.version, head.method)
+        response, body = page.response(self._context.adj.ident, *fields)
+        self._timeout_response = response
+        answer = response.make_head()
+        exchange = getattr(self, "_exchange", None)  # of a LoggedTask
+        if exchange is not None:
+            exchange.answer(response.status, len(answer))
+        self._connection.give_up(answer + response.frame(body))
 
 
 _bounded: dict[type[WSGITask], type[WSGITask]] = {}  # task class -> its subclass
