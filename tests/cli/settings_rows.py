@@ -57,7 +57,7 @@ ROWS = [
     Row("access_log", ["--access-log"], "true", True),
     Row("access_log_format", ["--access-log-format", "{method} {target}"], "{method} {target}", "{method} {target}"),
     Row("log_socket_errors", ["--no-log-socket-errors"], "false", False),
-    Row("proxy_protocol", ["--proxy-protocol=required"], "required", "required"),
+    Row("proxy_protocol", ["--proxy-protocol=required"], "required", "required", (_PROXY, _BELIEVED)),
     Row("request_id_header", ["--request-id-header=X-Id"], "X-Id", "X-Id"),
     Row("tls_certificate", ["--tls-certificate=a.pem"], "a.pem", ["a.pem"]),
     Row("tls_key", ["--tls-key=a.key"], "a.key", "a.key", (_CERTIFIED,)),

@@ -627,6 +627,7 @@ def test_an_exception_of_on_state_costs_a_record_only(caplog: pytest.LogCaptureF
         stepping.server.fails_at = fails_at
         stepping.start()
         stepping.connect()
+        stepping.pass_seconds(2)  # who has just connected is spared
         stepping.stop(State.CLOSING if fails_at is State.CLOSING else State.LEAVING)
         stepping.turn_until(lambda: stepping.has_ended)
         stepping.run.close_all()
