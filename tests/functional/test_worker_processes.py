@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -272,6 +274,40 @@ def test_workers_that_die_young_are_replaced_after_growing_pauses(tmp_path: Path
             program.process.wait_for_line(r"Worker \d+ has ended: exit status 7")
         program.process.wait_for_line(r"The next worker starts in 1 seconds")
         workers_of(program.process, 1)
+
+
+def can_be_process_1() -> bool:
+    command = ["unshare", "--pid", "--fork", "--mount-proc", "true"]
+    return shutil.which("unshare") is not None and subprocess.run(command, capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not can_be_process_1(), reason="needs unshare, and the right to make a namespace of processes")
+def test_a_supervisor_as_process_1_waits_for_processes_that_others_have_left(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("""
+import os, subprocess
+from pathlib import Path
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/leave":
+        subprocess.run(["sh", "-c", "sleep 0.1 &"])
+    states = [path.read_text().rpartition(")")[2].split()[0] for path in Path("/proc").glob("[0-9]*/stat")]
+    start_response("200 OK", [])
+    return [f"{os.getppid()} {states.count('Z')}".encode()]
+""")
+    words = [sys.executable, "-c", COMMAND, "--listen=127.0.0.1:0", "--workers=2", "shop:application"]
+    with spawned(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *words], tmp_path) as process:
+        address = process.wait_for_address()
+        workers_of(process, 2)
+
+        def ask(path: str) -> list[bytes]:
+            with Client(address) as client:
+                return client.get(path).body.split()
+
+        for _ in range(5):
+            assert ask("/leave")[0] == b"1"
+        time.sleep(0.3)  # until they have ended
+        assert becomes_true(lambda: ask("/")[1] == b"0")
+        assert not any("Error" in line or "WARNING" in line for line in process.log)
 
 
 NASTY = {

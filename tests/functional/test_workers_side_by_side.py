@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.client import Client
+from tests.support.processes import becomes_true
 from tests.support.servers import running
 from waitress import create_server
 from waitress_core.config import adjustments
@@ -49,6 +50,7 @@ def test_workers_share_the_clients_and_their_figures_are_added() -> None:
         assert set(shares) == {"waitress", "waitress-worker-2", "waitress-worker-3"}
         assert max(shares.values()) <= 2 * min(shares.values())
         assert {multiprocess for _, multiprocess in answers} == {"False"}
+        assert becomes_true(lambda: it.server.stats().requests == 60)  # the last ones have just been answered
         stats = it.server.stats()
         assert (stats.connections, stats.requests, stats.threads) == (60, 60, 6)
 
