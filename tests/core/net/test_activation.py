@@ -217,6 +217,13 @@ def test_a_certificate_has_a_meaning_for_inherited_sockets_alone(passed: list[so
         Adjustments(listen="https://systemd:web")
 
 
+def test_a_server_that_cannot_be_made_closes_nothing_that_it_has_inherited(passed: list[socket.socket]) -> None:
+    taken = passed[1].getsockname()[1]
+    with pytest.raises(OSError, match="Cannot listen on"):
+        create_server(application, listen=f"fd:{module.FIRST_DESCRIPTOR} 127.0.0.1:{taken}")
+    os.fstat(module.FIRST_DESCRIPTOR)
+
+
 def test_a_socket_that_cannot_be_inherited_leaves_nothing_open(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LISTEN_FDS", raising=False)
     before = os.listdir("/dev/fd")

@@ -202,6 +202,8 @@ def open_listeners(adj: Adjustments, addresses: Iterable[ListenAddress]) -> list
                     listeners.extend(_inherit(address.inherited, address, adj, listeners))
     except BaseException:
         for listener in listeners:
+            if listener.owns_socket and not listener.owns_path:
+                listener.socket.detach()  # inherited: another listener may use the same descriptor
             listener.close()
         raise
     return listeners

@@ -69,6 +69,8 @@ def _become(command: list[str], listeners: Sequence[Listener], folder: str, pipe
 
 def _environ(environ: Mapping[str, str], handover: str) -> dict[str, str]:
     environ = {**environ, HANDOVER_VARIABLE: handover}
-    if environ.get("LISTEN_PID") == str(os.getppid()):  # sockets that systemd has passed: their numbers stay
-        environ["LISTEN_PID"] = str(os.getpid())
+    # What systemd says to its process: the sockets that it has passed, whose numbers stay, and that it watches it.
+    for name in ("LISTEN_PID", "WATCHDOG_PID"):
+        if environ.get(name) == str(os.getppid()):
+            environ[name] = str(os.getpid())
     return environ
