@@ -7,8 +7,11 @@ import sys
 from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.cli.helpers import APPLICATION
 from tests.cli.settings_rows import ROWS, Row, is_possible_here
@@ -19,6 +22,7 @@ from waitress_cli.options import parse
 from waitress_cli.reports import settings_as_toml
 from waitress_core import SETTINGS, Adjustments
 from waitress_core.config.sources import Given, read_file
+from waitress_core.config.toml_file import as_toml
 from waitress_core.config.toml_file import parse as parse_toml
 
 
@@ -96,6 +100,28 @@ def test_the_settings_can_be_read_again_from_what_is_printed(row: Row | None, fo
     other = Adjustments(**{name: value.value for name, value in again.given.items() if name in vars(one)})
     secret = {setting.name for setting in SETTINGS if setting.is_secret}
     assert {**vars(other), **{name: getattr(one, name) for name in secret}} == vars(one)
+
+
+TEXTS = st.text() | st.sampled_from(
+    ["", "true", "no", "8", "10m", "2min", "660", "json", "*", "a:1 b:2", "x\ny", "$${A}"]
+)
+NAMES = [setting.name for setting in ALL_SETTINGS]
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.dictionaries(st.sampled_from(NAMES), TEXTS | st.booleans() | st.integers(0, 9) | st.lists(TEXTS), max_size=4),
+    st.dictionaries(st.sampled_from([f"WAITRESS_{name.upper()}" for name in NAMES]), TEXTS, max_size=4),
+)
+def test_whatever_is_given_what_is_printed_is_a_file_without_faults(
+    folder: Path, table: dict[str, Any], environ: dict[str, str]
+) -> None:
+    text = "".join(f"{name} = {as_toml(value)}\n" for name, value in table.items())
+    (folder / "w.toml").write_text(text, encoding="utf-8")
+    configuration = configure(parse(["--config=w.toml"]), environ)
+    assert all("\n" not in fault for fault in configuration.faults)
+    (folder / "printed.toml").write_text(settings_as_toml(configuration.given), encoding="utf-8")
+    assert read_file("printed.toml", ALL_SETTINGS, {}).faults == []
 
 
 def test_every_setting_is_printed_but_those_from_python_only() -> None:

@@ -108,7 +108,7 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
 
 
 def _as_value(setting: Setting, value: Any) -> str:
-    return _WRITERS[setting.kind](value)
+    return _WRITERS[setting.kind](value).replace("${", "$${")  # which a file would expand
 
 
 # --- --check
