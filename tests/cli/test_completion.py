@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from waitress_cli import main
-from waitress_cli.completion import SCRIPTS
-from waitress_cli.options import all_options
+from waitress_cli.completion import SCRIPTS, all_options
 
 needs_pty = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no terminals of this kind")
 

@@ -340,7 +340,8 @@ def test_a_folder_that_is_not_there_is_named(option: str, capsys: pytest.Capture
     assert main([f"{option}=a\0b", "main_shop:application"], Recorder()) == 1
     first, second = capsys.readouterr().err.splitlines()
     assert first == f"Error: {option}: 'nowhere': No such file or directory"
-    assert second.startswith(f"Error: {option}: 'a\\x00b': embedded null ")
+    assert second.startswith(f"Error: {option}: 'a\\x00b': ")
+    assert "embedded null" in second
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -1,6 +1,7 @@
 """Settings from environment variables and TOML files: what they give, and what is said of their faults."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,12 @@ def from_file(folder: Path, text: str | bytes, name: str = "w.toml", **environ: 
     path = folder / name
     path.write_bytes(text.encode() if isinstance(text, str) else text)
     reading = read_file(str(path), SETTINGS, environ)
-    return reading._replace(faults=[fault.replace(str(path), name) for fault in reading.faults])
+    reading.faults = [fault.replace(str(path), name) for fault in reading.faults]
+    return reading
+
+
+def parts(reading: Reading) -> tuple[dict[str, Given], list[str], list[str]]:
+    return reading.given, reading.faults, reading.ignored
 
 
 def values(reading: Reading) -> dict[str, Any]:
@@ -64,7 +70,7 @@ def test_variables_are_texts_that_the_settings_read() -> None:
     ],
 )
 def test_a_fault_names_the_variable_what_was_given_and_what_is_accepted(variable: str, value: str, fault: str) -> None:
-    assert read_environment({variable: value}, SETTINGS) == Reading({}, [fault], [])
+    assert parts(read_environment({variable: value}, SETTINGS)) == ({}, [fault], [])
 
 
 @pytest.mark.parametrize(
@@ -72,14 +78,14 @@ def test_a_fault_names_the_variable_what_was_given_and_what_is_accepted(variable
 )
 def test_what_kubernetes_says_of_a_service_waitress_is_no_setting(variable: str) -> None:
     environ = {variable: "tcp://10.0.0.1:80", "WAITRESS_PORT": "tcp://10.0.0.1:80"}
-    assert read_environment(environ, SETTINGS) == Reading({}, [], [])
+    assert parts(read_environment(environ, SETTINGS)) == ({}, [], [])
 
 
 def test_a_variable_that_resembles_no_setting_belongs_to_somebody_else() -> None:
     reading = read_environment(
         {"WAITRESS_OPTS": "--threads=8", "WAITRESS_CONFIG": "x"}, SETTINGS, others=["WAITRESS_CONFIG"]
     )
-    assert reading == Reading({}, [], ["WAITRESS_OPTS"])
+    assert parts(reading) == ({}, [], ["WAITRESS_OPTS"])
 
 
 @given(st.dictionaries(st.sampled_from([f"WAITRESS_{s.name.upper()}" for s in SETTINGS]), st.text(), max_size=4))
@@ -188,7 +194,7 @@ def test_a_fault_names_file_line_setting_what_was_given_and_what_is_accepted(
 ) -> None:
     reading = from_file(tmp_path, f"# settings\n\n{line}\nbacklog = 7\n")
     assert reading.faults == [f"w.toml, line 3: {fault}"]
-    assert values(reading._replace(faults=[])) == {"backlog": 7}
+    assert {name: given.value for name, given in reading.given.items()} == {"backlog": 7}
 
 
 def test_a_key_that_is_written_in_an_odd_way_has_no_line(tmp_path: Path) -> None:
@@ -205,13 +211,14 @@ def test_every_fault_of_a_file_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        (b"threads = 4\nident = '\xff'", "w.toml: line 2 is not UTF-8"),
-        (b"\xef\xbb\xbfthreads =", "w.toml: Invalid value (at end of document)"),
-        (b"\n[threads", "w.toml: Expected ']' at the end of a table declaration (at end of document)"),
+        (b"threads = 4\nident = '\xff'", "line 2 is not UTF-8"),
+        (b"\xef\xbb\xbfthreads =", r"Invalid value \(at .*\)"),
+        (b"\n[threads", r"Expected .* \(at .*\)"),
     ],
 )
 def test_a_file_that_is_not_toml_is_refused(text: bytes, fault: str, tmp_path: Path) -> None:
-    assert from_file(tmp_path, text).faults == [fault]
+    (said,) = from_file(tmp_path, text).faults
+    assert re.fullmatch(f"w.toml: {fault}", said)
 
 
 @pytest.mark.parametrize("path", ["none.toml", ".", "a\0b"])

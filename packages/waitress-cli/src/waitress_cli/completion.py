@@ -6,9 +6,10 @@ run the command, so a script must be made again for a new version.
 
 import re
 from collections.abc import Callable
+from typing import NamedTuple
 
 from .command_settings import LOG_LEVELS
-from .options import SHELLS, Option, all_options
+from .options import SHELLS, actions
 
 COMMAND = "waitress-serve"
 
@@ -17,6 +18,22 @@ WORDS = {"LEVEL": LOG_LEVELS, "SHELL": SHELLS}
 FILES, FOLDERS = "FILE", "FOLDER"
 
 TEXT_WIDTH = 70
+
+
+class Option(NamedTuple):
+    """An option with all its names; `value` is the name of its value, empty if it takes none."""
+
+    names: tuple[str, ...]
+    text: str
+    value: str
+
+
+def all_options() -> list[Option]:
+    """Return every option that `--help` lists."""
+    return [
+        Option(tuple(action.option_strings), str(action.help), "" if action.nargs == 0 else str(action.metavar))
+        for action in actions()
+    ]
 
 
 def _short(text: str) -> str:

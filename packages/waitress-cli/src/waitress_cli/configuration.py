@@ -60,7 +60,7 @@ def _turn_access_log_on(given: dict[str, Given]) -> None:
 
 
 def _read_options(command: CommandLine, environ: Mapping[str, str]) -> Reading:
-    reading = Reading({}, [], [])
+    reading = Reading()
     for name, text in command.given.items():
         option = option_name(BY_NAME[name])
         try:

@@ -98,25 +98,9 @@ def help_text() -> str:
     return _make_parser().format_help()
 
 
-class Option(NamedTuple):
-    """An option as `--help` has it: `value` is the name of its value, empty if it takes none."""
-
-    names: tuple[str, ...]
-    text: str
-    value: str
-
-
-def all_options() -> list[Option]:
-    """Return every option that `--help` lists, in its order."""
-    return [
-        Option(
-            tuple(action.option_strings),
-            str(action.help).replace("%%", "%"),
-            "" if action.nargs == 0 else str(action.metavar),
-        )
-        for action in _make_parser()._actions
-        if action.help != argparse.SUPPRESS
-    ]
+def actions() -> list[argparse.Action]:
+    """Return what `--help` lists, in its order; the help of each is that of the setting."""
+    return [action for action in _make_parser()._actions if action.help != argparse.SUPPRESS]
 
 
 # --- the parser
@@ -234,6 +218,14 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         # The name of the value once, as Python 3.13 has it, and not behind each name of the option.
         return f"{', '.join(action.option_strings)} {self._format_args(action, action.dest.upper())}"
 
+    def _get_help_string(self, action: argparse.Action) -> str:
+        # Made when it is shown, as it takes longer than all the rest of a parser.
+        setting = BY_NAME.get(action.dest)
+        if setting is None:
+            return str(action.help)
+        default = _default(setting) if setting.has_effect else ""
+        return (_with_options(setting.help) + default).replace("%", "%%")
+
     def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
         super().add_usage(usage, actions, groups, "Usage: ")
 
@@ -273,10 +265,7 @@ def _add_own_options(most_used: argparse._ArgumentGroup, others: argparse._Argum
 
 def _add_option(group: argparse._ArgumentGroup, setting: Setting) -> None:
     names = (*_ALIASES.get(setting.name, ()), option_name(setting))
-    text = argparse.SUPPRESS
-    if setting.name not in _FROM_PYTHON_ONLY:
-        default = _default(setting) if setting.has_effect else ""
-        text = (_with_options(setting.help) + default).replace("%", "%%")
+    text = argparse.SUPPRESS if setting.name in _FROM_PYTHON_ONLY else setting.help
     if setting.kind == "boolean":
         group.add_argument(*names, action=argparse.BooleanOptionalAction, help=text)
     else:

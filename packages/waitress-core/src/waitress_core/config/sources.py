@@ -43,12 +43,13 @@ class Given(NamedTuple):
     source: str
 
 
-class Reading(NamedTuple):
-    """What a source gives, by the names of settings; its faults; and what in it is probably not meant for us."""
+class Reading:
+    """What a source gives, by the names of settings; its faults; and variables that are probably not meant for us."""
 
-    given: dict[str, Given]
-    faults: list[str]
-    ignored: list[str]
+    def __init__(self) -> None:
+        self.given: dict[str, Given] = {}
+        self.faults: list[str] = []
+        self.ignored: list[str] = []
 
 
 def near_name(name: str, names: Iterable[str], cutoff: float = 0.8) -> str | None:
@@ -102,7 +103,7 @@ def read_environment(environ: Mapping[str, str], settings: Iterable[Setting], *,
 
     A variable that has nearly the name of a setting is a fault, one that resembles none belongs to somebody else.
     """
-    reading = Reading({}, [], [])
+    reading = Reading()
     variables = sorted(variable for variable in environ if variable.startswith(PREFIX) and variable not in others)
     by_name = {setting.name.upper(): setting for setting in settings if variables}
     for variable in variables:
@@ -150,7 +151,7 @@ def read_file(path: str, settings: Iterable[Setting], environ: Mapping[str, str]
     """Read a TOML file: its top level, or the table `[tool.waitress]` of a file of the name pyproject.toml."""
     from .toml_file import line_of, parse, table_in  # lazy import: most commands have no file
 
-    reading = Reading({}, [], [])
+    reading = Reading()
     where = ("tool", "waitress") if os.path.basename(path) == PYPROJECT else ()
     try:
         text = _read_utf_8(path)
