@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.cli.helpers import APPLICATION
 from tests.cli.settings_rows import ROWS, Row, is_possible_here
+from tests.support.certificates import server_file
 from waitress_cli import main
 from waitress_cli.command_settings import ALL_SETTINGS
 from waitress_cli.configuration import configure
@@ -202,6 +203,16 @@ def test_each_fault_is_a_line(
         monkeypatch.setenv("WAITRESS_OPTS", "x")
     assert main(["--check", *arguments], no_serve) == 1
     assert capsys.readouterr().err.splitlines() == [f"Error: {fault}" for fault in faults]
+
+
+def test_a_certificate_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--check", "--listen=127.0.0.1:0", f"--tls-certificate={server_file()}", "reports_shop:application"]
+    assert main(words, no_serve) == 0
+    assert capsys.readouterr().err == ""
+    assert main([*words, "--tls-key=none.pem"], no_serve) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Error: tls_key")
+    assert "none.pem" in line
 
 
 def test_settings_that_contradict_each_other_are_a_fault(capsys: pytest.CaptureFixture[str]) -> None:

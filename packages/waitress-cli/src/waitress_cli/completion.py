@@ -8,32 +8,37 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .command_settings import LOG_LEVELS
+from .command_settings import BY_NAME
 from .options import SHELLS, actions
 
 COMMAND = "waitress-serve"
 
-# By the name of a value, as `--help` has it.
-WORDS = {"LEVEL": LOG_LEVELS, "SHELL": SHELLS}
-FILES, FOLDERS = "FILE", "FOLDER"
+FILES, FOLDERS = "FILE", "FOLDER"  # names of values, as `--help` has them
+_CHOICE = re.compile(r"[\w.]+(?:, [\w.]+)* or [\w.]+")  # what a setting says that accepts one of a few words
 
 TEXT_WIDTH = 70
 
 
 class Option(NamedTuple):
-    """An option with all its names; `value` is the name of its value, empty if it takes none."""
+    """An option with all its names; `value` is the name of its value, empty if it takes none, one of `words` if any."""
 
     names: tuple[str, ...]
     text: str
     value: str
+    words: tuple[str, ...]
 
 
 def all_options() -> list[Option]:
     """Return every option that `--help` lists."""
-    return [
-        Option(tuple(action.option_strings), str(action.help), "" if action.nargs == 0 else str(action.metavar))
-        for action in actions()
-    ]
+    options = []
+    for action in actions():
+        value = "" if action.nargs == 0 else str(action.metavar)
+        setting = BY_NAME.get(action.dest)
+        words: tuple[str, ...] = SHELLS if action.dest == "completion" else ()
+        if value and setting is not None and _CHOICE.fullmatch(setting.accepts):
+            words = tuple(re.split(", | or ", setting.accepts))
+        options.append(Option(tuple(action.option_strings), str(action.help), value, words))
+    return options
 
 
 def _short(text: str) -> str:
@@ -69,18 +74,18 @@ def bash_script() -> str:
     names_by_action: dict[str, list[str]] = {}
     for option in options:
         if option.value:
-            names_by_action.setdefault(_bash_action(option.value), []).extend(option.names)
+            names_by_action.setdefault(_bash_action(option), []).extend(option.names)
     cases = [f"        {'|'.join(names)}) {action}; return ;;" for action, names in names_by_action.items()]
     all_names = r"\n".join(name for option in options for name in option.names)
     return _BASH.replace("@cases@", "\n".join(cases)).replace("@names@", all_names)
 
 
-def _bash_action(value: str) -> str:
-    if value in WORDS:
-        words = r"\n".join(WORDS[value])
+def _bash_action(option: Option) -> str:
+    if option.words:
+        words = r"\n".join(option.words)
         return f"COMPREPLY=($(compgen -W $'{words}' -- \"$word\"))"
-    if value in (FILES, FOLDERS):
-        kind = "-f" if value == FILES else "-d"
+    if option.value in (FILES, FOLDERS):
+        kind = "-f" if option.value == FILES else "-d"
         return f'compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen {kind} -- "$word"))'
     return "COMPREPLY=()"
 
@@ -116,8 +121,8 @@ def _zsh_option(name: str, option: Option) -> str:
     if not option.value:
         return f"{name}[{text}]"
     takes = " "
-    if option.value in WORDS:
-        takes = f"({' '.join(WORDS[option.value])})"
+    if option.words:
+        takes = f"({' '.join(option.words)})"
     elif option.value in (FILES, FOLDERS):
         takes = "_files" if option.value == FILES else "_files -/"
     # `*`: it may be repeated; `=` or `-`: its value may be in the same word.
@@ -148,8 +153,8 @@ def _fish_option(option: Option) -> str:
     takes = "-x"
     if not option.value:
         takes = "-f"
-    elif option.value in WORDS:
-        takes = f"-x -a '{' '.join(WORDS[option.value])}'"
+    elif option.words:
+        takes = f"-x -a '{' '.join(option.words)}'"
     elif option.value == FILES:
         takes = "-r -F"
     elif option.value == FOLDERS:

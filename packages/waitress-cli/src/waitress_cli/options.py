@@ -109,6 +109,8 @@ def actions() -> list[argparse.Action]:
 _MOST_USED = (
     "listen",
     "unix_socket",
+    "tls_certificate",
+    "tls_key",
     "threads",
     "workers",
     "trusted_proxy",
@@ -132,16 +134,16 @@ _METAVARS = {
     "unix_socket_perms": "OCTAL",
     "url_prefix": "PATH",
     "trusted_proxy": "PEERS",
-    "tls_certificate": "PATH",
-    "tls_key": "PATH",
-    "tls_key_password_file": "PATH",
-    "tls_client_ca": "PATH",
+    "tls_certificate": "FILE",
+    "tls_key": "FILE",
+    "tls_key_password_file": "FILE",
+    "tls_client_ca": "FILE",
     "tls_client_certificate": "WORD",
     "tls_minimum_version": "VERSION",
 }
 _ACTIONS = {
-    "check": "Read all settings, import the application, look the addresses up, and end: with status 0, or with one "
-    "line for each fault.",
+    "check": "Read all settings, import the application, look addresses up, load certificates, and end: with status 0, "
+    "or with one line for each fault.",
     "print-config": "Print the settings in force as TOML, each with its source.",
     "version": "Print the versions of the packages and of the interpreter.",
 }

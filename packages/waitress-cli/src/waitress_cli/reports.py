@@ -139,7 +139,11 @@ def _read_log_config(configuration: Configuration) -> None:
 
 
 def _read_together(configuration: Configuration) -> None:
-    """Read the settings as the server would: this finds contradictions, and looks addresses up."""
+    """Read the settings as the server would: this finds contradictions, looks addresses up and loads certificates."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        Adjustments(**configuration.server)
+        adjustments = Adjustments(**configuration.server)
+    if adjustments.has_tls:
+        from waitress_core.net.tls_contexts import TlsContexts  # lazy import: most servers speak no TLS
+
+        TlsContexts(adjustments)

@@ -111,10 +111,6 @@ def _are_addresses(value: str | None) -> str | None:
     return None
 
 
-def _is_worker_kind(value: str) -> str | None:
-    return None if value in ("auto", "process", "thread") else "auto, process or thread"
-
-
 def _format_fault(text: str) -> str | None:
     from .log_format import format_fault  # lazy import: only servers with a log format need it
 
@@ -532,15 +528,13 @@ SETTINGS: tuple[Setting, ...] = (
         "a whole number of at least 1, or auto; so is WEB_CONCURRENCY, where auto finds it",
         bounds={"minimum": 1},
     ),
-    Setting(
+    _choice(
         "worker_kind",
         "Workers",
-        "text",
         "auto",
+        ("auto", "process", "thread"),
         "What a worker is: process; thread, side by side in one process, on a free-threaded interpreter; auto is "
         "thread there, and process elsewhere.",
-        as_lower_word,
-        check=_is_worker_kind,
     ),
     _seconds(
         "worker_timeout",
