@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.functional.applications import SECONDS, Recorder, get
 from tests.parser.proxy_headers import LINE, TCP4, TCP6, block, tlv
+from tests.support.certificates import client_context, server_file
 from tests.support.client import Client
 from tests.support.processes import becomes_true
 from tests.support.servers import Running, running
@@ -21,6 +23,8 @@ from waitress_parser.proxy_protocol import TLV_AUTHORITY, TLV_SSL, TLV_UNIQUE_ID
 TRUSTING: dict[str, Any] = {"trusted_proxy": "127.0.0.1", "proxy_protocol": "required"}
 OPTIONAL = {**TRUSTING, "proxy_protocol": "optional"}
 TLS = tlv(TLV_SSL, b"\x03\0\0\0\0" + tlv(0x21, b"TLSv1.3") + tlv(0x22, b"J\xc3\xbcrgen") + tlv(0x23, b"AES"))
+
+pytestmark = pytest.mark.plain  # it says by itself who speaks TLS
 
 
 @pytest.fixture(autouse=True)
@@ -222,6 +226,31 @@ def test_a_server_that_ends_closes_clients_whose_header_is_awaited_and_answers_t
         assert client.response().status == 200
         server.server.shutdown()
         assert silent.is_closed_within(SECONDS)
+
+
+@pytest.mark.parametrize("mode", ["required", "optional"])
+def test_the_header_comes_before_tls(mode: str) -> None:
+    application = Recorder()
+    settings = {**TRUSTING, "proxy_protocol": mode, "tls_certificate": server_file()}
+    with running(application, **settings) as server, socket.create_connection(server.address, SECONDS) as plain:
+        plain.sendall(LINE[:10])
+        plain.sendall(LINE[10:])
+        with client_context().wrap_socket(plain, server_hostname="localhost") as client:
+            client.sendall(get("Connection: close"))
+            assert b"".join(iter(lambda: client.recv(65536), b"")).endswith(b"ok")
+    (environ,) = application.environs
+    assert (environ["REMOTE_ADDR"], environ["SERVER_PORT"]) == ("192.0.2.7", "443")
+    assert (environ["wsgi.url_scheme"], environ["SSL_PROTOCOL"]) == ("https", "TLSv1.3")
+
+
+def test_what_is_neither_a_header_nor_tls_is_closed_where_both_are_expected() -> None:
+    settings = {**OPTIONAL, "tls_certificate": server_file()}
+    with running(Recorder(), **settings) as server:
+        with socket.create_connection(server.address, SECONDS) as client, contextlib.suppress(ConnectionError):
+            client.sendall(b"P")  # it could be the first byte of a header
+            client.sendall(b"OST / HTTP/1.1\r\nHost: a\r\n\r\n")
+            received = client.recv(65536)
+            assert not received or received.startswith((b"HTTP/1.0 400 ", b"HTTP/1.1 400 "))
 
 
 def test_a_listen_word_says_which_listener_has_it() -> None:
