@@ -126,7 +126,8 @@ class BaseWSGIServer:
             try:
                 self._status_server = make_status_server(adj, self.status_snapshots, self._supervision)
             except BaseException:
-                self._close_listeners()
+                for listener in self._listeners:
+                    listener.close()
                 raise
 
     def _load_certificates(self, adj: Adjustments) -> "TlsContexts | None":
@@ -347,8 +348,12 @@ class BaseWSGIServer:
             return old
         from .net.handover import offered  # lazy import: only a supervisor calls this
 
-        with offered(old._listeners):
+        # The status server stays what it is: what the new one was given is another descriptor of the same sockets.
+        with offered([*old._listeners, *self.status_listeners]):
             new = self._remake()
+        if new._status_server is not None:
+            new._status_server.abandon_listeners()
+            new._status_server = None
         paths = {listener.port for listener in new._listeners if listener.is_unix}
         for listener in old._listeners:
             if not listener.owns_path:  # inherited: the new listener has the same descriptor
@@ -363,6 +368,11 @@ class BaseWSGIServer:
     def listeners(self) -> list[Listener]:
         """What it listens on."""
         return self._listeners
+
+    @property
+    def status_listeners(self) -> list[Listener]:
+        """What its status server listens on; empty without one."""
+        return [] if self._status_server is None else self._status_server.listeners
 
     def release(self) -> None:
         """Stop listening: for a server that has been made for workers, and has not run here."""
@@ -468,6 +478,7 @@ class BaseWSGIServer:
                 self._notifier.close()
             fork.remove(self)
             self._close_listeners()
+            self._close_status_server()
             self._ended.set()
 
     # --- called by the run
@@ -624,6 +635,7 @@ class BaseWSGIServer:
             self._await_end(self.close_seconds)
         else:
             self._close_listeners()
+            self._close_status_server()
 
     def _await_end(self, seconds: float) -> None:
         others = () if self._side_workers is None else self._side_workers.service_threads
@@ -643,6 +655,8 @@ class BaseWSGIServer:
     def _close_listeners(self) -> None:
         for listener in self._listeners:
             listener.close()
+
+    def _close_status_server(self) -> None:
         if self._status_server is not None:
             self._status_server.close()
 

@@ -325,7 +325,7 @@ class Supervisor:
             )
             return
         logger.info("Process %d serves in place of this one, which ends", successor.pid)
-        for listener in self._target.listeners:
+        for listener in (*self._target.listeners, *self._server.status_listeners):
             listener.leave_path()
         self.successor_pid = successor.pid
         self._server.on_supervisor(Event.HANDED_OVER, self)
@@ -494,7 +494,7 @@ class Supervisor:
             return
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
-            self._successor = Successor(self._target.listeners, self._folder, mask)
+            self._successor = Successor([*self._target.listeners, *self._server.status_listeners], self._folder, mask)
         except OSError as error:
             logger.error("%s: cannot start a successor: %s", name, error)
         else:

@@ -44,6 +44,10 @@ class WorkerServer(Protocol):
     def listeners(self) -> Sequence[Listener]:
         """What it listens on."""
 
+    @property
+    def status_listeners(self) -> Sequence[Listener]:
+        """What its status server listens on; empty without one."""
+
     def remake(self, old: Any) -> "WorkerServer":
         """Return the server that workers run from now on in place of `old`, which may be the same.
 
