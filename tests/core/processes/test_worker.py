@@ -38,13 +38,20 @@ class Serving:
         adj = Adjustments(listen="127.0.0.1:0", **settings)
         self.worker = Worker(self.slot, self.write_end, adj, os.getppid() if supervisor is None else supervisor)
         self.requests = 0
+        self.is_orphaned = False
         self.stops: list[tuple[State, float, bool]] = []
         self.worker.note_serves(
-            snapshot=lambda: {"requests": self.requests}, requests=lambda: self.requests, stop=self.stop
+            snapshot=lambda: {"requests": self.requests},
+            requests=lambda: self.requests,
+            stop=self.stop,
+            on_orphaned=self.orphaned,
         )
 
     def stop(self, state: State, seconds: float, *, retires: bool = False) -> None:
         self.stops.append((state, seconds, retires))
+
+    def orphaned(self) -> None:
+        self.is_orphaned = True
 
     def tick(self) -> "Serving":
         self.worker.on_tick()
@@ -121,3 +128,11 @@ def test_a_worker_that_retires_can_still_be_stopped() -> None:
 def test_a_worker_whose_supervisor_is_gone_drains() -> None:
     serving = Serving(supervisor=1 if os.getppid() != 1 else 2, shutdown_timeout=7).tick().tick()
     assert serving.stops == [(State.LEAVING, 7, False)]
+    assert serving.is_orphaned
+
+
+def test_a_worker_that_retires_leaves_the_paths_to_those_that_serve_on() -> None:
+    serving = Serving(supervisor=1 if os.getppid() != 1 else 2)
+    serving.slot[Word.COMMAND] = Command.RETIRE
+    serving.tick().tick()
+    assert not serving.is_orphaned

@@ -244,11 +244,20 @@ class BaseWSGIServer:
                 self._start_run()
                 if self._run is not None:
                     requests = self._run.request_count
-                    worker.note_serves(snapshot=self.snapshot, requests=requests, stop=self._request_stop)
+                    worker.note_serves(
+                        snapshot=self.snapshot,
+                        requests=requests,
+                        stop=self._request_stop,
+                        on_orphaned=self._reclaim_paths,
+                    )
                 self._wait()
             finally:
                 self._end()
                 worker.publish()
+
+    def _reclaim_paths(self) -> None:
+        for listener in self._listeners:
+            listener.reclaim_path()
 
     def _load(self, deferred: DeferredApplication, worker: "Worker") -> "WSGIApplication":
         if deferred.watched is None:

@@ -52,6 +52,7 @@ class Listener:
         self.is_unix = sock.family == AF_UNIX
         self._path = ""
         self._path_identity: tuple[int, int] | None = None  # until the path is removed
+        self._left_identity: tuple[int, int] | None = None  # while another process owns the path
         name = sock.getsockname()
         if self.is_unix:
             self.host, self.port = "unix", os.fsdecode(name)
@@ -130,7 +131,11 @@ class Listener:
 
     def leave_path(self) -> None:
         """Leave the path at the end: another process owns it."""
-        self._path_identity = None
+        self._left_identity, self._path_identity = self._path_identity, None
+
+    def reclaim_path(self) -> None:
+        """Remove the path at the end after all: the process that owned it is gone."""
+        self._path_identity = self._left_identity
 
     def abandon_after_fork(self) -> None:
         """Close a forked child's copy of the socket; the path is the parent's."""

@@ -89,6 +89,7 @@ class Supervisor:
         self._may_start_at = 0.0
         self._stop: Stop | None = None
         self._failure: CannotStartWorker | None = None
+        self._for_children: list[Callable[[], object]] = []  # what a child undoes first
         self._successor: Successor | None = None
         self.successor_pid = 0
         self._status = StatusProcess(server) if adj.status_listen else None
@@ -156,21 +157,22 @@ class Supervisor:
     @contextlib.contextmanager
     def _woken_by_signals(self) -> Iterator[None]:
         """Have every signal with a handler, and the end of a child, wake the loop."""
-        replaced = None
-        if signal.getsignal(signal.SIGCHLD) in (signal.SIG_DFL, signal.SIG_IGN):
-            replaced = signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        replaced = signal.getsignal(signal.SIGCHLD)
+        if replaced in (signal.SIG_DFL, signal.SIG_IGN):
+            signal.signal(signal.SIGCHLD, lambda number, frame: None)
+            self._for_children.append(partial(signal.signal, signal.SIGCHLD, replaced))
         previous = signal.set_wakeup_fd(self._wake_up.write_descriptor, warn_on_full_buffer=False)
         try:
             yield
         finally:
             signal.set_wakeup_fd(previous)
-            if replaced is not None:
-                signal.signal(signal.SIGCHLD, replaced)
+            for give_back in self._for_children:
+                give_back()
 
     def _turn(self) -> None:
         if self._status is not None:
             self._status.publish(deepcopy(self._counted))
-            self._status.check([self._wake_up.close, *self._pipe_closes()])
+            self._status.check([self._wake_up.close, *self._for_children, *self._pipe_closes()])
         self._reap()
         self._read_reports()
         self._step()
@@ -395,7 +397,8 @@ class Supervisor:
         try:
             pid = os.fork()
             if not pid:
-                run_in_child(self._target, worker, write_end, [self._wake_up.close, *closes], mask)
+                leave = [self._wake_up.close, *self._for_children, *closes]
+                run_in_child(self._target, worker, write_end, leave, mask)
             self._counted["starts"] += 1
             slot[Word.PID] = pid
             slot.beat()

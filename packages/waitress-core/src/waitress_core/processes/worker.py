@@ -104,6 +104,7 @@ class Worker:
         self._requests: Callable[[], int] = lambda: 0
         self._stop: Callable[..., object] = lambda *arguments, **options: None
         self._wish = ""  # a reason to be replaced, of the run
+        self._on_orphaned: Callable[[], object] = lambda: None
         # Leader only
         self._command: int = Command.SERVE  # that it follows
         self._is_orphan = False
@@ -114,8 +115,10 @@ class Worker:
         snapshot: Callable[[], Mapping[str, object]],  # what others may know: JSON
         requests: Callable[[], int],  # that have ended
         stop: Callable[..., object],  # with a state, the seconds until the cut-off, and `retires`
+        on_orphaned: Callable[[], object],  # the supervisor has gone without an end
     ) -> None:
         """The server serves."""
+        self._on_orphaned = on_orphaned
         self._snapshot, self._requests, self._stop = snapshot, requests, stop
         self._slot.beat()
         self.publish()
@@ -168,6 +171,8 @@ class Worker:
             self._is_orphan = True
             logger.warning("The supervisor, process %d, is gone: this worker drains and ends", self._supervisor)
             self._stop(State.LEAVING, self._drain_seconds)
+            if command == Command.SERVE:  # else others may serve on
+                self._on_orphaned()
         elif not self._slot[Word.WISH] and (reason := self._reason_to_be_replaced()):
             self._slot[Word.WISH] = 1
             logger.info("This worker is replaced: %s", reason)
