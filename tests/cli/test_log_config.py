@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -175,6 +176,17 @@ def test_loggers_that_it_does_not_name_go_on_unless_it_says_otherwise(
     (tmp_path / "log.json").write_text(json.dumps(settings))
     config(tmp_path / "log.json").start()
     assert shop.disabled is bool(says)
+
+
+def test_a_check_reads_the_file_and_leaves_logging_alone(tmp_path: Path, out: Path) -> None:
+    path = tmp_path / "log.json"
+    path.write_text(as_json("first", out))
+    config(path).check()
+    shop.warning("tea")
+    assert not out.exists()
+    path.write_text("{")
+    with pytest.raises(ValueError, match=f"^Cannot log as {re.escape(str(path))} says: Expecting"):
+        config(path).check()
 
 
 def test_what_comes_after_a_set_up_is_called_each_time(tmp_path: Path, out: Path) -> None:

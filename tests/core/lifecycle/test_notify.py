@@ -77,6 +77,24 @@ def test_a_server_that_stops_is_not_ready_again_after_a_reload(notifier: Notifie
     assert systemd.has_heard_nothing()
 
 
+def test_a_server_that_stops_while_it_reloads_is_not_ready_again(notifier: Notifier, systemd: Systemd) -> None:
+    with notifier.reloading():
+        notifier.stopping("at once")
+    assert [systemd.heard()[0], systemd.heard()[0]] == ["RELOADING=1", "STOPPING=1"]
+    assert systemd.has_heard_nothing()
+
+
+def test_a_notifier_that_is_closed_says_nothing(
+    notifier: Notifier, systemd: Systemd, caplog: pytest.LogCaptureFixture
+) -> None:
+    with notifier.reloading():
+        systemd.heard()
+        notifier.close()
+        notifier.close()
+    assert systemd.has_heard_nothing()
+    assert caplog.messages == []
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux has abstract names")
 def test_the_socket_may_have_an_abstract_name() -> None:
     systemd = Systemd(f"@waitress-test-{os.getpid()}")
@@ -124,7 +142,6 @@ def test_a_socket_that_is_gone_is_one_record(address: str, caplog: pytest.LogCap
     with contextlib.closing(Notifier(address, keep_alive_seconds=1)) as notifier, notifier.reloading():
         notifier.keep_alive()
         notifier.on_state(State.LEAVING)
-    notifier.status("after the end")
     assert [record.levelname for record in caplog.records] == ["WARNING"]
     assert caplog.messages[0].startswith(f"Cannot tell systemd RELOADING=1 at NOTIFY_SOCKET={address}: ")
 

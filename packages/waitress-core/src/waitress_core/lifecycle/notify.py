@@ -60,6 +60,7 @@ class Notifier:
         self._serving_status = serving_status
         self._is_stopping = False
         self._has_failed = False
+        self._is_closed = False
         # Open from the start: a server that is out of descriptors must still be able to say that it is alive.
         self._socket: socket.socket | None = None
         if AF_UNIX is not None:
@@ -67,10 +68,10 @@ class Notifier:
             self._socket.settimeout(SEND_SECONDS)
 
     def close(self) -> None:
-        """Close the socket; any number of times."""
+        """Report nothing more, and close the socket; any number of times."""
+        self._is_closed = True
         if self._socket is not None:
             self._socket.close()
-            self._socket = None
 
     # --- messages
 
@@ -94,7 +95,10 @@ class Notifier:
 
     @contextlib.contextmanager
     def reloading(self) -> Iterator[None]:
-        """Report that the server reloads, and at the end of the context, whatever happens in it, that it has."""
+        """Report that the server reloads, and at the end of the context, whatever happens in it, that it has.
+
+        A server that stops meanwhile, or before, is not ready again.
+        """
         if self._is_stopping:
             yield
             return
@@ -103,7 +107,8 @@ class Notifier:
         try:
             yield
         finally:
-            self.ready(self._serving_status)
+            if not self._is_stopping:
+                self.ready(self._serving_status)
 
     def status(self, text: str) -> None:
         """Describe the server for people."""
@@ -121,6 +126,8 @@ class Notifier:
             self._send("WATCHDOG=1")
 
     def _send(self, *lines: str) -> None:
+        if self._is_closed:
+            return
         address = self._address
         try:
             if self._socket is None or not address.startswith(("/", "@")):
