@@ -162,7 +162,7 @@ def resolve(
         if word.scheme == "https" and default_scheme == "http":
             raise ValueError(
                 f"{text!r} needs a certificate: set tls_certificate, or behind a proxy that ends TLS listen on "
-                f"http://{word.place} with url_scheme=https"
+                f"http://{text.partition('://')[2].rstrip('/')} with url_scheme=https"
             )
         if word.kind == "inet" and not word.scheme:
             word = word._replace(scheme=default_scheme)
