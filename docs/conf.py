@@ -13,6 +13,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.napoleon",
     "errors_reference",
+    "metrics_reference",
     "settings_reference",
     "state_diagrams",
 ]

@@ -39,9 +39,11 @@ class RunningRequest(TypedDict):
     """A request that an application thread works on."""
 
     thread: str
+    """Name of the thread."""
     request: str
     """Method and target, without the query."""
     seconds: float
+    """How long it has been running."""
     stack: list[str]
     """`FILE:LINE FUNCTION` of each frame, the innermost last; empty if it has ended meanwhile, or to save room."""
 
@@ -54,6 +56,7 @@ class Snapshot(TypedDict):
     worker: int
     """Number of the worker, from 1; 0 where there is only one."""
     pid: int
+    """Number of its process."""
     state: str
     """`starting`, `serving`, `leaving`, `draining`, `closing` or `closed`."""
     at: float
