@@ -299,7 +299,7 @@ def test_a_path_that_is_too_long_is_named_without_a_number(folder: Path) -> None
 
 
 @needs_unix
-@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+@pytest.mark.parametrize("kind", ["file", "folder", "link", "link to nothing"])
 def test_anything_else_at_the_path_is_left_there_and_named(folder: Path, kind: str) -> None:
     path = folder / "s"
     if kind == "file":
@@ -307,12 +307,14 @@ def test_anything_else_at_the_path_is_left_there_and_named(folder: Path, kind: s
     elif kind == "folder":
         path.mkdir()
     else:
-        (folder / "target").write_text("precious")
+        if kind == "link":
+            (folder / "target").write_text("precious")
         path.symlink_to(folder / "target")
-    with pytest.raises(OSError, match=f"Cannot listen on {path}: .* by what is not a socket") as caught:
+    cause = "by a link to what is not there" if kind == "link to nothing" else "by what is not a socket"
+    with pytest.raises(OSError, match=f"Cannot listen on {path}: .* {cause}") as caught:
         bind_unix(str(path), 0o600, 5)
     assert caught.value.errno == errno.EADDRINUSE
-    assert path.exists()
+    assert os.path.lexists(path)
     assert sorted(folder.iterdir())[0] == path
 
 

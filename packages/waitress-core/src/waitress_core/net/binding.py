@@ -123,11 +123,13 @@ def bind_unix(path: str, permissions: int, backlog: int) -> socket.socket:
 
 def _remove_stale_socket(path: str, family: int) -> None:
     """Remove a socket that nobody listens on, or a link to one."""
+    in_use = os.strerror(errno.EADDRINUSE)
     try:
         is_socket = stat.S_ISSOCK(os.stat(path).st_mode)
     except FileNotFoundError:
+        if os.path.islink(path):
+            raise OSError(errno.EADDRINUSE, f"{in_use} by a link to what is not there") from None
         return
-    in_use = os.strerror(errno.EADDRINUSE)
     if not is_socket:
         raise OSError(errno.EADDRINUSE, f"{in_use} by what is not a socket")
     with socket.socket(family, socket.SOCK_STREAM) as client:
