@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.fake_socket import DESCRIPTOR, FakeSocket, as_socket
 from waitress_core.config.addresses import AF_UNIX
+from waitress_core.net.errors import error_numbers
 from waitress_core.net.listener import ClientLeft, Listener
 
 # For these the socket module raises BlockingIOError, and InterruptedError, which it handles itself.
@@ -93,7 +94,9 @@ def test_nobody_waits() -> None:
     assert listening().accept() is None
 
 
-LASTING = [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EBADF, errno.EINVAL, errno.ENOTSOCK]
+LASTING = sorted(
+    error_numbers("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM", "EBADF", "EINVAL", "ENOTSOCK", "NOTINITIALISED")
+)
 
 
 @pytest.mark.parametrize("number", sorted(set(errno.errorcode) - {*LASTING, *WOULD_BLOCK}), ids=errno.errorcode.get)
