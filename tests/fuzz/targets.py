@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import h11
 
+from tests.core.status.snapshots import snapshot_of
 from tests.parser.helpers import CHUNKED, exhaust, parse
 from tests.parser.models import STRUCTURE, are_extensions, first_fault, up_to_its_end
 from tests.parser.proxy_headers import SIGNATURE, outcome_in_every_cut
@@ -26,6 +27,7 @@ from waitress_core.http.request import Request
 from waitress_core.net.listener import Listener
 from waitress_core.net.transport import SocketTransport
 from waitress_core.reactor.reactor import Reactor
+from waitress_core.status.app import StatusApplication
 from waitress_core.wsgi.environ import EnvironBuilder
 from waitress_core.wsgi.proxy_headers import MalformedProxyHeader, ProxyPolicy
 from waitress_core.wsgi.task import TaskContext, WSGITask
@@ -174,12 +176,25 @@ def proxied_environ(fields: list[tuple[str, str]], names: list[str], count: int)
 
 def fuzz_connection(data: bytes) -> None:
     """A connection over a pair of sockets: whole responses and then the end, and no exception in the log."""
+    _answers_to(data, _application)
+
+
+def fuzz_status(data: bytes) -> None:
+    """The same of the status server; and without the token no answer has a figure."""
+    answer = _answers_to(data, _status_application())
+    if _TOKEN not in data:
+        assert b'"started_at": ' not in answer
+        assert b"waitress_queue_depth" not in answer
+        assert b"threads busy" not in answer
+
+
+def _answers_to(data: bytes, application: Callable[..., Any]) -> bytes:
     faults = _Faults()
     logger = logging.getLogger("waitress")
     logger.addHandler(faults)
     propagates, logger.propagate = logger.propagate, False
     try:
-        methods, answer = _converse(pieces_of(data[:MOST]))
+        methods, answer = _converse(pieces_of(data[:MOST]), application)
     except ConnectionResetError:
         # It has sent on behind a request that was to end the connection: that may cost it the response (RFC 9112 9.6).
         methods, answer = [], b""
@@ -192,6 +207,14 @@ def fuzz_connection(data: bytes) -> None:
     if rest:
         rest = _read_responses(["GET" if rest.partition(b"\r\n\r\n")[2] else "HEAD"], rest)
     assert not rest, rest
+    return answer
+
+
+_TOKEN = b"0123456789abcdef"
+
+
+def _status_application() -> StatusApplication:
+    return StatusApplication(lambda: [snapshot_of()], version="1", token=_TOKEN.decode())
 
 
 class _Faults(logging.Handler):
@@ -213,7 +236,7 @@ def _application(environ: dict[str, Any], start_response: Callable[..., Any]) ->
     return pieces
 
 
-def _converse(pieces: list[bytes]) -> tuple[list[str], bytes]:
+def _converse(pieces: list[bytes], application: Callable[..., Any]) -> tuple[list[str], bytes]:
     """Send pieces as a client and end; return the methods of the requests that were run, and what came back."""
     adj = Adjustments(
         listen="127.0.0.1:0",
@@ -224,7 +247,7 @@ def _converse(pieces: list[bytes]) -> tuple[list[str], bytes]:
     )
     reactor = Reactor()
     ready: deque[Task] = deque()
-    server = cast(TaskContext, SimpleNamespace(application=_application, adj=adj, proxy_policy=ProxyPolicy(adj)))
+    server = cast(TaskContext, SimpleNamespace(application=application, adj=adj, proxy_policy=ProxyPolicy(adj)))
     builder = EnvironBuilder(adj, "80", "http")
     methods: list[str] = []
 
@@ -291,4 +314,5 @@ TARGETS: dict[str, Callable[[bytes], None]] = {
     "proxy_protocol": fuzz_proxy_protocol,
     "proxy_headers": fuzz_proxy_headers,
     "connection": fuzz_connection,
+    "status": fuzz_status,
 }
