@@ -16,18 +16,20 @@ from tests.benchmarks.measures import (
     IDLE_BYTES,
     IMPORTED,
     MICROSECONDS,
+    NEW,
     P50,
     P99,
     PEAK,
     REQUESTS,
     RESIDENT,
     RESPONDED,
+    RESUMED,
     SPEED,
     Figures,
     Measure,
     Quantity,
 )
-from tests.benchmarks.servers import HANDED_OVER, LIMIT, OTHERS, ZOPE, Server, executable, waitress_servers
+from tests.benchmarks.servers import HANDED_OVER, LIMIT, OTHERS, ZOPE, Server, executable, tls_servers, waitress_servers
 
 OURS, OLD = waitress_servers("--connection-limit=20000")
 # select, which waitress 3.0.2 uses by default, takes no descriptor above 1023.
@@ -207,6 +209,22 @@ def parsing(data: str, title: str, *aims: float) -> Case:
     return Case(f"parse-{data}", f"parse alone: {title}", lines, (MICROSECONDS, REQUESTS), targets)
 
 
+TLS_SERVERS = tls_servers()
+PURE_TLS = tuple(server.name for server in TLS_SERVERS[1:3])
+
+
+def over_tls(name: str, title: str, measure: Callable[..., Figures], *quantities: Quantity, **options: object) -> Case:
+    """Return a case of all servers that speak TLS; what the first quantity should be depends on its kind."""
+    first = quantities[0]
+    aims = {REQUESTS: (5.0, 0.6), NEW: (None, 0.9), SPEED: (None, 0.8)}
+    pure_aim, granian_aim = aims.get(first, (None, None))
+    targets = (
+        Target(first, PURE_TLS, "the best of gunicorn and cheroot", pure_aim),
+        Target(first, (GRANIAN.name,), "granian", granian_aim),
+    )
+    return Case(name, f"TLS: {title}", contenders(TLS_SERVERS, measure, **options), quantities, targets)
+
+
 CASES = (
     small("hello1", "13 bytes, 1 connection", *than_popular(2.0), than_granian(1.0), connections=1),
     small(
@@ -247,6 +265,19 @@ CASES = (
     parsing("60-fields", "60 field lines"),
     parsing("fixed", "64 KiB with Content-Length"),
     parsing("chunked", "64 KiB in 16 chunks"),
+    *(
+        over_tls(
+            *(f"tls{count}", f"13 bytes, {count} connections", measures.requests),
+            *(REQUESTS, P50, P99, CPU, PEAK, FAILED),
+            connections=count,
+        )
+        for count in (1, 16, 100)
+    ),
+    over_tls("handshakes", "handshakes, one after the other", measures.handshakes, NEW, RESUMED, CPU),
+    over_tls("tls-generator", "200 MB download", measures.download, SPEED, CPU, PEAK, path="/generator"),
+    over_tls("tls-file", "200 MB download by the file wrapper", measures.download, SPEED, CPU, PEAK, path="/file"),
+    over_tls("tls-upload", "200 MB upload", measures.upload, SPEED, CPU, PEAK, size=LARGE_BYTES),
+    over_tls("tls-memory", "idle connections", measures.memory_of_idle, IDLE_BYTES, RESIDENT, count=500),
     scaling(
         *("accept", "clients that come at once", measures.accept),
         {OURS: (100, 1000, 5000), OLD_POLL: (100, 1000), GRANIAN: (100, 1000)},

@@ -55,6 +55,7 @@ def run_wrk(
     seconds: float,
     fields: Iterable[tuple[str, str]] = (),
     body_bytes: int | None = None,
+    scheme: str = "http",
 ) -> Answers:
     """Send requests to a server again and again: GET, or POST with `body_bytes`."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout=10s", "--latency"]
@@ -63,7 +64,7 @@ def run_wrk(
     if body_bytes is not None:
         command.append(f"--script={SCRIPT}")
         environment["BODY_BYTES"] = str(body_bytes)
-    command.append(f"http://{HOST}:{port}{path}")
+    command.append(f"{scheme}://{HOST}:{port}{path}")
     return read_wrk(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
 
 
@@ -102,13 +103,36 @@ def allow_descriptors(count: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
+def connect(port: int, *, speaks_tls: bool = False) -> socket.socket:
+    """Connect to a server; its certificate is not checked."""
+    plain = socket.create_connection((HOST, port), WAIT_SECONDS)
+    if not speaks_tls:
+        return plain
+    import ssl  # few measurements need it
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context.wrap_socket(plain)
+
+
+def handshakes_per_second(port: int, seconds: float, *, resumes: bool) -> float:
+    """Return how many connections one `openssl s_time` makes in a second, by new handshakes or by resumed sessions."""
+    command = ["openssl", "s_time", "-connect", f"{HOST}:{port}", "-time", str(max(1, round(seconds)))]
+    command.append("-reuse" if resumes else "-new")
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    found = re.findall(r"^(\d+) connections in (\d+) real seconds", output, re.MULTILINE)
+    if not found:
+        raise RuntimeError(f"openssl said: {output}")
+    return int(found[-1][0]) / max(1, int(found[-1][1]))
+
+
 @contextmanager
-def idle_connections(port: int, count: int) -> Iterator[None]:
+def idle_connections(port: int, count: int, *, speaks_tls: bool = False) -> Iterator[None]:
     """Hold `count` connections open until the end of the context, each after a response to one request."""
     with ExitStack() as stack:
         clients = []
         for _ in range(count):
-            clients.append(stack.enter_context(socket.create_connection((HOST, port), WAIT_SECONDS)))
+            clients.append(stack.enter_context(connect(port, speaks_tls=speaks_tls)))
         for client in clients:
             client.sendall(GET % b"/")
         for client in clients:
@@ -137,18 +161,18 @@ def read_response(client: socket.socket) -> int:
     return int(length[1])
 
 
-def download_seconds(port: int, path: str) -> tuple[float, int]:
+def download_seconds(port: int, path: str, *, speaks_tls: bool = False) -> tuple[float, int]:
     """Return how long a response takes to arrive, and the length of its body."""
-    with socket.create_connection((HOST, port), WAIT_SECONDS) as client:
+    with connect(port, speaks_tls=speaks_tls) as client:
         started_at = time.perf_counter()
         client.sendall(GET % path.encode())
         size = read_response(client)
         return time.perf_counter() - started_at, size
 
 
-def upload_seconds(port: int, size: int) -> float:
+def upload_seconds(port: int, size: int, *, speaks_tls: bool = False) -> float:
     """Return how long a request with a body of `size` bytes takes until its response."""
-    with socket.create_connection((HOST, port), WAIT_SECONDS) as client:
+    with connect(port, speaks_tls=speaks_tls) as client:
         started_at = time.perf_counter()
         client.sendall(POST % size)
         for start in range(0, size, len(UPLOAD_PIECE)):

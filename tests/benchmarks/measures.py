@@ -13,6 +13,7 @@ from tests.benchmarks.applications import LARGE_BYTES, LARGE_FILE
 from tests.benchmarks.load import (
     allow_descriptors,
     download_seconds,
+    handshakes_per_second,
     idle_connections,
     run_wrk,
     upload_seconds,
@@ -46,6 +47,8 @@ CPU = Quantity("CPU s", 2, is_less_better=True)
 PEAK = Quantity("peak MiB", 1, is_less_better=True)
 FAILED = Quantity("failed", 0, is_less_better=True)
 SPEED = Quantity("MB/s", 0)
+NEW = Quantity("new handshakes/s", 0)
+RESUMED = Quantity("resumed handshakes/s", 0)
 RESIDENT = Quantity("MiB", 1, is_less_better=True)
 IDLE_BYTES = Quantity("bytes for each", 0, is_less_better=True)
 ACCEPTED = Quantity("ms until all are answered", 0, is_less_better=True)
@@ -68,7 +71,9 @@ def requests(
     """Measure many requests on some connections, next to idle ones."""
     allow_descriptors(connections + idle)
     ask = partial(run_wrk, path=path, connections=connections, fields=fields, body_bytes=body_bytes)
-    with started(server) as (process, port), idle_connections(port, idle):
+    if server.speaks_tls:
+        ask = partial(ask, scheme="https")
+    with started(server) as (process, port), idle_connections(port, idle, speaks_tls=server.speaks_tls):
         ask(port, seconds=warm_up_seconds)  # fills caches, and whatever a server makes at its first request
         before = cpu_seconds(process.pid)
         answers = ask(port, seconds=seconds)
@@ -101,12 +106,13 @@ def download(server: Server, seconds: float, *, path: str) -> Figures:
     if not LARGE_FILE.exists():
         with LARGE_FILE.open("wb") as file:
             file.truncate(LARGE_BYTES)
-    return _transfers(server, seconds, lambda port: download_seconds(port, path)[0], LARGE_BYTES)
+    transfer = partial(download_seconds, path=path, speaks_tls=server.speaks_tls)
+    return _transfers(server, seconds, lambda port: transfer(port)[0], LARGE_BYTES)
 
 
 def upload(server: Server, seconds: float, *, size: int) -> Figures:
     """Measure one large request at a time, for about `seconds`."""
-    return _transfers(server, seconds, partial(upload_seconds, size=size), size)
+    return _transfers(server, seconds, partial(upload_seconds, size=size, speaks_tls=server.speaks_tls), size)
 
 
 def _transfers(server: Server, seconds: float, transfer: Callable[[int], float], size: int) -> Figures:
@@ -124,14 +130,26 @@ def _transfers(server: Server, seconds: float, transfer: Callable[[int], float],
         }
 
 
+def handshakes(server: Server, seconds: float) -> Figures:
+    """Measure TLS handshakes, one after the other: new ones, and resumed ones."""
+    with started(server) as (process, port):
+        handshakes_per_second(port, 1, resumes=False)
+        before = cpu_seconds(process.pid)
+        figures = {
+            NEW.name: handshakes_per_second(port, seconds, resumes=False),
+            RESUMED.name: handshakes_per_second(port, seconds, resumes=True),
+        }
+        return {**figures, CPU.name: cpu_seconds(process.pid) - before}
+
+
 def memory_of_idle(server: Server, seconds: float, *, count: int) -> Figures:
     """Measure how much the processes of a server grow for each connection that stays open after a request."""
     allow_descriptors(count)
     with started(server) as (process, port):
-        with idle_connections(port, 50):
+        with idle_connections(port, 50, speaks_tls=server.speaks_tls):
             pass  # the server makes whatever it makes at its first requests
         before = resident_memory_mib(process.pid)
-        with idle_connections(port, count):
+        with idle_connections(port, count, speaks_tls=server.speaks_tls):
             after = resident_memory_mib(process.pid)
     return {IDLE_BYTES.name: (after - before) * 2**20 / count, RESIDENT.name: after}
 

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -29,6 +29,7 @@ class Server:
     requirement: str
     """What pip installs for it; empty for the servers of this repository."""
     command: tuple[str, ...]
+    speaks_tls: bool = False
 
     @property
     def python(self) -> str:
@@ -41,9 +42,9 @@ def executable(requirement: str, command: str) -> Path:
     return PEERS / requirement.replace("==", "-") / "bin" / command
 
 
-def _peer(name: str, version: str, command: str, *options: str) -> Server:
+def _peer(name: str, version: str, command: str, *options: str, speaks_tls: bool = False) -> Server:
     requirement = f"{name}=={version}"
-    return Server(f"{name} {version}", requirement, (str(executable(requirement, command)), *options))
+    return Server(f"{name} {version}", requirement, (str(executable(requirement, command)), *options), speaks_tls)
 
 
 def waitress_options(*options: str) -> tuple[str, ...]:
@@ -58,6 +59,36 @@ def waitress_servers(*options: str) -> tuple[Server, Server]:
         Server("waitress", "", (own, *waitress_options(*options))),
         _peer("waitress", "3.0.2", "waitress-serve", *waitress_options(*options)),
     )
+
+
+TLS_KEY, TLS_CERTIFICATE = PEERS / "tls.key", PEERS / "tls.pem"
+
+
+def tls_servers() -> tuple[Server, ...]:
+    """Return this server, gunicorn, cheroot and granian, with the same certificate."""
+    certificate, key = str(TLS_CERTIFICATE), str(TLS_KEY)
+    gunicorn, _, granian = OTHERS
+    own = waitress_servers(f"--tls-certificate={certificate}", f"--tls-key={key}")[0]
+    module = ("-m", "tests.benchmarks.cheroot_tls_server")
+    return (
+        replace(own, speaks_tls=True),
+        replace(gunicorn, command=(*gunicorn.command, "--certfile", certificate, "--keyfile", key), speaks_tls=True),
+        _peer("cheroot", "11.1.2", "python", *module, "{port}", str(THREADS), certificate, key, speaks_tls=True),
+        replace(
+            granian,
+            command=(*granian.command, "--ssl-certificate", certificate, "--ssl-keyfile", key),
+            speaks_tls=True,
+        ),
+    )
+
+
+def make_certificate() -> None:
+    """Make the certificate of the servers that speak TLS: P-256, by the command openssl."""
+    if not TLS_CERTIFICATE.exists():
+        PEERS.mkdir(parents=True, exist_ok=True)
+        command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN=localhost"
+        files = ["-keyout", str(TLS_KEY), "-out", str(TLS_CERTIFICATE)]
+        subprocess.run([*command.split(), *files], check=True, capture_output=True)
 
 
 OTHERS = (
@@ -111,6 +142,8 @@ def free_port() -> int:
 
 def launch(server: Server, port: int, application: str = APPLICATION) -> subprocess.Popen[bytes]:
     """Start a server's process; it may not listen yet."""
+    if server.speaks_tls:
+        make_certificate()
     command = [word.format(port=port, application=application) for word in server.command]
     return subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

@@ -89,6 +89,7 @@ def test_it_is_off_by_default(lines: Lines) -> None:
     assert lines.texts == []
 
 
+@pytest.mark.plain
 def test_a_line_says_what_was_asked_and_answered(lines: Lines) -> None:
     with logging_server(Recorder()) as server, server.client() as client:
         client.get("/tea?cup=1", "Referer: http://example.org/", "User-Agent: cup/1.0")

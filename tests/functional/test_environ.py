@@ -61,6 +61,7 @@ def test_server_name_is_the_setting_and_server_port_the_listener() -> None:
     assert environ["REMOTE_PORT"] == str(client_port)
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize(
     ("settings", "scheme"),
     [
@@ -77,6 +78,7 @@ def test_url_scheme_is_what_the_setting_says(settings: dict[str, Any], scheme: s
 TRUSTED = {"trusted_proxy_headers": "x-forwarded-proto"}
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize(
     ("settings", "scheme"),
     [
@@ -98,6 +100,7 @@ def test_only_a_trusted_proxy_sets_the_scheme(settings: dict[str, Any], scheme: 
     assert environ_of(get("X-Forwarded-Proto: https"), **settings)["wsgi.url_scheme"] == scheme
 
 
+@pytest.mark.plain
 @pytest.mark.parametrize(
     ("trusted_proxy", "scheme"),
     [

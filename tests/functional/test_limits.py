@@ -82,6 +82,7 @@ def test_the_longest_idle_of_a_hundred_connections_make_room_for_new_ones(skippi
             assert client.get().body == b"ok"
 
 
+@pytest.mark.plain  # a client in the backlog cannot shake hands
 @pytest.mark.promise("S67")
 def test_at_the_limit_a_response_ends_its_connection_once_a_client_waits() -> None:
     with running(Recorder(), connection_limit=2) as server, clients_of(server, 2) as clients:
@@ -129,6 +130,7 @@ def test_only_client_connections_are_counted() -> None:
                 assert client.get().body == b"ok"
 
 
+@pytest.mark.plain  # a client in the backlog cannot shake hands
 @pytest.mark.promise("S67")
 def test_with_no_connection_idle_new_clients_wait(
     skipping_clock: SkippingClock, caplog: pytest.LogCaptureFixture
@@ -155,6 +157,7 @@ def test_with_no_connection_idle_new_clients_wait(
     assert caplog.messages.count(REACHED) <= 3
 
 
+@pytest.mark.plain  # a client in the backlog cannot shake hands
 @pytest.mark.promise("S67")
 def test_a_connection_is_let_idle_for_a_second_before_it_makes_room(skipping_clock: SkippingClock) -> None:
     with running(Recorder(), connection_limit=1) as server:
@@ -166,6 +169,7 @@ def test_a_connection_is_let_idle_for_a_second_before_it_makes_room(skipping_clo
             assert fresh.is_closed_within(SECONDS)
 
 
+@pytest.mark.plain  # a client in the backlog cannot shake hands
 @pytest.mark.promise("S67")
 def test_a_connection_with_a_part_of_a_request_is_not_idle(skipping_clock: SkippingClock) -> None:
     with running(Recorder(), connection_limit=1) as server, server.client() as slow, server.client() as late:

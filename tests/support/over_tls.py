@@ -105,8 +105,8 @@ class TlsSocket:
         """Wait for data, or for the end; records that are neither do not count."""
         until = time.monotonic() + seconds
         while not self._read and not self._has_ended:
-            left = until - time.monotonic()
-            if left < 0 or not select.select([self._plain], [], [], left)[0]:
+            left = max(0, until - time.monotonic())
+            if not select.select([self._plain], [], [], left)[0]:
                 return False
             timeout = self._plain.gettimeout()
             self._plain.settimeout(0)

@@ -6,6 +6,7 @@ import gc
 import logging
 import os
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -1753,6 +1754,25 @@ def test_output_for_which_there_is_no_room_is_sent_by_the_reactor_in_order(harne
     assert connection.sender.has_pending
     assert peer.receive(MUCH) == data
     harness.turn_until(lambda: state_of(connection) == "idle")
+
+
+def test_the_goodbye_of_a_tls_client_that_asked_for_the_end_makes_it_no_reset(harness: Harness) -> None:
+    """Its close_notify is data. Where the socket is closed already, that would drop what is still on its way to it."""
+    harness.speak_tls()
+    connection, client = harness.open()
+    peer = TlsPeer(client, harness.turn).shake_hands()
+    peer.send(GET % b"")
+    harness.next_task().answer(b"answer", Ending.CLOSE)
+    harness.turn(3)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        peer.session.unwrap()
+    client.sendall(peer.outgoing.read())
+    client.shutdown(socket.SHUT_WR)
+    harness.turn_to(connection, CLOSED)
+    client.settimeout(20)
+    received, was_reset = receive_all(client)
+    assert received
+    assert not was_reset
 
 
 @pytest.mark.parametrize(

@@ -499,7 +499,7 @@ class Connection:
         if self._ending is Ending.RESET:
             self._transport.reset()
             self.close()
-        elif self._ending is Ending.LINGER or self.receiver.ahead_bytes:
+        elif self._ending is Ending.LINGER or self.receiver.ahead_bytes or self._transport.must_linger:
             self._linger()
         else:
             self.close()

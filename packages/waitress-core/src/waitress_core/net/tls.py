@@ -71,6 +71,7 @@ class TlsTransport(SocketTransport):
     )
 
     needs_handshake = True
+    must_linger = True  # close_notify
 
     def __init__(self, accepted: socket.socket, context: ssl.SSLContext, arrived: memoryview) -> None:
         """`arrived` is a buffer of READ_BYTES that the leader uses within one call."""

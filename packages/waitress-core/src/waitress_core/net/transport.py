@@ -73,6 +73,8 @@ class Transport(Protocol):
 
     descriptor: int  # set once, read anywhere
     needs_handshake: bool  # set once: whether `handshake` is called, until it returns 0, before anything else
+    # Set once: whether a client sends bytes also to end its output. Left unread they would make a close a reset.
+    must_linger: bool
     sent_bytes: int  # taken by the system so far; written by whoever sends
 
     @property
@@ -139,6 +141,7 @@ class SocketTransport:
     __slots__ = ("_resets", "_socket", "descriptor", "sent_bytes")
 
     needs_handshake = False
+    must_linger = False
 
     def __init__(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)
