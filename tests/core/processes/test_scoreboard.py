@@ -3,6 +3,7 @@
 import os
 import sys
 import threading
+import warnings
 
 import pytest
 
@@ -107,7 +108,9 @@ def test_a_snapshot_is_never_half_of_two(board: Scoreboard) -> None:
         pytest.skip("Windows cannot fork")
     slot = add(board, 0)
     slot.publish([0])
-    child = os.fork()
+    with warnings.catch_warnings():  # of the threads of this process, which the child does not need
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if not child:
         try:
             for number in range(3000):
