@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from waitress_cli.pid_file import PidFile
+from waitress_core.net.listener import HANDOVER_VARIABLE
 
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows does not tell whether a process runs")
 
@@ -65,7 +66,6 @@ def test_a_process_of_another_user_runs_too(path: Path, monkeypatch: pytest.Monk
 STALE: dict[str, Callable[[], object]] = {
     "ended": ended_process,
     "this-process": os.getpid,
-    "parent": os.getppid,
     "empty": lambda: "",
     "no-number": lambda: "shop",
     "negative": lambda: "-1",
@@ -81,6 +81,14 @@ def test_one_that_was_left_behind_is_replaced(kind: str, path: Path) -> None:
         pid_file.write()
         assert path.read_text() == f"{os.getpid()}\n"
     assert not path.exists()
+
+
+def test_that_of_the_predecessor_is_replaced(path: Path, other: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(HANDOVER_VARIABLE, "[0, []]")
+    path.write_text(f"{other}\n")
+    with PidFile(str(path)) as pid_file:
+        pid_file.write()
+        assert path.read_text() == f"{os.getpid()}\n"
 
 
 def test_what_a_successor_has_written_stays(path: Path) -> None:

@@ -7,12 +7,14 @@ import contextlib
 import os
 import sys
 
+from waitress_core.net.listener import HANDOVER_VARIABLE
+
 
 class PidFile:
     """As a context, refuses a file that another server has, and removes its own at the end.
 
-    A file that was left behind is replaced: its process has ended, or is this one or its parent. Process ids return
-    soon in a container, and a server that executes its successor is the successor's parent.
+    A file that was left behind is replaced: its process has ended, or is this one, as process ids return soon in a
+    container. So is that of the predecessor, which hands over to this process.
     """
 
     def __init__(self, path: str) -> None:
@@ -23,7 +25,8 @@ class PidFile:
     def __enter__(self) -> "PidFile":
         """Raise a ValueError that names the process that has the file, if that runs."""
         process_id = self._read()
-        if process_id not in (0, os.getpid(), os.getppid()) and _is_running(process_id):
+        is_successor = HANDOVER_VARIABLE in os.environ
+        if not is_successor and process_id not in (0, os.getpid()) and _is_running(process_id):
             raise ValueError(
                 f"the pid file {self._path} is that of the running process {process_id}; if that is no server, remove "
                 "the file"

@@ -321,11 +321,12 @@ class Supervisor:
         self._successor = None
         successor.close()
         if not is_ready:
-            _, status = os.waitpid(successor.pid, 0)  # it has closed the pipe by its end
+            status = successor.wait()  # it has closed the pipe by its end
             logger.error(
                 "The successor, process %d, has ended: %s; this server serves on", successor.pid, how_it_ended(status)
             )
             return
+        successor.release()
         logger.info("Process %d serves in place of this one, which ends", successor.pid)
         for listener in (*self._target.listeners, *self._server.status_listeners):
             listener.leave_path()
