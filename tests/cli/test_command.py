@@ -1,5 +1,6 @@
 """The command as a process."""
 
+import os
 import re
 import signal
 import socket
@@ -159,6 +160,24 @@ def test_a_tls_client_is_not_understood_and_does_no_harm(shop: Path) -> None:
             assert client.rest().startswith(b"HTTP/1.")
         with Client(address) as client:
             assert client.get().status == 200
+
+
+def test_the_command_serves_with_a_file_and_variables_alone(shop: Path) -> None:
+    source = 'app = "shop:make(\'/tea\')"\nlisten = "127.0.0.1:${PORT}"\nurl_prefix = "/from-file"\nthreads = 2\n'
+    (shop / "waitress.toml").write_text(source, encoding="utf-8")
+    (shop / "shop.py").write_text(f"{APPLICATION}\ndef make(prefix): return application\n", encoding="utf-8")
+    environ = {**os.environ, "PORT": "0", "WAITRESS_CONFIG": "waitress.toml", "WAITRESS_URL_PREFIX": "/tea"}
+    with spawned([command()], shop, environ) as server:
+        with Client(server.wait_for_address()) as client:
+            assert b"SCRIPT_NAME=/tea\n" in client.get("/tea/pot").body
+        assert any("with 2 threads" in line for line in server.log)
+
+
+def test_a_file_that_is_wrong_is_one_line(shop: Path) -> None:
+    (shop / "pyproject.toml").write_text("[tool.waitress]\nthreads = 0\n", encoding="utf-8")
+    done = run_command("--config=pyproject.toml", "shop:application", cwd=shop)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Error: pyproject.toml, line 2: threads=0: expected a whole number of at least 1\n"
 
 
 LOGGING = """

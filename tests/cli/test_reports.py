@@ -20,7 +20,7 @@ from waitress_cli import main
 from waitress_cli.command_settings import ALL_SETTINGS
 from waitress_cli.configuration import configure
 from waitress_cli.options import parse
-from waitress_cli.reports import settings_as_toml
+from waitress_cli.reports import faults_of, settings_as_toml
 from waitress_core import SETTINGS, Adjustments
 from waitress_core.config.sources import Given, read_file
 from waitress_core.config.toml_file import as_toml
@@ -123,6 +123,23 @@ def test_whatever_is_given_what_is_printed_is_a_file_without_faults(
     assert all("\n" not in fault for fault in configuration.faults)
     (folder / "printed.toml").write_text(settings_as_toml(configuration.given), encoding="utf-8")
     assert read_file("printed.toml", ALL_SETTINGS, {}).faults == []
+
+
+ELSEWHERE = {"app", "chdir", "app_dir", "log_config"}  # they do what their value says
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from([f"WAITRESS_{name.upper()}" for name in NAMES if name not in ELSEWHERE]), TEXTS, max_size=4
+    )
+)
+def test_whatever_is_given_a_check_ends_with_lines(monkeypatch: pytest.MonkeyPatch, environ: dict[str, str]) -> None:
+    def unknown(*arguments: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)  # nobody is asked for names that were made up
+    assert all("\n" not in fault for fault in faults_of(configure(parse([]), environ)))
 
 
 def test_every_setting_is_printed_but_those_from_python_only() -> None:
