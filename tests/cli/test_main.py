@@ -13,8 +13,8 @@ import pytest
 
 from tests.cli.helpers import APPLICATION
 from tests.cli.settings_rows import OF_PROCESSES, ROWS, Row
-from waitress_cli import main
-from waitress_core import CannotStartThread, DeferredApplication
+from waitress_cli import main, serve
+from waitress_core import Adjustments, CannotStartThread, DeferredApplication
 
 
 class Recorder:
@@ -28,6 +28,15 @@ class Recorder:
         self.calls.append((application.__qualname__, settings))
         if self.fault is not None:
             raise self.fault
+
+
+class NoServer:
+    """What `serve` runs."""
+
+    urls: tuple[str, ...] = ()
+
+    def run(self) -> None:
+        pass
 
 
 @pytest.fixture(autouse=True)
@@ -285,6 +294,29 @@ def test_the_command_line_is_over_the_environment_over_the_file(folder: Path, mo
     serve = Recorder()
     assert main(["--threads=3", "--listen=c:3"], serve) == 0
     assert serve.calls == [("application", {"threads": "3", "backlog": "2", "ident": "file", "listen": "c:3"})]
+
+
+def test_port_is_not_read_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", "9000")
+    serve = Recorder()
+    assert main(["main_shop:application"], serve) == 0
+    assert serve.calls == [("application", {})]
+
+
+def test_variables_and_files_are_for_the_command_only(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "w.toml").write_text("backlog = 7\n", encoding="utf-8")
+    monkeypatch.setenv("WAITRESS_THREADS", "8")
+    monkeypatch.setenv("WAITRESS_CONFIG", "w.toml")
+    made = []
+
+    def make(application: object, **given: Any) -> NoServer:
+        made.append(given)
+        return NoServer()
+
+    serve(lambda environ, start_response: [], _server=make)
+    assert made == [{}]
+    adjustments = Adjustments(listen="127.0.0.1:0")
+    assert (adjustments.threads, adjustments.backlog) == (4, 1024)
 
 
 def test_the_option_of_the_file_is_over_its_variable(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
