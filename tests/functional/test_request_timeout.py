@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,6 +17,7 @@ from tests.support.processes import becomes_true
 from tests.support.servers import Running, running
 from tests.support.times import shorten_ticks
 from waitress.task import WSGITask
+from waitress_core.status.document import why_not_ready
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -101,12 +104,12 @@ def test_it_is_answered_503_and_logged_with_its_stack_and_others_are_served(
             assert client.rest() == b""
         run = server.server._run
         assert run is not None
-        assert becomes_true(lambda: run._dispatcher.lost_count == 1, SECONDS)
+        assert becomes_true(partial(has_lost, server, 1), SECONDS)
         for _ in range(2 * threads):
             with server.client() as other:
                 assert other.get("/quick").body == b"quick"
+        assert run.is_short_of_threads is (threads == 1)
         assert run._context.counters.refused.counts()["request_timeout"] == 1
-        assert not run.is_short_of_threads
         application.released.set()
         assert application.ended.acquire(timeout=SECONDS)
         assert becomes_true(lambda: run._dispatcher.lost_count == 0, SECONDS)
@@ -141,7 +144,7 @@ def test_a_response_without_an_end_of_its_own_is_reset_when_the_task_ends() -> N
         run = server.server._run
         assert run is not None
         with ask(server, "/body", "1.0") as client:
-            assert becomes_true(lambda: run._dispatcher.lost_count == 1, SECONDS)
+            assert becomes_true(partial(has_lost, server, 1), SECONDS)
             application.released.set()
             received = bytearray()
             with pytest.raises(ConnectionResetError):
@@ -154,24 +157,31 @@ def test_as_many_threads_are_replaced_as_there_should_be(caplog: pytest.LogCaptu
     with running(application, request_timeout=0.1, threads=2) as server, set_at_end(application.released):
         run = server.server._run
         assert run is not None
-        for _ in range(2):
+        for lost in (1, 2):
+            assert not run.is_short_of_threads
             with ask(server, "/hang") as client:
                 assert client.response().status == 503
-        assert becomes_true(lambda: run._dispatcher.lost_count == 2, SECONDS)
-        with server.client() as other:
-            assert other.get("/quick").body == b"quick"
-        assert not run.is_short_of_threads
+            assert becomes_true(partial(has_lost, server, lost), SECONDS)
+        assert run.is_short_of_threads
         with ask(server, "/hang") as client:
             assert client.response().status == 503
-        assert becomes_true(lambda: run.is_short_of_threads, SECONDS)
         with server.client() as other:  # by the one thread that is left
             assert other.get("/quick").body == b"quick"
+        assert why_not_ready([run.snapshot()], ready_queue_seconds=0, now=time.monotonic()) == (
+            "2 thread(s) lost to requests that do not end: no more are started"
+        )
         application.released.set()
-        assert becomes_true(lambda: not run.is_short_of_threads, SECONDS)
+        assert becomes_true(partial(has_lost, server, 0), SECONDS)
+        assert not run.is_short_of_threads
         for _ in range(4):
             with server.client() as other:
                 assert other.get("/quick").body == b"quick"
-    assert "2 threads are lost to requests that do not end: no more are started" in caplog.text
+    assert "2 thread(s) lost to requests that do not end: no more are started in place of others" in caplog.text
+
+
+def has_lost(server: Running, count: int) -> bool:
+    run = server.server._run
+    return run is not None and run._dispatcher.lost_count == count
 
 
 def test_by_default_a_request_may_run_for_ever(caplog: pytest.LogCaptureFixture) -> None:

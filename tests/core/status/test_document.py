@@ -38,6 +38,11 @@ def reason_for(*changes: dict[str, Any], now: float = 1000.0, ready_queue_second
         ([{"state": "draining"}, {"at": 0.0}], "it is stopping; it does not respond"),
         ([{"state": "draining"}, {"state": "leaving"}], "it is stopping"),
         ([{"state": "draining"}, {}], ""),
+        ([{"threads": {"busy": 1, "idle": 3, "lost": 3}}], ""),
+        (
+            [{"threads": {"busy": 1, "idle": 3, "lost": 4}}],
+            "4 thread(s) lost to requests that do not end: no more are started",
+        ),
     ],
     ids=lambda value: str(value)[:40] if isinstance(value, str) else None,
 )

@@ -168,8 +168,6 @@ class ServerRun:
         if worker is not None:
             self._more_ticks.append(worker.on_tick)
         self._left_at = 0.0  # when LEAVING began
-        # Written by the thread that waits: a request has been given up, and no thread has replaced its own
-        self._is_short = False
 
     def _make_endpoint(self, listener: Listener) -> Endpoint:
         adj = self._adj
@@ -237,8 +235,8 @@ class ServerRun:
 
     @property
     def is_short_of_threads(self) -> bool:
-        """Whether threads are lost to requests that were given up, and no more are started in their place."""
-        return self._is_short and self._dispatcher.lost_count > 0
+        """Whether so many threads are lost to requests that were given up that no more are replaced."""
+        return 0 < self._dispatcher.thread_count <= self._dispatcher.lost_count
 
     @property
     def queue_oldest_seconds(self) -> float:
@@ -305,6 +303,7 @@ class ServerRun:
                 queue_oldest_seconds=dispatcher.oldest_waiting_seconds,
                 log_lines_dropped=0 if context.access_log is None else context.access_log.dropped_lines,
                 running=dispatcher.running(),
+                threads_lost=dispatcher.lost_count,
             )
         )
 
@@ -396,17 +395,15 @@ class ServerRun:
 
     def _replace_thread(self, task: object) -> None:
         """Start a thread in place of one that is lost. Thread: the one that waits."""
-        if self._dispatcher.replace_thread(task):
-            return
-        if not self.is_short_of_threads:
+        was_short = self.is_short_of_threads
+        self._dispatcher.replace_thread(task)
+        if self.is_short_of_threads and not was_short:
             logger.error(
-                "%d threads are lost to requests that do not end: no more are started, and this server has fewer than "
-                "it should",
+                "%d thread(s) lost to requests that do not end: no more are started in place of others",
                 self._dispatcher.lost_count,
             )
-        self._is_short = True
-        if self._worker is not None:
-            self._worker.ask_to_be_replaced("its threads are lost to requests that do not end (request_timeout)")
+            if self._worker is not None:
+                self._worker.ask_to_be_replaced("its threads are lost to requests that do not end (request_timeout)")
 
     def _step(self) -> None:
         """Run callbacks; move towards the end as far as stop requests, time and open connections allow."""

@@ -82,7 +82,7 @@ class Snapshot(TypedDict):
     connections_ended: dict[str, int]
     """Connections that have ended, by reason."""
     threads: dict[str, int]
-    """Application threads by state: `busy`, `idle`."""
+    """Application threads by state: `busy`, `idle`; and `lost` to requests that were given up, if there are any."""
     queue_depth: int
     """Requests that wait for a thread."""
     queue_oldest_seconds: float
@@ -108,13 +108,17 @@ def make_snapshot(
     queue_oldest_seconds: float,
     log_lines_dropped: int,
     running: Sequence[RunningTask],
+    threads_lost: int = 0,
 ) -> Snapshot:
     """Return the snapshot; without `measures` it has no requests."""
     measures = RequestMeasures() if measures is None else measures
     longest = sorted(running, key=lambda run: run.seconds, reverse=True)[:MOST_RUNNING]
     frames = sys._current_frames() if longest else {}
     names = {thread.ident: thread.name for thread in threading.enumerate()} if longest else {}
-    busy = min(stats.threads_busy, stats.threads)
+    busy = max(0, min(stats.threads_busy - threads_lost, stats.threads))
+    threads = {"busy": busy, "idle": stats.threads - busy}
+    if threads_lost:
+        threads["lost"] = threads_lost
     durations, waits = measures.durations(), measures.waits()
     return {
         "version": VERSION,
@@ -132,7 +136,7 @@ def make_snapshot(
         "bytes_out": stats.bytes_out,
         "connections": dict(stats.connections_by_state),
         "connections_ended": counters.ended.counts(),
-        "threads": {"busy": busy, "idle": stats.threads - busy},
+        "threads": threads,
         "queue_depth": stats.queue_depth,
         "queue_oldest_seconds": queue_oldest_seconds,
         "tls_handshakes": counters.handshakes.counts(),

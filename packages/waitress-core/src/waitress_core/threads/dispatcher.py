@@ -444,15 +444,15 @@ class Dispatcher:
         """Application threads that have been replaced, and still run their task. Thread: any."""
         return sum(slot.is_lost and slot.running is not None for slot in self._thread_slots.copy())
 
-    def replace_thread(self, task: object) -> bool:
+    def replace_thread(self, task: object) -> None:
         """Start an application thread in place of the one that runs this task, which ends when the task does.
 
-        Return False if there is none to be had: as many are lost as there should be, or the system has none left.
+        Not if as many are lost as there should be. If the system has none left, the log says so.
 
         Thread: the one that starts and ends the threads.
         """
         if self.lost_count >= self.thread_count:
-            return False
+            return
         for slot in self._thread_slots:
             with self._lock:
                 running = slot.running
@@ -462,7 +462,7 @@ class Dispatcher:
                 self._outstanding -= 1
             break
         else:  # the task has ended
-            return True
+            return
         self._replaced_count += 1
         member = _Member(
             f"waitress-{self.thread_count - 1 + self._replaced_count}", ThreadSlot(), self._run_application_thread
@@ -471,13 +471,12 @@ class Dispatcher:
             thread = start_thread(partial(self._keep_running, member), member.name)
         except CannotStartThread as error:
             logger.error("%s", error)
-            return False
+            return
         self._members.append(member)
         self.threads.append(thread)
         self._thread_slots.append(member.slot)
         for _ in range(len(self._queue) - self._wake_ups.qsize()):
             self._wake_ups.put(None)
-        return True
 
     # --- the threads
 
