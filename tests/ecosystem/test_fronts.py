@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.ecosystem.fronts import APACHE, CLIENT, HAPROXY, HOST, KINDS, NGINX, Kind, behind, each_kind
-from tests.ecosystem.programs.commands import json_of, needs_ipv6, write_bytes
+from tests.ecosystem.programs.commands import curl, json_of, needs_curl_feature, needs_ipv6, write_bytes
 from tests.ecosystem.programs.plain import PAGES, RELEASE_SECONDS, show_environ
 from tests.support.pages import DOCS, blocks
 from waitress_cli.options import parse
@@ -290,3 +290,22 @@ def test_the_location_of_the_tutorial_serves_below_the_server_of_the_page() -> N
     with behind(NGINX, page, application, **trust) as client:
         environ = json_of(client.get("/where", headers=HOSTILE))
     assert (environ["REMOTE_ADDR"], environ["HTTP_HOST"], environ["wsgi.url_scheme"]) == (CLIENT, HOST, "https")
+
+
+def hinting(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+    environ["wsgi.early_hints"]([("Link", "</style.css>; rel=preload; as=style")])
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"hello"]
+
+
+@pytest.mark.parametrize("version", ["--http1.1", "--http2"])
+def test_haproxy_passes_early_hints_on(version: str) -> None:
+    needs_curl_feature("HTTP2")
+    configuration = HAPROXY.configurations.tcp.replace("example.pem", "example.pem alpn h2,http/1.1")
+    with behind(HAPROXY, configuration, hinting) as client:
+        done = curl("--insecure", "--verbose", version, str(client.base_url))
+    assert done.text == "hello"
+    lines = [line.strip().lower() for line in done.received()]
+    name = "http/2" if version == "--http2" else "http/1.1"
+    assert f"{name} 103" in [" ".join(line.split()[:2]) for line in lines]
+    assert lines.count("link: </style.css>; rel=preload; as=style") == 1
