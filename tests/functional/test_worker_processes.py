@@ -38,6 +38,8 @@ def application(environ, start_response):
     if path == "/slow":
         logging.warning("slow")
         time.sleep(1)
+    if path == "/sleep":
+        time.sleep(20)
     if path == "/exit":
         os._exit(7)
     start_response("200 OK", [])
@@ -193,6 +195,18 @@ def test_workers_are_replaced_after_their_requests_and_no_request_fails(tmp_path
             for _ in range(4):
                 program.process.wait_for_line(r"Worker \d+ has ended$")
         assert load.failures == []
+
+
+def test_a_worker_whose_threads_are_lost_to_requests_is_replaced(tmp_path: Path) -> None:
+    with serve(tmp_path, threads=1, request_timeout=0.2, shutdown_timeout=0.1) as program:
+        workers_of(program.process, 2)
+        with program.client() as client:
+            client.send(b"GET /sleep HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.response().status == 503
+        program.process.wait_for_line(r"This worker is replaced: its threads are lost to requests that do not end")
+        workers_of(program.process, 1)
+        with program.client() as client:
+            assert client.get().status == 200
 
 
 def test_workers_drain_when_their_supervisor_is_killed(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A worker's own side, without a process: what it tells in its slot, and when it asks to end."""
 
+import logging
 import os
 import random
 import sys
@@ -84,6 +85,15 @@ def test_a_worker_asks_to_be_replaced_after_its_requests(monkeypatch: pytest.Mon
     serving.requests = 110
     assert serving.tick().wants_to_be_replaced
     assert serving.stops == []  # a successor serves first
+
+
+def test_a_worker_asks_to_be_replaced_when_its_run_has_a_reason(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    serving = Serving()
+    assert not serving.tick().wants_to_be_replaced
+    serving.worker.ask_to_be_replaced("its threads are lost")
+    assert serving.tick().wants_to_be_replaced
+    assert "This worker is replaced: its threads are lost" in caplog.text
 
 
 def test_a_worker_asks_to_be_replaced_when_it_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
