@@ -52,7 +52,7 @@ def test_what_a_busy_server_does() -> None:
             requests={"GET": requests(_2xx=90, _5xx=7, _none=3)},
             durations=histogram(*[0.0005] * 98, 0.2, 70.0),
             refused={"MissingHost": 4},
-            threads={"busy": 1, "idle": 3},
+            threads={"busy": 1, "idle": 3, "lost": 2},
             queue_depth=2,
             queue_oldest_seconds=0.25,
             connections={"idle": 3, "task": 1, "flush": 0},
@@ -65,6 +65,7 @@ def test_what_a_busy_server_does() -> None:
     assert line(text, "requests") == "100"
     assert line(text, "errors") == "10 (5xx, or no answer)"
     assert line(text, "refused") == "4"
+    assert line(text, "threads") == "1 of 4 busy, 2 lost"
     assert line(text, "latency") == "p50 0.5 ms, p95 1.0 ms, p99 0.2 s"
     assert line(text, "queue") == "2 wait for a thread, the first for 0.2 s"
     assert line(text, "connections") == "4: idle 3, task 1"

@@ -168,7 +168,7 @@ def test_as_many_threads_are_replaced_as_there_should_be(caplog: pytest.LogCaptu
         with server.client() as other:  # by the one thread that is left
             assert other.get("/quick").body == b"quick"
         assert why_not_ready([run.snapshot()], ready_queue_seconds=0, now=time.monotonic()) == (
-            "2 thread(s) lost to requests that do not end: no more are started"
+            "its threads are lost to requests that do not end, see request_timeout"
         )
         application.released.set()
         assert becomes_true(partial(has_lost, server, 0), SECONDS)

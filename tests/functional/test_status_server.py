@@ -112,7 +112,8 @@ def test_it_answers_while_every_thread_is_blocked_and_while_the_server_drains(mo
         assert text.count(": GET /stuck, for ") == 2
         assert text.count("applications.py") + text.count(" __call__\n") >= 2
         assert "secret" not in text
-        assert (total(seen)["threads"], metric(seen, "waitress_http_requests_in_flight")) == ({"busy": 2, "idle": 0}, 3)
+        assert total(seen)["threads"] == {"busy": 2, "idle": 0, "lost": 0}
+        assert metric(seen, "waitress_http_requests_in_flight") == 3
 
         stopper = threading.Thread(target=server.shutdown)
         stopper.start()
@@ -272,3 +273,20 @@ def test_several_worker_processes_are_told_together_and_one_by_one(tmp_path: Pat
 def total_of(ask: Callable[[str], Response]) -> dict[str, Any]:
     totals: dict[str, Any] = json.loads(ask("/status.json").body)["total"]
     return totals
+
+
+def test_an_overload_and_lost_threads_are_reasons_not_to_be_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_ticks(monkeypatch)
+    application = Waiting()
+    settings: dict[str, Any] = {"status_listen": HERE, "threads": 1, "request_timeout": 0.1, "queue_limit": 1}
+    with running(application, **settings) as server, set_at_end(application.released):
+        clients = [server.client() for _ in range(3)]
+        for client in clients:
+            client.send(get())
+        assert becomes_true(lambda: b"by queue_limit or queue_timeout" in ask(server, "/ready").body)
+        assert becomes_true(lambda: b"its threads are lost to requests" in ask(server, "/ready").body)
+        assert becomes_true(lambda: total(server)["threads"]["lost"] >= 1)
+        assert total(server)["refused"]["request_timeout"] >= 1
+        application.released.set()
+        for client in clients:
+            client.close()

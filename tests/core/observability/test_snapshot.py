@@ -64,7 +64,7 @@ def test_running_requests_are_the_longest_first_with_the_end_of_their_stack() ->
     finally:
         then.set()
         thread.join()
-    assert snapshot["threads"] == {"busy": 3, "idle": 1}
+    assert snapshot["threads"] == {"busy": 3, "idle": 1, "lost": 0}
     first, second, third = snapshot["running"]
     assert (first["thread"], first["seconds"], len(first["request"])) == ("waitress-0", 9.0, MOST_CHARACTERS)
     assert len(first["stack"]) == MOST_FRAMES

@@ -167,7 +167,7 @@ def text_of(document: Document, before: Document | None = None, seconds: float =
         f"errors       {_grown(_errors(total), earlier and _errors(earlier), seconds)} (5xx, or no answer)",
         f"refused      {_grown(_sum(total['refused']), earlier and _sum(earlier['refused']), seconds)}",
         f"latency      {_latency(total, earlier, document['bounds'])}",
-        f"threads      {total['threads'].get('busy', 0)} of {_sum(total['threads'])} busy",
+        f"threads      {_busy(total['threads'])} busy{_lost(total['threads'])}",
         f"queue        {_queue(total)}",
         f"connections  {_connections(total['connections'])}",
         f"traffic      in {_bytes(total['bytes_in'])}, out {_bytes(total['bytes_out'])}",
@@ -220,6 +220,16 @@ def _latency(total: Document, earlier: Document | None, bounds: Sequence[float])
     return ", ".join(f"p{share} {_seconds(value)}" for share, value in values if value is not None) or "no request"
 
 
+def _busy(threads: Mapping[str, int]) -> str:
+    busy = threads.get("busy", 0)
+    return f"{busy} of {busy + threads.get('idle', 0)}"
+
+
+def _lost(threads: Mapping[str, int]) -> str:
+    """Return how many threads are lost to requests that were given up."""
+    return f", {threads['lost']} lost" if threads.get("lost") else ""
+
+
 def _queue(total: Document) -> str:
     depth = total["queue_depth"]
     if not depth:
@@ -239,7 +249,7 @@ def _worker(worker: Document) -> tuple[str, ...]:
         worker["state"],
         _seconds(max(0.0, time.time() - worker["started_at"])),
         str(_ended(worker)),
-        f"{worker['threads'].get('busy', 0)} of {_sum(worker['threads'])}",
+        _busy(worker["threads"]),
         str(worker["queue_depth"]),
         str(_sum(worker["connections"])),
         "-" if memory is None else _bytes(memory),

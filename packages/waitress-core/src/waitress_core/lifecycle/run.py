@@ -303,7 +303,9 @@ class ServerRun:
                 queue_oldest_seconds=dispatcher.oldest_waiting_seconds,
                 log_lines_dropped=0 if context.access_log is None else context.access_log.dropped_lines,
                 running=dispatcher.running(),
-                threads_lost=dispatcher.lost_count,
+                lost_threads=dispatcher.lost_count,
+                is_short_of_threads=self.is_short_of_threads,
+                is_refusing=context.refusals is not None and context.refusals.is_in_episode,
             )
         )
 

@@ -42,6 +42,11 @@ class Refusals:
         if is_first:
             queue_logger.warning("Requests are answered 503, because of %s: %s", rule, reason)
 
+    @property
+    def is_in_episode(self) -> bool:
+        """Whether requests are being refused, or were a moment ago."""
+        return self._in_episode > 0
+
     def tick(self) -> None:
         """Log the end of an episode. Called once a second."""
         now = self._clock()

@@ -82,7 +82,11 @@ class Snapshot(TypedDict):
     connections_ended: dict[str, int]
     """Connections that have ended, by reason."""
     threads: dict[str, int]
-    """Application threads by state: `busy`, `idle`; and `lost` to requests that were given up, if there are any."""
+    """Application threads by state: `busy`, `idle`; `lost` are those of requests that were given up and run on."""
+    is_short_of_threads: bool
+    """Whether so many are lost that no more are started in their place."""
+    is_refusing: bool
+    """Whether requests are refused by `queue_limit` or `queue_timeout`, or were in the last 5 seconds."""
     queue_depth: int
     """Requests that wait for a thread."""
     queue_oldest_seconds: float
@@ -108,17 +112,16 @@ def make_snapshot(
     queue_oldest_seconds: float,
     log_lines_dropped: int,
     running: Sequence[RunningTask],
-    threads_lost: int = 0,
+    lost_threads: int = 0,
+    is_short_of_threads: bool = False,
+    is_refusing: bool = False,
 ) -> Snapshot:
     """Return the snapshot; without `measures` it has no requests."""
     measures = RequestMeasures() if measures is None else measures
     longest = sorted(running, key=lambda run: run.seconds, reverse=True)[:MOST_RUNNING]
     frames = sys._current_frames() if longest else {}
     names = {thread.ident: thread.name for thread in threading.enumerate()} if longest else {}
-    busy = max(0, min(stats.threads_busy - threads_lost, stats.threads))
-    threads = {"busy": busy, "idle": stats.threads - busy}
-    if threads_lost:
-        threads["lost"] = threads_lost
+    busy = max(0, min(stats.threads_busy - lost_threads, stats.threads))
     durations, waits = measures.durations(), measures.waits()
     return {
         "version": VERSION,
@@ -136,7 +139,9 @@ def make_snapshot(
         "bytes_out": stats.bytes_out,
         "connections": dict(stats.connections_by_state),
         "connections_ended": counters.ended.counts(),
-        "threads": threads,
+        "threads": {"busy": busy, "idle": stats.threads - busy, "lost": lost_threads},
+        "is_short_of_threads": is_short_of_threads,
+        "is_refusing": is_refusing,
         "queue_depth": stats.queue_depth,
         "queue_oldest_seconds": queue_oldest_seconds,
         "tls_handshakes": counters.handshakes.counts(),

@@ -109,10 +109,10 @@ def _why_worker_not_ready(snapshot: Snapshot, ready_queue_seconds: float, now: f
         return "it is stopping"
     if now - snapshot["at"] > STALE_SECONDS:
         return "it does not respond"
-    threads = snapshot["threads"]
-    lost = threads.get("lost", 0)
-    if lost >= threads["busy"] + threads["idle"] > 0:
-        return f"{lost} thread(s) lost to requests that do not end: no more are started"
+    if snapshot["is_short_of_threads"]:
+        return "its threads are lost to requests that do not end, see request_timeout"
+    if snapshot["is_refusing"]:
+        return "requests are refused, by queue_limit or queue_timeout"
     waited = snapshot["queue_oldest_seconds"]
     if 0 < ready_queue_seconds < waited:
         return f"a request has waited {waited:.1f} seconds for a thread, ready_queue_seconds is {ready_queue_seconds}"
