@@ -470,7 +470,7 @@ class Dispatcher:
         try:
             thread = start_thread(partial(self._keep_running, member), member.name)
         except CannotStartThread as error:
-            logger.error("%s", error)
+            logger.error("No thread takes the place of one that is lost: %s", error)
             return
         self._members.append(member)
         self.threads.append(thread)
