@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 
 from tests.support import over_tls
+from tests.support.certificates import server_file
 from tests.support.times import SkippingClock, skip_time
 
 # Each module is compiled once, not again by each of the hundreds of processes that the tests start.
@@ -46,6 +47,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     over_tls.is_on = config.getoption("--tls")
+    if over_tls.is_on:
+        server_file()  # in a folder that no test watches
     # A shell has its commands in the background ignore these, and so would every server that a test starts.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

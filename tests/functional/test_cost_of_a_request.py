@@ -65,6 +65,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counted
 
 
+@pytest.mark.plain  # it counts calls of the plain transport
 def test_a_small_request_costs_one_recv_and_one_send_and_no_change_of_thread(calls: Counter[str]) -> None:
     threads = set()
 
@@ -90,6 +91,7 @@ def test_a_small_request_costs_one_recv_and_one_send_and_no_change_of_thread(cal
         assert len(threads) == 1
 
 
+@pytest.mark.plain  # it counts calls of the plain transport
 def test_a_response_of_another_thread_does_not_end_the_wait_for_requests(
     calls: Counter[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

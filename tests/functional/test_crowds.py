@@ -219,6 +219,7 @@ def enough_descriptors(count: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
+@pytest.mark.plain  # the memory of TLS is measured by the case tls-memory of the benchmarks
 @needs_proc
 def test_two_thousand_silent_clients_cost_little_where_there_is_room_for_them(tmp_path: Path) -> None:
     with enough_descriptors(2000), serving(tmp_path, threads=4, connection_limit=3000) as served:

@@ -267,6 +267,7 @@ def random_head(choice: random.Random) -> bytes:
 STATUSES = {200, 100, 400, 408, 413, 414, 417, 431, 501, 505}
 
 
+@pytest.mark.plain  # as many handshakes take minutes
 @pytest.mark.promise("S87")
 @pytest.mark.parametrize("seed", range(4))
 def test_ten_thousand_random_heads_harm_nothing(seed: int, caplog: pytest.LogCaptureFixture) -> None:
@@ -492,6 +493,7 @@ def application(environ, start_response):
 """
 
 
+@pytest.mark.plain  # a client in the backlog cannot shake hands
 @needs_proc
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on descriptors")
 def test_a_server_out_of_descriptors_waits_for_better_times(tmp_path: Path) -> None:
@@ -514,6 +516,7 @@ def test_a_server_out_of_descriptors_waits_for_better_times(tmp_path: Path) -> N
         ]
 
 
+@pytest.mark.plain  # it is about the socket
 @pytest.mark.promise("S87")
 def test_urgent_data_harms_nothing() -> None:
     with running(Recorder(), threads=1) as server:

@@ -329,6 +329,7 @@ def test_idle_connections_give_their_descriptors_back(tmp_path: Path) -> None:
         assert ends_with_as_many_descriptors(served, before)
 
 
+@pytest.mark.plain  # the memory of TLS is measured by the case tls-memory of the benchmarks
 @needs_proc_and_prompt_memory
 @pytest.mark.promise("S86")
 def test_an_idle_connection_is_cheap(tmp_path: Path) -> None:

@@ -241,6 +241,7 @@ def test_requests_that_are_pipelined_are_answered_before_the_end(program: Serve,
         assert status_of(served) == 0
 
 
+@pytest.mark.plain  # a client in the backlog cannot shake hands
 @needs_signals
 @needs_fifo
 def test_connections_in_the_backlog_are_served_before_the_end(program: Serve, tmp_path: Path) -> None:

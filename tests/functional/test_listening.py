@@ -172,6 +172,7 @@ def test_elsewhere_a_service_name_is_a_port() -> None:
     assert Adjustments(listen="127.0.0.1:http").listen[0][3] == ("127.0.0.1", port)
 
 
+@pytest.mark.plain  # it reads the URL
 @pytest.mark.promise("S80")
 @needs_ipv6
 def test_an_ipv6_address_stands_in_brackets(tmp_path: Path) -> None:

@@ -135,6 +135,7 @@ def application(environ, start_response):
 """
 
 
+@pytest.mark.plain  # as many handshakes take minutes
 @needs_proc
 def test_ten_thousand_connections_opened_and_reset_leave_nothing(tmp_path: Path) -> None:
     said = [b"", b"", get(), get()[:10], post("Content-Length: 10000", body=bytes(5000)), get(target="/large")]

@@ -33,16 +33,23 @@ class TlsSocket:
         )
         self._read = b""
         self._has_ended = False
+        try:
+            self._shake_hands()
+        except BaseException:
+            plain.close()
+            raise
+
+    def _shake_hands(self) -> None:
         while True:
             try:
                 self._session.do_handshake()
                 break
             except ssl.SSLWantReadError:
                 self._flush()
-                data = plain.recv(65536)
-                if not data:
-                    raise ConnectionResetError("the server has ended the handshake") from None
-                self._incoming.write(data)
+            data = self._plain.recv(65536)
+            if not data:
+                raise ConnectionResetError("the server has ended the handshake")
+            self._incoming.write(data)
         self._flush()
 
     def __getattr__(self, name: str) -> Any:

@@ -239,6 +239,22 @@ def read_all(transport: TlsTransport, *, into: bool) -> bytes:
         received += data
 
 
+@pytest.mark.parametrize("into", [False, True], ids=["receive", "receive-into"])
+def test_one_read_takes_a_record_to_its_end_if_that_is_there(ends: Ends, into: bool) -> None:
+    """A deadline looks into the socket once before it gives a client up."""
+    ends.peer.turn = lambda: None
+    data = os.urandom(RECORD_BYTES)
+    ends.peer.session.write(data)
+    wire = ends.peer.outgoing.read()
+    ends.client.setblocking(True)
+    ends.client.sendall(wire)
+    ends.transport._socket.setblocking(True)  # so that all of it has come
+    ends.transport._socket.recv(len(wire), socket.MSG_PEEK | socket.MSG_WAITALL)
+    ends.transport._socket.setblocking(False)
+    size = ends.transport.receive_into(BUFFER, 1000) if into else len(ends.transport.receive(1000) or b"")
+    assert size == len(data)
+
+
 def test_many_records_in_one_read_are_all_returned(ends: Ends) -> None:
     ends.peer.turn = lambda: None
     for number in range(100):

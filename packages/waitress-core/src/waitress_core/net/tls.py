@@ -40,6 +40,7 @@ PIECE_BYTES = 64 * 1024
 HELLO_BYTES = 16 * 1024  # read in one step of a handshake
 # Of records that are no data, for a client that asks for them and reads none.
 MAX_UNSENT_BYTES = 256 * 1024
+UNFINISHED_BYTES = 2 * RECORD_BYTES  # read at once although they hold no data yet
 # Of the buffer that all connections of a server read into. A receiver's buffer has room for the rest of a record more.
 READ_BYTES = 256 * 1024 - 2 * RECORD_BYTES
 
@@ -157,16 +158,26 @@ class TlsTransport(SocketTransport):
             return super().receive(size)
         if self._has_ended:
             return b""
-        data = b""
-        if not self._incoming.pending:  # otherwise it is what came with the end of the handshake
+        if self._incoming.pending:  # what came with the end of the handshake
+            return self._decrypt(b"")
+        # A deadline looks into the socket before it gives a client up: a record whose rest is there is read to its end.
+        left = UNFINISHED_BYTES
+        while left > 0:
             arrived = super().receive(size)
             if not arrived:
                 self._has_ended = arrived is not None
                 return arrived
-            data = arrived
+            data = self._decrypt(arrived)
+            if data is not None:
+                return data
+            left -= len(arrived)
+        return None
+
+    def _decrypt(self, arrived: bytes) -> bytes | None:
+        """Return the data in what has arrived; empty at the end of input, None without any."""
         pieces = []
         with self._lock:
-            self._incoming.write(data)
+            self._incoming.write(arrived)
             try:
                 while piece := self._session.read(RECORD_BYTES):
                     pieces.append(piece)
@@ -188,10 +199,20 @@ class TlsTransport(SocketTransport):
             return super().receive_into(buffer, size)
         if self._has_ended:
             return 0
-        arrived = super().receive_into(self._arrived, min(size, READ_BYTES))
-        if not arrived:
-            self._has_ended = arrived is not None
-            return arrived
+        left = UNFINISHED_BYTES
+        while left > 0:
+            arrived = super().receive_into(self._arrived, min(size, READ_BYTES))
+            if not arrived:
+                self._has_ended = arrived is not None
+                return arrived
+            received = self._decrypt_into(buffer, arrived)
+            if received or self._has_ended:
+                return received
+            left -= arrived
+        return None
+
+    def _decrypt_into(self, buffer: memoryview, arrived: int) -> int:
+        """Put the data in what has arrived into the buffer; return how much it is."""
         received = 0
         for start in range(0, arrived, PIECE_BYTES):
             piece = self._arrived[start : min(start + PIECE_BYTES, arrived)]
@@ -199,7 +220,7 @@ class TlsTransport(SocketTransport):
                 received += self._decrypt_locked(piece, buffer[received:])
             if self._has_ended:
                 break
-        return received or (0 if self._has_ended else None)
+        return received
 
     def _decrypt_locked(self, arrived: memoryview, buffer: memoryview) -> int:
         received = 0
