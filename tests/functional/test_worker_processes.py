@@ -49,13 +49,20 @@ COMMAND = SHORT + "import sys\nfrom waitress_cli import main\nsys.exit(main(sys.
 
 
 def serve(tmp_path: Path, **settings: Any) -> contextlib.AbstractContextManager[Program]:
-    return serving_program(SHORT + APPLICATION, tmp_path, "logging.info('%s', server.stats())", workers=2, **settings)
+    return serving_program(
+        SHORT + APPLICATION,
+        tmp_path,
+        "logging.info('%s', server.stats())",
+        workers=2,
+        worker_kind="process",
+        **settings,
+    )
 
 
 @contextlib.contextmanager
 def command(tmp_path: Path, *arguments: str) -> Iterator[tuple[Spawned, Any]]:
     """Serve `shop:application` by the command; yield the process and its address."""
-    words = ["--listen=127.0.0.1:0", *arguments, "shop:application"]
+    words = ["--listen=127.0.0.1:0", "--worker-kind=process", *arguments, "shop:application"]
     with spawned([sys.executable, "-c", COMMAND, *words], tmp_path) as process:
         yield process, process.wait_for_address()
 
@@ -222,7 +229,9 @@ def test_workers_drain_when_their_supervisor_is_killed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "is_answered"), [("SIGTERM", True), ("SIGQUIT", False)], ids=["term", "quit"])
 def test_a_signal_ends_all_workers(tmp_path: Path, name: str, is_answered: bool) -> None:
-    with serving_program(SHORT + APPLICATION.replace("sleep(1)", "sleep(0.5)"), tmp_path, workers=2) as program:
+    with serving_program(
+        SHORT + APPLICATION.replace("sleep(1)", "sleep(0.5)"), tmp_path, workers=2, worker_kind="process"
+    ) as program:
         pids = workers_of(program.process, 2)
         with program.client() as client:
             client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -239,7 +248,7 @@ def test_the_path_of_a_unix_socket_stays_until_the_server_ends(tmp_path: Path, n
     path = tmp_path / "it.sock"
     source = f"{SHORT}import logging\nlogging.basicConfig(level=logging.INFO)\n{APPLICATION}"
     source += "from waitress_core import create_server\n"
-    source += f"create_server(application, workers=2, unix_socket={str(path)!r}).run()"
+    source += f"create_server(application, workers=2, worker_kind='process', unix_socket={str(path)!r}).run()"
     with spawned_script(source, tmp_path) as process:
         workers_of(process, 2)
         process.signal(signal_number("SIGTTOU"))
@@ -309,7 +318,8 @@ def application(environ, start_response):
     start_response("200 OK", [])
     return [f"{os.getppid()} {states.count('Z')}".encode()]
 """)
-    words = [sys.executable, "-c", COMMAND, "--listen=127.0.0.1:0", "--workers=2", "shop:application"]
+    options = ["--listen=127.0.0.1:0", "--worker-kind=process", "--workers=2"]
+    words = [sys.executable, "-c", COMMAND, *options, "shop:application"]
     with spawned(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", *words], tmp_path) as process:
         address = process.wait_for_address()
         workers_of(process, 2)
@@ -369,7 +379,7 @@ from waitress_core import create_server
 
 def application(environ, start_response): ...
 
-server = create_server(application, listen="127.0.0.1:0", workers=2)
+server = create_server(application, listen="127.0.0.1:0", workers=2, worker_kind="process")
 for call in (server.start, server.run):
     def attempt():
         try:
