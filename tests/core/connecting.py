@@ -93,6 +93,7 @@ class CheckedConnection(Connection):
     ) -> None:
         super().__init__(transport, remote_addr, remote_port, context=context, **named)
         self.receiver = CheckedReceiver(transport, context)
+        self.is_client_gone = self.receiver.has_ended
         self.sender = CheckedSender(transport, context)
 
     @property

@@ -71,6 +71,7 @@ class Connection:
         "descriptor",
         "exchange",
         "interest",
+        "is_client_gone",
         "measured",
         "proxy",
         "reactor",
@@ -99,6 +100,9 @@ class Connection:
         self.proxy = proxy  # what its proxy has said, by the PROXY protocol
         self.receiver = Receiver(transport, context)
         self.sender = Sender(transport, context)
+        # Whether the client has ended its output, or the connection: `waitress.client_disconnected`. Made once: a bound
+        # method for each request costs 390 instructions. It is the receiver's, so it makes no cycle.
+        self.is_client_gone = self.receiver.has_ended
         self._endpoint = endpoint
         self._context = context
         self._on_closed = on_closed
@@ -171,10 +175,6 @@ class Connection:
         self.receiver.use_parser(parser)
 
     # --- application thread, while a task runs
-
-    def is_client_gone(self) -> bool:
-        """Whether the client has ended its output, or the connection: `waitress.client_disconnected`."""
-        return self.receiver.state is ENDED
 
     def has_lost_client(self) -> bool:
         """Whether nothing that is sent can reach the client: it has reset the connection, or that has ended.

@@ -261,6 +261,10 @@ class Receiver:
 
     # --- for the connection
 
+    def has_ended(self) -> bool:
+        """Whether the client has ended its output, or the connection. Thread: any."""
+        return self.state is ENDED
+
     def may_read_ahead(self) -> bool:
         """Whether to read on before a response has ended: a client may pipeline without end, also during a drain."""
         context = self._context
