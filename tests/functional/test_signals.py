@@ -19,7 +19,7 @@ import pytest
 from tests.functional.applications import get
 from tests.support.client import Client
 from tests.support.platforms import signal_number
-from tests.support.processes import Program, becomes_true, serving_program, wait_until_accepted
+from tests.support.processes import Program, becomes_true, serving_program
 from tests.support.servers import spawned, spawned_script
 from waitress_core.lifecycle.signals import AGAIN_SECONDS
 
@@ -433,7 +433,8 @@ def test_a_hangup_without_a_terminal_goes_on(tmp_path: Path) -> None:
     with spawned_script(source, tmp_path) as process:
         assert becomes_true(lambda: bool(process.output))
         address = "127.0.0.1", int(process.output[0].split()[1])
-        wait_until_accepted(process, address)
+        with Client(address) as client:  # the socket listens before the server handles signals
+            assert client.get().body == b"ok"
         for _ in range(3):
             process.signal(signal_number("SIGHUP"))
             with Client(address) as client:
