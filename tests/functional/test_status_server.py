@@ -275,18 +275,31 @@ def total_of(ask: Callable[[str], Response]) -> dict[str, Any]:
     return totals
 
 
-def test_an_overload_and_lost_threads_are_reasons_not_to_be_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_refuses_requests_is_not_ready() -> None:
+    application = Waiting()
+    settings: dict[str, Any] = {"status_listen": HERE, "threads": 1, "queue_limit": 1}
+    with running(application, **settings) as server, set_at_end(application.released):
+        with server.client() as first, server.client() as second, server.client() as third:
+            first.send(get())
+            assert application.entered.acquire(timeout=20)
+            second.send(get())
+            assert becomes_true(lambda: total(server)["queue_depth"] == 1)
+            assert ask(server, "/ready").status == 200
+            assert third.get().status == 503
+            assert ask(server, "/ready").body == b"not ready: requests are refused, by queue_limit or queue_timeout\n"
+            assert total(server)["refused"] == {"queue_limit": 1}
+            application.released.set()
+
+
+def test_a_server_that_has_lost_its_threads_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     shorten_ticks(monkeypatch)
     application = Waiting()
-    settings: dict[str, Any] = {"status_listen": HERE, "threads": 1, "request_timeout": 0.1, "queue_limit": 1}
+    settings: dict[str, Any] = {"status_listen": HERE, "threads": 1, "request_timeout": 0.1}
     with running(application, **settings) as server, set_at_end(application.released):
-        clients = [server.client() for _ in range(3)]
-        for client in clients:
-            client.send(get())
-        assert becomes_true(lambda: b"by queue_limit or queue_timeout" in ask(server, "/ready").body)
-        assert becomes_true(lambda: b"its threads are lost to requests" in ask(server, "/ready").body)
-        assert becomes_true(lambda: total(server)["threads"]["lost"] >= 1)
-        assert total(server)["refused"]["request_timeout"] >= 1
-        application.released.set()
-        for client in clients:
-            client.close()
+        with server.client() as first, server.client() as second:
+            first.send(get())
+            second.send(get())
+            assert becomes_true(lambda: b"its threads are lost to requests" in ask(server, "/ready").body)
+            assert total(server)["threads"]["lost"] >= 1
+            assert total(server)["refused"]["request_timeout"] >= 1
+            application.released.set()
