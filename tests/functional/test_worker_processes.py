@@ -183,6 +183,9 @@ def test_a_worker_that_is_killed_is_replaced_and_the_log_says_what_ran(tmp_path:
             assert client.get("/").status == 200
 
 
+@pytest.mark.skipif(
+    not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="needs the GIL, which the application keeps for ever"
+)
 def test_a_worker_that_hangs_writes_its_stacks_and_is_replaced(tmp_path: Path) -> None:
     with serve(tmp_path, worker_timeout=0.5) as program:
         workers_of(program.process, 2)
