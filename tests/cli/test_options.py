@@ -7,9 +7,9 @@ import pytest
 from tests.cli.settings_rows import ROWS, Row
 from tests.project.repository import ROOT
 from waitress_cli.command_settings import ALL_SETTINGS, COMMAND_NAMES
-from waitress_cli.options import WIDTH, CommandLine, CommandLineError, help_text, parse
+from waitress_cli.options import WIDTH, CommandLine, CommandLineError, actions, help_text, parse
 from waitress_cli.other_servers import COUNTERPARTS
-from waitress_core import SETTINGS, Adjustments
+from waitress_core import SETTINGS, Adjustments, Setting
 
 
 def test_there_is_a_row_for_every_setting() -> None:
@@ -94,6 +94,20 @@ def test_an_option_of_another_server_is_told_its_name_here_and_a_page(option: st
 def test_the_access_log_may_have_a_file(arguments: list[str], given: dict[str, str], applications: list[str]) -> None:
     command = parse(arguments)
     assert (command.given, command.applications) == (given, applications)
+
+
+@pytest.mark.parametrize("setting", ALL_SETTINGS, ids=lambda setting: setting.name)
+def test_an_option_can_be_cut_short_where_no_other_begins_so(setting: Setting) -> None:
+    option = "--" + setting.name.replace("_", "-")
+    names = [name for action in actions() for name in action.option_strings]
+    for short in (option[:end] for end in range(4, len(option), 3) if option[:end] not in names):
+        fits = [name for name in names if name.startswith(short)]
+        words = [short] if setting.kind == "boolean" else [f"{short}=7"]
+        if fits == [option]:
+            parse(words)
+        elif setting.name not in ("sockets", "tls_context"):
+            with pytest.raises(CommandLineError, match="ambiguous"):
+                parse(words)
 
 
 def test_with_options_first_the_first_other_word_ends_them() -> None:

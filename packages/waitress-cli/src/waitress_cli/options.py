@@ -54,7 +54,7 @@ def parse(arguments: Sequence[str], *, options_first: bool = False) -> CommandLi
         CommandLineError: names the option and the fault.
     """
     arguments = _with_access_log_file(arguments)
-    parser = _make_parser()
+    parser = _make_parser(arguments)
     if options_first:
         parser.add_argument("applications", nargs=argparse.REMAINDER)
         given = vars(parser.parse_args(arguments))
@@ -192,7 +192,8 @@ class _Parser(argparse.ArgumentParser):
         unknown = re.match(r"unrecognized arguments: (--?[\w-]+)", message)
         raise CommandLineError(message + self._hint(unknown[1]) if unknown else message)
 
-    def _hint(self, unknown: str) -> str:
+    @staticmethod
+    def _hint(unknown: str) -> str:
         # lazy import: only needed after a typo
         from difflib import get_close_matches
 
@@ -201,7 +202,7 @@ class _Parser(argparse.ArgumentParser):
         if unknown in COUNTERPARTS:
             name, page = COUNTERPARTS[unknown]
             return f"; here it is {name}, see {page}"
-        near = get_close_matches(unknown, self._option_string_actions, 1, cutoff=0.8)
+        near = get_close_matches(unknown, _make_parser()._option_string_actions, 1, cutoff=0.8)
         return f"; did you mean {near[0]}?" if near else ""
 
 
@@ -232,8 +233,11 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         super().add_usage(usage, actions, groups, "Usage: ")
 
 
-def _make_parser() -> _Parser:
-    """Return a parser with every option; options that are not given are absent from its result."""
+def _make_parser(arguments: Sequence[str] | None = None) -> _Parser:
+    """Return a parser with every option; options that are not given are absent from its result.
+
+    With arguments, settings that none of them can name are left out: to add all of them takes longer than the rest.
+    """
     parser = _Parser(
         prog="waitress-serve",
         usage="waitress-serve [OPTIONS] MODULE:OBJECT",
@@ -245,14 +249,37 @@ def _make_parser() -> _Parser:
     )
     most_used, without_effect = "Most used", "Accepted, without effect"
     titles = [most_used, *dict.fromkeys(setting.group for setting in ALL_SETTINGS), without_effect]
-    groups = {title: parser.add_argument_group(title) for title in titles}
+    if arguments is None:
+        groups = {title: parser.add_argument_group(title) for title in titles}
+    else:
+        groups = dict.fromkeys(titles, parser.add_argument_group())
     for name in _MOST_USED:
-        _add_option(groups[most_used], BY_NAME[name])
+        if _may_be_named(BY_NAME[name], arguments):
+            _add_option(groups[most_used], BY_NAME[name])
     _add_own_options(groups[most_used], groups[GROUP])
     for setting in ALL_SETTINGS:
-        if setting.name not in _MOST_USED:
+        if setting.name not in _MOST_USED and _may_be_named(setting, arguments):
             _add_option(groups[setting.group if setting.has_effect else without_effect], setting)
     return parser
+
+
+def _may_be_named(setting: Setting, arguments: Sequence[str] | None) -> bool:
+    """Return whether one of the arguments may be an option of the setting, written out or cut short."""
+    if arguments is None:
+        return True
+    names = _names_of(setting)
+    for argument in arguments:
+        word = argument.partition("=")[0]
+        if not word.startswith("--"):
+            if word.startswith("-") and word[:2] in names:
+                return True
+        elif "--no-".startswith(word) or any(name.startswith(word.replace("--no-", "--")) for name in names):
+            return True
+    return False
+
+
+def _names_of(setting: Setting) -> tuple[str, ...]:
+    return (*_ALIASES.get(setting.name, ()), option_name(setting))
 
 
 def _add_own_options(most_used: argparse._ArgumentGroup, others: argparse._ArgumentGroup) -> None:
@@ -266,7 +293,7 @@ def _add_own_options(most_used: argparse._ArgumentGroup, others: argparse._Argum
 
 
 def _add_option(group: argparse._ArgumentGroup, setting: Setting) -> None:
-    names = (*_ALIASES.get(setting.name, ()), option_name(setting))
+    names = _names_of(setting)
     text = argparse.SUPPRESS if setting.name in _FROM_PYTHON_ONLY else setting.help
     if setting.kind == "boolean":
         group.add_argument(*names, action=argparse.BooleanOptionalAction, help=text)
