@@ -17,7 +17,6 @@ LEVELS["exception"] = "ERROR"
 MADE_ELSEWHERE = {
     ("waitress/server.py", "text"): "Serving on http://{}:{}",
     ("waitress_cli/serve.py", "'Serving on %s'"): "Serving on http://{}:{}",
-    ("waitress_core/threads/dispatcher.py", "'%s'"): "Cannot start the thread %s: %s",
     ("waitress_cli/serve.py", "'%s'"): "waitress-core %s on %s with %s serves %s",
 }
 # Calls whose text comes from the program, or from the caller of a ThrottledLogger.
