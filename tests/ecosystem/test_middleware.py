@@ -65,7 +65,7 @@ def test_whitenoise_sends_the_compressed_form_to_those_who_take_it(files: Client
 
 
 def test_paste_compresses_pages_for_those_who_take_it() -> None:
-    with serving(COMPRESSED, "paste") as server, server.client() as client:
+    with serving(COMPRESSED, "paste.gzipper") as server, server.client() as client:
         response = client.get("/", "Accept-Encoding: gzip")
         assert response.header("Content-Encoding") == "gzip"
         assert gzip.decompress(response.body) == PAGE

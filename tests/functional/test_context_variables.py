@@ -98,6 +98,7 @@ def test_records_of_a_request_are_logged_in_its_context() -> None:
     try:
         with running(Application(), access_log=True) as server, server.client() as client:
             assert client.get("/raises").status == 500
+            assert becomes_true(lambda: any(name == "waitress.access" for name, _ in seen))  # after the response
     finally:
         logging.getLogger("waitress").removeHandler(handler)
     assert seen[-2:] == [("waitress", "/raises"), ("waitress.access", "/raises")]

@@ -176,7 +176,7 @@ def test_a_connection_with_a_part_of_a_request_is_not_idle(skipping_clock: Skipp
         slow.send(b"G")
         late.send(get(target="/late"))
         assert becomes_true(lambda: states(server) == {"head": 1})
-        skipping_clock.skip(1.5)
+        skipping_clock.skip(1.2)
         assert not late.can_read_within(5 * SHORT_TICK_SECONDS)
         slow.send(get(target="/slow")[1:])
         assert slow.response().status == 200

@@ -27,8 +27,8 @@ from typing import NamedTuple
 from .data_rate import QUICK
 
 # By the name of a state, seconds in which the server waits for a client, whoever else waits. Doubled: when an attack
-# starts, others wait for 4 s. Halved: at the limit, a client is closed because a packet had to be sent again.
-PATIENCE = {"linger": 1.0, "handshake": 2.0, "head": 2.0, "flush": 2.0, "body": 2.0}
+# starts, others wait for 3 s. Halved: at the limit, a client is closed because a packet had to be sent again.
+PATIENCE = {"linger": 1.0, "handshake": 1.5, "head": 1.5, "flush": 1.5, "body": 1.5}
 
 BEHIND_SECONDS = 3.0  # of its minimum rate, from which on a client that makes a thread wait may go; see `data_rate`
 
