@@ -61,8 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run more tests at once than there are processors: most of the long ones wait for a deadline of a server."""
-    return 2 * (os.cpu_count() or 1)
+    """Run one test more at once than there are processors: most of the long ones wait for a deadline of a server."""
+    return (os.cpu_count() or 1) + 1
 
 
 def pytest_collection_finish() -> None:
