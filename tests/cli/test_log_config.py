@@ -29,10 +29,13 @@ def _logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     loggers = [root, shop, waitress, logging.getLogger("waitress.access"), logging.getLogger("other")]
     before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
     yield
+    for logger in logging.root.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):  # the rest are places for loggers that nobody has asked for yet
+            logger.disabled = False
     for logger, handlers, level, propagate in before:
         for handler in set(logger.handlers) - set(handlers):
             handler.close()
-        logger.handlers, logger.propagate, logger.disabled = handlers, propagate, False
+        logger.handlers, logger.propagate = handlers, propagate
         logger.setLevel(level)
 
 
