@@ -28,11 +28,13 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "developer")
 
 @pytest.fixture(autouse=True)
 def _log_level_as_it_was() -> Iterator[None]:
-    """The command sets the level of the logger, which would change what later tests find in the log."""
-    logger = logging.getLogger("waitress")
-    level = logger.level
+    """The command sets up the loggers, which would change what later tests find in the log."""
+    loggers = [logging.getLogger(name) for name in ("waitress", "waitress.access")]
+    before = [(logger.level, logger.propagate) for logger in loggers]
     yield
-    logger.setLevel(level)
+    for logger, (level, propagate) in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+        logger.propagate = propagate
 
 
 @pytest.fixture
