@@ -19,24 +19,10 @@ from tests.support.client import Client
 from tests.support.processes import becomes_true
 from tests.support.servers import Running, running
 from tests.support.times import shorten_ticks
-from waitress.task import WSGITask
 from waitress_core.observability.refusals import Refusals
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
-
-
-@pytest.fixture(params=["stock", "derived"])
-def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Whether a program has derived a task class of its own."""
-    if request.param == "derived":
-        stock = WSGITask.execute
-
-        def execute(task: WSGITask) -> None:
-            stock(task)
-
-        monkeypatch.setattr(WSGITask, "execute", execute)
-    return str(request.param)
 
 
 class Told:

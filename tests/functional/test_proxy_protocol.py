@@ -15,7 +15,6 @@ from tests.support.client import Client
 from tests.support.processes import becomes_true
 from tests.support.servers import Running, running
 from tests.support.times import shorten_ticks
-from waitress.task import WSGITask
 from waitress_core import Adjustments
 from waitress_core.connection.prelude import Preludes
 from waitress_parser.proxy_protocol import TLV_AUTHORITY, TLV_SSL, TLV_UNIQUE_ID
@@ -76,19 +75,6 @@ def test_the_client_is_the_one_that_the_header_names(
         assert environ["REMOTE_PORT"] == (str(own[1]) if host == "127.0.0.1" else port)
         assert environ["SERVER_PORT"] == (server_port or str(server.address[1]))
         assert environ["wsgi.url_scheme"] == "http"
-
-
-@pytest.fixture(params=["stock", "derived"])
-def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Whether a program has derived a task class of its own."""
-    if request.param == "derived":
-        stock = WSGITask.execute
-
-        def execute(task: WSGITask) -> None:
-            stock(task)
-
-        monkeypatch.setattr(WSGITask, "execute", execute)
-    return str(request.param)
 
 
 @pytest.mark.usefixtures("kind")

@@ -15,7 +15,6 @@ from tests.functional.applications import SECONDS, Recorder, get, set_at_end
 from tests.support.processes import becomes_true
 from tests.support.servers import running
 from tests.support.times import shorten_close, shorten_end, shorten_ticks
-from waitress.task import WSGITask
 from waitress_core.observability.request_ids import RequestIdFilter
 
 if TYPE_CHECKING:
@@ -24,19 +23,6 @@ if TYPE_CHECKING:
 GIVEN = "X-Request-ID: of-the-proxy/1"
 TRACEPARENT = "traceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-
-
-@pytest.fixture(params=["stock", "derived"])
-def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Whether a program has derived a task class of its own."""
-    if request.param == "derived":
-        stock = WSGITask.execute
-
-        def execute(task: WSGITask) -> None:
-            stock(task)
-
-        monkeypatch.setattr(WSGITask, "execute", execute)
-    return str(request.param)
 
 
 def test_by_default_a_request_has_no_id() -> None:

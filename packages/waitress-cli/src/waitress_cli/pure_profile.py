@@ -1,4 +1,4 @@
-"""`profile.Profile`, made to bear what the interpreter runs in between; imported by who asks for a profile only."""
+"""`profile.Profile`, made to bear what the interpreter runs in between; imported only if a profile is asked for."""
 
 from collections.abc import Callable
 from profile import Profile

@@ -533,7 +533,7 @@ class Connection:
     def give_up(self, answer: bytes, *, is_open_ended: bool = False) -> None:
         """End the connection while its task runs, which sends nothing any more, with this answer for the client.
 
-        Without an answer the task's response has begun; if it is `is_open_ended`, a reset says that it is incomplete.
+        Without an answer the task's response has started; if it is `is_open_ended`, a reset says that it is incomplete.
         """
         if self._finished is not None or self.is_gone:  # the task has just ended, or the client has left
             return

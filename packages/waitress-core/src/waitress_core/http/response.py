@@ -138,7 +138,7 @@ class Response:
 
         Raises:
             AssertionError, HeaderError: a field cannot be sent (`checked_*`).
-            RuntimeError: the response itself has begun.
+            RuntimeError: the response itself has started.
         """
         if self.has_head:
             raise RuntimeError("early hints come before the response: its head has been sent already")

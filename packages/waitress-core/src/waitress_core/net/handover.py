@@ -1,4 +1,4 @@
-"""Listening sockets that stay open when a server is made anew: found again by their addresses, instead of bound.
+"""Listening sockets that stay open when a server is made again: found by their addresses, instead of bound.
 
 A supervisor offers them to the server that it makes from new settings. To its successor, another process, it hands
 them by descriptors that stay open over `exec`, and a variable. The variable is private to two versions of this file. It
