@@ -4,8 +4,9 @@ Every server runs the same application with 4 threads in one process. Each conte
 round, in turn, so that a change in the speed of the machine affects all of them. Read the ratios, not the figures. Most
 of the load comes from wrk with one thread.
 
-The result of each case is printed. `--output` writes all figures as JSON, with the versions and the machine. From it
-`report.py` makes tables, and `chart.py` a chart.
+The result of each case is printed, and how noisy its run was: by how much the rounds of one contender differ, and which
+part of the processors' time the machine's host gave to others. `--output` writes all figures as JSON, with the versions
+and the machine. From it `report.py` makes tables, unless a case was too noisy, and `chart.py` a chart.
 """
 
 from __future__ import annotations
@@ -21,10 +22,11 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.cases import CASES, Case, Contender
+from tests.benchmarks.cases import CASES, SETTINGS, Case, Contender
 from tests.benchmarks.load import CannotLoad, find_wrk
-from tests.benchmarks.report import Table, as_text
+from tests.benchmarks.report import Table, as_text, spread
 from tests.benchmarks.servers import ROOT, install
+from tests.benchmarks.usage import stolen_and_all_ticks
 from waitress import __version__
 
 
@@ -33,12 +35,17 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=[case.name for case in CASES], default=[c.name for c in CASES])
     parser.add_argument("--output", type=Path, help="write the result as JSON to this file")
     options = read_options(parser)
-    result: dict[str, Any] = {"machine": machine(options.rounds), "cases": {}}
+    result: dict[str, Any] = {"machine": machine(options.rounds), "servers": SETTINGS, "cases": {}, "steal": {}}
     for case in CASES:
         if case.name in options.cases:
+            stolen, ticks = stolen_and_all_ticks()
             table = measure_case(case, options.rounds, options.seconds)
-            print(as_text(case, table), flush=True)
+            now_stolen, now_ticks = stolen_and_all_ticks()
+            steal = (now_stolen - stolen) / max(1, now_ticks - ticks)
+            print(as_text(case, table))
+            print(f"  noise: the rounds differ by {spread(case, table):.0%}, steal time {steal:.1%}", flush=True)
             result["cases"][case.name] = table
+            result["steal"][case.name] = steal
             if options.output is not None:  # after each case, so that its figures are kept if a later one fails
                 options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
 

@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from tests.benchmarks.bench import measure_case, read_options
-from tests.benchmarks.cases import BROWSER_FIELDS, Case, Target, contenders
-from tests.benchmarks.measures import CPU, FAILED, P50, P99, PEAK, REQUESTS, Figures, requests
+from tests.benchmarks.cases import ANSWERS, BROWSER_FIELDS, Case, Target, contenders
+from tests.benchmarks.measures import REQUESTS, Figures, requests
 from tests.benchmarks.report import as_text
 from tests.benchmarks.servers import HERE, ROOT, Server, waitress_options
 
 SOURCES = ":".join(map(str, [*sorted(ROOT.glob("packages/*/src")), HERE]))
-QUANTITIES = (REQUESTS, P50, P99, CPU, PEAK, FAILED)
 WARM_UP_SECONDS = 8  # a just-in-time compiler needs this long
 
 MEASURED: tuple[tuple[str, str, Callable[..., Figures]], ...] = (
@@ -45,7 +44,7 @@ def cases_of(pythons: Sequence[str]) -> Iterator[Case]:
     first, *others = pythons
     targets = tuple(Target(REQUESTS, (first,), first, of=python) for python in others)
     for name, title, measure in MEASURED:
-        yield Case(name, title, contenders(servers, measure, warm_up_seconds=WARM_UP_SECONDS), QUANTITIES, targets)
+        yield Case(name, title, contenders(servers, measure, warm_up_seconds=WARM_UP_SECONDS), ANSWERS, targets)
 
 
 def server_on(python: str) -> Server:

@@ -55,15 +55,19 @@ def run_wrk(
     seconds: float,
     fields: Iterable[tuple[str, str]] = (),
     body_bytes: int | None = None,
+    body: bytes | None = None,
     scheme: str = "http",
 ) -> Answers:
-    """Send requests to a server again and again: GET, or POST with `body_bytes`."""
+    """Send requests to a server again and again: GET, or POST with `body`, or `body_bytes` of no matter what."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--timeout=10s", "--latency"]
     command += [item for name, value in fields for item in ("-H", f"{name}: {value}")]
     environment = dict(os.environ)
-    if body_bytes is not None:
-        command.append(f"--script={SCRIPT}")
+    if body is not None:
+        environment["BODY"] = body.decode("ascii")
+    elif body_bytes is not None:
         environment["BODY_BYTES"] = str(body_bytes)
+    if body is not None or body_bytes is not None:
+        command.append(f"--script={SCRIPT}")
     command.append(f"{scheme}://{HOST}:{port}{path}")
     return read_wrk(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
 

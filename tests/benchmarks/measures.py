@@ -18,13 +18,27 @@ from tests.benchmarks.load import (
     run_wrk,
     upload_seconds,
 )
-from tests.benchmarks.servers import ROOT, Server, environment, free_port, launch, started, stop, wait_until_it_listens
+from tests.benchmarks.servers import (
+    APPLICATION,
+    HERE,
+    ROOT,
+    Server,
+    environment,
+    free_port,
+    install,
+    launch,
+    started,
+    stop,
+    wait_until_it_listens,
+)
 from tests.benchmarks.usage import cpu_seconds, peak_memory_mib, resident_memory_mib
 
 Figures = dict[str, float]  # the name of a quantity: its value
 Measure = Callable[[float], Figures]  # takes the seconds that a load lasts
 
 WARM_UP_SECONDS = 1
+FLASK = "flask==3.1.3"  # what shop.py requires
+ORDER = HERE / "order.json"
 BODIES_AT_ONCE = 4
 STARTS = 7  # starts of a process for one figure
 IMPORT = "import time; start = time.perf_counter(); import waitress; print((time.perf_counter() - start) * 1000)"
@@ -46,6 +60,7 @@ P99 = Quantity("p99 ms", 2, is_less_better=True)
 CPU = Quantity("CPU s", 2, is_less_better=True)
 PEAK = Quantity("peak MiB", 1, is_less_better=True)
 FAILED = Quantity("failed", 0, is_less_better=True)
+SHARE = Quantity("server's share %", 0, is_less_better=True)
 SPEED = Quantity("MB/s", 0)
 NEW = Quantity("new handshakes/s", 0)
 RESUMED = Quantity("resumed handshakes/s", 0)
@@ -65,15 +80,21 @@ def requests(
     connections: int = 16,
     fields: tuple[tuple[str, str], ...] = (),
     body_bytes: int | None = None,
+    body: bytes | None = None,
     idle: int = 0,
     warm_up_seconds: float = WARM_UP_SECONDS,
+    application: str = APPLICATION,
+    needs: str = "",
 ) -> Figures:
     """Measure many requests on some connections, next to idle ones."""
     allow_descriptors(connections + idle)
-    ask = partial(run_wrk, path=path, connections=connections, fields=fields, body_bytes=body_bytes)
+    ask = partial(run_wrk, path=path, connections=connections, fields=fields, body_bytes=body_bytes, body=body)
     if server.speaks_tls:
         ask = partial(ask, scheme="https")
-    with started(server) as (process, port), idle_connections(port, idle, speaks_tls=server.speaks_tls):
+    with (
+        started(server, application, needs) as (process, port),
+        idle_connections(port, idle, speaks_tls=server.speaks_tls),
+    ):
         ask(port, seconds=warm_up_seconds)  # fills caches, and whatever a server makes at its first request
         before = cpu_seconds(process.pid)
         answers = ask(port, seconds=seconds)
@@ -85,6 +106,27 @@ def requests(
             PEAK.name: peak_memory_mib(process.pid),
             FAILED.name: answers.failures,
         }
+
+
+def orders(server: Server, seconds: float, *, connections: int) -> Figures:
+    """Measure an application in Flask, and which part of the processor time is the server's.
+
+    The rest is the application's: what it takes on the same interpreter without a server.
+    """
+    install(FLASK)
+    figures = requests(
+        *(server, seconds),
+        path="/order",
+        connections=connections,
+        fields=(("Content-Type", "application/json"),),
+        body=ORDER.read_bytes(),
+        application="shop:application",
+        needs=FLASK,
+    )
+    command = [server.python, "shop.py", "1"]
+    alone = subprocess.run(command, cwd=HERE, env=environment(FLASK), check=True, capture_output=True, text=True)
+    each = figures[CPU.name] / (figures[REQUESTS.name] * max(1, round(seconds))) * 1e6
+    return {**figures, SHARE.name: (1 - float(alone.stdout) / each) * 100}
 
 
 def request_bodies(server: Server, seconds: float, *, count: int) -> Figures:

@@ -1,6 +1,8 @@
 """The report of a result: medians, ratios, and whether a target is met, as text or as the Markdown of a page.
 
 python -m tests.benchmarks.report RESULT.json TABLES.md
+
+A result that says nothing, because the machine had something else to do, is refused.
 """
 
 from __future__ import annotations
@@ -18,10 +20,29 @@ from tests.benchmarks.measures import Figures
 Rounds = list[Figures]  # of one contender, in the order in which they were measured
 Table = dict[str, Rounds]  # the contenders of one case
 BY_NAME = {case.name: case for case in CASES}
+MOST_NOISE = 0.1
 
 
 def median(rounds: Rounds, quantity: str) -> float:
     return statistics.median(figures[quantity] for figures in rounds)
+
+
+def spread(case: Case, table: Table) -> float:
+    """Return by which part of the median the rounds of a contender differ: of the contender in the middle."""
+    name = case.quantities[0].name
+    ranges = [
+        (max(rates) - min(rates)) / (statistics.median(rates) or 1)
+        for rates in ([figures[name] for figures in rounds] for rounds in table.values())
+    ]
+    return statistics.median(ranges) if ranges else 0.0
+
+
+def noisy_cases(result: dict[str, Any]) -> Iterator[str]:
+    """Return a line for each case whose rounds or whose machine were too restless."""
+    for name, table in result["cases"].items():
+        differs, steal = spread(BY_NAME[name], table) if name in BY_NAME else 0, result["steal"].get(name, 0)
+        if max(differs, steal) > MOST_NOISE:
+            yield f"{name}: the rounds differ by {differs:.0%}, steal time {steal:.0%}"
 
 
 def ratio(table: Table, target: Target) -> float | None:
@@ -71,7 +92,11 @@ def as_markdown(result: dict[str, Any]) -> str:
     tables: dict[str, Table] = result["cases"]
     cases = [(BY_NAME[name], table) for name, table in tables.items() if name in BY_NAME]
     aims = [(case.title, *line) for case, table in cases for line in judgements(case, table) if line[3]]
-    parts = [machine_of(result), markdown_table(("case", "figure", "compared with", "times", "target", "met"), aims, 3)]
+    settings = [(name, f"`{command}`") for name, command in result["servers"].items()]
+    parts = [
+        *(machine_of(result), markdown_table(("case", "figure", "compared with", "times", "target", "met"), aims, 3)),
+        *("### The servers and their settings", markdown_table(("", "command"), settings, 2)),
+    ]
     for case, table in cases:
         head, *rows = lines_of(case, table)
         parts.append(f"### {case.title[0].upper()}{case.title[1:]}")
@@ -98,4 +123,7 @@ def machine_of(result: dict[str, Any]) -> str:
 
 if __name__ == "__main__":
     source, target = map(Path, sys.argv[1:])
-    target.write_text(as_markdown(json.loads(source.read_text(encoding="utf-8"))), encoding="utf-8")
+    read = json.loads(source.read_text(encoding="utf-8"))
+    if noisy := list(noisy_cases(read)):
+        sys.exit("\n".join([f"Not published: the noise is above {MOST_NOISE:.0%} in", *noisy]))
+    target.write_text(as_markdown(read), encoding="utf-8")

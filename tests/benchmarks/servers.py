@@ -1,4 +1,8 @@
-"""This server and its peers: how each is installed and started, with the same application and threads, one process."""
+"""This server and its peers: how each is installed and started, with the same application and threads, one process.
+
+Each has the best settings that its documentation names for such a load. The servers in C have one thread, which runs
+the application too.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,7 @@ class Server:
 
     name: str
     requirement: str
-    """What pip installs for it; empty for the servers of this repository."""
+    """What pip installs for it, an executable of which starts it; empty for the servers of this repository."""
     command: tuple[str, ...]
     speaks_tls: bool = False
 
@@ -36,15 +40,22 @@ class Server:
         """The interpreter of the environment in which the server is installed."""
         return str(executable(self.requirement, "python")) if self.requirement else sys.executable
 
+    @property
+    def settings(self) -> str:
+        """The command as one would type it."""
+        command, *options = self.command
+        return " ".join([Path(command).name, *options])
+
 
 def executable(requirement: str, command: str) -> Path:
     """Return the path of a command that `install` installs."""
     return PEERS / requirement.replace("==", "-") / "bin" / command
 
 
-def _peer(name: str, version: str, command: str, *options: str, speaks_tls: bool = False) -> Server:
+def _peer(name: str, version: str, command: str, *options: str, speaks_tls: bool = False, variant: str = "") -> Server:
     requirement = f"{name}=={version}"
-    return Server(f"{name} {version}", requirement, (str(executable(requirement, command)), *options), speaks_tls)
+    command = str(executable(requirement, command))
+    return Server(f"{name} {version}{variant}", requirement, (command, *options), speaks_tls)
 
 
 def waitress_options(*options: str) -> tuple[str, ...]:
@@ -94,7 +105,8 @@ def make_certificate() -> None:
 OTHERS = (
     _peer(
         *("gunicorn", "27.0.1", "gunicorn", "--worker-class=gthread", "--workers=1", f"--threads={THREADS}"),
-        *("--no-control-socket", "--bind=127.0.0.1:{port}", "{application}"),
+        *("--keep-alive=75", "--worker-connections=20000", "--no-control-socket", "--bind=127.0.0.1:{port}"),
+        "{application}",
     ),
     _peer(
         *("cheroot", "11.1.2", "cheroot", "--bind", "127.0.0.1:{port}"),
@@ -105,7 +117,36 @@ OTHERS = (
         *("--workers=1", f"--blocking-threads={THREADS}", "{application}"),
     ),
 )
-ZOPE = _peer("zope.server", "5.0", "python", "-m", "tests.benchmarks.zope_server", "{port}", str(THREADS))
+GRANIAN = OTHERS[-1]
+# No more requests than threads are given to the interpreter at once; without it granian queues them.
+GRANIAN_LIMITED = replace(
+    GRANIAN,
+    name=f"{GRANIAN.name} limited",
+    command=(*GRANIAN.command[:-1], f"--backpressure={THREADS}", GRANIAN.command[-1]),
+)
+ZOPE = _peer(
+    *("zope.server", "5.0", "python", "-m", "tests.benchmarks.zope_server", "{port}", str(THREADS), "{application}")
+)
+BJOERN = _peer(
+    *("bjoern", "3.2.2", "python", "-m", "tests.benchmarks.bjoern_server", "{port}", "{application}"),
+    variant=" (C)",
+)
+IN_C = (
+    BJOERN,
+    _peer(
+        *("fastpysgi", "0.6", "fastpysgi", "--host=127.0.0.1", "--port={port}", "--loglevel=0", "{application}"),
+        variant=" (C)",
+    ),
+    _peer(
+        *("fastwsgi", "0.0.9", "fastwsgi", "--host=127.0.0.1", "--port={port}", "--loglevel=0", "{application}"),
+        variant=" (C)",
+    ),
+    _peer(
+        *("socketify", "0.0.31", "python", "-m", "socketify", "{application}", "--interface", "wsgi", "--workers", "1"),
+        *("--host", "127.0.0.1", "--port", "{port}", "--disable-listen-log", "True"),
+        variant=" (C++)",
+    ),
+)
 LIMIT = Server("one loop", "", (sys.executable, "-m", "tests.benchmarks.limit", "{port}"))
 HANDED_OVER = Server("all handed over", "", (sys.executable, "-m", "tests.benchmarks.handed_over", "{port}"))
 
@@ -128,11 +169,14 @@ def install(requirement: str) -> None:
     stamp.touch()
 
 
-def environment() -> dict[str, str]:
-    """Return the environment variables for everything that is measured."""
+def environment(needs: str = "") -> dict[str, str]:
+    """Return the environment variables for everything that is measured; `needs` is what the application requires."""
     # Only the application is on the path, so that no server finds the packages of another. The packages of this
     # repository are compiled once, as those that pip has installed are.
-    return {**os.environ, "PYTHONPATH": str(HERE), "PYTHONDONTWRITEBYTECODE": ""}
+    path = [str(HERE)]
+    if needs:
+        path += map(str, executable(needs, "python").parents[1].glob("lib/python*/site-packages"))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": ""}
 
 
 def free_port() -> int:
@@ -140,12 +184,13 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def launch(server: Server, port: int, application: str = APPLICATION) -> subprocess.Popen[bytes]:
+def launch(server: Server, port: int, application: str = APPLICATION, needs: str = "") -> subprocess.Popen[bytes]:
     """Start a server's process; it may not listen yet."""
     if server.speaks_tls:
         make_certificate()
     command = [word.format(port=port, application=application) for word in server.command]
-    return subprocess.Popen(command, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    quiet = subprocess.DEVNULL
+    return subprocess.Popen(command, cwd=ROOT, env=environment(needs), stdout=quiet, stderr=quiet)
 
 
 def wait_until_it_listens(process: subprocess.Popen[bytes], port: int, interval: float = 0.05) -> None:
@@ -175,14 +220,16 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 @contextmanager
-def started(server: Server, application: str = APPLICATION) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+def started(
+    server: Server, application: str = APPLICATION, needs: str = ""
+) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     """Run a server on a free port until the end of the context; yield its process and port.
 
     Raises:
         RuntimeError: it does not start.
     """
     port = free_port()
-    process = launch(server, port, application)
+    process = launch(server, port, application, needs)
     try:
         wait_until_it_listens(process, port)
         yield process, port

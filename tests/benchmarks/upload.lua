@@ -1,3 +1,3 @@
--- For wrk: each request is a POST with a body of BODY_BYTES bytes.
+-- For wrk: each request is a POST with BODY, or else with a body of BODY_BYTES bytes.
 wrk.method = "POST"
-wrk.body = string.rep("x", tonumber(os.getenv("BODY_BYTES")))
+wrk.body = os.getenv("BODY") or string.rep("x", tonumber(os.getenv("BODY_BYTES")))

@@ -31,6 +31,13 @@ def resident_memory_mib(pid: int) -> float:
     return _status_kib(pid, "VmRSS") / 1024
 
 
+def stolen_and_all_ticks() -> tuple[int, int]:
+    """Return the time of all processors since the start of the machine: what its host gave to others, and all."""
+    line = Path("/proc/stat").read_text(encoding="ascii").partition("\n")[0]
+    ticks = [int(word) for word in line.split()[1:9]]  # those after "steal" are contained in others: proc_stat(5)
+    return ticks[7], sum(ticks)
+
+
 def _status_kib(pid: int, name: str) -> int:
     statuses = [Path(f"/proc/{process}/status").read_text(encoding="ascii") for process in processes_of(pid)]
     return sum(int(match[1]) for status in statuses if (match := re.search(rf"{name}:\s+(\d+) kB", status)))

@@ -1,18 +1,20 @@
-"""Serve the application with zope.server, which has no command: python -m tests.benchmarks.zope_server PORT THREADS."""
+"""Serve an application with zope.server, which has no command.
+
+python -m tests.benchmarks.zope_server PORT THREADS APPLICATION
+"""
 
 from __future__ import annotations
 
 import asyncore
+import pkgutil
 import sys
 
 from zope.server.http.wsgihttpserver import WSGIHTTPServer
 from zope.server.taskthreads import ThreadedTaskDispatcher
 
-from tests.benchmarks.applications import application
-
 if __name__ == "__main__":
-    port, threads = map(int, sys.argv[1:])
+    port, threads, application = sys.argv[1:]
     dispatcher = ThreadedTaskDispatcher()
-    dispatcher.setThreadCount(threads)
-    WSGIHTTPServer(application, None, "127.0.0.1", port, task_dispatcher=dispatcher)
+    dispatcher.setThreadCount(int(threads))
+    WSGIHTTPServer(pkgutil.resolve_name(application), None, "127.0.0.1", int(port), task_dispatcher=dispatcher)
     asyncore.loop()

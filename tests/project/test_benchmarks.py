@@ -31,8 +31,9 @@ from tests.benchmarks.load import (
 )
 from tests.benchmarks.measures import P99, PEAK, REQUESTS, Figures
 from tests.benchmarks.parsers import INPUTS, PARSERS, reads_per_second
-from tests.benchmarks.report import as_markdown, as_text, ratio
-from tests.benchmarks.usage import cpu_seconds, peak_memory_mib, resident_memory_mib
+from tests.benchmarks.report import as_markdown, as_text, noisy_cases, ratio, spread
+from tests.benchmarks.shop import microseconds_alone
+from tests.benchmarks.usage import cpu_seconds, peak_memory_mib, resident_memory_mib, stolen_and_all_ticks
 from tests.project.repository import ROOT
 
 WRK = """
@@ -219,7 +220,12 @@ def result() -> dict[str, Any]:
     }
     for number, rate in enumerate((900.0, 700.0, 800.0)):
         cases["hello16"][OURS.name][number][REQUESTS.name] = rate
-    return {"machine": MACHINE, "cases": cases}
+    return {
+        "machine": MACHINE,
+        "servers": {"waitress": "waitress-serve"},
+        "cases": cases,
+        "steal": {"hello16": 0.0, "memory": 0.02},
+    }
 
 
 @on_linux
@@ -233,16 +239,48 @@ def test_a_result_has_the_version_and_the_machine() -> None:
 def test_a_page_has_the_machine_the_targets_and_the_figures(result: dict[str, Any]) -> None:
     page = as_markdown(result)
     assert re.search(r"medians of 3 rounds: .* 3\.\d+\.\d+, .* processors", page)
-    assert "| 13 bytes, 16 connections | requests/s | granian | 8.00 | 0.8 | yes |" in page
-    assert "| 13 bytes, 16 connections | p99 ms | the best pure-Python peer | 1.00 | 3 | no |" in page
+    assert "| 13 bytes, 16 connections | requests/s | granian | 8.00 | 1 | yes |" in page
+    assert "| 13 bytes, 16 connections | p99 ms | the best of all | 1.00 | 1 | yes |" in page
     assert f"| {OURS.name} | 800 | 100.00 |" in page
     assert "- requests/s: 8.00 times one loop" in page
+
+
+def test_the_spread_of_a_case_is_that_of_the_contender_in_the_middle() -> None:
+    table = {"steady": rounds(100, 100), "between": rounds(95, 105), "wild": rounds(50, 150)}
+    assert spread(CASES[0], table) == pytest.approx(0.1)
+
+
+def test_what_was_measured_in_noise_is_not_published(result: dict[str, Any], tmp_path: Path) -> None:
+    assert list(noisy_cases(result)) == []
+    result["steal"]["memory"] = 0.2
+    for rounds_of_one in result["cases"]["hello16"].values():
+        rounds_of_one[0][REQUESTS.name] *= 1.5
+    assert list(noisy_cases(result)) == [
+        "hello16: the rounds differ by 50%, steal time 0%",
+        "memory: the rounds differ by 0%, steal time 20%",
+    ]
+    kept, page = tmp_path / "result.json", tmp_path / "tables.md"
+    kept.write_text(json.dumps(result), encoding="utf-8")
+    command = [sys.executable, "-m", "tests.benchmarks.report", str(kept), str(page)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert (run.returncode, page.exists()) == (1, False)
+    assert run.stderr.startswith("Not published: the noise is above 10% in\nhello16: the rounds differ by 50%")
+
+
+@on_linux
+def test_stolen_time_is_a_part_of_all() -> None:
+    stolen, ticks = stolen_and_all_ticks()
+    assert 0 <= stolen < ticks
+
+
+def test_an_order_is_answered_by_the_shop() -> None:
+    assert microseconds_alone(0.01) > 10
 
 
 def test_the_terminal_shows_the_same(result: dict[str, Any]) -> None:
     case = next(case for case in CASES if case.name == "hello16")
     text = as_text(case, result["cases"]["hello16"])
-    assert "requests/s: 8.00 x granian, aimed at 0.8: yes" in text
+    assert "requests/s: 8.00 x granian, aimed at 1: yes" in text
     assert re.search(rf"{OURS.name} +800 +100\.00", text)
     assert PEAK.name in text
 
