@@ -45,7 +45,7 @@ def application(environ, start_response):
 
 
 def status_client(server: Running) -> Client:
-    status_server = server.server._status_server
+    status_server = server.server.status_server
     assert status_server is not None
     listener = status_server._listeners[0]
     return Client(listener.port if listener.is_unix else (listener.host, int(listener.port)))
@@ -132,7 +132,7 @@ def test_it_answers_while_every_thread_is_blocked_and_while_the_server_drains(mo
 def test_it_starts_before_the_server_and_ends_after_it() -> None:
     states: list[str] = []
     server = create_server(Recorder(), listen=HERE, status_listen=HERE)
-    status_server = server._status_server
+    status_server = server.status_server
     assert status_server is not None
     server.on_state = lambda state: states.append(f"{state.name} {status_server._ended.is_set()}")  # type: ignore[method-assign]  # a subclass would
     assert server.status_snapshots() == []

@@ -52,10 +52,13 @@ waitress_core.config.sources
 waitress_core.config.status_settings
 waitress_core.config.tls
 waitress_core.config.toml_file
+waitress_core.connection.prelude
 waitress_core.http.request_id
 waitress_core.lifecycle.notify
 waitress_core.lifecycle.requested
 waitress_core.net.activation
+waitress_core.net.handover
+waitress_core.net.proxy_protocol
 waitress_core.net.tls
 waitress_core.net.tls_contexts
 waitress_core.net.tls_info
@@ -65,15 +68,19 @@ waitress_core.observability.process
 waitress_core.observability.refusals
 waitress_core.observability.request_ids
 waitress_core.observability.request_measures
+waitress_core.observability.request_timeout
 waitress_core.observability.slow_requests
 waitress_core.observability.snapshot
 waitress_core.processes
 waitress_core.processes.child
 waitress_core.processes.plan
+waitress_core.processes.reloading
 waitress_core.processes.scoreboard
 waitress_core.processes.side_by_side
 waitress_core.processes.states
 waitress_core.processes.status_process
+waitress_core.processes.successor
+waitress_core.processes.supervised
 waitress_core.processes.supervisor
 waitress_core.processes.worker
 waitress_core.processes.worker_handle
@@ -81,29 +88,15 @@ waitress_core.status
 waitress_core.status.app
 waitress_core.status.document
 waitress_core.status.metrics
+waitress_core.status.second_server
 waitress_core.status.threads_text
 waitress_core.threads.queue_limit
 waitress_core.wsgi.bounded_task
 waitress_core.wsgi.error_stream
 waitress_core.wsgi.identified_task
 waitress_core.wsgi.logged_task
+waitress_core.wsgi.proxied_task
 waitress_parser.proxy_protocol
-waitress.__main__ waitress._parsing waitress._protocols waitress._relics waitress.parser waitress.proxy_headers
-waitress.receiver waitress.rfc7230 waitress.runner waitress.utilities waitress.wasyncore waitress_cli.app_loader
-waitress_cli.options waitress_core.config.log_format waitress_core.observability.access_log
-waitress_core.wsgi.logged_task waitress_core.observability.slow_requests waitress_core.http.request_id
-waitress_core.observability.request_ids waitress_core.wsgi.identified_task waitress_core.wsgi.bounded_task
-waitress_core.observability.refusals waitress_core.threads.queue_limit waitress_core.net.proxy_protocol
-waitress_core.connection.prelude waitress_core.wsgi.proxied_task waitress_core.observability.request_timeout
-waitress_core.lifecycle.requested waitress_core.lifecycle.notify waitress_core.net.activation
-waitress_core.wsgi.error_stream
-waitress_core.config.tls waitress_core.net.tls waitress_core.net.tls_contexts waitress_core.net.tls_info
-waitress_core.processes waitress_core.processes.child waitress_core.processes.plan
-waitress_core.processes.scoreboard waitress_core.processes.side_by_side
-waitress_core.processes.states waitress_core.processes.reloading
-waitress_core.processes.successor waitress_core.net.handover
-waitress_core.processes.supervisor
-waitress_core.processes.worker waitress_core.processes.worker_handle waitress_core.config.processors
 """
 
 PROGRAM = """

@@ -18,6 +18,7 @@ from waitress_core.connection.states import Ending
 from waitress_core.http.request import Request
 from waitress_core.safe_logger import contained
 from waitress_core.wsgi.environ import EnvironBuilder
+from waitress_core.wsgi.task_kinds import task_kind
 
 from ._entries import BY_REACTOR, Entry
 from ._lazy import LazyAttribute
@@ -263,7 +264,7 @@ class HTTPChannel(Entry):
         kind = self.task_class if request.error is None else self.error_task_class
         if exchange is not None:
             kind = logged(kind)
-        task: Any = self.server.task_kind(kind)(self, request)
+        task: Any = task_kind(kind, self.adj)(self, request)
         task._arrived_at = self._arrived_at
         if exchange is not None:
             task.follow(exchange)

@@ -339,7 +339,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         """End if the map holds nothing: each server of 3.0 took its own trigger along, so triggers do not count."""
         if not self._is_emptied and all(isinstance(entry, trigger.trigger) for entry in self._map.copy().values()):
             self._is_emptied = True
-            self._request_stop(State.CLOSING, self.close_seconds)
+            self.request_stop(State.CLOSING, self.close_seconds)
 
     def maintenance(self, now: float) -> None:
         """Called once in `cleanup_interval` by the thread that waits for the server: for a subclass."""
@@ -362,31 +362,29 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         self._end_if_emptied()
 
     def _run_of(self, connection: Connection) -> ServerRun:
-        runs = [] if self._side_workers is None else self._side_workers.runs
-        mine = [run for run in runs if run.manager.connections.get(connection.descriptor) is connection]
-        assert self._run is not None
-        return mine[0] if mine else self._run
+        mine = (run for run in self._runs if run.manager.connections.get(connection.descriptor) is connection)
+        return next(mine, self._runs[0])
 
     def end_listening(self, listener: Listener) -> None:
         """Accept no more from one of the listeners, and take it off the map at once."""
         self._unregister(listener.descriptor, self._entries[listener.descriptor])
-        run = self._run
-        if run is None:
+        if self._run is not None:
+            number = self._listeners.index(listener)
+            for run in self._runs:
+                run.remove_listener(number)
+        else:
             if listener in self._listeners:
                 self._listeners.remove(listener)
             listener.close()
-        else:
-            run.call_soon_threadsafe(lambda: run.manager.remove_listener(listener))
-            if self._side_workers is not None:
-                self._side_workers.remove_listener(self._listeners.index(listener))
         self._end_if_emptied()
 
     def listening_class(self, listener: Listener) -> type:
         """Return the class of a server on this listener alone."""
         return UnixWSGIServer if listener.is_unix else TcpWSGIServer
 
-    def _close_listeners(self) -> None:
-        super()._close_listeners()
+    def close_listeners(self) -> None:
+        """Stop listening; a server that runs must have ended."""
+        super().close_listeners()
         for descriptor, entry in self._entries.items():
             self._unregister(descriptor, entry)
         self.trigger.pull_trigger()  # a loop waits for it
@@ -401,7 +399,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     def _end_within(self, seconds: float) -> None:
         """End a server that runs. Running applications get `seconds` seconds."""
         if self._has_run.locked():
-            self._request_stop(State.CLOSING, seconds)
+            self.request_stop(State.CLOSING, seconds)
             self._await_end(seconds)
 
     # --- as the loop of `wasyncore` sees it
@@ -430,7 +428,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     def signal_in_loop(self, name: str) -> None:
         """A signal has come, to the program that runs the loop."""
-        self._on_signal(name)
+        self._signals.on_signal(name)
 
     def end_in_loop(self) -> None:
         """End the server."""

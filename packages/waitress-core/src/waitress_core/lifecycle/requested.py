@@ -11,16 +11,50 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from ..observability.stats import ServerStats
 from ..safe_logger import SafeLogger
 from ..threads.running import RunningTask
+from .signals import Action
+
+if TYPE_CHECKING:
+    from ..net.tls_contexts import TlsContexts
+    from .notify import Notifier
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
 LOCK_SECONDS = 1.0  # for a record that is being written to a log file; one that blocks must not hold up the end
 
+
+class Server(Protocol):
+    """The server, as this file sees it."""
+
+    notifier: "Notifier | None"
+    tls_contexts: "TlsContexts | None"
+
+    def stats(self) -> ServerStats:
+        """Return a snapshot of the counters."""
+
+    def running(self) -> list[RunningTask]:
+        """Return the requests that run."""
+
+
 _log_settings: list[Callable[[], None]] = []  # what the program reads again at SIGHUP
+
+
+def act(server: Server, action: Action, name: str) -> None:
+    """Do what the signal `name` asks for, which does not end the server."""
+    if action is Action.IGNORE:
+        report_ignored(name)
+    elif action is Action.REPORT:
+        reopen_log_files(name)
+        report(server.stats(), server.running())
+    else:
+        with contextlib.nullcontext() if server.notifier is None else server.notifier.reloading():
+            reload_logging(name)
+            if server.tls_contexts is not None:
+                server.tls_contexts.reload()
 
 
 def read_at_reload(read_settings: Callable[[], None]) -> None:

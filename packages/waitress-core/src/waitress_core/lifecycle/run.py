@@ -27,6 +27,7 @@ from ..observability.stats import ServerStats, make_stats
 from ..reactor.reactor import Reactor
 from ..safe_logger import SafeLogger
 from ..threads.dispatcher import Dispatcher
+from ..threads.running import RunningTask
 from ..threads.tasks import Task
 from ..wsgi.environ import EnvironBuilder
 from ..wsgi.task import TaskContext
@@ -121,6 +122,7 @@ class ServerRun:
         self._worker = worker
         self._adj = adj
         self._dispatcher = dispatcher
+        self._listeners = listeners
         self._reactor = Reactor(ready=dispatcher.ready, on_tick=self._tick, on_wake=self._step)
         access_log, measures = self._make_access_log(), self._make_measures()
         self._context = ServerContext(
@@ -243,6 +245,11 @@ class ServerRun:
         """For how long the oldest request in the queue has waited for a thread; 0 with none."""
         return self._dispatcher.oldest_waiting_seconds
 
+    @property
+    def threads(self) -> list[threading.Thread]:
+        """The threads that serve: they cannot wait for the end."""
+        return self._dispatcher.threads
+
     def wake_leader(self) -> None:
         """Act on a new request at once. Takes no lock: a signal handler may call it."""
         self._reactor.wake()
@@ -254,9 +261,17 @@ class ServerRun:
         self._callbacks.append(callback)
         self._reactor.wake()
 
+    def remove_listener(self, number: int) -> None:
+        """Accept no more from the listener of this number, for good."""
+        self.call_soon_threadsafe(partial(self.manager.remove_listener, self._listeners[number]))
+
     def wake_waiter(self) -> None:
         """Have `Observer.while_waiting` called at once."""
         self._waiter_woken.set()
+
+    def running(self) -> list[RunningTask]:
+        """Return what the application threads run."""
+        return self._dispatcher.running()
 
     def request_count(self) -> int:
         """Return how many requests have ended."""

@@ -18,16 +18,19 @@ Supervisors, `timeout` and shells often signal a process and then its group: the
 milliseconds. That must cut nobody off, so only what somebody types again, or a signal that nobody sends by chance, ends
 a server at once.
 
-A handler decides, by `action_for`, and leaves a request for another thread: it takes no lock and logs nothing.
+A handler decides (`action_for`) and leaves a request for another thread (`SignalRequests`): it takes no lock and logs
+nothing.
 
 Thread: the main thread, the only one in which Python runs signal handlers.
 """
 
 import contextlib
 import enum
+import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from types import FrameType
 from typing import Any
@@ -93,6 +96,47 @@ def what_ends_now(name: str, *, has_terminal: bool) -> str:
     if name in _TYPED:
         return f"{_TYPED[name]} again" if has_terminal or sys.platform == "win32" else f"a further {name}"
     return "Ctrl-C" if sys.platform == "win32" else "SIGINT or SIGQUIT"
+
+
+class SignalRequests:
+    """Decides at each signal, by those before it, and requests what it asks for. Thread: the main thread."""
+
+    def __init__(
+        self,
+        *,
+        drain: Callable[[str], None],  # with what ends the server at once then
+        end: Callable[[], None],
+        act: Callable[[Action, str], None],  # with any other action, and the name of the signal
+    ) -> None:
+        self.actions = ACTIONS
+        self._drain = drain
+        self._end = end
+        self._act = act
+        self._draining_since: float | None = None  # when a signal has made the server drain
+        self._has_terminal = False  # standard input was a terminal when `handled` was called
+
+    def handled(self, actions: dict[str, Action]) -> contextlib.AbstractContextManager[None]:
+        """Return a context in which each signal of the table is handled."""
+        self.actions = actions
+        self._has_terminal = os.isatty(0)
+        return handled_signals(self.on_signal, actions)
+
+    def on_signal(self, name: str) -> None:
+        """Request what the signal `name` asks for. It may be called by a signal handler."""
+        now, since = time.monotonic(), self._draining_since
+        action = action_for(
+            name,
+            draining_seconds=None if since is None else now - since,
+            has_terminal=self._has_terminal,
+            actions=self.actions,
+        )
+        if action is Action.END:
+            self._end()
+        elif action is not Action.DRAIN:
+            self._act(action, name)
+        elif since is None:
+            self._draining_since = now
+            self._drain(what_ends_now(name, has_terminal=self._has_terminal))
 
 
 @contextlib.contextmanager

@@ -120,6 +120,18 @@ class ErrorPage:
         return [text.encode("utf-8", "backslashreplace")]
 
 
+def load_and_watch(
+    load: "Callable[[], WSGIApplication]", extra: Sequence[str], on_change: Callable[[str], object]
+) -> "WSGIApplication":
+    """Return the application, and watch its files: see `CodeWatcher`."""
+    from watchfiles import watch  # not of the standard library: the settings have refused to go on without it
+
+    watcher = CodeWatcher(watch, extra, on_change)
+    application = watcher.load(load)
+    watcher.start()
+    return application
+
+
 def module_files() -> set[str]:
     """Return the files of the imported modules, without those of the standard library."""
     libraries = tuple(

@@ -38,7 +38,9 @@ _MIB = 1024 * 1024
 class WorkerServer(Protocol):
     """The server, as supervisor and workers run it."""
 
-    adj: Adjustments
+    @property
+    def adj(self) -> Adjustments:
+        """Its settings."""
 
     @property
     def listeners(self) -> Sequence[Listener]:

@@ -1,0 +1,55 @@
+"""The status server: a second server of ours, with a thread and a reactor of its own."""
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from ..config.adjustments import Adjustments
+from ..config.status_settings import LIMITS, settings_of_status_server, token_of
+from ..threads.dispatcher import Dispatcher
+from .app import StatusApplication
+
+if TYPE_CHECKING:
+    from ..observability.snapshot import Snapshot
+    from .document import Supervision
+
+CLOSE_SECONDS = 1.0  # for answers that are being sent at its end
+
+
+class Server(Protocol):
+    """A server that can be made."""
+
+    close_seconds: float
+
+
+Made = TypeVar("Made", bound=Server)
+
+
+def make_status_server(
+    create: Callable[..., Made],  # `create_server`
+    adj: Adjustments,
+    snapshots: "Callable[[], Sequence[Snapshot]]",
+    supervision: "Callable[[], Supervision | None]",
+    *,
+    version: str,
+) -> Made:
+    """Create the status server of a server with these settings.
+
+    `snapshots()` returns what each worker does, `supervision()` what their supervisor has counted. `version` is what
+    it reports.
+
+    Raises:
+        ValueError: the token cannot be had from its file.
+        OSError: its address cannot be bound.
+    """
+    own = settings_of_status_server(adj)
+    application = StatusApplication(
+        snapshots,
+        supervision,
+        version=version,
+        token=token_of(adj),
+        is_unix="unix_socket" in own,
+        ready_queue_seconds=adj.ready_queue_seconds,
+    )
+    server = create(application, Dispatcher(LIMITS["threads"], name="waitress-status"), **own)
+    server.close_seconds = CLOSE_SECONDS
+    return server
