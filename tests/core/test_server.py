@@ -467,7 +467,7 @@ def test_an_interrupt_raised_by_a_handler_of_somebody_else_ends_the_server(monke
         return application(environ, start_response)
 
     def wait(run: ServerRun) -> None:
-        run._waiter_woken = Waiting()
+        run._waiter._woken = Waiting()
         wait_for_end(run)
 
     wait_for_end = ServerRun.wait
@@ -489,7 +489,7 @@ def test_a_host_that_raises_while_it_waits_ends_the_server_in_order(monkeypatch:
     close_all = ServerRun.close_all
 
     def look_and_tidy_up(run: ServerRun) -> None:
-        tidied.append(run._leadership_ended.is_set())
+        tidied.append(run._waiter._has_ended.is_set())
         close_all(run)
 
     def fail() -> None:

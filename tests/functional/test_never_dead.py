@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -23,7 +23,7 @@ from tests.support.servers import Running, running, spawned_script
 from waitress_core import Dispatcher
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.manager import ConnectionManager
-from waitress_core.lifecycle import run as run_module
+from waitress_core.lifecycle import waiter as waiter_module
 from waitress_core.lifecycle.run import ServerRun
 from waitress_core.threads import dispatcher as dispatcher_module
 
@@ -155,7 +155,7 @@ def test_a_log_that_raises_costs_no_queued_request() -> None:
 
     with running(slow, threads=1, queue_warning_seconds=0, log_slow_requests=0.01) as server:
         run_of(server)._reactor.tick_seconds = 0.05
-        slow_requests: Any = run_of(server)._slow_requests
+        (slow_requests,) = [tick.__self__ for tick in cast(Any, run_of(server)._ticks)]
         clients = [server.client() for _ in range(4)]
         for client in clients:
             client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -366,7 +366,7 @@ def test_a_thread_that_is_killed_goes_on(names: str, leader: str) -> None:
 @needs_kill
 def test_a_thread_that_is_killed_twice_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     # The second time where the first is handled: such a thread ends.
-    monkeypatch.setattr(run_module, "CHECK_SECONDS", 0.1)
+    monkeypatch.setattr(waiter_module, "CHECK_SECONDS", 0.1)
     monkeypatch.setattr(threading, "excepthook", lambda raised: None)
     dead: list[str] = []
     replace = Dispatcher._replace_leader

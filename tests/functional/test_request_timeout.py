@@ -94,7 +94,7 @@ def test_it_is_answered_503_and_logged_with_its_stack_and_others_are_served(
         for _ in range(2 * threads):
             with server.client() as other:
                 assert other.get("/quick").body == b"quick"
-        assert run.is_short_of_threads is (threads == 1)
+        assert run._dispatcher.is_short_of_threads is (threads == 1)
         assert run._context.counters.refused.counts()["request_timeout"] == 1
         application.released.set()
         assert application.ended.acquire(timeout=SECONDS)
@@ -144,21 +144,21 @@ def test_as_many_threads_are_replaced_as_there_should_be(caplog: pytest.LogCaptu
         run = server.server._run
         assert run is not None
         for lost in (1, 2):
-            assert not run.is_short_of_threads
+            assert not run._dispatcher.is_short_of_threads
             with ask(server, "/hang") as client:
                 assert client.response().status == 503
             assert becomes_true(partial(has_lost, server, lost), SECONDS)
-        assert run.is_short_of_threads
+        assert run._dispatcher.is_short_of_threads
         with ask(server, "/hang") as client:
             assert client.response().status == 503
         with server.client() as other:  # by the one thread that is left
             assert other.get("/quick").body == b"quick"
-        assert why_not_ready([run.snapshot()], ready_queue_seconds=0, now=time.monotonic()) == (
+        assert why_not_ready([run.figures.snapshot()], ready_queue_seconds=0, now=time.monotonic()) == (
             "its threads are lost to requests that do not end, see request_timeout"
         )
         application.released.set()
         assert becomes_true(partial(has_lost, server, 0), SECONDS)
-        assert not run.is_short_of_threads
+        assert not run._dispatcher.is_short_of_threads
         for _ in range(4):
             with server.client() as other:
                 assert other.get("/quick").body == b"quick"

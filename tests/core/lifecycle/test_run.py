@@ -190,7 +190,7 @@ class Stepping:
 
     @property
     def has_ended(self) -> bool:
-        assert self.dispatcher.has_leadership_ended == self.run._leadership_ended.is_set()
+        assert self.dispatcher.has_leadership_ended == self.run._waiter._has_ended.is_set()
         return self.dispatcher.has_leadership_ended
 
     def close(self) -> None:
@@ -652,9 +652,9 @@ def test_the_thread_that_waits_does_what_it_is_woken_for(make: Make) -> None:
     looked = threading.Event()
     stepping.server.while_waiting = looked.set  # type: ignore[method-assign]  # the test looks on
     stepping.run.wake_waiter()
-    stepping.run._leadership_ended.clear()
+    stepping.run._waiter._has_ended.clear()
     waiter.start()
     assert looked.wait(SOON)
-    stepping.run._report_ended()
+    stepping.run._waiter.end()
     waiter.join(SOON)
     assert not waiter.is_alive()

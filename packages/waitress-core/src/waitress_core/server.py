@@ -184,11 +184,11 @@ class BaseWSGIServer:
             return make_stats(
                 Counters(), Counters().by_status, 0, dict.fromkeys(STATE_NAMES, 0), 0, self._dispatcher.thread_count, ()
             )
-        return add_stats([run.stats() for run in self._runs])
+        return add_stats([run.figures.stats() for run in self._runs])
 
     def running(self) -> list[RunningTask]:
         """Return the requests that application threads of this process run. Thread: any."""
-        return self._dispatcher.running() + [task for run in self._side_runs for task in run.running()]
+        return self._dispatcher.running() + [task for run in self._side_runs for task in run.figures.running()]
 
     def status_snapshots(self) -> "list[Snapshot]":
         """Return what the status server tells of each worker in this process; without `status_listen` no requests.
@@ -198,8 +198,8 @@ class BaseWSGIServer:
         if self._supervisor is not None:
             return self._supervisor.status_snapshots()
         if not self._side_runs:
-            return [run.snapshot() for run in self._runs]
-        return [{**run.snapshot(), "worker": number} for number, run in enumerate(self._runs, 1)]
+            return [run.figures.snapshot() for run in self._runs]
+        return [{**run.figures.snapshot(), "worker": number} for number, run in enumerate(self._runs, 1)]
 
     def _supervision(self) -> "Supervision | None":
         return None if self._supervisor is None else self._supervisor.supervision()

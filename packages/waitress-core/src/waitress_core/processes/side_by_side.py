@@ -12,7 +12,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from ..connection.context import State
-from ..lifecycle.run import Observer, ServerRun
+from ..lifecycle.observer import Observer
+from ..lifecycle.run import ServerRun
 from ..lifecycle.states import StopRequest
 from ..net.listener import Listener
 from ..threads.dispatcher import Dispatcher, start_thread
@@ -52,7 +53,7 @@ class SideSlot:
 class SideRun(ServerRun):
     """A further run of a server: its program is told by the first one what happens to the server."""
 
-    _waiter: threading.Thread | None = None  # once it has started
+    _waiting_thread: threading.Thread | None = None  # once it has started
 
     def start(self) -> None:
         """Start to serve, and a thread that waits for the end.
@@ -61,17 +62,17 @@ class SideRun(ServerRun):
             CannotStartThread: the system has none left.
         """
         super().start()
-        self._waiter = start_thread(self.wait, "waitress-run")
+        self._waiting_thread = start_thread(self.wait, "waitress-run")
 
     @property
     def threads(self) -> list[threading.Thread]:
         """The threads that serve: they cannot wait for the end."""
-        return super().threads if self._waiter is None else [*super().threads, self._waiter]
+        return super().threads if self._waiting_thread is None else [*super().threads, self._waiting_thread]
 
     def close_all(self) -> None:
         """Wait for the end, which must have been asked for, and release everything."""
-        if self._waiter is not None:
-            self._waiter.join()
+        if self._waiting_thread is not None:
+            self._waiting_thread.join()
         super().close_all()
 
     def tell_state(self, state: State) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..config.adjustments import Adjustments
 from ..config.application import DeferredApplication
 from ..connection.context import State
+from ..lifecycle.figures import RunFigures
 from ..lifecycle.run import ServerRun
 from ..net.handover import offered
 from ..net.listener import Listener
@@ -170,8 +171,8 @@ class SupervisedServer:
 
         def on_serving(run: ServerRun) -> None:
             worker.note_serves(
-                snapshot=lambda: published(run, with_status=bool(server.adj.status_listen)),
-                requests=run.request_count,
+                snapshot=lambda: published(run.figures, with_status=bool(server.adj.status_listen)),
+                requests=run.figures.request_count,
                 stop=server.request_stop,
                 on_orphaned=self._reclaim_paths,
             )
@@ -198,11 +199,11 @@ class SupervisedServer:
             time.sleep(TICK_SECONDS)
 
 
-def published(run: ServerRun, *, with_status: bool) -> dict[str, object]:
+def published(figures: RunFigures, *, with_status: bool) -> dict[str, object]:
     """Return what other processes may know of a worker, as JSON can express it: once a second, up to 32 KiB."""
-    running = [(repr(task), seconds) for _, task, seconds in run.running()]
-    status = {"status": run.snapshot()} if with_status else {}
-    return {"stats": run.stats()._asdict(), "running": running, **status}
+    running = [(repr(task), seconds) for _, task, seconds in figures.running()]
+    status = {"status": figures.snapshot()} if with_status else {}
+    return {"stats": figures.stats()._asdict(), "running": running, **status}
 
 
 def _load(deferred: DeferredApplication, worker: Worker) -> "WSGIApplication":

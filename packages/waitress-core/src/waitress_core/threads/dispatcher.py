@@ -444,6 +444,11 @@ class Dispatcher:
         """Application threads that have been replaced, and still run their task. Thread: any."""
         return sum(slot.is_lost and slot.running is not None for slot in self._thread_slots.copy())
 
+    @property
+    def is_short_of_threads(self) -> bool:
+        """Whether so many threads are lost to tasks that do not end that no more are replaced. Thread: any."""
+        return 0 < self.thread_count <= self.lost_count
+
     def replace_thread(self, task: object) -> None:
         """Start an application thread in place of the one that runs this task, which ends when the task does.
 
