@@ -188,8 +188,8 @@ def test_the_help_begins_with_what_most_people_need_and_ends_with_what_has_no_ef
         pytest.param("digits. Default: 600.", id="octal-default"),
         pytest.param("--expose-tracebacks, --no-expose-tracebacks Show", id="boolean"),
         pytest.param("Default: 0.0.0.0:8080.", id="list"),
-        pytest.param("See --request-body-timeout.", id="setting-named-as-option"),
-        pytest.param("wsgi.url_scheme of a request.", id="what-is-no-setting-left-as-it-is"),
+        pytest.param(": see --request-body-timeout.", id="setting-named-as-option"),
+        pytest.param("The value of wsgi.url_scheme.", id="what-is-no-setting-left-as-it-is"),
     ],
 )
 def test_the_help_shows_units_and_defaults(entry: str) -> None:

@@ -167,7 +167,7 @@ def test_a_peer_that_is_no_trusted_proxy_cannot_say_who_it_is(
         assert answered(server, get()) == (200 if mode == "optional" else 0)
     assert all(environ["REMOTE_ADDR"] == "127.0.0.1" for environ in application.environs)
     if mode == "required":
-        assert caplog.messages[0] == "Connection from 127.0.0.1 closed: it is none of trusted_proxy"
+        assert caplog.messages[0] == "Connection from 127.0.0.1 closed: it is not in trusted_proxy"
 
 
 @pytest.mark.parametrize("start", [b"", b"PROXY TCP4", block()[:20]], ids=["nothing", "line", "block"])

@@ -149,12 +149,12 @@ def test_a_text_has_its_fields_in_braces(text: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("{path}", "{path} is none"),
-        ("{status} {}", "{} is none"),
-        ("{status:>5}", "{status:>5} is none"),
-        ("{target!r}", "{target!r} is none"),
-        ("{target.__class__}", "{target.__class__} is none"),
-        ("{target[0]}", "{target[0]} is none"),
+        ("{path}", "{path} is not a field"),
+        ("{status} {}", "{} is not a field"),
+        ("{status:>5}", "{status:>5} is not a field"),
+        ("{target!r}", "{target!r} is not a field"),
+        ("{target.__class__}", "{target.__class__} is not a field"),
+        ("{target[0]}", "{target[0]} is not a field"),
         ("{status", "expected '}' before end of string"),
         ("status}", "Single '}' encountered in format string"),
         ("", "it has no field"),

@@ -67,11 +67,11 @@ def test_given_sockets_speak_tls_if_url_scheme_says_so() -> None:
         ({"tls_client_certificate": "optional"}, "tls_client_certificate has no meaning without tls_certificate"),
         (
             {**PEM, "tls_client_certificate": "optional"},
-            f"tls_client_certificate=optional {WITHOUT} tls_client_ca, the CAs whose certificates are accepted",
+            f"tls_client_certificate=optional {WITHOUT} tls_client_ca, the CAs that issue the accepted certificates",
         ),
         (
             {**PEM, "tls_client_ca": "ca.pem"},
-            "tls_client_ca has no meaning while tls_client_certificate is none: optional or required",
+            "tls_client_ca has no meaning with tls_client_certificate=none: set optional or required",
         ),
         (
             {"tls_certificate": "a=b.pem"},

@@ -143,7 +143,7 @@ def test_a_socket_that_is_gone_is_one_record(address: str, caplog: pytest.LogCap
         notifier.keep_alive()
         notifier.on_state(State.LEAVING)
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert caplog.messages[0].startswith(f"Cannot tell systemd RELOADING=1 at NOTIFY_SOCKET={address}: ")
+    assert caplog.messages[0].startswith(f"Cannot notify systemd of RELOADING=1 at NOTIFY_SOCKET={address}: ")
 
 
 def test_a_systemd_that_is_back_is_told_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -201,7 +201,7 @@ def test_a_service_is_ready_when_it_serves_and_reloads_and_stops(
 def test_a_service_without_its_socket_serves_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
     with serving_program(APPLICATION, tmp_path) as served, served.client() as client:
-        served.process.wait_for_line("Cannot tell systemd READY=1 at NOTIFY_SOCKET=.*gone: ")
+        served.process.wait_for_line("Cannot notify systemd of READY=1 at NOTIFY_SOCKET=.*gone: ")
         assert client.get().body == b"ok"
         served.process.signal()
         assert served.process.wait() == 0

@@ -74,7 +74,7 @@ def test_a_descriptor_needs_no_systemd(passed: list[socket.socket]) -> None:
 @pytest.mark.parametrize(
     ("text", "given", "fault"),
     [
-        ("systemd", {}, "LISTEN_FDS is not set, so no socket was passed; it is by a socket unit of systemd, .*"),
+        ("systemd", {}, "LISTEN_FDS is not set, so no socket was passed; a socket unit of systemd passes .*"),
         ("systemd", environ("none"), "LISTEN_FDS=none is no number of sockets"),
         ("systemd", environ(0), "LISTEN_FDS=0 is no number of sockets"),
         (

@@ -163,7 +163,7 @@ def test_a_folder_that_may_not_be_written_to_is_told_of(folder: Path, monkeypatc
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
     with pytest.raises(PermissionError) as caught:
         bind_unix(str(folder / "it.sock"), 0o600, 5)
-    remedy = f"this user may not create files in {folder}: choose a folder of its own"
+    remedy = f"this user may not create files in {folder}: choose its own folder"
     assert caught.value.strerror == f"Cannot listen on {folder / 'it.sock'}: Permission denied; {remedy}"
 
 

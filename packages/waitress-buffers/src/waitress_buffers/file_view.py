@@ -36,7 +36,7 @@ class FileView(io.RawIOBase):
         """Move as in any file: beyond the end is legal and reads nothing, before the start is a ValueError."""
         self._check_open()
         if whence not in (io.SEEK_SET, io.SEEK_CUR, io.SEEK_END):
-            raise ValueError(f"whence {whence} is none of 0, 1 and 2")
+            raise ValueError(f"whence {whence} is not 0, 1 or 2")
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._size}[whence]
         if base + offset < 0:
             raise ValueError(f"position {base + offset} is before the start of the file")

@@ -25,7 +25,7 @@ COMMAND_SETTINGS: tuple[Setting, ...] = (
         GROUP,
         "text",
         "",
-        "The application, MODULE:OBJECT or MODULE:FACTORY(ARGUMENTS), in place of the word without an option.",
+        "The application: MODULE:OBJECT or MODULE:FACTORY(ARGUMENTS), instead of the argument.",
         str,
     ),
     Setting(
@@ -33,21 +33,19 @@ COMMAND_SETTINGS: tuple[Setting, ...] = (
         GROUP,
         "boolean",
         False,
-        "The object is a factory: call it, without arguments, and serve what it returns.",
+        "Call the object, a factory, without arguments, and serve what it returns.",
         asbool,
         accepts="true or false",
     ),
-    Setting("chdir", GROUP, "text", "", "Change to this folder before anything is imported or opened.", str),
-    Setting(
-        "app_dir", GROUP, "text", "", "Folder from which the application can be imported, like the current one.", str
-    ),
+    Setting("chdir", GROUP, "text", "", "Change to this folder first.", str),
+    Setting("app_dir", GROUP, "text", "", "Import the application from this folder too.", str),
     Setting(
         "preload",
         GROUP,
         "boolean",
         False,
-        "With worker processes: import the application once, before they are forked. They share its memory, and a "
-        "reload does not see new code.",
+        "With worker processes: import the application once, before they are forked. They share its memory, but a "
+        "reload does not load new code.",
         asbool,
         accepts="true or false",
     ),
@@ -56,8 +54,7 @@ COMMAND_SETTINGS: tuple[Setting, ...] = (
         GROUP,
         "boolean",
         False,
-        "For development: watch the files of imported modules, and replace the worker when one changes. Needs "
-        "waitress[reload].",
+        "For development: replace the worker when a file of an imported module changes. Needs waitress[reload].",
         asbool,
         accepts="true or false",
     ),
@@ -66,7 +63,7 @@ COMMAND_SETTINGS: tuple[Setting, ...] = (
         GROUP,
         "list",
         [],
-        "With reload: watch the files that fit these patterns too, separated by blanks or commas.",
+        "With reload: also watch files that match these patterns, separated by spaces or commas.",
         as_words,
     ),
     Setting(
@@ -74,8 +71,8 @@ COMMAND_SETTINGS: tuple[Setting, ...] = (
         GROUP,
         "text",
         "",
-        "Log records of that level and above, of the application too: debug, info, warning, error or critical. "
-        "Default: info of the server, warning of the application.",
+        "Log records of this level and above: debug, info, warning, error or critical. Default: info for the server, "
+        "warning for the application.",
         _as_level,
         accepts="debug, info, warning, error or critical",
     ),
@@ -84,8 +81,8 @@ COMMAND_SETTINGS: tuple[Setting, ...] = (
         GROUP,
         "text",
         "",
-        "File that sets logging up, in place of log_level: JSON or TOML as logging.config.dictConfig takes it, by its "
-        "name, otherwise ini. It is read again at SIGHUP.",
+        "File that configures logging, instead of log_level: .json or .toml for logging.config.dictConfig, any other "
+        "for fileConfig. It is read again at SIGHUP.",
         str,
     ),
     Setting(
@@ -93,7 +90,7 @@ COMMAND_SETTINGS: tuple[Setting, ...] = (
         GROUP,
         "text",
         "",
-        "File to which the lines of access_log are appended, reopened at SIGHUP and SIGUSR1; - is standard output.",
+        "Append the access log to this file, which is reopened at SIGHUP and SIGUSR1. - is standard output.",
         str,
     ),
     Setting(
@@ -101,8 +98,8 @@ COMMAND_SETTINGS: tuple[Setting, ...] = (
         GROUP,
         "text",
         "",
-        "File that has the process id while the server serves; the server does not start if it is that of another "
-        "process that runs.",
+        "Write the process id to this file while the server runs. The server refuses to start if the process in it is "
+        "still running.",
         str,
     ),
 )

@@ -109,14 +109,14 @@ def actions() -> list[argparse.Action]:
 _MOST_USED = (
     "listen",
     "unix_socket",
-    "tls_certificate",
-    "tls_key",
     "threads",
     "workers",
-    "trusted_proxy",
-    "trusted_proxy_headers",
+    "tls_certificate",
+    "tls_key",
     "access_log",
     "log_level",
+    "trusted_proxy",
+    "trusted_proxy_headers",
 )
 _ALIASES = {"listen": ("-b", "--bind")}
 _METAVARS = {
@@ -142,36 +142,41 @@ _METAVARS = {
     "tls_minimum_version": "VERSION",
 }
 _ACTIONS = {
-    "check": "Read all settings, import the application, look addresses up, load certificates, and end: with status 0, "
-    "or with one line for each fault.",
-    "print-config": "Print the settings in force as TOML, each with its source.",
-    "version": "Print the versions of the packages and of the interpreter.",
+    "check": "Check everything without serving: read all settings, import the application, look up the addresses, load "
+    "the certificates. Exit with 0, or print one line for each fault.",
+    "print-config": "Print the effective settings as TOML, each with its source.",
+    "version": "Print the versions of the packages and of Python.",
 }
-_COMPLETION_HELP = f"Print the completion of this command for a shell: {', '.join(SHELLS)}."
+_COMPLETION_HELP = f"Print the completion script for a shell: {', '.join(SHELLS)}."
 _FROM_PYTHON_ONLY = frozenset({"sockets", "tls_context"})
 _REPEATABLE = frozenset({"listen", "tls_certificate"})
 _BINARY_UNITS = ((30, "GiB"), (20, "MiB"), (10, "KiB"))
 
 _HEAD = """\
-Serve a WSGI application: the object of that name, such as a function or a
-framework's application, in a module that can be imported from here.
+Serve a WSGI application. MODULE:OBJECT is a module that can be imported from
+the current folder, and the application in it: shop:application.
 """
 
 _FOOT = """\
-An option may be cut short as long as it stays unambiguous, and its value may
-follow as a word of its own: --thr 8. Where an option is repeated the last one
-holds, but every --listen adds addresses, every --tls-certificate one more.
+Every setting can also be an environment variable (WAITRESS_THREADS=8) or a key
+of the file given by --config. An option wins over a variable, a variable over
+the file. Sizes and times take units: 64k, 10m, 500ms, 2min.
 
-waitress-serve status [ADDRESS] prints what a server with --status-listen does.
+Options can be abbreviated if that is unambiguous, and the value can be the next
+argument: --thr 8. If an option is repeated, the last one counts; but --listen
+and --tls-certificate add up.
+
+To see what a server with --status-listen does: waitress-serve status [ADDRESS]
 
 Examples:
   waitress-serve --listen=127.0.0.1:8080 shop:application
   waitress-serve --listen='*:8080' --threads=8 --call shop.main:make_application
-  waitress-serve --unix-socket=/run/shop.sock --unix-socket-perms=660 shop:app
-  waitress-serve --port=8080 --trusted-proxy=10.0.0.0/8 \\
-      --trusted-proxy-headers='x-forwarded-for x-forwarded-proto' shop:app
+  waitress-serve --workers=auto --access-log shop:application
   waitress-serve --port=8443 --tls-certificate=cert.pem --tls-key=key.pem \\
-      shop:app
+      shop:application
+  waitress-serve --unix-socket=/run/shop.sock --unix-socket-perms=660 shop:app
+  waitress-serve --listen=10.0.0.5:8080 --trusted-proxy=10.0.0.0/8 \\
+      --trusted-proxy-headers='x-forwarded-for x-forwarded-proto' shop:app
 """
 
 
@@ -285,7 +290,7 @@ def _names_of(setting: Setting) -> tuple[str, ...]:
 def _add_own_options(most_used: argparse._ArgumentGroup, others: argparse._ArgumentGroup) -> None:
     """Add the options that are no settings."""
     most_used.add_argument("--config", metavar="FILE", help="Read settings from this TOML file.")
-    most_used.add_argument("-h", "--help", dest="wants", action="store_const", const="help", help="Show this text.")
+    most_used.add_argument("-h", "--help", dest="wants", action="store_const", const="help", help="Show this help.")
     for name, text in _ACTIONS.items():
         wants = name.replace("-", "_")
         others.add_argument(f"--{name}", dest="wants", action="store_const", const=wants, help=text)

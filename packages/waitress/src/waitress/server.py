@@ -170,7 +170,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         "the server's own threads accept; to see each client, derive a channel_class or override set_socket_options"
     )
     handle_read = LeftOut("the server's own threads accept; there is nothing to read from a listening socket")
-    bind_server_socket: Any = LeftOut("only a TcpWSGIServer binds its socket in a step of its own")
+    bind_server_socket: Any = LeftOut("only a TcpWSGIServer binds its socket in a separate step")
 
     @without_effect("the address of a client is read by the server's own threads")
     def fix_addr(self, addr: Any) -> Any:

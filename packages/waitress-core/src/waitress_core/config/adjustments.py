@@ -221,8 +221,8 @@ class Adjustments:
             )
         if self.has_worker_processes and not hasattr(os, "fork"):
             raise ValueError(
-                f"workers={self.workers}: this system cannot fork processes; run several servers, each on a port of "
-                "its own, behind a proxy that balances them"
+                f"workers={self.workers}: this system cannot fork processes; run several servers, each on its own "
+                "port, behind a proxy that balances them"
             )
 
     def _take_format(self, text: str, given: dict[str, Any]) -> None:

@@ -143,7 +143,9 @@ def _make_text(text: str) -> Format:
         if name is None:
             end += literal
         elif name not in FIELDS or spec or conversion:
-            raise ValueError(f"{{{name}{'!' * bool(conversion)}{conversion or ''}{':' * bool(spec)}{spec}}} is none")
+            raise ValueError(
+                f"{{{name}{'!' * bool(conversion)}{conversion or ''}{':' * bool(spec)}{spec}}} is not a field"
+            )
         else:
             parts.append((end + literal, FIELDS[name]))
             end = ""

@@ -244,10 +244,9 @@ SETTINGS: tuple[Setting, ...] = (
         "Listening",
         "list",
         ["0.0.0.0:8080"],
-        "Addresses to listen on, HOST:PORT, PORT, [IPV6]:PORT, http://HOST:PORT or https://HOST:PORT, separated by "
-        "blanks or commas; "
-        "instead of host and port. systemd is every socket that systemd has passed, systemd:NAME those of that name, "
-        "fd:3 an inherited descriptor.",
+        "Addresses to listen on: HOST:PORT, PORT, [IPV6]:PORT, http://HOST:PORT or https://HOST:PORT, separated by "
+        "spaces or commas. Replaces host and port. systemd is every socket that systemd has passed, systemd:NAME those"
+        " with that name, fd:3 an inherited descriptor.",
         as_words,
     ),
     _boolean("ipv4", "Listening", True, "Listen on the IPv4 addresses of a name."),
@@ -257,7 +256,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Listening",
         "text",
         None,
-        "Path of a unix socket to listen on; a socket that a server before it has left there is replaced.",
+        "Path of a unix socket to listen on. A socket that an earlier server has left there is replaced.",
         str_iftruthy,
     ),
     Setting(
@@ -265,7 +264,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Listening",
         "octal",
         0o600,
-        "Permissions of the unix socket, as a string of octal digits.",
+        "Permissions of the unix socket, in octal digits.",
         asoctal,
         "octal permissions",
         _is_permission,
@@ -276,24 +275,29 @@ SETTINGS: tuple[Setting, ...] = (
         "Listening",
         "sockets",
         [],
-        "Bound stream sockets to listen on (from Python only); who gives them closes them.",
+        "Bound stream sockets to listen on (from Python only). The program that gives them closes them.",
         as_socket_list,
         accepts="a list of sockets, which only Python code can give",
     ),
     _integer(
-        "backlog", "Listening", 1024, "connections", "Connections the system may hold until they are accepted.", 1
+        "backlog",
+        "Listening",
+        1024,
+        "connections",
+        "Connections that the system holds until the server accepts them.",
+        1,
     ),
     _boolean(
         "asyncore_use_poll", "Listening", False, "The best poller of the system is always used.", has_effect=False
     ),
     # What the application sees
-    Setting("url_scheme", "Application", "text", "http", "wsgi.url_scheme of a request.", str, check=_is_scheme),
+    Setting("url_scheme", "Application", "text", "http", "The value of wsgi.url_scheme.", str, check=_is_scheme),
     Setting(
         "url_prefix",
         "Application",
         "text",
         "",
-        "Path under which the application lives: becomes SCRIPT_NAME and is taken off PATH_INFO.",
+        "Path under which the application is served: it becomes SCRIPT_NAME and is removed from PATH_INFO.",
         slash_fixed_str,
         check=_is_utf_8,
     ),
@@ -302,7 +306,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Application",
         "text",
         "waitress.invalid",
-        "SERVER_NAME, unless a trusted proxy header gives one.",
+        "The value of SERVER_NAME, unless a trusted proxy header gives one.",
         str,
         check=_is_header_text,
     ),
@@ -311,7 +315,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Application",
         "text",
         "waitress",
-        "Value of the Server header, or of Via if the application sends Server; empty sends neither.",
+        "Value of the Server header, or of Via if the application sends Server. Empty: send neither.",
         str_iftruthy,
         check=_is_header_text,
     ),
@@ -323,18 +327,20 @@ SETTINGS: tuple[Setting, ...] = (
         "Proxy",
         "list",
         None,
-        "Peers whose proxy headers are believed: addresses and CIDR networks; * for any; localhost for those on this "
-        "machine, by a unix socket or from a loopback address.",
+        "Proxies that may set the proxy headers: addresses and CIDR networks. * is any; localhost is any on this "
+        "machine, on a unix socket or a loopback address.",
         as_address_words,
         check=_are_addresses,
     ),
-    _integer("trusted_proxy_count", "Proxy", 1, "hops", "How many proxies, counted from this server, are trusted.", 1),
+    _integer(
+        "trusted_proxy_count", "Proxy", 1, "hops", "Number of trusted proxies in a row, counted from this server.", 1
+    ),
     Setting(
         "trusted_proxy_headers",
         "Proxy",
         "list",
         set(),
-        "Which headers of a trusted proxy are believed: forwarded, or x-forwarded-{for,host,proto,port,by}.",
+        "Headers to believe from a trusted proxy: forwarded, or x-forwarded-{for,host,proto,port,by}.",
         as_word_set,
     ),
     Setting(
@@ -342,16 +348,18 @@ SETTINGS: tuple[Setting, ...] = (
         "Proxy",
         "text",
         "off",
-        "Whether a trusted_proxy starts each connection with a PROXY protocol header: off, optional or required. With "
-        "proxy+ before words of listen it is for those only.",
+        "Whether a trusted_proxy starts each connection with a PROXY protocol header: off, optional or required. To "
+        "require it for one address only, write proxy+ before that word of listen.",
         str,
         check=_is_proxy_mode,
         accepts="off, optional or required",
     ),
-    _boolean("clear_untrusted_proxy_headers", "Proxy", True, "Hide proxy headers that are not trusted."),
+    _boolean(
+        "clear_untrusted_proxy_headers", "Proxy", True, "Hide proxy headers that are not trusted from the application."
+    ),
     _boolean("log_untrusted_proxy_headers", "Proxy", False, "Log a warning when such a header is hidden."),
     # Limits
-    _integer("connection_limit", "Limits", 1000, "connections", "Client connections held open at once.", 1),
+    _integer("connection_limit", "Limits", 1000, "connections", "Largest number of open client connections.", 1),
     _integer(
         "max_request_header_size",
         "Limits",
@@ -360,13 +368,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Largest request head: request line and header fields.",
         64,
     ),
-    _integer("max_request_body_size", "Limits", 1073741824, "bytes", "Largest request body, decoded."),
+    _integer("max_request_body_size", "Limits", 1073741824, "bytes", "Largest request body, after decoding."),
     _integer(
         "queue_limit",
         "Limits",
         0,
         "requests",
-        "A request that finds so many waiting before it is answered 503, its application not called; 0 is no limit.",
+        "Answer 503, without calling the application, if this many requests are already waiting. 0: no limit.",
     ),
     _integer(
         "channel_request_lookahead",
@@ -377,36 +385,43 @@ SETTINGS: tuple[Setting, ...] = (
         has_effect=False,
     ),
     # Time
-    _seconds("channel_timeout", "Time", 120, "Idle time after which a persistent connection is closed."),
+    _seconds("channel_timeout", "Time", 120, "Close a persistent connection after it has been idle for this time."),
     _seconds(
         "cleanup_interval",
         "Time",
         30,
-        "Time between calls of the maintenance() of a server class of one's own; deadlines do not depend on it.",
+        "Time between calls of maintenance() of your server class. Deadlines do not depend on it.",
         may_be_zero=True,
         has_effect=False,
     ),
-    _seconds("request_head_timeout", "Time", 30, "Time in which a request head must be complete."),
+    _seconds("request_head_timeout", "Time", 30, "Time in which a request head must arrive."),
     _seconds(
         "request_body_timeout",
         "Time",
         30,
-        "Time that a request body may take; every request_body_rate bytes of it give one second back.",
+        "Time in which a request body must arrive. Every request_body_rate bytes received give one more second.",
     ),
-    _integer("request_body_rate", "Time", 500, "bytes per second", "See request_body_timeout.", 1),
+    _integer(
+        "request_body_rate",
+        "Time",
+        500,
+        "bytes per second",
+        "Bytes of a request body that give one more second: see request_body_timeout.",
+        1,
+    ),
     _seconds(
         "response_timeout",
         "Time",
         30,
-        "Time that a client may keep the application waiting for room in its output buffer; every "
-        "blocked_response_rate bytes that it takes give one second back.",
+        "Time that a client may keep the application waiting because the output buffer is full. Every "
+        "blocked_response_rate bytes sent give one more second.",
     ),
     _integer(
         "blocked_response_rate",
         "Time",
         16384,
         "bytes per second",
-        "Rate at which a client that keeps the application waiting must take its response: see response_timeout.",
+        "Rate at which a client that keeps the application waiting must read: see response_timeout.",
         1,
     ),
     _integer(
@@ -414,7 +429,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Time",
         500,
         "bytes per second",
-        "Rate at which every other client must take its response; one that is slower for channel_timeout is "
+        "Rate at which every other client must read its response. A client that is slower for channel_timeout is "
         "disconnected.",
         1,
     ),
@@ -422,52 +437,71 @@ SETTINGS: tuple[Setting, ...] = (
         "linger_timeout",
         "Time",
         2,
-        "Time in which input is read, and discarded, after the last response, so that the client can read that.",
+        "Time in which input is read and discarded after the last response, so that the client can read that response.",
     ),
     _seconds(
         "shutdown_delay",
         "Time",
         0,
-        "Time after SIGTERM or SIGINT in which new connections are still answered, so that load balancers can notice.",
+        "Keep accepting connections for this time after SIGTERM or SIGINT, until load balancers have noticed.",
         may_be_zero=True,
     ),
     _seconds(
         "shutdown_timeout",
         "Time",
         25,
-        "Time in which SIGTERM or SIGINT lets running requests end, shutdown_delay included.",
+        "Time that running requests have to end after SIGTERM or SIGINT. It includes shutdown_delay.",
         may_be_zero=True,
     ),
     _seconds(
         "queue_timeout",
         "Time",
         0,
-        "Time that a request may wait for a thread: after it, it is answered 503, its application not called; 0 is no "
-        "limit.",
+        "Answer 503, without calling the application, after a request has waited this long for a thread. 0: no limit.",
         may_be_zero=True,
     ),
     _seconds(
         "request_timeout",
         "Time",
         0,
-        "Time that a request may run: after it, its stack is logged, it is answered 503, and another thread is started "
-        "in place of its own; 0 is no limit.",
+        "Give up a request that runs longer: log its stack, answer 503, and replace its thread. 0: no limit.",
         may_be_zero=True,
     ),
     _seconds(
         "asyncore_loop_timeout",
         "Time",
         1,
-        "Longest wait between two checks for signals; 0 means 1.",
+        "Longest wait between two checks for signals. 0 means 1.",
         may_be_zero=True,
     ),
     # Buffers
-    _integer("recv_bytes", "Buffers", 8192, "bytes", "Bytes of one read; large bodies are read in larger pieces.", 1),
-    _integer("send_bytes", "Buffers", 1, "bytes", "Responses are sent as they come.", 0, has_effect=False),
-    _integer("inbuf_overflow", "Buffers", 524288, "bytes", "Request body size from which a temporary file is used.", 1),
-    _integer("outbuf_overflow", "Buffers", 1048576, "bytes", "Pending output from which a temporary file is used.", 1),
     _integer(
-        "outbuf_high_watermark", "Buffers", 16777216, "bytes", "Pending output at which the application must wait.", 1
+        "recv_bytes", "Buffers", 8192, "bytes", "Bytes to read at once. Large bodies are read in larger pieces.", 1
+    ),
+    _integer("send_bytes", "Buffers", 1, "bytes", "Responses are sent as they come.", 0, has_effect=False),
+    _integer(
+        "inbuf_overflow",
+        "Buffers",
+        524288,
+        "bytes",
+        "Store a request body of this size or more in a temporary file.",
+        1,
+    ),
+    _integer(
+        "outbuf_overflow",
+        "Buffers",
+        1048576,
+        "bytes",
+        "Store pending output of this size or more in a temporary file.",
+        1,
+    ),
+    _integer(
+        "outbuf_high_watermark",
+        "Buffers",
+        16777216,
+        "bytes",
+        "Pause the application while this much output is pending.",
+        1,
     ),
     # Logging
     Setting(
@@ -475,7 +509,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Logging",
         "boolean",
         False,
-        "Write a line for each request to the logger waitress.access; the name of a format does so in that format.",
+        "Log one line for each request to the logger waitress.access. The name of a format chooses that format.",
         as_boolean_or_text,
         "or a format",
         _access_log_fault,
@@ -485,7 +519,8 @@ SETTINGS: tuple[Setting, ...] = (
         "Logging",
         "text",
         "combined",
-        "What the line says: combined, json, or a text with fields in braces, as {remote_addr} {target} {status}.",
+        "Format of the access log: combined, json, or a text with fields in braces, for example {remote_addr} {target}"
+        " {status}.",
         str,
         check=_format_fault,
     ),
@@ -493,14 +528,14 @@ SETTINGS: tuple[Setting, ...] = (
         "log_slow_requests",
         "Logging",
         0,
-        "Time after which a request that still runs is logged, once, with the stack of its thread; 0 logs none.",
+        "Log a request that runs longer than this, once, with the stack of its thread. 0: never.",
         may_be_zero=True,
     ),
     _seconds(
         "queue_warning_seconds",
         "Logging",
         0.1,
-        "Time that a request may wait for a thread until the log warns of the queue; 0 warns each time that it grows.",
+        "Log a warning when a request has waited this long for a thread. 0: each time the queue grows.",
         may_be_zero=True,
     ),
     _boolean("log_socket_errors", "Logging", True, "Log errors of client sockets."),
@@ -509,7 +544,8 @@ SETTINGS: tuple[Setting, ...] = (
         "Logging",
         "text",
         None,
-        "Give each request an id, in this header of request and response and in the log; true is X-Request-ID.",
+        "Give each request an id, in this header for the application and in the response, and log it. true is "
+        "X-Request-ID.",
         as_header_name,
         check=_is_own_header,
         accepts="true, false, or the name of a header",
@@ -520,8 +556,8 @@ SETTINGS: tuple[Setting, ...] = (
         "Workers",
         "integer",
         1,
-        "Workers that serve, each a whole server with its own threads; auto is WEB_CONCURRENCY, or else the processors "
-        "that this process may use. With more than one, this process supervises them.",
+        "Number of workers. Each is a whole server with its own threads; this process supervises them. auto is "
+        "WEB_CONCURRENCY, or the number of usable processors.",
         as_worker_count,
         "workers or auto",
         _at_least(1),
@@ -533,15 +569,14 @@ SETTINGS: tuple[Setting, ...] = (
         "Workers",
         "auto",
         ("auto", "process", "thread"),
-        "What a worker is: process; thread, side by side in one process, on a free-threaded interpreter; auto is "
-        "thread there, and process elsewhere.",
+        "What a worker is: a process, or a thread (side by side in one process, free-threaded Python only). auto is "
+        "thread on free-threaded Python, otherwise process.",
     ),
     _seconds(
         "worker_timeout",
         "Workers",
         60,
-        "Time without a tick after which a worker process writes its threads' stacks to the log and is replaced; 0 "
-        "waits for ever.",
+        "Replace a worker process that is stuck for this time, after logging the stacks of its threads. 0: never.",
         may_be_zero=True,
     ),
     _integer(
@@ -549,20 +584,20 @@ SETTINGS: tuple[Setting, ...] = (
         "Workers",
         0,
         "requests",
-        "Requests after which a worker process is replaced, checked once a second; 0 sets no limit.",
+        "Replace a worker process after this many requests (checked once a second). 0: never.",
     ),
     _integer(
         "max_requests_jitter",
         "Workers",
         0,
         "requests",
-        "Each worker adds a random number up to this to max_requests, so that not all are replaced at once.",
+        "Add a random number up to this to max_requests, so that workers are not all replaced at once.",
     ),
     _seconds(
         "max_worker_age",
         "Workers",
         0,
-        "Time after which a worker process is replaced; 0 sets no limit.",
+        "Replace a worker process after this time. 0: never.",
         may_be_zero=True,
     ),
     _integer(
@@ -570,7 +605,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Workers",
         0,
         "MiB",
-        "Resident memory above which a worker process is replaced; 0 sets no limit.",
+        "Replace a worker process that uses more resident memory than this. 0: never.",
     ),
     # TLS
     Setting(
@@ -578,8 +613,8 @@ SETTINGS: tuple[Setting, ...] = (
         "TLS",
         "list",
         [],
-        "File of the certificate and its chain, in PEM form; each TCP listener but those written http:// speaks TLS "
-        "then. For single server names there may be more, each as NAME=CERTIFICATE or NAME=CERTIFICATE,KEY.",
+        "File with the certificate and its chain (PEM). Turns on TLS for all TCP listeners except those written as "
+        "http://. More certificates, each for one server name: NAME=CERTIFICATE or NAME=CERTIFICATE,KEY.",
         as_paths,
         "paths",
     ),
@@ -588,7 +623,7 @@ SETTINGS: tuple[Setting, ...] = (
         "TLS",
         "text",
         None,
-        "File of the certificate's key; by default it is in the same file.",
+        "File with the private key. Default: the certificate's file.",
         path_iftruthy,
     ),
     Setting(
@@ -596,7 +631,7 @@ SETTINGS: tuple[Setting, ...] = (
         "TLS",
         "text",
         None,
-        "File with the password of keys that are encrypted.",
+        "File with the password of encrypted keys.",
         path_iftruthy,
     ),
     Setting(
@@ -604,7 +639,7 @@ SETTINGS: tuple[Setting, ...] = (
         "TLS",
         "text",
         None,
-        "File of the CAs, in PEM form, whose certificates clients can show: see tls_client_certificate.",
+        "File with the CAs (PEM) that issue the certificates of clients: see tls_client_certificate.",
         path_iftruthy,
     ),
     _choice(
@@ -612,16 +647,16 @@ SETTINGS: tuple[Setting, ...] = (
         "TLS",
         "none",
         ("none", "optional", "required"),
-        "Whether clients are asked for a certificate: none, optional or required.",
+        "Whether to ask clients for a certificate: none, optional or required.",
     ),
-    _choice("tls_minimum_version", "TLS", "1.2", ("1.2", "1.3"), "Lowest version of TLS that is spoken: 1.2 or 1.3."),
+    _choice("tls_minimum_version", "TLS", "1.2", ("1.2", "1.3"), "Lowest accepted version of TLS: 1.2 or 1.3."),
     Setting(
         "tls_ciphers",
         "TLS",
         "text",
         None,
-        "Cipher suites of TLS 1.2, as OpenSSL writes them; by default those of the system's policy that have forward "
-        "secrecy and authenticated encryption.",
+        "Cipher suites of TLS 1.2, in the notation of OpenSSL. Default: those of the system's policy that have forward"
+        " secrecy and authenticated encryption.",
         str_iftruthy,
     ),
     Setting(
@@ -629,7 +664,7 @@ SETTINGS: tuple[Setting, ...] = (
         "TLS",
         "object",
         None,
-        "An ssl.SSLContext, or a callable that returns one (from Python only); all other settings of TLS but "
+        "An ssl.SSLContext, or a callable that returns one (from Python only). The other TLS settings except "
         "tls_handshake_timeout have no effect with it.",
         as_tls_context,
         accepts="an ssl.SSLContext, or a callable that returns one, which only Python code can give",
@@ -643,8 +678,8 @@ SETTINGS: tuple[Setting, ...] = (
         "Status",
         "text",
         None,
-        "Address of the status server, which says what this one does: HOST:PORT, [IPV6]:PORT or the path of a unix "
-        "socket; one beyond this machine needs status_token or status_token_file.",
+        "Address of the status server (status page, metrics, health checks): HOST:PORT, [IPV6]:PORT or the path of a "
+        "unix socket. An address that other machines can reach needs status_token or status_token_file.",
         str_iftruthy,
     ),
     Setting(
@@ -652,8 +687,8 @@ SETTINGS: tuple[Setting, ...] = (
         "Status",
         "text",
         None,
-        "Token that clients of the status server send, as Authorization: Bearer TOKEN. On the command line others can "
-        "see it: rather use status_token_file.",
+        "Token that clients of the status server must send, as Authorization: Bearer TOKEN. Other users can see it on "
+        "the command line: prefer status_token_file.",
         str_iftruthy,
         check=_is_status_token,
         is_secret=True,
@@ -663,14 +698,14 @@ SETTINGS: tuple[Setting, ...] = (
         "Status",
         "text",
         None,
-        "File that holds the token, which only its owner and group may read.",
+        "File with the token. Only its owner and group may be able to read it.",
         str_iftruthy,
     ),
     _seconds(
         "ready_queue_seconds",
         "Status",
         10,
-        "Time that a request may wait for a thread until /ready of the status server says 503; 0 sets no limit.",
+        "Answer 503 to /ready of the status server when a request has waited this long for a thread. 0: never.",
         may_be_zero=True,
     ),
 )

@@ -88,8 +88,8 @@ def _check_certificates(adj: TlsSettings) -> None:
         raise ValueError(f"tls_certificate={' '.join(adj.tls_certificate)!r}: two certificates for {twice}")
     if adj.tls_client_certificate != "none" and adj.tls_client_ca is None:
         raise ValueError(
-            f"tls_client_certificate={adj.tls_client_certificate} has no meaning without tls_client_ca, the CAs whose "
-            "certificates are accepted"
+            f"tls_client_certificate={adj.tls_client_certificate} has no meaning without tls_client_ca, the CAs that "
+            "issue the accepted certificates"
         )
     if adj.tls_client_ca is not None and adj.tls_client_certificate == "none":
-        raise ValueError("tls_client_ca has no meaning while tls_client_certificate is none: optional or required")
+        raise ValueError("tls_client_ca has no meaning with tls_client_certificate=none: set optional or required")

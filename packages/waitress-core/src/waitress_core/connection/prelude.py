@@ -70,7 +70,7 @@ class Preludes:
             self._reactor.watch(prelude, READ)
         elif endpoint.proxy_mode == "required":
             close(accepted)
-            self._refuse(host, "it is none of trusted_proxy")
+            self._refuse(host, "it is not in trusted_proxy")
         else:
             self._on_client(accepted, host, port, endpoint, None, b"")
 

@@ -87,7 +87,7 @@ def checked_status(status: str) -> str:
         raise HeaderError("carriage return/line feed character present in status")
     code = status[:3]
     if not (code.isdigit() and code.isascii() and len(code) == 3 and "2" <= code[0] <= "5"):
-        raise HeaderError(f"status {status!r} does not begin with a final status code, 200 to 599")
+        raise HeaderError(f"status {status!r} does not start with a final status code, 200 to 599")
     if status[3:4] not in ("", " "):
         raise HeaderError(f"status {status!r} has no space after its code")
     # RFC 9112 4: the space is required even if no reason phrase follows.

@@ -139,7 +139,7 @@ class Notifier:
         except OSError as error:
             if not self._has_failed:
                 self._has_failed = True
-                logger.warning("Cannot tell systemd %s at NOTIFY_SOCKET=%s: %s", lines[0], address, error)
+                logger.warning("Cannot notify systemd of %s at NOTIFY_SOCKET=%s: %s", lines[0], address, error)
 
 
 def _status(text: str) -> str:

@@ -50,8 +50,8 @@ def _passed_by_systemd(name: str, environ: Mapping[str, str]) -> list[int]:
     count, process_id = environ.get("LISTEN_FDS"), environ.get("LISTEN_PID")
     if count is None:
         raise ValueError(
-            "LISTEN_FDS is not set, so no socket was passed; it is by a socket unit of systemd, whose service this is, "
-            "and by systemd-socket-activate"
+            "LISTEN_FDS is not set, so no socket was passed; a socket unit of systemd passes its sockets to the "
+            "service, and systemd-socket-activate to a command"
         )
     if not _COUNT.fullmatch(count):
         raise ValueError(f"LISTEN_FDS={count} is no number of sockets")

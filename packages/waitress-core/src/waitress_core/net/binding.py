@@ -53,7 +53,7 @@ def naming_path(path: str) -> AbstractContextManager[None]:
         if error.errno == errno.ENOENT and not os.path.exists(folder):
             return f"; there is no folder {folder}: make it first"
         if error.errno == errno.EACCES and not os.access(folder, os.W_OK | os.X_OK):
-            return f"; this user may not create files in {folder}: choose a folder of its own"
+            return f"; this user may not create files in {folder}: choose its own folder"
         return ""
 
     return _naming(path, remedy)

@@ -107,7 +107,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "waitress_http_requests_in_flight",
         "gauge",
-        "Requests that wait for a thread, run, or whose response is being sent.",
+        "Requests that wait for a thread, run, or have a response that is being sent.",
         _in_flight,
     ),
     Metric(

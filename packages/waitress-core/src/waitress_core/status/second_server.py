@@ -1,4 +1,4 @@
-"""The status server: a second server of ours, with a thread and a reactor of its own."""
+"""The status server: a second server of ours, with its own thread and reactor."""
 
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
