@@ -333,7 +333,8 @@ def test_a_request_that_is_cancelled_has_a_line_without_a_status(lines: Lines) -
             first.send(get(target="/first"))
             assert application.entered.wait(SECONDS)
             second.send(get(target="/second"))
-            assert becomes_true(lambda: bool(server.server._dispatcher.ready or server.server._dispatcher._queue))
+            dispatcher = server.server._dispatcher
+            assert becomes_true(lambda: bool(dispatcher.ready or dispatcher._queue._items))
             closing = threading.Thread(target=server.server.close)
             closing.start()
             assert lines.one["target"] == "/second"

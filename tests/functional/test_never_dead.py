@@ -25,7 +25,7 @@ from waitress_core.connection.connection import Connection
 from waitress_core.connection.manager import ConnectionManager
 from waitress_core.lifecycle import waiter as waiter_module
 from waitress_core.lifecycle.run import ServerRun
-from waitress_core.threads import dispatcher as dispatcher_module
+from waitress_core.threads import pool as pool_module
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -393,7 +393,7 @@ def test_a_thread_that_is_killed_twice_is_replaced(monkeypatch: pytest.MonkeyPat
 NO_THREADS = """
 import logging, threading, time
 from waitress_core import create_server
-from waitress_core.threads import dispatcher
+from waitress_core.threads import dispatcher, pool
 
 def application(environ, start_response):
     start_response("200 OK", [])
@@ -410,8 +410,8 @@ def end_all():
         if threading.current_thread() is not threading.main_thread():
             raise SystemExit
     def refuse(*arguments):
-        raise dispatcher.CannotStartThread("Cannot start the thread: the system has none left")
-    dispatcher.start_thread = refuse
+        raise pool.CannotStartThread("Cannot start the thread: the system has none left")
+    pool.start_thread = refuse
     dispatcher.Dispatcher._replace_leader = die
     server._dispatcher._turn = die
 
@@ -428,4 +428,4 @@ def test_a_leader_that_cannot_be_replaced_ends_the_process_with_status_1(tmp_pat
 
 
 def test_the_pause_after_an_exception_is_shorter_than_a_second() -> None:
-    assert dispatcher_module.FAULT_SECONDS < 0.5
+    assert pool_module.FAULT_SECONDS < 0.5

@@ -14,6 +14,8 @@ import pytest
 from tests.support.manual_clock import ManualClock
 from waitress_core import Dispatcher, Task
 from waitress_core.threads import dispatcher as module
+from waitress_core.threads import pool as pool_module
+from waitress_core.threads import task_queue as task_queue_module
 from waitress_core.threads import watchdog as watchdog_module
 from waitress_core.threads.leadership import FAST, LONGEST_HOLD, QUANTUM, RARE, SHORTEST_HOLD
 from waitress_core.threads.queue_log import QUIET_SECONDS
@@ -167,6 +169,7 @@ class Time:
         self.clock = ManualClock()
         self.watchdog = Watching()
         monkeypatch.setattr(module, "_now", self.clock)
+        monkeypatch.setattr(task_queue_module, "_now", self.clock)
         monkeypatch.setattr(watchdog_module, "time", SimpleNamespace(sleep=self.watchdog.sleep))
 
 
@@ -563,7 +566,7 @@ every_error = pytest.mark.parametrize(
 def test_leadership_survives_an_exception_anywhere(
     make: Make, monkeypatch: pytest.MonkeyPatch, place: str, error: BaseException
 ) -> None:
-    monkeypatch.setattr(module, "FAULT_SECONDS", 0.001)
+    monkeypatch.setattr(pool_module, "FAULT_SECONDS", 0.001)
     dispatcher = Dispatcher(2)
     raised = patched(dispatcher, place, error, monkeypatch)
     running = make(dispatcher=dispatcher)
@@ -583,7 +586,7 @@ def test_leadership_of_an_application_thread_survives_an_exception_anywhere(
     def fail() -> None:
         raise error
 
-    monkeypatch.setattr(module, "FAULT_SECONDS", 0.001)
+    monkeypatch.setattr(pool_module, "FAULT_SECONDS", 0.001)
     running = make(2)
     if place in ("_accept", "_run_as_leader"):  # when it takes leadership from the standby
         raised = patched(running.dispatcher, place, error, monkeypatch)
@@ -606,7 +609,7 @@ def test_leadership_of_an_application_thread_survives_an_exception_anywhere(
 def test_leadership_survives_a_turn_that_raises(
     still: Time, monkeypatch: pytest.MonkeyPatch, leader: str, error: BaseException
 ) -> None:
-    monkeypatch.setattr(module, "FAULT_SECONDS", 0.001)
+    monkeypatch.setattr(pool_module, "FAULT_SECONDS", 0.001)
     running = Running(Dispatcher(2))
     raised = threading.Event()
     if leader == "application thread":
@@ -627,7 +630,7 @@ def test_leadership_survives_a_turn_that_raises(
 def test_leadership_survives_a_watchdog_that_fails_to_pass_it_on(
     make: Make, still: Time, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    monkeypatch.setattr(module, "FAULT_SECONDS", 0.001)
+    monkeypatch.setattr(pool_module, "FAULT_SECONDS", 0.001)
     running = make(2)
     lead_on_an_application_thread(running)
     raised = patched(running.dispatcher, "_policy.on_take", error, monkeypatch)
@@ -720,7 +723,7 @@ def test_leadership_that_is_lost_on_its_way_is_replaced(make: Make, monkeypatch:
 def test_an_item_of_the_queue_that_wakes_nobody_is_run_after_a_check(make: Make) -> None:
     running = make(1)
     task = RecordedTask()
-    running.dispatcher._queue.append((task, 0.0))
+    running.dispatcher._queue._items.append((task, 0.0))
     running.dispatcher.check()
     assert task.done.wait(SOON)
 
@@ -1448,10 +1451,11 @@ class OwnedLock:
 def test_no_lock_is_held_over_a_task_a_turn_or_a_log_record(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     dispatcher, lock = Dispatcher(1, queue_warning_seconds=0), OwnedLock()
     monkeypatch.setattr(dispatcher, "_lock", lock)
+    monkeypatch.setattr(dispatcher._queue, "_lock", queue_lock := OwnedLock())
     held: list[bool] = []
 
     def note(record: object = None) -> None:
-        held.append(lock.is_mine)
+        held.append(lock.is_mine or queue_lock.is_mine)
 
     handler = logging.Handler()
     monkeypatch.setattr(handler, "emit", note)
@@ -1476,7 +1480,8 @@ def test_in_a_forked_child_the_thread_that_forked_ends_with_its_task(make: Make)
     lead_on_an_application_thread(running)
 
     def call() -> None:
-        assert running.dispatcher._lock.acquire()  # by a thread that the child does not have
+        for held in (running.dispatcher._lock, running.dispatcher._queue._lock):
+            assert held.acquire()  # by a thread that the child does not have
         running.dispatcher.abandon_after_fork()
 
     task = RecordedTask(call)

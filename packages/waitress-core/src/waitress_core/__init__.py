@@ -15,7 +15,8 @@ from .config.application import CannotStartWorker, DeferredApplication
 from .config.settings import SETTINGS, Setting
 from .observability.stats import ServerStats
 from .server import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, UnixWSGIServer, create_server
-from .threads.dispatcher import CannotStartThread, Dispatcher
+from .threads.dispatcher import Dispatcher
+from .threads.pool import CannotStartThread
 from .threads.tasks import Task, TaskSink
 
 __version__ = "1.1.0"

@@ -31,7 +31,8 @@ from .net.binding import open_listeners
 from .net.listener import Listener
 from .observability.stats import Counters, ServerStats, add_stats, make_stats
 from .reactor.reactor import TICK_SECONDS
-from .threads.dispatcher import Dispatcher, start_thread
+from .threads.dispatcher import Dispatcher
+from .threads.pool import start_thread
 from .threads.running import RunningTask
 from .threads.tasks import Task, TaskSink
 from .wsgi.environ import EnvironBuilder

@@ -16,7 +16,8 @@ from ..lifecycle.observer import Observer
 from ..lifecycle.run import ServerRun
 from ..lifecycle.states import StopRequest
 from ..net.listener import Listener
-from ..threads.dispatcher import Dispatcher, start_thread
+from ..threads.dispatcher import Dispatcher
+from ..threads.pool import start_thread
 from .scoreboard import Scoreboard, Slot, Word
 
 

@@ -15,7 +15,7 @@ Rules
    watchdog to the next, the watchdog takes leadership from the slot and gives it to the standby, which is always free.
    After the task the thread finds the slot empty, and is a plain application thread again.
 3. The standby hands every task off to the queue. When the application has been quick (`LeadershipPolicy`), it gives
-   leadership to an application thread, if one is free. `_outstanding` says whether one is. It must be exact: otherwise
+   leadership to an application thread, if one is free. The queue knows whether one is. It must be exact: otherwise
    leadership could be queued behind tasks while every thread is busy, and all I/O would stop.
 4. `ready` belongs to leadership, not to a thread: the leader alone may touch it. The leader runs tasks for a QUANTUM,
    then it asks the poller again, without waiting if tasks are left. The mean time of the tasks is updated once for all
@@ -72,45 +72,20 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from enum import Enum
-from functools import partial
-from typing import NamedTuple
 
 from ..safe_logger import SafeLogger
 from .leadership import QUANTUM, LeadershipPolicy
 from .message_queue import MessageQueue, message_queue
-from .queue_log import QueueLog
+from .pool import CannotStartThread, ThreadPool
 from .running import RunningTask, ThreadSlot, running_tasks
+from .task_queue import TaskQueue
 from .tasks import InternalTask, Task, TaskSink
 from .watchdog import IDLE_WAIT, Watchdog
 
 logger = SafeLogger(logging.getLogger("waitress"))
-queue_logger = SafeLogger(logging.getLogger("waitress.queue"))
-
 _now = time.perf_counter
 
-# Seconds that a thread pauses after an exception in its own loop. Doubled: if each turn failed, I/O would go on five
-# times a second rather than ten. Halved: twice the records of one that stays.
-FAULT_SECONDS = 0.1
-
 QUEUE_WARNING_SECONDS = 0.1  # that a task may wait for a thread, by default
-
-
-class CannotStartThread(RuntimeError):
-    """The system has no thread left."""
-
-
-def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
-    """Start a thread that does not keep the process alive.
-
-    Raises:
-        CannotStartThread: the system has none left.
-    """
-    thread = threading.Thread(target=target, name=name, daemon=True)
-    try:
-        thread.start()
-    except RuntimeError as error:
-        raise CannotStartThread(f"Cannot start the thread {name}: {error}") from error
-    return thread
 
 
 class _Message(Enum):
@@ -144,33 +119,20 @@ class Dispatcher:
         name: str = "waitress",
     ) -> None:
         # Set before `start`, read anywhere
-        self.thread_count = threads if delegate is None else 0
-        self._name = name
         self._turn: Callable[[float], None] = time.sleep  # given by `start`
         self._delegate = delegate
-        self._hand_off: Callable[[Task], None] = self._queue_task if delegate is None else delegate.add_task
-        # For the application threads: leadership, or a task and when it was queued. For each item there is a wake-up.
-        # They wait for a wake-up, then take an item: an exception that another thread raises in one of them arrives
-        # when its wait ends, and a task in its hands would be lost.
-        self._queue: deque[tuple[Task, float] | _Term | _Message] = deque()
-        self._wake_ups: MessageQueue[None] = message_queue()
+        self._queue: TaskQueue[_Term | _Message] = TaskQueue(threads if delegate is None else 0, queue_warning_seconds)
+        self._hand_off: Callable[[Task], None] = self._queue.put_task if delegate is None else delegate.add_task
         self._standby_queue: MessageQueue[_Term | _Message] = message_queue()
         self._policy = LeadershipPolicy()  # each of its attributes says who writes it
         self._watchdog = Watchdog(self._policy, lambda: bool(self._term.slot), self.yield_leadership)
-        self.threads: list[threading.Thread] = []
-        self._thread_slots: list[ThreadSlot] = []  # of the application threads
-        # Written by the thread that starts and ends the threads
-        self._members: list[_Member] = []  # what each of `threads` runs
-        self._is_stopped = False  # read by a thread that has failed
-        self._replaced_count = 0
+        self._pool = ThreadPool(name, self._on_fault)
         # Leader only
         self.ready: deque[Task] = deque()
         self.has_leadership_ended = False  # read by every thread after a turn or a task
-        # Guarded by self._lock: without it two threads could count one item once, and rule 3 would not hold
+        # Guarded by self._lock: without it two threads could each start the next term
         self._lock = threading.Lock()
         self._term = _Term()  # the latest; may be read without the lock
-        self._outstanding = 0  # items of `_queue` that are waiting, or that an application thread works on
-        self._queue_log = QueueLog(queue_warning_seconds)
 
     # --- starting and ending
 
@@ -185,19 +147,14 @@ class Dispatcher:
         self._turn = turn
         if self._delegate is None and self._has_own_add_task():
             self.hand_off_all_to(self.add_task)
-        self._thread_slots = [ThreadSlot() for _ in range(self.thread_count)]
-        self._members = [
-            _Member(f"{self._name}-{number}", slot, self._run_application_thread)
-            for number, slot in enumerate(self._thread_slots)
-        ]
-        self._members.append(_Member(f"{self._name}-standby", ThreadSlot(), self._run_standby))
-        self._members.append(_Member(f"{self._name}-watchdog", ThreadSlot(), lambda slot: self._watchdog.run()))
-        for member in self._members:
-            try:
-                self.threads.append(start_thread(partial(self._keep_running, member), member.name))
-            except CannotStartThread:
-                self.stop_threads(timeout=1.0)
-                raise
+        try:
+            for _ in range(self.thread_count):
+                self._pool.start_application_thread(self._run_application_thread)
+            self._pool.start("standby", self._run_standby)
+            self._pool.start("watchdog", lambda slot: self._watchdog.run())
+        except CannotStartThread:
+            self.stop_threads(timeout=1.0)
+            raise
         self._start_term(self._term)
 
     def _has_own_add_task(self) -> bool:
@@ -213,7 +170,7 @@ class Dispatcher:
         def hand_off(task: Task) -> None:
             # A program that wants to see each request does not know the other tasks.
             if isinstance(task, InternalTask) and self._delegate is None:
-                self._queue_task(task)
+                self._queue.put_task(task)
             else:
                 add_task(task)
 
@@ -221,23 +178,47 @@ class Dispatcher:
         self._policy.hand_off_always()
 
     @property
+    def threads(self) -> list[threading.Thread]:
+        """The threads that have been started."""
+        return self._pool.threads
+
+    @property
+    def thread_count(self) -> int:
+        """Application threads that there should be; 0 with a delegate. It may be set before `start`."""
+        return self._queue.thread_count
+
+    @thread_count.setter
+    def thread_count(self, count: int) -> None:
+        self._queue.thread_count = count
+
+    @property
     def waiting_count(self) -> int:
         """Tasks in the queue that no thread has taken yet. Thread: any."""
-        return max(0, self._outstanding - self.thread_count)
+        return self._queue.waiting_count
 
     @property
     def oldest_waiting_seconds(self) -> float:
         """For how long the oldest task in the queue has waited; 0 with none. Thread: any."""
-        try:
-            oldest = self._queue[0]
-        except IndexError:
-            return 0.0
-        return max(0.0, _now() - oldest[1]) if isinstance(oldest, tuple) else 0.0
+        return self._queue.oldest_waiting_seconds
 
     @property
     def busy_count(self) -> int:
         """Application threads that run a task, or lead. Thread: any."""
-        return min(self._outstanding, self.thread_count)
+        return self._queue.busy_count
+
+    @property
+    def lost_count(self) -> int:
+        """Application threads that have been replaced, and still run their task. Thread: any."""
+        return self._pool.lost_count
+
+    @property
+    def is_short_of_threads(self) -> bool:
+        """Whether so many threads are lost to tasks that do not end that no more are replaced. Thread: any."""
+        return 0 < self.thread_count <= self.lost_count
+
+    def running(self) -> list[RunningTask]:
+        """Return what the application threads run. Thread: any."""
+        return running_tasks(self._pool.slots, _now())
 
     def end_leadership(self) -> None:
         """End leadership for good, after the turn that calls this. Thread: the leader."""
@@ -260,18 +241,7 @@ class Dispatcher:
         staying = [task for task in self.ready if stays(task)]
         self.ready.clear()
         self.ready.extend(staying)
-        kept = []
-        with suppress(IndexError):
-            while True:
-                item = self._queue.popleft()
-                if not isinstance(item, tuple) or stays(item[0]):
-                    kept.append(item)
-                    continue
-                tasks.append(item[0])
-                with self._lock:
-                    self._outstanding -= 1
-        for item in kept:  # for the threads that still run a task
-            self._put(item)
+        tasks += self._queue.take_tasks(stays)
         for task in tasks:
             _cancel(task)
         return len(tasks)
@@ -282,65 +252,29 @@ class Dispatcher:
         A thread that calls this from within a task is neither waited for nor counted.
         """
         self.end_leadership()
-        self._is_stopped = True
+        self._pool.stop()
         for _ in self.threads:
-            self._put(_Message.STOP)
+            self._queue.put(_Message.STOP)
         self._standby_queue.put(_Message.STOP)
-        until = _now() + timeout
-        others = [thread for thread in self.threads if thread is not threading.current_thread()]
-        for thread in others:
-            thread.join(max(0.0, until - _now()))
-        return sum(thread.is_alive() for thread in others)
+        return self._pool.join(timeout)
 
     def abandon_after_fork(self) -> None:
         """Void leadership and the queues in a forked child, which has only the thread that forked."""
         self.has_leadership_ended = True
         self._lock = threading.Lock()  # another thread may have held it
         self._term.slot.clear()
-        self._queue, self._wake_ups = deque(), message_queue()
-        self._put(_Message.STOP)
+        self._queue.abandon_after_fork()
+        self._queue.put(_Message.STOP)
 
     # --- tasks
 
     def add_task(self, task: Task) -> None:
         """Queue a task for the application threads. Thread: any."""
-        self._queue_task(task)
-
-    def _queue_task(self, task: Task) -> None:
-        now = _now()
-        with self._lock:
-            self._outstanding += 1
-            depth = self._outstanding - self.thread_count
-            is_logged = depth > 0 and self._queue_log.grow(depth, now)
-        self._queue.append((task, now))
-        self._wake_ups.put(None)
-        if is_logged:
-            queue_logger.warning("Task queue depth is %d", depth)
+        self._queue.put_task(task)
 
     def tick(self) -> None:
         """Log that a task waits too long, or that the queue is empty again. Called once a second. Thread: any."""
-        now, oldest = _now(), self.oldest_waiting_seconds
-        if oldest:
-            self._note_wait(oldest, now)
-        if self._queue_log.logged_depth:
-            with self._lock:
-                episode = self._queue_log.end_if_quiet(self._outstanding - self.thread_count, now)
-            if episode is not None:
-                queue_logger.info(
-                    "Task queue is empty again: its greatest depth was %d, the longest wait %.3f seconds", *episode
-                )
-
-    def _note_wait(self, seconds: float, now: float, *, is_taken: bool = False) -> None:
-        """Log the depth of the queue if that is due, because a task has waited; it still does unless `is_taken`."""
-        with self._lock:
-            waiting = self._outstanding - self.thread_count + is_taken
-            depth = self._queue_log.note_wait(seconds, max(1, waiting), now)
-        if depth:
-            queue_logger.warning("Task queue depth is %d", depth)
-
-    def running(self) -> list[RunningTask]:
-        """Return what the application threads run. Thread: any."""
-        return running_tasks(self._thread_slots, _now())
+        self._queue.tick()
 
     def yield_leadership(self) -> None:
         """Give leadership to the standby, if it is in the slot; a task calls this before it blocks. Thread: any.
@@ -414,20 +348,8 @@ class Dispatcher:
         """
         if self.has_leadership_ended:
             return
-        for index in reversed(range(len(self._members))):
-            member = self._members[index]
-            if self.threads[index].is_alive():
-                continue
-            if member.slot.is_lost:
-                del self.threads[index], self._members[index]
-                self._thread_slots.remove(member.slot)
-            else:
-                member.slot.running = None
-                self._replace_leader(member.slot)
-                logger.error("The thread %s has ended: another one replaces it", member.name)
-                self.threads[index] = start_thread(partial(self._keep_running, member), member.name)
-        for _ in range(len(self._queue) - self._wake_ups.qsize()):
-            self._wake_ups.put(None)
+        self._pool.check()
+        self._queue.wake_for_all()
         term = self._term
         leader = term.leader
         if leader is None:  # it is on its way, or was lost there
@@ -439,79 +361,35 @@ class Dispatcher:
         if running is not None and not term.slot and not term.has_resumed and leader.running is running:
             self._start_term(term)
 
-    @property
-    def lost_count(self) -> int:
-        """Application threads that have been replaced, and still run their task. Thread: any."""
-        return sum(slot.is_lost and slot.running is not None for slot in self._thread_slots.copy())
-
-    @property
-    def is_short_of_threads(self) -> bool:
-        """Whether so many threads are lost to tasks that do not end that no more are replaced. Thread: any."""
-        return 0 < self.thread_count <= self.lost_count
-
     def replace_thread(self, task: object) -> None:
         """Start an application thread in place of the one that runs this task, which ends when the task does.
 
-        Not if as many are lost as there should be. If the system has none left, the log says so.
+        Not if as many are lost as there should be. If the system has none left, the log reports it.
 
         Thread: the one that starts and ends the threads.
         """
-        if self.lost_count >= self.thread_count:
-            return
-        for slot in self._thread_slots:
-            with self._lock:
-                running = slot.running
-                if running is None or running[0] is not task or slot.is_lost:
-                    continue
-                slot.is_lost = True
-                self._outstanding -= 1
-            break
-        else:  # the task has ended
-            return
-        self._replaced_count += 1
-        member = _Member(
-            f"waitress-{self.thread_count - 1 + self._replaced_count}", ThreadSlot(), self._run_application_thread
-        )
+        if self.is_short_of_threads or not any(self._queue.lose_thread(slot, task) for slot in self._pool.slots):
+            return  # or the task has ended
         try:
-            thread = start_thread(partial(self._keep_running, member), member.name)
+            self._pool.start_application_thread(self._run_application_thread)
         except CannotStartThread as error:
             logger.error("No thread takes the place of one that is lost: %s", error)
             return
-        self._members.append(member)
-        self.threads.append(thread)
-        self._thread_slots.append(member.slot)
-        for _ in range(len(self._queue) - self._wake_ups.qsize()):
-            self._wake_ups.put(None)
+        self._queue.wake_for_all()
 
     # --- the threads
 
-    def _keep_running(self, member: "_Member") -> None:
-        """Run one of the threads until it is told to stop, whatever is raised in it."""
-        pause = 0.0
-        while not self._is_stopped:
-            try:
-                time.sleep(pause)
-                member.run(member.slot)
-                return
-            except BaseException:
-                pause = FAULT_SECONDS
-                member.slot.running = None
-                self._replace_leader(member.slot)
-                self._wake_ups.put(None)  # it may have got one, and no item
-                logger.exception("uncaptured python exception in the thread %s, which goes on", member.name)
-
-    def _put(self, item: tuple[Task, float] | _Term | _Message) -> None:
-        self._queue.append(item)
-        self._wake_ups.put(None)
+    def _on_fault(self, slot: ThreadSlot) -> None:
+        """The thread with this slot has failed. Thread: that thread, or the one that checks."""
+        self._replace_leader(slot)
+        self._queue.wake_one()
 
     def _run_application_thread(self, slot: ThreadSlot) -> None:
         """Run tasks from the queue, or lead, until told to stop. Thread: an application thread."""
         slot.thread_id = threading.get_ident()
         while not slot.is_lost:
-            self._wake_ups.get()
-            try:
-                item = self._queue.popleft()
-            except IndexError:  # cancelled meanwhile
+            item = self._queue.get()
+            if item is None:
                 continue
             if isinstance(item, _Message):
                 return
@@ -521,17 +399,13 @@ class Dispatcher:
                     continue
                 task, queued_at = item
                 started_at = _now()
-                queue_log = self._queue_log
-                if started_at - queued_at > queue_log.late_seconds or queue_log.logged_depth:
-                    self._note_wait(started_at - queued_at, started_at, is_taken=True)
+                self._queue.note_start(queued_at, started_at)
                 slot.running = (task, started_at)
                 self._service(task)
                 slot.running = None
                 self._policy.weigh(_now() - started_at)
             finally:
-                with self._lock:
-                    if not slot.is_lost:  # or it was counted when it was lost
-                        self._outstanding -= 1
+                self._queue.release(slot)
 
     def _service(self, task: Task) -> None:
         try:
@@ -601,21 +475,12 @@ class Dispatcher:
 
     def _give_leadership(self) -> bool:
         """Give leadership to a free application thread; false if there is none. Thread: the standby, while it leads."""
+        if not self._queue.reserve_thread():
+            return False
         with self._lock:
-            if self._outstanding >= self.thread_count:
-                return False
-            self._outstanding += 1
             self._term = term = _Term()
-        self._put(term)
+        self._queue.put(term)
         return True
-
-
-class _Member(NamedTuple):
-    """One of the threads: how it is called, its slot, and what it runs until it is told to stop."""
-
-    name: str
-    slot: ThreadSlot
-    run: Callable[[ThreadSlot], None]
 
 
 def _cancel(task: Task) -> None:
