@@ -20,12 +20,25 @@ from tests.support.pairs import tcp_pair
 from tests.support.tls_peer import TlsPeer
 from waitress_buffers import ReadOnlyFileBuffer
 from waitress_core import Adjustments
-from waitress_core.net.tls import BATCH_BYTES, MAX_UNSENT_BYTES, RECORD_BYTES, TlsTransport
+from waitress_core.net.tls import MAX_UNSENT_BYTES, RECORD_BYTES, TlsTransport
 from waitress_core.net.tls_contexts import TlsContexts
 from waitress_core.net.transport import Disconnected, HandshakeFailed, PlainRequest
 from waitress_core.reactor.poller import READ, WRITE
 
 BUFFER = memoryview(bytearray(256 * 1024))
+
+
+class Full:
+    """A socket that takes nothing."""
+
+    def __init__(self, real: socket.socket) -> None:
+        self._real = real
+
+    def send(self, data: bytes) -> int:
+        raise BlockingIOError
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
 
 
 def contexts(**settings: Any) -> TlsContexts:
@@ -314,9 +327,22 @@ def test_a_file_is_read_and_sent(ends: Ends, tmp_path: Path) -> None:
         ends.peer.turn = lambda: None
         while len(received) < len(data):
             if len(file):
-                assert ends.transport.send_file(file, 1 << 20) <= BATCH_BYTES
+                ends.transport.send_file(file, 1 << 20)
             received += ends.peer.receive(min(1000, len(data) - len(received)))
     assert bytes(received) == data
+
+
+def test_a_file_is_not_read_again_while_the_client_makes_no_room(ends: Ends, tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(bytes(100))
+    transport: Any = ends.transport
+    with path.open("rb") as opened:
+        file = ReadOnlyFileBuffer(opened)
+        file.prepare()
+        transport._socket = Full(transport._socket)
+        assert transport.send_file(file, 100) == 0
+    assert transport.send_file(file, 100) == 0  # it is closed: a read would fail
+    assert len(file) == 100
 
 
 def test_garbage_after_the_handshake_is_a_client_that_is_gone(ends: Ends) -> None:
@@ -435,19 +461,9 @@ def test_a_client_that_only_makes_the_server_talk_is_dropped(ends: Ends) -> None
     # Python has no call that asks for a key update: its answer is put where OpenSSL puts it.
     transport: Any = ends.transport
     transport._unsent = bytes(MAX_UNSENT_BYTES + 1)
-    real = transport._socket
-
-    class Full:
-        def send(self, data: bytes) -> int:
-            raise BlockingIOError
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(real, name)
-
-    transport._socket = Full()
+    transport._socket = Full(transport._socket)
     with pytest.raises(Disconnected, match="reads no TLS records"):
         transport._answer_locked()
-    transport._socket = real
 
 
 class Busy:

@@ -57,6 +57,7 @@ class TlsTransport(SocketTransport):
     __slots__ = (
         "_arrived",
         "_has_ended",
+        "_has_more",
         "_has_started",
         "_has_told_end",
         "_incoming",
@@ -94,6 +95,7 @@ class TlsTransport(SocketTransport):
         # What arrives is not decrypted: the client has sent a plain request, or output has ended, and it is discarded.
         self._is_raw = False
         self._has_ended = False  # the client has said that nothing more comes
+        self._has_more = False  # records have come with the end of the handshake
         # Made by whoever asks first, the leader or a task, which find the same
         self._info: TlsInfo | None = None
 
@@ -115,7 +117,7 @@ class TlsTransport(SocketTransport):
     def handshake(self) -> int:
         """Go on with the handshake."""
         if not self._is_established:
-            data = super().receive(HELLO_BYTES)
+            data = SocketTransport.receive(self, HELLO_BYTES)
             if data:
                 self._look_at_first(data)
                 self._incoming.write(data)
@@ -149,21 +151,25 @@ class TlsTransport(SocketTransport):
                 raise HandshakeFailed(_reason(error)) from error
             else:
                 self._is_established = True
+                self._has_more = self._incoming.pending > 0
 
     # --- input
+
+    # `SocketTransport.receive(self, ...)`: `super()` would cost each request more than the call itself.
 
     def receive(self, size: int) -> bytes | None:
         """Return what has arrived: of about `size` bytes on the wire, and of a record that they complete."""
         if self._is_raw:
-            return super().receive(size)
+            return SocketTransport.receive(self, size)
         if self._has_ended:
             return b""
-        if self._incoming.pending:  # what came with the end of the handshake
+        if self._has_more:
+            self._has_more = False
             return self._decrypt(b"")
         # A deadline looks into the socket before it gives a client up: a record whose rest is there is read to its end.
         left = UNFINISHED_BYTES
         while left > 0:
-            arrived = super().receive(size)
+            arrived = SocketTransport.receive(self, size)
             if not arrived:
                 self._has_ended = arrived is not None
                 return arrived
@@ -175,13 +181,13 @@ class TlsTransport(SocketTransport):
 
     def _decrypt(self, arrived: bytes) -> bytes | None:
         """Return the data in what has arrived; empty at the end of input, None without any."""
-        pieces = []
+        incoming, pieces = self._incoming, []
         with self._lock:
-            self._incoming.write(arrived)
+            incoming.write(arrived)
             try:
                 while piece := self._session.read(RECORD_BYTES):
                     pieces.append(piece)
-                    if not self._incoming.pending:
+                    if not incoming.pending:
                         break
                 else:
                     self._note_end()
@@ -196,12 +202,12 @@ class TlsTransport(SocketTransport):
     def receive_into(self, buffer: memoryview, size: int) -> int | None:
         """Like `receive`, into a buffer, which has room for RECORD_BYTES more than `size`, or is large."""
         if self._is_raw:
-            return super().receive_into(buffer, size)
+            return SocketTransport.receive_into(self, buffer, size)
         if self._has_ended:
             return 0
         left = UNFINISHED_BYTES
         while left > 0:
-            arrived = super().receive_into(self._arrived, min(size, READ_BYTES))
+            arrived = SocketTransport.receive_into(self, self._arrived, min(size, READ_BYTES))
             if not arrived:
                 self._has_ended = arrived is not None
                 return arrived
@@ -261,40 +267,33 @@ class TlsTransport(SocketTransport):
     def send(self, data: bytes | memoryview) -> int:
         """Encrypt bytes and give them to the system."""
         if self._is_raw:
-            return super().send(data)
+            return SocketTransport.send(self, data)
         sent, size = 0, len(data)
         while sent < size:
             with self._lock:
-                if not self._flush_locked():
-                    break
-                if self._taken:  # they have left by now
-                    taken = min(self._taken, size - sent)
+                if self._unsent or self._taken:
+                    if not self._flush_locked():
+                        break
+                    taken = min(self._taken, size - sent)  # they have left by now
                     self._taken -= taken
                     sent += taken
                     continue
-                piece = data if size <= RECORD_BYTES and not sent else memoryview(data)[sent : sent + BATCH_BYTES]
-                self._encrypt_locked(piece)
+                piece = data if size <= BATCH_BYTES and not sent else memoryview(data)[sent : sent + BATCH_BYTES]
+                try:
+                    self._session.write(piece)  # all of it: `_outgoing` grows as it must
+                except OSError as error:
+                    raise _failed(error) from error
                 if not self._flush_locked():
                     self._taken = len(piece)
                     break
-                sent += len(piece)
+            sent += len(piece)
         self.sent_bytes += sent
         return sent
 
-    def _encrypt_locked(self, piece: bytes | memoryview) -> None:
-        try:
-            written, size = self._session.write(piece), len(piece)
-            while written < size:
-                written += self._session.write(memoryview(piece)[written:])
-        except OSError as error:
-            raise _failed(error) from error
-
     def _flush_locked(self) -> bool:
         """Give records to the socket; whether it has taken all of them."""
-        unsent = self._unsent
-        if self._outgoing.pending:
-            unsent = unsent + self._outgoing.read() if unsent else self._outgoing.read()
-        elif not unsent:
+        unsent = self._unsent + self._outgoing.read()
+        if not unsent:
             return True
         try:
             sent = self._socket.send(unsent)
@@ -314,7 +313,10 @@ class TlsTransport(SocketTransport):
 
     def send_file(self, file: ReadOnlyFileBuffer, size: int) -> int:
         """Read a part of a file, and send it."""
-        return self._send_read(file, min(size, len(file), BATCH_BYTES))
+        with self._lock:
+            if not self._flush_locked():  # what is read now would be read again
+                return 0
+        return self._send_read(file, min(size, len(file)))
 
     # --- the end
 
