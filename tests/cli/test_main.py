@@ -25,6 +25,7 @@ class Recorder:
         self.calls: list[tuple[str, dict[str, Any]]] = []
 
     def __call__(self, application: Any, **settings: Any) -> None:
+        settings.pop("_read_settings", None)  # where a supervisor reads them again
         self.calls.append((application.__qualname__, settings))
         if self.fault is not None:
             raise self.fault

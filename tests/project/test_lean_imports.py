@@ -34,9 +34,11 @@ waitress.utilities
 waitress.wasyncore
 waitress_cli.access_log
 waitress_cli.app_loader
+waitress_cli.command_logging
 waitress_cli.command_settings
 waitress_cli.completion
 waitress_cli.configuration
+waitress_cli.current
 waitress_cli.log_config
 waitress_cli.options
 waitress_cli.other_servers

@@ -27,7 +27,7 @@ class AccessLogOutput:
     """
 
     def __init__(self, path: str = "") -> None:
-        self._path = path
+        self.path = path  # for the next `set_up`
         self._handler: logging.Handler | None = None
 
     def set_up(self) -> None:
@@ -41,15 +41,25 @@ class AccessLogOutput:
         if self._handler is not None:
             access_logger.removeHandler(self._handler)
             self._handler.close()
-        if not self._path and access_logger.hasHandlers():
+        if not self.path and access_logger.hasHandlers():
             self._handler = None
             return
-        if self._path in ("", "-"):
+        if self.path in ("", "-"):
             self._handler = logging.StreamHandler(sys.stdout)
         else:
-            try:
-                self._handler = WholeLineHandler(self._path, delay=has_been_set_up)
-            except OSError as error:
-                raise ValueError(f"Cannot write the access log {self._path}: {error.strerror or error}") from error
+            self._handler = _open(self.path, delay=has_been_set_up)
         access_logger.addHandler(self._handler)
         access_logger.propagate = False
+
+
+def check_access_log(path: str) -> None:
+    """Raise a ValueError if the access log cannot be written to this path."""
+    if path not in ("", "-"):
+        _open(path, delay=False).close()
+
+
+def _open(path: str, *, delay: bool) -> logging.Handler:
+    try:
+        return WholeLineHandler(path, delay=delay)
+    except OSError as error:
+        raise ValueError(f"Cannot write the access log {path}: {error.strerror or error}") from error

@@ -10,7 +10,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from waitress_core import CannotStartThread, CannotStartWorker, DeferredApplication, wants_worker_processes
@@ -19,9 +18,8 @@ from waitress_core.safe_logger import SafeLogger
 from .serve import serve as _serve
 
 if TYPE_CHECKING:
-    from .access_log import AccessLogOutput
     from .configuration import Configuration
-    from .options import CommandLine
+    from .current import CurrentConfiguration
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
@@ -42,6 +40,7 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
     # lazy import: `import waitress` imports this module and needs none of them.
     from .app_loader import CannotLoadError
     from .configuration import configure, go_to_folders
+    from .current import CurrentConfiguration
     from .options import CommandLineError, help_text, parse
 
     try:
@@ -64,7 +63,13 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
         folder = os.getcwd()
         go_to_folders(configuration)
         with _pid_file(configuration.command("pid_file")) as at_serving:
-            application = _application_and_logging(configuration, folder, partial(_read_again, command, folder))
+            has_processes = wants_worker_processes(configuration.server)
+            log_format = LOG_FORMAT_OF_WORKERS if has_processes else LOG_FORMAT
+            current = CurrentConfiguration(command, folder, configuration, log_format)
+            watched = _watched(configuration)
+            application = _application(current, watched, has_processes=has_processes)
+            if has_processes or watched is not None:
+                at_serving.update(current.for_supervisor())
             for variable in configuration.ignored:
                 logger.warning("%s is no setting, and is ignored", variable)
             serve(application, **at_serving, **configuration.server)
@@ -90,29 +95,18 @@ def _pid_file(path: str) -> Iterator[dict[str, Any]]:
         yield {"_on_serving": pid_file.write}
 
 
-def _application_and_logging(
-    configuration: "Configuration", folder: str, read_again: Callable[[], dict[str, Any]]
-) -> Any:
+def _application(current: "CurrentConfiguration", watched: list[str] | None, *, has_processes: bool) -> Any:
     """Set logging up; return the application, loaded, or for each worker process to load."""
-    from .access_log import AccessLogOutput
-    from .configuration import loader
-
-    load = loader(configuration)
-    log_config, level = configuration.command("log_config"), configuration.command("log_level")
-    has_processes = wants_worker_processes(configuration.server)
-    watched = _watched(configuration)
-    is_deferred = watched is not None or (has_processes and not configuration.command("preload"))
-    access_log = AccessLogOutput(configuration.command("access_log_file"))
-    if log_config:
-        _start_log_config(log_config, access_log)  # before the application, whose import may log
-        application = DeferredApplication(load, folder, watched, read_again) if is_deferred else load()
-        access_log.set_up()
+    if watched is not None or (has_processes and not current.configuration.command("preload")):
+        current.log.set_up()
+        return DeferredApplication(current.load_in_worker, current.folder, watched)
+    if current.log.has_config:
+        current.log.set_up()  # before the application, whose import may log
+        application = current.load()
+        current.log.set_up_access_log()
         return application
-    set_up = partial(_set_up_logging, access_log, level, LOG_FORMAT_OF_WORKERS if has_processes else LOG_FORMAT)
-    if is_deferred:
-        return DeferredApplication(partial(_load_in_worker, load, set_up, undo=set_up()), folder, watched, read_again)
-    application = load()
-    set_up()  # after the application, which may have done so
+    application = current.load()
+    current.log.set_up()  # after the application, which may have done so
     return application
 
 
@@ -134,61 +128,6 @@ def _watched(configuration: "Configuration") -> list[str] | None:
         raise ValueError("--reload needs the package watchfiles: pip install 'waitress[reload]'")
     patterns: list[str] = configuration.command("reload_extra")
     return patterns
-
-
-def _read_again(command: "CommandLine", folder: str) -> dict[str, Any]:
-    """Return the settings of the server as they are now; `folder` is the one in which the command was started.
-
-    Raises:
-        ValueError: one is invalid.
-    """
-    from .configuration import configure
-
-    current = os.getcwd()
-    os.chdir(folder)  # paths of the command line mean files there
-    try:
-        configuration = configure(command, os.environ)
-    finally:
-        os.chdir(current)
-    if configuration.faults:
-        raise ValueError(configuration.faults[0])
-    return configuration.server
-
-
-def _load_in_worker(load: Callable[[], Any], set_up: Callable[[], object], *, undo: Callable[[], None]) -> Any:
-    """Load the application in a worker process: it may set up logging, as if nobody had done so before."""
-    undo()
-    try:
-        return load()
-    finally:
-        set_up()
-
-
-def _start_log_config(path: str, access_log: "AccessLogOutput") -> None:
-    from .log_config import LogConfig  # lazy import: it imports much, and few servers have such a file
-
-    LogConfig(path, access_log.set_up).start()
-
-
-def _set_up_logging(access_log: "AccessLogOutput", level: str, log_format: str) -> Callable[[], None]:
-    """Send the log to standard error, unless the application has set up logging; `level` is a name, or empty.
-
-    Without a level the logger of the server gets the level INFO, unless it has one. Return what undoes all of this.
-    """
-    access_logger, standard = logging.getLogger("waitress.access"), logging.getLogger("waitress")
-    before = {one: (one.handlers[:], one.level, one.propagate) for one in (logging.root, standard, access_logger)}
-    access_log.set_up()
-    if not standard.handlers:
-        logging.basicConfig(format=log_format, level=level.upper() or None)
-    if level or standard.level == logging.NOTSET:
-        standard.setLevel(level.upper() or logging.INFO)
-
-    def undo() -> None:
-        for one, (handlers, one_level, propagates) in before.items():
-            one.handlers[:], one.propagate = handlers, propagates
-            one.setLevel(one_level)
-
-    return undo
 
 
 def _fail(message: str, details: str = "") -> int:

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import TYPE_CHECKING, Any
 
 import waitress_core
-from waitress_core import BaseWSGIServer, DeferredApplication, create_server, wants_worker_processes
+from waitress_core import BaseWSGIServer, create_server, wants_worker_processes
 from waitress_core.safe_logger import SafeLogger
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def serve(
     _quiet: bool = False,
     _profile: bool = False,
     _on_serving: Callable[[], None] | None = None,
+    _read_settings: Callable[[], dict[str, Any]] | None = None,
     **settings: "Unpack[Settings]",
 ) -> None:
     """Serve the application until SIGTERM, SIGINT or Ctrl-C; the settings are those of `waitress_core.Adjustments`.
@@ -40,7 +41,8 @@ def serve(
     the version of the server.
 
     Private: `_server` makes the server, `_quiet` leaves logging alone, `_profile` prints a profile at the end,
-    `_on_serving` is called once the server serves.
+    `_on_serving` is called once the server serves, `_read_settings` returns the settings of now, for the workers that a
+    supervisor starts after SIGHUP.
 
     Raises:
         ValueError: a setting is invalid, or the application is None.
@@ -58,8 +60,8 @@ def serve(
             server.call_when_serving(_on_serving)
         else:  # it listens already, and that is all that can be known
             _on_serving()
-    if isinstance(app, DeferredApplication) and app.configure is not None and isinstance(server, BaseWSGIServer):
-        read_settings = app.configure
+    if _read_settings is not None and isinstance(server, BaseWSGIServer):
+        read_settings = _read_settings
         server.call_when_reloading(lambda: _server(app, **read_settings()))
     # From the first line of the log on a signal is heard; what `_server` gives need not have this.
     with _signals(server, says_on_terminal=not _quiet):

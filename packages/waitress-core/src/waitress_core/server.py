@@ -28,7 +28,7 @@ from .lifecycle.run import ServerRun
 from .lifecycle.signals import ACTIONS, SUPERVISOR_ACTIONS, Action, SignalRequests, is_main_thread
 from .lifecycle.states import CLOSE_SECONDS, StopRequest
 from .net.binding import open_listeners
-from .net.listener import Listener
+from .net.listener import HANDOVER_VARIABLE, Listener
 from .observability.stats import Counters, ServerStats, add_stats, make_stats
 from .reactor.reactor import TICK_SECONDS
 from .threads.dispatcher import Dispatcher
@@ -442,7 +442,13 @@ class BaseWSGIServer:
         return task_factory(self, environ_builder, access_log)
 
     def note_serving(self) -> None:
-        """Call what `call_when_serving` was given."""
+        """Tell the supervisor that this one succeeds, and call what `call_when_serving` was given."""
+        if HANDOVER_VARIABLE in os.environ:
+            from .net.handover import take_received  # lazy import: only the successor of a supervisor needs it
+
+            handover = take_received()
+            if handover is not None:
+                handover.report_ready()
         if self._on_serving is not None:
             self._on_serving()
 

@@ -33,11 +33,9 @@ class DeferredApplication:
         load: "Callable[[], WSGIApplication]",
         folder: str = "",
         watched: Sequence[str] | None = None,
-        configure: Callable[[], dict[str, Any]] | None = None,
     ) -> None:
         self.load = load
         self.watched = watched  # patterns of files to watch beside those of modules; None: a change replaces no worker
-        self.configure = configure  # reads the settings of the server again; ValueError: they are invalid
         self.folder = folder  # in which the command was started: its successor is started there, too
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":

@@ -147,7 +147,7 @@ class SupervisedServer:
             elif listener.port in paths:
                 listener.leave_path()
         old.release()
-        self._server.adj = new.adj
+        self._server.adj, self._server.tls_contexts = new.adj, new.tls_contexts
         return SupervisedServer(new)
 
     def release(self) -> None:

@@ -1,0 +1,276 @@
+"""Workers that are replaced on request: by a reload, by a successor of the supervisor, by a changed file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from tests.support import over_tls
+from tests.support.certificates import server_file
+from tests.support.client import Client
+from tests.support.platforms import signal_number
+from tests.support.processes import becomes_true
+from tests.support.servers import spawned
+from tests.support.steady_load import SteadyLoad
+from tests.support.workers import (
+    COMMAND,
+    command,
+    has_ended,
+    needs_fork,
+    workers_of,
+    write_shop,
+)
+
+pytestmark = needs_fork
+
+
+@contextlib.contextmanager
+def https_client(address: Any) -> Iterator[Client]:
+    over_tls.addresses.add(address)
+    try:
+        with Client(address) as client:
+            yield client
+    finally:
+        over_tls.addresses.discard(address)
+
+
+def test_a_reload_under_load_shows_new_code_and_fails_no_request(tmp_path: Path) -> None:
+    write_shop(tmp_path, "old")
+    with command(tmp_path, "--workers=2") as (process, address):
+        workers_of(process, 2)
+        with SteadyLoad(address, keeping=4, new=4) as load:
+            assert becomes_true(lambda: load.count > 100)
+            write_shop(tmp_path, "newer")
+            process.signal(signal_number("SIGHUP"))
+            process.wait_for_line(r"Reloaded: 2 worker\(s\) replaced")
+            before = load.answers["200 newer"]
+            assert becomes_true(lambda: load.answers["200 newer"] > before + 100)
+            write_shop(tmp_path, "raise ValueError('in the new code')")
+            process.signal(signal_number("SIGHUP"))
+            process.wait_for_line(r"Worker \d+ could not start: .*in the new code")
+            process.wait_for_line(r"The reload has failed: 2 worker\(s\)")
+            before = load.count
+            assert becomes_true(lambda: load.count > before + 100)
+        assert load.failures == []
+        assert set(load.answers) == {"200 old", "200 newer"}
+        process.signal()
+        assert process.wait() == 0
+
+
+def test_a_reload_reads_the_settings_again_or_leaves_all_as_it_is(tmp_path: Path) -> None:
+    def write(settings: str) -> None:
+        (tmp_path / "it.toml").write_text(settings, encoding="utf-8")
+
+    def ident(address: Any) -> str | None:
+        with Client(address) as client:
+            return client.get("/").header("server")
+
+    write_shop(tmp_path, "old")
+    write("workers = 2\nident = 'first'\n")
+    with command(tmp_path, "--config=it.toml") as (process, address):
+        workers_of(process, 2)
+        assert ident(address) == "first"
+        write("workers = 1\nident = 'second'\n")
+        with SteadyLoad(address, keeping=2, new=2) as load:
+            process.signal(signal_number("SIGHUP"))
+            process.wait_for_line(r"Reloaded: 1 worker\(s\) replaced")
+            assert becomes_true(lambda: ident(address) == "second")
+            write("workers = 0\n")
+            process.signal(signal_number("SIGHUP"))
+            process.wait_for_line(r"SIGHUP: .*workers.*; the settings and workers from before stay")
+            assert ident(address) == "second"
+        assert load.failures == []
+        process.signal()
+        assert process.wait() == 0
+
+
+PRELOADED = """
+import os
+
+loaded_by = os.getpid()
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [f"{loaded_by} {os.getpid()}".encode()]
+"""
+
+
+def test_preloaded_workers_have_the_application_of_their_parent_and_new_settings_after_a_reload(tmp_path: Path) -> None:
+    def write(settings: str) -> None:
+        shutil.copy(server_file(), tmp_path / f"{settings}.pem")
+        (tmp_path / "it.toml").write_text(
+            f"tls_certificate = '{settings}.pem'\nident = '{settings}'\naccess_log_file = '{settings}.log'\n"
+        )
+
+    (tmp_path / "shop.py").write_text(PRELOADED)
+    write("first")
+    with command(tmp_path, "--config=it.toml", "--workers=2", "--preload") as (process, address):
+        pids = workers_of(process, 2)
+
+        def ask() -> tuple[str | None, int, int]:
+            with https_client(address) as client:
+                response = client.get("/")
+            loaded_by, pid = map(int, response.body.split())
+            return response.header("server"), loaded_by, pid
+
+        name, loaded_by, pid = ask()
+        assert (name, loaded_by) == ("first", process.process.pid)
+        assert pid in pids
+        (tmp_path / "shop.py").write_text("raise ValueError('it is read again')")
+        (tmp_path / "first.pem").unlink()
+        write("second")
+        process.signal(signal_number("SIGHUP"))
+        process.wait_for_line(r"Reloaded: 2 worker\(s\) replaced")
+        assert becomes_true(lambda: all(map(has_ended, pids)))
+        name, loaded_by, pid = ask()
+        assert (name, loaded_by) == ("second", process.process.pid)
+        assert pid not in pids
+        assert becomes_true(lambda: (tmp_path / "second.log").read_text().count("GET / ") == 1)
+        assert (tmp_path / "first.log").read_text().count("GET / ") == 1
+        assert not any("ERROR" in line for line in process.log)
+        process.signal()
+        assert process.wait() == 0
+
+
+def test_a_reload_takes_the_log_level_and_the_application_of_the_command(tmp_path: Path) -> None:
+    def write(level: str, application: str) -> None:
+        (tmp_path / "it.toml").write_text(f"log_level = '{level}'\napp = '{application}'\n")
+
+    for name in ("first", "second"):
+        (tmp_path / f"{name}.py").write_text(
+            "import logging\n\ndef application(environ, start_response):\n"
+            f"    logging.debug('{name} is asked')\n    start_response('200 OK', [])\n    return [b'{name}']\n"
+        )
+    write("info", "first:application")
+    words = ["--listen=127.0.0.1:0", "--config=it.toml", "--workers=2", "--worker-kind=process"]
+    with spawned([sys.executable, "-c", COMMAND, *words], tmp_path) as process:
+        address = process.wait_for_address()
+        workers_of(process, 2)
+
+        def answer() -> bytes:
+            with Client(address) as client:
+                return client.get("/").body
+
+        assert answer() == b"first"
+        write("loud", "first:application")
+        process.signal(signal_number("SIGHUP"))
+        process.wait_for_line(r"SIGHUP: .*log_level.*; the settings and workers from before stay")
+        write("debug", "second:application")
+        process.signal(signal_number("SIGHUP"))
+        process.wait_for_line(r"Reloaded: 2 worker\(s\) replaced")
+        assert becomes_true(lambda: answer() == b"second")
+        process.wait_for_line("DEBUG .*second is asked")
+        assert not any("first is asked" in line for line in process.log)
+        process.signal()
+        assert process.wait() == 0
+
+
+def end(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+
+
+def test_a_successor_takes_over_under_load_and_no_request_fails(tmp_path: Path) -> None:
+    write_shop(tmp_path, "old")
+    with command(tmp_path, "--workers=2") as (process, address), contextlib.ExitStack() as stack:
+        workers_of(process, 2)
+        with SteadyLoad(address, keeping=4, new=4) as load:
+            write_shop(tmp_path, "raise ValueError('in the new code')")
+            process.signal(signal_number("SIGUSR2"))
+            process.wait_for_line(r"Error: .*in the new code")
+            process.wait_for_line(r"The successor, process \d+, has ended: exit status 1; this server serves on")
+            write_shop(tmp_path, "newer")
+            process.signal(signal_number("SIGUSR2"))
+            successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) is to take over")[1])
+            stack.callback(end, successor)
+            process.wait_for_line(rf"Process {successor} serves in place of this one")
+            assert process.process.wait(20) == 0
+            before = load.count
+            assert becomes_true(lambda: load.count > before + 100)
+        assert load.failures == []
+        assert set(load.answers) == {"200 old", "200 newer"}
+        end(successor)
+        assert becomes_true(lambda: has_ended(successor))
+
+
+def test_a_successor_may_be_a_single_process(tmp_path: Path) -> None:
+    write_shop(tmp_path, "old")
+    (tmp_path / "it.toml").write_text("workers = 2\n")
+    with command(tmp_path, "--config=it.toml") as (process, address), contextlib.ExitStack() as stack:
+        workers_of(process, 2)
+        (tmp_path / "it.toml").write_text("workers = 1\n")
+        write_shop(tmp_path, "newer")
+        with SteadyLoad(address, keeping=2, new=2) as load:
+            process.signal(signal_number("SIGUSR2"))
+            successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) is to take over")[1])
+            stack.callback(end, successor)
+            process.wait_for_line(rf"Process {successor} serves in place of this one")
+            assert process.process.wait(20) == 0
+            before = load.answers["200 newer"]
+            assert becomes_true(lambda: load.answers["200 newer"] > before + 100)
+        assert load.failures == []
+        end(successor)
+        assert becomes_true(lambda: has_ended(successor))
+
+
+def test_a_server_that_is_stopped_stops_its_successor_too(tmp_path: Path) -> None:
+    write_shop(tmp_path, "old")
+    with command(tmp_path, "--workers=2") as (process, _):
+        workers_of(process, 2)
+        write_shop(tmp_path, "import time; time.sleep(60); raise")
+        process.signal(signal_number("SIGUSR2"))
+        successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) is to take over")[1])
+        process.wait_for_line("Serving on")
+        process.signal()
+        assert process.wait() == 0
+        assert becomes_true(lambda: has_ended(successor))
+
+
+# Looks at files again and again, as watchfiles does where the system does not tell of changes.
+WATCHFILES = """
+import os, time
+
+def state(folders):
+    paths = [entry.path for folder in folders for entry in os.scandir(folder)]
+    return {path: os.stat(path).st_mtime_ns for path in paths if path.endswith((".py", ".html"))}
+
+def watch(*folders, **options):
+    before = state(folders)
+    while True:
+        time.sleep(0.02)
+        after = state(folders)
+        yield {(1, path) for path in after if after[path] != before.get(path)}
+        before = after
+"""
+
+
+def test_a_changed_file_replaces_the_worker_and_an_error_is_shown_as_a_page(tmp_path: Path) -> None:
+    (tmp_path / "watchfiles.py").write_text(WATCHFILES)
+    (tmp_path / "page.html").write_text("")
+    write_shop(tmp_path, "old")
+    extra = f"--reload-extra={tmp_path}/*.html"
+    with command(tmp_path, "--reload", extra) as (process, address), SteadyLoad(address, keeping=1, new=1) as load:
+        assert becomes_true(lambda: load.answers["200 old"] > 10)
+        write_shop(tmp_path, "newer")
+        process.wait_for_line(r"shop.py has changed: the workers are replaced")
+        assert becomes_true(lambda: load.answers["200 newer"] > 10)
+        write_shop(tmp_path, "raise ValueError('<in the new code>')")
+        process.wait_for_line(r"in the new code>; it is loaded again when a file changes")
+        process.wait_for_line(r"Worker \d+ serves")
+        with Client(address) as client:
+            shown = client.get("/", "Accept: text/html")
+        assert shown.status == 500
+        assert b"ValueError: " in shown.body
+        assert b"&lt;in the new code&gt;" in shown.body
+        write_shop(tmp_path, "repaired")
+        assert becomes_true(lambda: load.answers["200 repaired"] > 10)
+        (tmp_path / "page.html").write_text("changed")
+        process.wait_for_line(r"page.html has changed: the workers are replaced")
+        process.wait_for_line(r"Worker \d+ serves")
+    assert load.failures == []

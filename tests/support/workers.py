@@ -1,0 +1,86 @@
+"""Several worker processes: served by a program or by the command, and what becomes of them."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .processes import Program, serving_program
+from .servers import Spawned, spawned
+from .times import SHORT_TICKS
+
+needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
+
+SHORT = SHORT_TICKS + "from waitress_core.processes.supervisor import Supervisor\nSupervisor.tick_seconds = 0.05\n"
+# `/hang` keeps the interpreter for ever, in native code.
+APPLICATION = """
+import os, re, time
+
+def application(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/hang":
+        re.match(r"(a+)+$", "a" * 60 + "b")
+    if path == "/slow":
+        logging.warning("slow")
+        time.sleep(1)
+    if path == "/sleep":
+        time.sleep(20)
+    if path == "/exit":
+        os._exit(7)
+    start_response("200 OK", [])
+    return [f"{os.getpid()} {environ['wsgi.multiprocess']}".encode()]
+"""
+COMMAND = SHORT + "import sys\nfrom waitress_cli import main\nsys.exit(main(sys.argv[1:]))\n"
+
+
+def serve(tmp_path: Path, **settings: Any) -> contextlib.AbstractContextManager[Program]:
+    return serving_program(
+        SHORT + APPLICATION,
+        tmp_path,
+        "logging.info('%s', server.stats())",
+        workers=2,
+        worker_kind="process",
+        **settings,
+    )
+
+
+@contextlib.contextmanager
+def command(tmp_path: Path, *arguments: str) -> Iterator[tuple[Spawned, Any]]:
+    """Serve `shop:application` by the command; yield the process and its address."""
+    words = ["--listen=127.0.0.1:0", "--worker-kind=process", *arguments, "shop:application"]
+    with spawned([sys.executable, "-c", COMMAND, *words], tmp_path) as process:
+        yield process, process.wait_for_address()
+
+
+def write_shop(tmp_path: Path, version: str) -> None:
+    """Write an application that answers with its version, or raises at import."""
+    source = f"""
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [b"{version}"]
+"""
+    # Another size: within a second the cached bytecode of the old file would be taken for that of the new one.
+    (tmp_path / "shop.py").write_text(version if "raise" in version else source, encoding="utf-8")
+
+
+def pid_of(response: Any) -> int:
+    return int(response.body.split()[0])
+
+
+def workers_of(process: Spawned, count: int) -> list[int]:
+    """Wait for so many workers to serve; return their process ids."""
+    return [int(process.wait_for_line(r"Worker (\d+) serves")[1]) for _ in range(count)]
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    return False
