@@ -5,19 +5,23 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.support.client import Client
 from tests.support.platforms import signal_number
-from tests.support.processes import becomes_true
+from tests.support.processes import becomes_true, needs_proc
 from tests.support.steady_load import SteadyLoad
+from tests.support.times import SHORT_END
 from tests.support.workers import (
+    APPLICATION,
     command,
     has_ended,
     needs_fork,
+    pid_of,
     serve,
     workers_of,
     write_shop,
@@ -26,20 +30,32 @@ from tests.support.workers import (
 pytestmark = needs_fork
 
 
+TELLS_WHEN_IT_IS_KNOWN = """
+from waitress_core.processes.scoreboard import Slot
+publish = Slot.publish
+
+def publish_and_tell(slot, snapshot):
+    publish(slot, snapshot)
+    if snapshot["running"]:
+        logging.warning("%s is known to run", snapshot["running"])
+
+Slot.publish = publish_and_tell
+"""
+
+
 def test_a_worker_that_is_killed_is_replaced_and_the_log_says_what_ran(tmp_path: Path) -> None:
-    with serve(tmp_path) as program:
+    with serve(tmp_path, APPLICATION + TELLS_WHEN_IT_IS_KNOWN) as program:
         pids = workers_of(program.process, 2)
         with program.client() as client:
-            client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-            program.process.wait_for_line("slow")
-            time.sleep(0.2)  # until the worker has published a snapshot
+            client.send(b"GET /sleep HTTP/1.1\r\nHost: x\r\n\r\n")
+            program.process.wait_for_line("GET /sleep.* is known to run")
             for pid in pids:
                 os.kill(pid, signal_number("SIGKILL"))
         lines = [program.process.wait_for_line(r"Worker \d+ has ended: .*")[0] for _ in range(2)]
         assert {line.partition(";")[0] for line in lines} == {
             f"Worker {pid} has ended: killed by SIGKILL" for pid in pids
         }
-        assert any("it was running <WSGITask GET /slow> for " in line for line in lines)
+        assert any("it was running <WSGITask GET /sleep> for " in line for line in lines)
         assert set(workers_of(program.process, 2)).isdisjoint(pids)
         with program.client() as client:
             assert client.get("/").status == 200
@@ -69,6 +85,167 @@ def test_workers_are_replaced_after_their_requests_and_no_request_fails(tmp_path
         assert load.failures == []
 
 
+def test_workers_are_replaced_when_they_are_old_and_no_request_fails(tmp_path: Path) -> None:
+    with serve(tmp_path, max_worker_age=0.5) as program:
+        workers_of(program.process, 2)
+        with SteadyLoad(program.address, keeping=2, new=2) as load:
+            for _ in range(4):
+                program.process.wait_for_line(r"This worker is replaced: it is old \(max_worker_age\)")
+                program.process.wait_for_line(r"Worker \d+ has ended$")
+        assert load.failures == []
+
+
+GREEDY = """
+import os
+
+kept = []
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/leak":
+        kept.append(b"x" * (100 << 20))
+    start_response("200 OK", [])
+    return [str(os.getpid()).encode()]
+"""
+
+
+@needs_proc
+def test_a_worker_whose_application_leaks_is_replaced_and_no_request_fails(tmp_path: Path) -> None:
+    with serve(tmp_path, GREEDY, max_worker_memory=110) as program:
+        workers_of(program.process, 2)
+        with SteadyLoad(program.address, keeping=2, new=2) as load:
+            with program.client() as client:
+                pid = pid_of(client.get("/leak"))
+            program.process.wait_for_line(r"This worker is replaced: it uses 1\d\d MiB \(max_worker_memory\)")
+            workers_of(program.process, 1)
+            program.process.wait_for_line(rf"Worker {pid} has ended$")
+        assert load.failures == []
+        assert sum("max_worker_memory" in line for line in program.process.log) == 1
+
+
+LIMITED = f"""
+import resource
+from pathlib import Path
+
+def limit():
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (size + (50 << 20), resource.RLIM_INFINITY))
+
+{GREEDY.replace("kept.append", "limit(); kept.append")}
+"""
+
+
+@needs_proc
+def test_a_request_for_which_there_is_no_memory_fails_alone(tmp_path: Path) -> None:
+    with serve(tmp_path, LIMITED) as program:
+        workers_of(program.process, 2)
+        with program.client() as client:
+            pid = pid_of(client.get("/"))
+            assert client.get("/leak").status == 500
+        program.process.wait_for_line("MemoryError")
+        with contextlib.ExitStack() as stack:
+            answers = [stack.enter_context(program.client()).get("/") for _ in range(10)]
+        assert pid in {pid_of(response) for response in answers}
+        assert not any("has ended" in line for line in program.process.log)
+
+
+LIMIT = 60 << 20  # bytes; without the leak a worker has half of them
+
+
+@pytest.fixture
+def memory_group() -> Iterator[Path]:
+    """A control group whose processes have LIMIT bytes, of either version of cgroups."""
+    for name in ("memory/memory.limit_in_bytes", "memory.max"):
+        group = (Path("/sys/fs/cgroup") / name).parent / f"waitress-test-{os.getpid()}"
+        try:
+            group.mkdir()
+            (group / Path(name).name).write_text(str(LIMIT))
+        except OSError:
+            is_removed(group)
+            continue
+        yield group
+        assert becomes_true(partial(is_removed, group))
+        return
+    pytest.skip("needs the right to make a control group with a limit of memory")
+
+
+def is_removed(group: Path) -> bool:
+    with contextlib.suppress(OSError):  # a process is in it
+        group.rmdir()
+    return not group.exists()
+
+
+@needs_proc
+def test_a_worker_that_the_system_kills_for_its_memory_is_replaced(tmp_path: Path, memory_group: Path) -> None:
+    with serve(tmp_path, GREEDY) as program:
+        for pid in workers_of(program.process, 2):
+            (memory_group / "cgroup.procs").write_text(str(pid))
+        with program.client() as client:
+            client.send(b"GET /leak HTTP/1.1\r\nHost: x\r\n\r\n")
+            program.process.wait_for_line(r"Worker \d+ has ended: killed by SIGKILL")
+        workers_of(program.process, 1)
+        with program.client() as client:
+            assert client.get("/").status == 200
+
+
+FORKING = """
+import os, time
+from pathlib import Path
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    pid = os.fork()
+    if not pid:
+        time.sleep(60)
+        os._exit(0)
+    return [f"{os.getpid()} {pid}".encode()]
+"""
+
+
+def test_a_process_that_an_application_forks_holds_up_nobody(tmp_path: Path) -> None:
+    with serve(tmp_path, FORKING) as program:
+        pids = workers_of(program.process, 2)
+        with program.client() as client:
+            pid, child = map(int, client.get("/", "Connection: close").body.split())
+            assert pid in pids
+            assert client.is_closed_within(20)
+        program.process.signal()
+        assert program.process.wait() == 0
+        assert all(map(has_ended, pids))
+        with pytest.raises(ConnectionRefusedError):
+            program.client()
+        os.kill(child, signal_number("SIGKILL"))
+
+
+DEADLOCKED = """
+import threading
+
+lock = threading.Lock()
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/deadlock":
+        lock.acquire()
+        logging.warning("it has the lock")
+        lock.acquire()
+    start_response("200 OK", [])
+    return [b"well"]
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
+def test_an_application_that_deadlocks_holds_up_no_other_request_and_no_end(tmp_path: Path, name: str) -> None:
+    with serve(tmp_path, SHORT_END + DEADLOCKED, threads=2, shutdown_timeout=0.5) as program:
+        pids = workers_of(program.process, 2)
+        with program.client() as client:
+            client.send(b"GET /deadlock HTTP/1.1\r\nHost: x\r\n\r\n")
+            program.process.wait_for_line("it has the lock")
+            with contextlib.ExitStack() as stack:
+                for _ in range(10):
+                    assert stack.enter_context(program.client()).get("/").body == b"well"
+            program.process.signal(signal_number(name))
+            program.process.wait()
+            assert becomes_true(lambda: all(map(has_ended, pids)))
+
+
 def test_a_worker_whose_threads_are_lost_to_requests_is_replaced(tmp_path: Path) -> None:
     with serve(tmp_path, threads=1, request_timeout=0.2, shutdown_timeout=0.1) as program:
         workers_of(program.process, 2)
@@ -79,17 +256,6 @@ def test_a_worker_whose_threads_are_lost_to_requests_is_replaced(tmp_path: Path)
         workers_of(program.process, 1)
         with program.client() as client:
             assert client.get().status == 200
-
-
-def test_workers_drain_when_their_supervisor_is_killed(tmp_path: Path) -> None:
-    with serve(tmp_path) as program:
-        pids = workers_of(program.process, 2)
-        with program.client() as client:
-            client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-            program.process.wait_for_line("slow")
-            program.process.process.kill()
-            assert client.response().status == 200
-        assert becomes_true(lambda: all(map(has_ended, pids)))
 
 
 @pytest.mark.parametrize(

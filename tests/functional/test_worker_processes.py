@@ -15,12 +15,10 @@ import pytest
 
 from tests.support.client import Client
 from tests.support.platforms import signal_number
-from tests.support.processes import becomes_true, serving_program
+from tests.support.processes import becomes_true
 from tests.support.servers import spawned, spawned_script
 from tests.support.workers import (
-    APPLICATION,
     COMMAND,
-    SHORT,
     has_ended,
     needs_fork,
     pid_of,
@@ -46,39 +44,6 @@ def test_workers_share_the_clients_and_their_figures_are_added(tmp_path: Path) -
         assert program.process.wait() == 0
         assert re.search(r"ServerStats\(connections=0, .*requests=100, ", program.process.log[-1])
     assert all(map(has_ended, pids))
-
-
-@pytest.mark.parametrize(("name", "is_answered"), [("SIGTERM", True), ("SIGQUIT", False)], ids=["term", "quit"])
-def test_a_signal_ends_all_workers(tmp_path: Path, name: str, is_answered: bool) -> None:
-    with serving_program(
-        SHORT + APPLICATION.replace("sleep(1)", "sleep(0.5)"), tmp_path, workers=2, worker_kind="process"
-    ) as program:
-        pids = workers_of(program.process, 2)
-        with program.client() as client:
-            client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-            program.process.wait_for_line("slow")
-            program.process.signal(signal_number(name))
-            if is_answered:
-                assert client.response().status == 200
-        assert program.process.wait(10) == 0
-    assert all(map(has_ended, pids))
-
-
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
-def test_the_path_of_a_unix_socket_stays_until_the_server_ends(tmp_path: Path, name: str) -> None:
-    path = tmp_path / "it.sock"
-    source = f"{SHORT}import logging\nlogging.basicConfig(level=logging.INFO)\n{APPLICATION}"
-    source += "from waitress_core import create_server\n"
-    source += f"create_server(application, workers=2, worker_kind='process', unix_socket={str(path)!r}).run()"
-    with spawned_script(source, tmp_path) as process:
-        workers_of(process, 2)
-        process.signal(signal_number("SIGTTOU"))
-        process.wait_for_line(r"Worker \d+ has ended$")
-        with Client(str(path)) as client:
-            assert client.get("/").status == 200
-        process.signal(signal_number(name))
-        process.wait()
-        assert becomes_true(lambda: not path.exists())
 
 
 def test_workers_come_and_go_by_signals(tmp_path: Path) -> None:

@@ -37,9 +37,10 @@ def application(environ, start_response):
 COMMAND = SHORT + "import sys\nfrom waitress_cli import main\nsys.exit(main(sys.argv[1:]))\n"
 
 
-def serve(tmp_path: Path, **settings: Any) -> contextlib.AbstractContextManager[Program]:
+def serve(tmp_path: Path, source: str = APPLICATION, **settings: Any) -> contextlib.AbstractContextManager[Program]:
+    """Serve the application by a program, with two workers."""
     return serving_program(
-        SHORT + APPLICATION,
+        SHORT + source,
         tmp_path,
         "logging.info('%s', server.stats())",
         workers=2,
