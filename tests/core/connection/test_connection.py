@@ -1579,18 +1579,28 @@ def test_a_task_that_leads_again_goes_on_with_what_was_read_ahead(harness: Harne
     assert [task.request.head.path for task in harness.tasks] == ["/2"]
 
 
+@pytest.mark.parametrize("error", [ValueError, SystemExit])
+@pytest.mark.parametrize("place", ["on_notify", "_end_response"])
 def test_a_fault_at_the_end_of_a_task_that_leads_again_costs_its_connection(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    place: str,
+    error: type[BaseException],
+    harness: Harness,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    def fail(*arguments: object) -> None:
+        raise error("no tea")
+
     connection, client = harness.open()
     client.sendall(GET % b"1")
     task = harness.next_task()
     harness.resumes = True
-    monkeypatch.setattr(type(connection), "_end_response", lambda self, instant: 1 / 0)
+    monkeypatch.setattr(type(connection), place, fail)
     task.service()
-    assert connection.is_gone
+    assert harness.closed == [connection]
+    assert socket_of(connection).fileno() == -1
     assert "uncaptured python exception, closing channel" in caplog.text
-    assert "ZeroDivisionError" in caplog.text
+    assert f"{error.__name__}: no tea" in caplog.text
 
 
 def test_a_connection_is_idle_from_the_end_of_its_response_on(harness: Harness) -> None:

@@ -218,7 +218,7 @@ class Connection:
         if context.resume_leadership():  # nearly always while the application is quick: no turn has to see the end
             try:
                 self.on_notify()
-            except Exception:
+            except BaseException:  # or the connection, which nobody is told of, would never end
                 logger.exception("uncaptured python exception, closing channel %r", self)
                 self.on_fault()
             return
