@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.certificates import server_file
 from waitress_core import Adjustments
 from waitress_core.config.addresses import AF_UNIX, ListenAddress
 from waitress_core.net import binding as module
@@ -433,3 +434,24 @@ def test_a_given_abstract_unix_socket_can_be_listened_on() -> None:
         (listener,) = open_listeners(settings(sockets=[given]), [])
         assert listener.host == "unix"
         assert listener.url_authority == ("unix", f"@waitress-test-{os.getpid()}")
+
+
+@needs_unix
+def test_a_certificate_for_inherited_unix_sockets_alone_is_refused_unless_https_is_said(folder: Path) -> None:
+    """They are plain by default, and nobody would notice that the certificate is not used."""
+    certificate = server_file()
+    with socket.socket(AF_UNIX or 0) as sock:
+        sock.bind(str(folder / "socket"))
+        sock.listen()
+        word = f"fd:{sock.fileno()}"
+        adj = settings(listen=word, tls_certificate=certificate)
+        with pytest.raises(
+            ValueError, match=r"^tls_certificate has no meaning .*: inherited unix sockets speak TLS only"
+        ):
+            open_listeners(adj, adj.listen)
+        assert sock.getsockname() == str(folder / "socket")  # it is still open
+        for given in ({"listen": f"https://{word}"}, {"listen": word, "url_scheme": "https"}):
+            adj = settings(**given, tls_certificate=certificate)
+            (listener,) = open_listeners(adj, adj.listen)
+            assert listener.scheme == "https"
+            listener.socket.detach()

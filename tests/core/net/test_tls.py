@@ -20,7 +20,7 @@ from tests.support.pairs import tcp_pair
 from tests.support.tls_peer import TlsPeer
 from waitress_buffers import ReadOnlyFileBuffer
 from waitress_core import Adjustments
-from waitress_core.net.tls import MAX_UNSENT_BYTES, RECORD_BYTES, TlsTransport
+from waitress_core.net.tls import BATCH_BYTES, MAX_UNSENT_BYTES, RECORD_BYTES, RUN_BYTES, TlsTransport
 from waitress_core.net.tls_contexts import TlsContexts
 from waitress_core.net.transport import Disconnected, HandshakeFailed, PlainRequest
 from waitress_core.reactor.poller import READ, WRITE
@@ -330,6 +330,45 @@ def test_a_file_is_read_and_sent(ends: Ends, tmp_path: Path) -> None:
                 ends.transport.send_file(file, 1 << 20)
             received += ends.peer.receive(min(1000, len(data) - len(received)))
     assert bytes(received) == data
+
+
+def test_the_records_of_much_data_leave_in_one_call(ends: Ends) -> None:
+    """Each call may wake the client, which then reads little."""
+    transport: Any = ends.transport
+    real, calls = transport._socket, []
+
+    class Counting:
+        def sendmsg(self, records: list[bytes]) -> int:
+            calls.append(len(records))
+            return int(real.sendmsg(records))
+
+        def send(self, data: bytes) -> int:
+            calls.append(1)
+            return int(real.send(data))
+
+    transport._socket = Counting()
+    assert 0 < transport.send(bytes(BATCH_BYTES)) <= BATCH_BYTES
+    assert len(calls) == 1
+    transport._socket = real
+
+
+def test_a_session_keeps_no_memory_of_a_large_response(ends: Ends) -> None:
+    """OpenSSL's buffer keeps the size that it once had. A connection may be idle for long after it has sent a file."""
+    transport: Any = ends.transport
+    sizes = []
+
+    class Outgoing:
+        def read(self) -> bytes:
+            sizes.append(real.pending)
+            return bytes(real.read())
+
+        @property
+        def pending(self) -> int:
+            return int(real.pending)
+
+    real, transport._outgoing = transport._outgoing, Outgoing()
+    transport.send(bytes(BATCH_BYTES))
+    assert RUN_BYTES < max(sizes) < RUN_BYTES * 1.1
 
 
 def test_a_file_is_not_read_again_while_the_client_makes_no_room(ends: Ends, tmp_path: Path) -> None:

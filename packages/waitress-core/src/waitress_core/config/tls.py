@@ -61,7 +61,6 @@ def check_tls(adj: TlsSettings, given: dict[str, Any]) -> None:
         ValueError: names the setting, and the one that is missing.
     """
     if adj.has_tls:
-        name = "tls_certificate" if adj.tls_context is None else "tls_context"
         if adj.tls_context is None:
             _check_certificates(adj)
         schemes = [address.scheme or adj.default_scheme for address in adj.listen] or [adj.given_scheme]
@@ -69,11 +68,17 @@ def check_tls(adj: TlsSettings, given: dict[str, Any]) -> None:
             where = "each address of listen is http://"
             if not adj.listen:
                 where = "a unix socket and given sockets speak TLS only with url_scheme=https"
-            raise ValueError(f"{name} has no meaning without a listener that speaks TLS: {where}")
+            raise no_listener(adj, where)
         return
     for name in _OF_CERTIFICATES:
         if given.get(name) and getattr(adj, name) != getattr(type(adj), name):
             raise ValueError(f"{name} has no meaning without tls_certificate")
+
+
+def no_listener(adj: TlsSettings, reason: str) -> ValueError:
+    """Return the error that there is a certificate, and no listener that speaks TLS."""
+    name = "tls_certificate" if adj.tls_context is None else "tls_context"
+    return ValueError(f"{name} has no meaning without a listener that speaks TLS: {reason}")
 
 
 def _check_certificates(adj: TlsSettings) -> None:

@@ -183,7 +183,7 @@ def open_listeners(adj: Adjustments, addresses: Iterable[ListenAddress]) -> list
 
     Raises:
         OSError: an address cannot be bound; those opened before it are closed again.
-        ValueError: there is no such socket to inherit; the same.
+        ValueError: there is no such socket to inherit, or none for the certificate that is set; the same.
     """
     listeners: list[Listener] = []
     try:
@@ -202,6 +202,10 @@ def open_listeners(adj: Adjustments, addresses: Iterable[ListenAddress]) -> list
                     listeners.append(_own(sock, address, default_scheme=adj.default_scheme))
                 else:
                     listeners.extend(_inherit(address.inherited, address, adj, listeners))
+        if adj.has_tls and all(listener.scheme != "https" for listener in listeners):
+            from ..config.tls import no_listener  # lazy import: only servers that speak TLS need it
+
+            raise no_listener(adj, "inherited unix sockets speak TLS only as https://systemd or https://fd:3")
     except BaseException:
         for listener in listeners:
             if listener.owns_socket and not listener.owns_path:
