@@ -238,19 +238,29 @@ def parsing(data: str, title: str, *aims: float) -> Case:
 
 
 TLS_SERVERS = tls_servers()
-PURE_TLS = tuple(server.name for server in TLS_SERVERS[1:3])
+PURE_TLS = tuple(server.name for server in TLS_SERVERS[1:4])
 
 
-def over_tls(name: str, title: str, measure: Callable[..., Figures], *quantities: Quantity, **options: object) -> Case:
+def over_tls(
+    name: str,
+    title: str,
+    measure: Callable[..., Figures],
+    *quantities: Quantity,
+    servers: Sequence[Server] = TLS_SERVERS[:-1],
+    **options: object,
+) -> Case:
     """Return a case of all servers that speak TLS; what the first quantity should be depends on its kind."""
     first = quantities[0]
     aims = {REQUESTS: (5.0, 0.6), NEW: (None, 0.9), SPEED: (None, 0.8)}
     pure_aim, granian_aim = aims.get(first, (None, None))
-    targets = (
-        Target(first, PURE_TLS, "the best of gunicorn and cheroot", pure_aim),
+    targets = [
+        Target(first, PURE_TLS, "the best of gunicorn, cheroot and uvicorn", pure_aim),
         Target(first, (GRANIAN.name,), "granian", granian_aim),
-    )
-    return Case(name, f"TLS: {title}", contenders(TLS_SERVERS, measure, **options), quantities, targets)
+    ]
+    if first is REQUESTS:
+        servers = TLS_SERVERS
+        targets.append(Target(first, (LIMIT.name,), "one loop"))
+    return Case(name, f"TLS: {title}", contenders(servers, measure, **options), quantities, tuple(targets))
 
 
 CASES = (
@@ -309,7 +319,13 @@ CASES = (
         )
         for count in (1, 16, 100)
     ),
-    over_tls("handshakes", "handshakes, one after the other", measures.handshakes, NEW, RESUMED, CPU),
+    *(
+        over_tls(
+            *(name, f"handshakes with {kind}, one after the other", measures.handshakes, NEW, RESUMED, CPU),
+            servers=tls_servers(kind)[:-1],
+        )
+        for name, kind in (("handshakes", "P-256"), ("handshakes-rsa", "RSA 2048"))
+    ),
     over_tls("tls-generator", "200 MB download", measures.download, SPEED, CPU, PEAK, path="/generator"),
     over_tls("tls-file", "200 MB download by the file wrapper", measures.download, SPEED, CPU, PEAK, path="/file"),
     over_tls("tls-upload", "200 MB upload", measures.upload, SPEED, CPU, PEAK, size=LARGE_BYTES),

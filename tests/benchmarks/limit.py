@@ -1,6 +1,6 @@
 """The limit of the interpreter: one thread, one loop, the least HTTP that can be measured. It trusts its input.
 
-python -m tests.benchmarks.limit PORT
+python -m tests.benchmarks.limit PORT [CERTIFICATE KEY]
 """
 
 from __future__ import annotations
@@ -8,27 +8,63 @@ from __future__ import annotations
 import io
 import select
 import socket
+import ssl
 import sys
 from typing import Any
 
 from tests.benchmarks.applications import application
 
 
-def serve(port: int) -> None:
+class SecureClient:
+    """A client over TLS, which sends one record at a time: the fewest calls of OpenSSL and of the system."""
+
+    def __init__(self, client: socket.socket, context: ssl.SSLContext) -> None:
+        self._client, self._incoming, self._outgoing = client, ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._session = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
+        self.fileno, self.close = client.fileno, client.close
+        is_established = False
+        while not is_established:
+            arrived = client.recv(65536)
+            if not arrived:
+                raise ConnectionResetError
+            self._incoming.write(arrived)
+            try:
+                self._session.do_handshake()
+                is_established = True
+            except ssl.SSLWantReadError:
+                pass
+            client.sendall(self._outgoing.read())
+
+    def recv(self, size: int) -> bytes:
+        data = self._client.recv(size)
+        if data:
+            self._incoming.write(data)
+            data = self._session.read(size)
+        return data
+
+    def sendall(self, data: bytes) -> None:
+        self._session.write(data)
+        self._client.sendall(self._outgoing.read())
+
+
+def serve(port: int, context: ssl.SSLContext | None = None) -> None:
     if sys.platform != "linux":
         raise RuntimeError("the limit is measured with epoll, which is Linux's")
     listener = socket.create_server(("127.0.0.1", port), backlog=1024)
     listener.setblocking(False)
     poller = select.epoll()
     poller.register(listener, select.EPOLLIN)
-    clients: dict[int, socket.socket] = {}
+    clients: dict[int, socket.socket | SecureClient] = {}
     while True:
         for descriptor, _ in poller.poll():
             if descriptor == listener.fileno():
-                client, _ = listener.accept()
-                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                clients[client.fileno()] = client
-                poller.register(client, select.EPOLLIN)
+                accepted, _ = listener.accept()
+                accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                try:
+                    clients[accepted.fileno()] = accepted if context is None else SecureClient(accepted, context)
+                    poller.register(accepted, select.EPOLLIN)
+                except OSError:  # a check whether the port is open
+                    accepted.close()
                 continue
             client = clients[descriptor]
             try:
@@ -38,7 +74,7 @@ def serve(port: int) -> None:
             except ConnectionError:
                 head = b""
             if not head or b"\r\nConnection: close\r\n" in head:
-                poller.unregister(client)
+                poller.unregister(descriptor)
                 del clients[descriptor]
                 client.close()
 
@@ -78,4 +114,8 @@ def answer(head: bytes) -> bytes:
 
 
 if __name__ == "__main__":
-    serve(int(sys.argv[1]))
+    secure = None
+    if len(sys.argv) > 2:
+        secure = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        secure.load_cert_chain(sys.argv[2], sys.argv[3])
+    serve(int(sys.argv[1]), secure)

@@ -72,12 +72,19 @@ def waitress_servers(*options: str) -> tuple[Server, Server]:
     )
 
 
-TLS_KEY, TLS_CERTIFICATE = PEERS / "tls.key", PEERS / "tls.pem"
+# What `openssl req -newkey` makes a key of, for each kind of certificate
+TLS_KEYS = {"P-256": ("ec", "ec_paramgen_curve:P-256"), "RSA 2048": ("rsa", "rsa_keygen_bits:2048")}
 
 
-def tls_servers() -> tuple[Server, ...]:
-    """Return this server, gunicorn, cheroot and granian, with the same certificate."""
-    certificate, key = str(TLS_CERTIFICATE), str(TLS_KEY)
+def certificate_files(kind: str) -> tuple[Path, Path]:
+    """Return the paths of a certificate and its key, which `make_certificates` makes."""
+    name = kind.replace(" ", "-").lower()
+    return PEERS / f"tls-{name}.pem", PEERS / f"tls-{name}.key"
+
+
+def tls_servers(kind: str = "P-256") -> tuple[Server, ...]:
+    """Return this server, gunicorn, cheroot, uvicorn and granian, with the same certificate, and one loop."""
+    certificate, key = map(str, certificate_files(kind))
     gunicorn, _, granian = OTHERS
     own = waitress_servers(f"--tls-certificate={certificate}", f"--tls-key={key}")[0]
     module = ("-m", "tests.benchmarks.cheroot_tls_server")
@@ -85,21 +92,29 @@ def tls_servers() -> tuple[Server, ...]:
         replace(own, speaks_tls=True),
         replace(gunicorn, command=(*gunicorn.command, "--certfile", certificate, "--keyfile", key), speaks_tls=True),
         _peer("cheroot", "11.1.2", "python", *module, "{port}", str(THREADS), certificate, key, speaks_tls=True),
+        _peer(
+            *("uvicorn", "0.38.0", "uvicorn", "--interface=wsgi", "--port={port}", "--no-access-log", "{application}"),
+            *("--ssl-certfile", certificate, "--ssl-keyfile", key),
+            speaks_tls=True,
+        ),
         replace(
             granian,
             command=(*granian.command, "--ssl-certificate", certificate, "--ssl-keyfile", key),
             speaks_tls=True,
         ),
+        replace(LIMIT, command=(*LIMIT.command, certificate, key), speaks_tls=True),
     )
 
 
-def make_certificate() -> None:
-    """Make the certificate of the servers that speak TLS: P-256, by the command openssl."""
-    if not TLS_CERTIFICATE.exists():
-        PEERS.mkdir(parents=True, exist_ok=True)
-        command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 3650 -subj /CN=localhost"
-        files = ["-keyout", str(TLS_KEY), "-out", str(TLS_CERTIFICATE)]
-        subprocess.run([*command.split(), *files], check=True, capture_output=True)
+def make_certificates() -> None:
+    """Make the certificates of the servers that speak TLS, by the command openssl."""
+    for kind, (algorithm, option) in TLS_KEYS.items():
+        certificate, key = certificate_files(kind)
+        if not certificate.exists():
+            PEERS.mkdir(parents=True, exist_ok=True)
+            command = ["openssl", "req", "-x509", "-newkey", algorithm, "-pkeyopt", option, "-nodes", "-days", "3650"]
+            files = ["-subj", "/CN=localhost", "-keyout", str(key), "-out", str(certificate)]
+            subprocess.run([*command, *files], check=True, capture_output=True)
 
 
 OTHERS = (
@@ -187,7 +202,7 @@ def free_port() -> int:
 def launch(server: Server, port: int, application: str = APPLICATION, needs: str = "") -> subprocess.Popen[bytes]:
     """Start a server's process; it may not listen yet."""
     if server.speaks_tls:
-        make_certificate()
+        make_certificates()
     command = [word.format(port=port, application=application) for word in server.command]
     quiet = subprocess.DEVNULL
     return subprocess.Popen(command, cwd=ROOT, env=environment(needs), stdout=quiet, stderr=quiet)

@@ -119,6 +119,18 @@ def test_each_server_of_this_repository_answers_next_to_idle_connections(running
 
 
 @on_linux
+@pytest.mark.parametrize("kind", servers.TLS_KEYS)
+def test_this_server_and_one_loop_answer_over_tls(kind: str) -> None:
+    pytest.importorskip("ssl")
+    if shutil.which("openssl") is None:
+        pytest.skip("needs the command openssl")
+    ours, *_, limit = servers.tls_servers(kind)
+    for server in (ours, limit):
+        with servers.started(server) as (_, port), idle_connections(port, 5, speaks_tls=True):
+            assert download_seconds(port, "/json", speaks_tls=True)[1] > 9000
+
+
+@on_linux
 @pytest.mark.parametrize("running", [OURS], indirect=True)
 def test_bodies_go_both_ways(running: tuple[int, int], tmp_path: Path) -> None:
     _, port = running
