@@ -20,7 +20,7 @@ BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary
 
 .DELETE_ON_ERROR:
-.PHONY: help run test typecheck $(PLATFORMS:%=typecheck-%) lint format pytest test-tls test-all test-ecosystem fuzz soak bench figures generated docs dist bump clean
+.PHONY: help run test typecheck $(PLATFORMS:%=typecheck-%) lint format pytest test-tls test-all test-windows test-ecosystem fuzz soak bench figures generated docs dist bump clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -67,6 +67,9 @@ test-all: ## the test suite on each of INTERPRETERS that is installed
 	done; \
 	[ -z "$$missing" ] || echo "Not found, so not tested:$$missing"; \
 	[ -z "$$failed" ] || { echo "Failed:$$failed"; exit 1; }
+
+test-windows: .venvs/windows/made.stamp ## the tests on CPython for Windows, under Wine: PYTEST_ARGS="tests/parser"
+	$(BIN)/python .ci/windows.py test .venvs/windows $(PYTEST_ARGS)
 
 # In a separate environment, because the requirements of Zope would restrict the versions for the other tests.
 test-ecosystem: ## the server with frameworks, clients and proxies that people use
@@ -123,6 +126,10 @@ $(VENV)/packages.stamp: $(VENV)/pyvenv.cfg $(PACKAGES:%=packages/%/pyproject.tom
 
 $(VENV)/tests.stamp: $(VENV)/packages.stamp tests/requirements.txt docs/requirements.txt
 	$(PIP_INSTALL) --requirement tests/requirements.txt
+	@touch $@
+
+.venvs/windows/made.stamp: .ci/windows.py .ci/windows-python.txt $(VENV)/tests.stamp
+	$(BIN)/python .ci/windows.py make .venvs/windows
 	@touch $@
 
 $(VENV)/checks.stamp: $(VENV)/tests.stamp tests/requirements-checks.txt

@@ -2,10 +2,12 @@
 
 import contextlib
 import datetime
+import errno
 import logging
 import os
 import shutil
 import ssl
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,45 +80,45 @@ def files(tmp_path: Path) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"tls_certificate": "missing", "tls_key": "key"}, "tls_certificate='{missing}': No such file or directory"),
-        ({"tls_certificate": "cert", "tls_key": "missing"}, "tls_key='{missing}': No such file or directory"),
-        ({"tls_certificate": "folder"}, "tls_certificate='{folder}': Is a directory"),
-        ({"tls_certificate": "cert", "tls_key": "folder"}, "tls_key='{folder}': Is a directory"),
-        ({"tls_certificate": "empty"}, "tls_certificate='{empty}': it has no certificate in PEM form"),
+        ({"tls_certificate": "missing", "tls_key": "key"}, "tls_certificate={missing}: No such file or directory"),
+        ({"tls_certificate": "cert", "tls_key": "missing"}, "tls_key={missing}: No such file or directory"),
+        ({"tls_certificate": "folder"}, "tls_certificate={folder}: {cause_of_folder}"),
+        ({"tls_certificate": "cert", "tls_key": "folder"}, "tls_key={folder}: {cause_of_folder}"),
+        ({"tls_certificate": "empty"}, "tls_certificate={empty}: it has no certificate in PEM form"),
         (
             {"tls_certificate": "cert"},
-            "tls_certificate='{cert}': it has no private key, and no key is given besides it",
+            "tls_certificate={cert}: it has no private key, and no key is given besides it",
         ),
         (
             {"tls_certificate": "cert", "tls_key": "cert"},
-            "tls_key='{cert}': it has no private key in PEM form",
+            "tls_key={cert}: it has no private key in PEM form",
         ),
         (
             {"tls_certificate": "cert", "tls_key": "otherkey"},
-            "tls_key='{otherkey}': it is not the key of tls_certificate='{cert}'",
+            "tls_key={otherkey}: it is not the key of tls_certificate={cert}",
         ),
         (
             {"tls_certificate": "cert", "tls_key": "locked"},
-            "tls_key='{locked}': the key is encrypted, and tls_key_password_file is not set",
+            "tls_key={locked}: the key is encrypted, and tls_key_password_file is not set",
         ),
         (
             {"tls_certificate": "cert", "tls_key": "locked", "tls_key_password_file": "wrong"},
-            "tls_key='{locked}': tls_key_password_file='{wrong}' does not open it",
+            "tls_key={locked}: tls_key_password_file={wrong} does not open it",
         ),
         (
             {"tls_certificate": "cert", "tls_key": "locked", "tls_key_password_file": "missing"},
-            "tls_key_password_file='{missing}': No such file or directory",
+            "tls_key_password_file={missing}: No such file or directory",
         ),
         (
             {"tls_certificate": "cert", "tls_key": "key", "tls_client_ca": "empty"},
-            "tls_client_ca='{empty}': it has no certificate in PEM form",
+            "tls_client_ca={empty}: it has no certificate in PEM form",
         ),
         (
             {"tls_certificate": "cert", "tls_key": "key", "tls_client_ca": "missing"},
-            "tls_client_ca='{missing}': No such file or directory",
+            "tls_client_ca={missing}: No such file or directory",
         ),
-        ({"tls_certificate": "cert", "tls_key": "key", "tls_client_ca": "broken"}, "tls_client_ca='{broken}': "),
-        ({"tls_certificate": "broken", "tls_key": "key"}, "tls_certificate='{broken}', with tls_key='{key}': "),
+        ({"tls_certificate": "cert", "tls_key": "key", "tls_client_ca": "broken"}, "tls_client_ca={broken}: "),
+        ({"tls_certificate": "broken", "tls_key": "key"}, "tls_certificate={broken}, with tls_key={key}: "),
     ],
     ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else "",
 )
@@ -129,7 +131,9 @@ def test_what_cannot_be_loaded_is_named_with_its_setting_and_cause(
     with pytest.raises(ValueError) as caught:
         made(**given)
     text = str(caught.value)
-    assert text.startswith(message.format(**files))
+    cause_of_folder = os.strerror(errno.EACCES if sys.platform == "win32" else errno.EISDIR)
+    quoted = {name: repr(path) for name, path in files.items()}
+    assert text.startswith(message.format(**quoted, cause_of_folder=cause_of_folder))
     assert "\n" not in text
 
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.fake_kqueue import poller_module_of_a_bsd
 from waitress_core.reactor import poller as module
 from waitress_core.reactor.poller import READ, WRITE, Poller, best_poller
 from waitress_core.reactor.wakeup import WakeUp
@@ -47,6 +48,13 @@ def test_the_best_poller_of_linux_is_epoll() -> None:
     expected = {"linux": "EpollPoller", "darwin": "KqueuePoller", "win32": "SelectPoller"}
     if sys.platform in expected:
         assert type(best_poller()).__name__ == expected[sys.platform]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the real one is tested, or there is none")
+def test_the_best_poller_of_the_bsds_is_kqueue() -> None:
+    poller = poller_module_of_a_bsd().best_poller()
+    assert type(poller).__name__ == "KqueuePoller"
+    poller.close()
 
 
 @pytest.mark.skipif("sys.platform == 'win32'", reason="Windows has nothing but select()")
