@@ -73,7 +73,7 @@ def test_bytes_that_have_come_before_the_close_are_answered(monkeypatch: pytest.
         def close_while_a_request_is_there() -> None:
             looked.set()
             assert sent.wait(SECONDS)
-            connection.on_idle_overdue()
+            connection.on_receiving_overdue()
 
         run.call_soon_threadsafe(close_while_a_request_is_there)
         assert looked.wait(SECONDS)

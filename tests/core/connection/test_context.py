@@ -26,15 +26,15 @@ from waitress_core.reactor.reactor import Reactor
 
 SETTINGS = {"channel_timeout": 40, "request_head_timeout": 20, "linger_timeout": 10, "tls_handshake_timeout": 5}
 RECEIVING: list[tuple[ReceiveState, float, str]] = [
-    (IDLE, 40, "on_idle_overdue"),
-    (HEAD, 20, "on_head_overdue"),
-    (BODY, RATE_SECONDS, "on_body_tick"),
-    (LINGER, 10, "on_linger_overdue"),
-    (HANDSHAKE, 5, "on_handshake_overdue"),
+    (IDLE, 40, "on_receiving_overdue"),
+    (HEAD, 20, "on_receiving_overdue"),
+    (BODY, RATE_SECONDS, "on_receiving_overdue"),
+    (LINGER, 10, "on_receiving_overdue"),
+    (HANDSHAKE, 5, "on_receiving_overdue"),
 ]
 SENDING: list[tuple[SendState, float, str]] = [
-    (PENDING, RATE_SECONDS, "on_output_tick"),
-    (FLUSH, RATE_SECONDS, "on_output_tick"),
+    (PENDING, RATE_SECONDS, "on_sending_overdue"),
+    (FLUSH, RATE_SECONDS, "on_sending_overdue"),
 ]
 
 

@@ -9,6 +9,7 @@ import pytest
 from tests.core.connecting import CheckedConnection, Harness
 from tests.core.connection import test_connection as scenarios
 from waitress_core.connection.context import State
+from waitress_core.connection.manager import close_for_room, waiting_of
 from waitress_core.connection.states import CLOSED, ENDED, HEAD, LINGER
 from waitress_core.observability.stats import DEADLINES, END_REASONS, LabelledCounter
 
@@ -50,9 +51,9 @@ def fail(harness: Harness, connection: CheckedConnection, client: socket.socket)
 
 def make_room(harness: Harness, connection: CheckedConnection, client: socket.socket) -> None:
     scenarios.start_head(harness, connection, client)
-    seen = connection.waiting()
+    seen = waiting_of(connection)
     assert seen is not None
-    assert connection.close_for_room(seen)
+    assert close_for_room(connection, seen)
 
 
 ENDS: list[tuple[Scenario, str]] = [

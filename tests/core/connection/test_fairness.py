@@ -13,6 +13,7 @@ from tests.support.certificates import server_file
 from tests.support.pairs import is_open
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.data_rate import QUICK
+from waitress_core.connection.manager import blocking_of
 from waitress_core.connection.room import BEHIND_SECONDS, PATIENCE
 from waitress_core.connection.sender import ClientDisconnected
 from waitress_core.connection.states import Ending
@@ -191,7 +192,7 @@ def test_as_many_slow_readers_go_as_requests_wait(
     harness.context.waiting_requests = lambda: requests.pop() if requests and now() else 0
 
     def now() -> bool:
-        return clients[0].connection.blocking().behind_seconds >= BEHIND_SECONDS
+        return blocking_of(clients[0].connection).behind_seconds >= BEHIND_SECONDS
 
     harness.pass_seconds(4)
     assert sum(gone(clients)) == min(waiting, 3)

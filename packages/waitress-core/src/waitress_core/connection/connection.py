@@ -22,19 +22,17 @@ from ..net.transport import Disconnected, FileFailed, HandshakeFailed, Transport
 from ..reactor.poller import READ, WRITE
 from ..safe_logger import SafeLogger
 from ..threads.tasks import Task
+from . import overdue
 from .context import CLOSING, DRAINING, LEAVING, Endpoint, ServerContext
 from .receiver import CLOSE, CONTINUE, PAUSE, ROOM, Outcome, Receiver
-from .room import Blocking, Waiting
 from .sender import Sender
 from .states import (
     AHEAD,
-    BODY,
     CLOSED,
     ENDED,
     FLUSH,
     GONE,
     HANDSHAKE,
-    HEAD,
     IDLE,
     LINGER,
     PENDING,
@@ -51,7 +49,6 @@ if TYPE_CHECKING:
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
-LAST_READS = 16  # of BODY_READ_BYTES each: what a system holds for a socket, 4 MiB or so
 INTERIM_RESPONSE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -261,7 +258,7 @@ class Connection:
             self.sender.log(error)
             self.close()
         except HandshakeFailed as error:
-            self._end_handshake("failed", str(error))
+            self.end_handshake("failed", str(error))
         except (BufferStorageError, FileFailed) as error:
             logger.error("The response to %s cannot be finished: %s", self.remote_addr, error)
             self.close()
@@ -299,73 +296,13 @@ class Connection:
             self._finished = self._task = None
             self._release()
 
-    # Each of these looks into the socket before it gives up on the client. An application that keeps the interpreter,
-    # or a signal, may have held up the server: the bytes have come in time, and nobody has read them.
+    def on_receiving_overdue(self) -> None:
+        """The deadline of the receiving side is over."""
+        overdue.BY_STATE[self.receiver.state](self, self._context)
 
-    def on_handshake_overdue(self) -> None:
-        """The time for a TLS handshake is up."""
-        self.on_ready(READ)
-        if self.receiver.state is HANDSHAKE:
-            self._context.counters.deadlines.add("handshake")
-            self._end_handshake("late", "not complete in time")
-
-    def on_idle_overdue(self) -> None:
-        """The time for a next request to start is up."""
-        if self.close_if_idle("deadline"):
-            self._context.counters.deadlines.add("idle")
-
-    def on_head_overdue(self) -> None:
-        """The time for a request head to arrive is up."""
-        while self.receiver.state is HEAD and self._reads_more():
-            pass
-        if self.receiver.state is HEAD:
-            self._answer_late()
-
-    def on_body_tick(self) -> None:
-        """Check whether a body keeps its minimum rate."""
-        while self.receiver.is_too_slow():
-            if not self._reads_more():
-                self._answer_late()
-                return
-            if self.receiver.state is not BODY:
-                return
-        self._context.body.arm(self.descriptor, self._context.reactor.now)
-
-    def on_output_tick(self) -> None:
-        """Check whether the client takes its response."""
-        context = self._context
-        # Linux calls a socket writable when a third of its buffer is free, which may be megabytes, but takes bytes as
-        # soon as there is any room: without this a slow reader that reads steadily would seem to stand still.
-        self.on_ready(WRITE)
-        while self.sender.state is PENDING or self.sender.state is FLUSH:
-            if not self.sender.is_too_slow(context.reactor.now):
-                context.output.arm(self.descriptor, context.reactor.now)
-                return
-            before = self.sender.sent_bytes
-            self.on_ready(WRITE)
-            if self.sender.sent_bytes == before and not self.is_gone:
-                context.counters.deadlines.add("response")
-                self._reset_slow_reader("deadline")
-
-    def on_linger_overdue(self) -> None:
-        """The time in which the client may still send is up: close, with nothing unread that would make it a reset."""
-        for _ in range(LAST_READS):
-            if self.receiver.state is not LINGER or not self._reads_more():
-                break
-        if self.receiver.state is LINGER:
-            self._context.counters.deadlines.add("linger")
-        self.close()
-
-    def _reads_more(self) -> bool:
-        """Read once; return whether bytes were there."""
-        before = self._context.counters.bytes_in
-        self.on_ready(READ)
-        return self._context.counters.bytes_in != before
-
-    def _reset_slow_reader(self, reason: str) -> None:
-        logger.info("Client %s does not take its response: connection reset", self.remote_addr)
-        self._transport.reset()
-        self.close(reason)
+    def on_sending_overdue(self) -> None:
+        """It is time to check whether the client takes its response."""
+        overdue.on_output_tick(self, self._context)
 
     # --- reactor only: from a request to its task, or to an answer of the server itself
 
@@ -388,18 +325,6 @@ class Connection:
                 self._start_flush()
         elif outcome is ROOM:
             self._context.reactor.watch(self, WRITE)
-
-    def _end_handshake(self, result: str, reason: str) -> None:
-        logger.info("TLS handshake with %s failed: %s", self.remote_addr, reason)
-        self._context.counters.handshakes.add(result)
-        self.close("handshake")
-
-    def _answer_late(self) -> None:
-        self._context.counters.deadlines.add(self.receiver.state.name.lower())
-        try:
-            self._answer(self.receiver.late_response(), "deadline")
-        except Disconnected:
-            self.close()
 
     def _answer(self, error_response: ErrorResponse, reason: str) -> None:
         """Answer for the server itself, and end the connection: nothing after this is interpreted."""
@@ -441,6 +366,28 @@ class Connection:
         exchange.end(self.sender.sent_bytes)
         if exchange.reserve_room():
             self._context.submit(exchange)
+
+    # --- reactor only: what is done about a client that is late
+
+    def reset_slow_reader(self, reason: str) -> None:
+        """Reset the connection, because the client does not take its response; `reason` as in `close`."""
+        logger.info("Client %s does not take its response: connection reset", self.remote_addr)
+        self._transport.reset()
+        self.close(reason)
+
+    def end_handshake(self, result: str, reason: str) -> None:
+        """Close the connection, because TLS is not agreed on: `result` is one of `stats.HANDSHAKES`."""
+        logger.info("TLS handshake with %s failed: %s", self.remote_addr, reason)
+        self._context.counters.handshakes.add(result)
+        self.close("handshake")
+
+    def answer_late(self) -> None:
+        """Answer a request that has not arrived in time, and end the connection."""
+        self._context.counters.deadlines.add(self.receiver.state.name.lower())
+        try:
+            self._answer(self.receiver.late_response(), "deadline")
+        except Disconnected:
+            self.close()
 
     # --- reactor only: output
 
@@ -560,46 +507,6 @@ class Connection:
                 self.close(reason)
                 return True
         return False
-
-    def waiting(self) -> Waiting | None:
-        """Return in which way it waits for its client within a request or a response; None when it does not."""
-        sender, receiver = self.sender, self.receiver
-        if sender.state is FLUSH:
-            rate = 0.0 if sender.outbox is None else sender.outbox.bytes_per_second
-            return Waiting(self.descriptor, self.remote_addr, "flush", sender.since, rate)
-        state = receiver.state
-        if state is HEAD or state is BODY or state is LINGER or state is HANDSHAKE:
-            since, rate = receiver.waits_since(), receiver.body_bytes_per_second() if state is BODY else 0.0
-            return Waiting(self.descriptor, self.remote_addr, state.name.lower(), since, rate)
-        return None
-
-    def close_for_room(self, seen: Waiting) -> bool:
-        """Close the connection if it still waits as it was seen to; what has come in the meantime is served.
-
-        Return whether it has ended.
-        """
-        if self.is_still(seen):
-            self.on_ready(WRITE if seen.state == "flush" else READ)
-            if self.is_still(seen):
-                self.close("room")
-        return self.is_gone
-
-    def is_still(self, seen: Waiting) -> bool:
-        """Whether it waits for the same as it was seen to."""
-        now = self.waiting()
-        return now is not None and now.state == seen.state and now.since == seen.since
-
-    def blocking(self) -> Blocking:
-        """Return how slowly the client takes output for which its task waits."""
-        outbox = self.sender.outbox
-        return Blocking(self.descriptor, 0.0 if outbox is None else outbox.behind_seconds)
-
-    def reset_if_blocking(self, seen: Blocking) -> None:
-        """Reset the connection if its task waits for the client as it was seen to, and the client takes nothing now."""
-        before = self.sender.sent_bytes
-        self.on_ready(WRITE)
-        if self.sender.sent_bytes == before and self.blocking() == seen:
-            self._reset_slow_reader("room")
 
     def close(self, reason: str = "") -> None:
         """End the connection now; while a task runs, as far as that allows.

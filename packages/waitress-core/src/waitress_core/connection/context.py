@@ -55,23 +55,19 @@ CLOSING: Final = State.CLOSING
 class HasDeadlines(Hashable, Protocol):
     """A connection, as its deadlines see it. Thread: the leader."""
 
-    def on_handshake_overdue(self) -> None:
-        """The time for a TLS handshake is up."""
+    def on_receiving_overdue(self) -> None:
+        """The deadline of the receiving side is over."""
 
-    def on_idle_overdue(self) -> None:
-        """The time for a next request to start is up."""
+    def on_sending_overdue(self) -> None:
+        """The deadline of the sending side is over."""
 
-    def on_head_overdue(self) -> None:
-        """The time for a request head to arrive is up."""
 
-    def on_body_tick(self) -> None:
-        """Check whether a body keeps its minimum rate."""
+def _receiving_overdue(connection: HasDeadlines) -> None:
+    connection.on_receiving_overdue()
 
-    def on_output_tick(self) -> None:
-        """Check whether the client takes its response."""
 
-    def on_linger_overdue(self) -> None:
-        """The time in which the client may still send is up."""
+def _sending_overdue(connection: HasDeadlines) -> None:
+    connection.on_sending_overdue()
 
 
 class AcceptShare(Protocol):
@@ -139,14 +135,12 @@ class ServerContext:
         self.counters = Counters()
         self.refusals = _make_refusals(adj, reactor.clock)
         self.read_buffer = memoryview(bytearray(BODY_READ_BYTES))  # used within one call
-        self.idle = reactor.add_deadlines(DeadlineQueue[HasDeadlines](adj.channel_timeout, _idle_overdue))
-        self.handshake = reactor.add_deadlines(
-            DeadlineQueue[HasDeadlines](adj.tls_handshake_timeout, _handshake_overdue)
-        )
-        head = reactor.add_deadlines(DeadlineQueue[HasDeadlines](adj.request_head_timeout, _head_overdue))
-        self.body = reactor.add_deadlines(DeadlineQueue[HasDeadlines](RATE_SECONDS, _body_tick))
-        self.output = reactor.add_deadlines(DeadlineQueue[HasDeadlines](RATE_SECONDS, _output_tick))
-        linger = reactor.add_deadlines(DeadlineQueue[HasDeadlines](adj.linger_timeout, _linger_overdue))
+        self.idle = self._add_deadlines(adj.channel_timeout)
+        self.handshake = self._add_deadlines(adj.tls_handshake_timeout)
+        head = self._add_deadlines(adj.request_head_timeout)
+        self.body = self._add_deadlines(RATE_SECONDS)
+        self.output = self._add_deadlines(RATE_SECONDS, _sending_overdue)
+        linger = self._add_deadlines(adj.linger_timeout)
         self._tls_clients = ThrottledLogger(logger, TLS_LOG_SECONDS)
         # By state: the deadline that entering it arms, and leaving it disarms
         receiving = {HANDSHAKE: self.handshake, IDLE: self.idle, HEAD: head, BODY: self.body, LINGER: linger}
@@ -157,6 +151,11 @@ class ServerContext:
         self.state = State.READY
         # Written by the acceptor only, by the leader; read anywhere: a client waits, and there is no room for it
         self.is_full = False
+
+    def _add_deadlines(
+        self, seconds: float, on_due: Callable[[HasDeadlines], None] = _receiving_overdue
+    ) -> DeadlineQueue[HasDeadlines]:
+        return self.reactor.add_deadlines(DeadlineQueue(seconds, on_due))
 
     def log_tls_client(self, remote_addr: str) -> None:
         """Log, once in TLS_LOG_SECONDS, that a client has started TLS. Thread: the leader."""
@@ -180,27 +179,3 @@ def _make_refusals(adj: Adjustments, clock: Callable[[], float]) -> "Refusals | 
 def parser_limits(adj: Adjustments) -> Limits:
     """Return the parser's limits, in bytes, that the settings ask for."""
     return Limits(max_head_bytes=adj.max_request_header_size, max_body_bytes=adj.max_request_body_size)
-
-
-def _handshake_overdue(connection: HasDeadlines) -> None:
-    connection.on_handshake_overdue()
-
-
-def _idle_overdue(connection: HasDeadlines) -> None:
-    connection.on_idle_overdue()
-
-
-def _head_overdue(connection: HasDeadlines) -> None:
-    connection.on_head_overdue()
-
-
-def _body_tick(connection: HasDeadlines) -> None:
-    connection.on_body_tick()
-
-
-def _output_tick(connection: HasDeadlines) -> None:
-    connection.on_output_tick()
-
-
-def _linger_overdue(connection: HasDeadlines) -> None:
-    connection.on_linger_overdue()

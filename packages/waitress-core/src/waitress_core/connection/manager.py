@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from ..net.listener import Listener
+from ..reactor.poller import READ, WRITE
 from .acceptor import Acceptor
 from .connection import Connection
 from .context import DRAINING, Endpoint, ServerContext
-from .room import Waiting, order_for_room, order_for_threads
+from .room import Blocking, Waiting, order_for_room, order_for_threads
+from .states import BODY, FLUSH, HANDSHAKE, HEAD, LINGER
 
 SPARED_SECONDS = 1.0  # for so long a connection may be idle, whoever else waits
 
@@ -116,12 +118,12 @@ class ConnectionManager:
         """Close a connection that has started something and waits for its client: see `room`."""
         for must_choose in (False, True):
             if must_choose:
-                waiting = [one for connection in self.connections.values() if (one := connection.waiting()) is not None]
-                self._chosen.extend(order_for_room(waiting, self._reactor.now))
+                waiting = [waiting_of(connection) for connection in self.connections.values()]
+                self._chosen.extend(order_for_room(filter(None, waiting), self._reactor.now))
             while self._chosen:
                 seen = self._chosen.popleft()
                 connection = self.connections.get(seen.descriptor)
-                if connection is not None and connection.close_for_room(seen):
+                if connection is not None and close_for_room(connection, seen):
                     return True
         return False
 
@@ -129,9 +131,9 @@ class ConnectionManager:
         """While requests wait for a thread, end as many clients that make threads wait for them too long."""
         count = self._context.waiting_requests()
         if count > 0:
-            blocking = [connection.blocking() for connection in self.connections.values()]
+            blocking = [blocking_of(connection) for connection in self.connections.values()]
             for one in order_for_threads(blocking)[:count]:
-                self.connections[one.descriptor].reset_if_blocking(one)
+                reset_if_blocking(self.connections[one.descriptor], one)
 
     def _close_longest_handshake(self) -> bool:
         """Close the connection that has been in its handshake longest, if that is long enough."""
@@ -153,3 +155,47 @@ class ConnectionManager:
             if connection.is_gone:
                 return True
         return False
+
+
+def waiting_of(connection: Connection) -> Waiting | None:
+    """Return in which way a connection waits for its client within a request or a response; None when it does not."""
+    sender, receiver = connection.sender, connection.receiver
+    if sender.state is FLUSH:
+        rate = 0.0 if sender.outbox is None else sender.outbox.bytes_per_second
+        return Waiting(connection.descriptor, connection.remote_addr, "flush", sender.since, rate)
+    state = receiver.state
+    if state is HEAD or state is BODY or state is LINGER or state is HANDSHAKE:
+        since, rate = receiver.waits_since(), receiver.body_bytes_per_second() if state is BODY else 0.0
+        return Waiting(connection.descriptor, connection.remote_addr, state.name.lower(), since, rate)
+    return None
+
+
+def close_for_room(connection: Connection, seen: Waiting) -> bool:
+    """Close a connection if it still waits as it was seen to; what has come in the meantime is served.
+
+    Return whether it has ended.
+    """
+    if _waits_as(connection, seen):
+        connection.on_ready(WRITE if seen.state == "flush" else READ)
+        if _waits_as(connection, seen):
+            connection.close("room")
+    return connection.is_gone
+
+
+def _waits_as(connection: Connection, seen: Waiting) -> bool:
+    now = waiting_of(connection)
+    return now is not None and now.state == seen.state and now.since == seen.since
+
+
+def blocking_of(connection: Connection) -> Blocking:
+    """Return how slowly a client takes output for which its task waits."""
+    outbox = connection.sender.outbox
+    return Blocking(connection.descriptor, 0.0 if outbox is None else outbox.behind_seconds)
+
+
+def reset_if_blocking(connection: Connection, seen: Blocking) -> None:
+    """Reset a connection if its task waits for the client as it was seen to, and the client takes nothing now."""
+    before = connection.sender.sent_bytes
+    connection.on_ready(WRITE)
+    if connection.sender.sent_bytes == before and blocking_of(connection) == seen:
+        connection.reset_slow_reader("room")
