@@ -9,7 +9,8 @@ import pytest
 
 from tests.core.status.snapshots import histogram, requests, snapshot_of
 from waitress_core.observability.histograms import BOUNDS
-from waitress_core.status.document import STALE_SECONDS, Document, Totals, make_document, total, why_not_ready
+from waitress_core.observability.snapshot import Totals
+from waitress_core.status.document import STALE_SECONDS, Document, make_document, total, why_not_ready
 
 
 def reason_for(*changes: dict[str, Any], now: float = 1000.0, ready_queue_seconds: float = 10) -> str:

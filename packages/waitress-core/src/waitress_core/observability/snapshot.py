@@ -48,21 +48,9 @@ class RunningRequest(TypedDict):
     """`FILE:LINE FUNCTION` of each frame, the innermost last; empty if it has ended meanwhile, or to save room."""
 
 
-class Snapshot(TypedDict):
-    """One worker at one moment. Counters start with the worker, and only grow."""
+class Totals(TypedDict):
+    """What can be added up over several workers; of `queue_oldest_seconds` that is the greatest."""
 
-    version: int
-    """1; another number when a field means something else, or is gone."""
-    worker: int
-    """Number of the worker, from 1; 0 where there is only one."""
-    pid: int
-    """Number of its process."""
-    state: str
-    """`starting`, `serving`, `leaving`, `draining`, `closing` or `closed`."""
-    at: float
-    """The moment, in seconds of the system's monotonic clock."""
-    started_at: float
-    """When the process started, in seconds since 1970."""
     requests: dict[str, dict[str, int]]
     """Requests that have ended, by method and class of status; `none` where no response could begin."""
     durations: HistogramFigures
@@ -83,10 +71,6 @@ class Snapshot(TypedDict):
     """Connections that have ended, by reason."""
     threads: dict[str, int]
     """Application threads by state: `busy`, `idle`; `lost` are those of requests that were given up and run on."""
-    is_short_of_threads: bool
-    """Whether so many are lost that no more are started in their place."""
-    is_refusing: bool
-    """Whether requests are refused by `queue_limit` or `queue_timeout`, or were in the last 5 seconds."""
     queue_depth: int
     """Requests that wait for a thread."""
     queue_oldest_seconds: float
@@ -95,6 +79,27 @@ class Snapshot(TypedDict):
     """TLS handshakes, by result."""
     log_lines_dropped: int
     """Lines of the access log that were left out."""
+
+
+class Snapshot(Totals):
+    """One worker at one moment. Counters start with the worker, and only grow."""
+
+    version: int
+    """1; another number when a field means something else, or is gone."""
+    worker: int
+    """Number of the worker, from 1; 0 where there is only one."""
+    pid: int
+    """Number of its process."""
+    state: str
+    """`starting`, `serving`, `leaving`, `draining`, `closing` or `closed`."""
+    at: float
+    """The moment, in seconds of the system's monotonic clock."""
+    started_at: float
+    """When the process started, in seconds since 1970."""
+    is_short_of_threads: bool
+    """Whether so many are lost that no more are started in their place."""
+    is_refusing: bool
+    """Whether requests are refused by `queue_limit` or `queue_timeout`, or were in the last 5 seconds."""
     memory_bytes: int | None
     """Resident memory; null where the system does not say."""
     open_descriptors: int | None

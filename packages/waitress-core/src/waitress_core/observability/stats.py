@@ -5,8 +5,8 @@ thread sees it as it was a moment ago. What is rare is counted by a label, under
 """
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from ..threads.running import RunningTask
 
@@ -77,21 +77,22 @@ class ServerStats(NamedTuple):
     """Bytes sent."""
 
 
+def _add_counts(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    return {name: sum(count[name] for count in counts) for name in counts[0]}
+
+
+# How a field is added up over several workers, unless it is a sum.
+_ADDITIONS: dict[str, Callable[[Sequence[Any]], Any]] = {
+    "connections_by_state": _add_counts,
+    "oldest_request_seconds": max,
+    "responses": _add_counts,
+}
+
+
 def add_stats(parts: Sequence[ServerStats]) -> ServerStats:
-    """Return what several workers do together."""
-    return ServerStats(
-        connections=sum(part.connections for part in parts),
-        idle_connections=sum(part.idle_connections for part in parts),
-        connections_by_state=_add_counts([part.connections_by_state for part in parts]),
-        queue_depth=sum(part.queue_depth for part in parts),
-        threads=sum(part.threads for part in parts),
-        threads_busy=sum(part.threads_busy for part in parts),
-        oldest_request_seconds=max(part.oldest_request_seconds for part in parts),
-        requests=sum(part.requests for part in parts),
-        responses=_add_counts([part.responses for part in parts]),
-        bytes_in=sum(part.bytes_in for part in parts),
-        bytes_out=sum(part.bytes_out for part in parts),
-    )
+    """Return what several workers, at least one, do together."""
+    columns = zip(ServerStats._fields, zip(*parts, strict=True), strict=True)
+    return ServerStats(*(_ADDITIONS.get(name, sum)(values) for name, values in columns))
 
 
 def totals_only(stats: ServerStats) -> ServerStats:
@@ -99,10 +100,6 @@ def totals_only(stats: ServerStats) -> ServerStats:
     return ServerStats(
         0, 0, dict.fromkeys(stats.connections_by_state, 0), 0, 0, 0, 0.0, stats.requests, stats.responses, *stats[-2:]
     )
-
-
-def _add_counts(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    return {name: sum(count[name] for count in counts) for name in counts[0]}
 
 
 class LabelledCounter:

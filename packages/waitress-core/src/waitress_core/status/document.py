@@ -3,11 +3,11 @@
 Pure: never reads a clock, except that `at` of each snapshot is compared with the `now` that is given.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypedDict
 
 from ..observability.histograms import BOUNDS
-from ..observability.snapshot import HistogramFigures, Snapshot
+from ..observability.snapshot import HistogramFigures, Snapshot, Totals
 
 VERSION = 1
 
@@ -25,25 +25,6 @@ class Supervision(TypedDict):
     """Workers that have ended, by reason."""
     reloads: dict[str, int]
     """Reloads, by result."""
-
-
-class Totals(TypedDict):
-    """The sums over all workers; of what waits, the oldest."""
-
-    requests: dict[str, dict[str, int]]
-    durations: HistogramFigures
-    waits: HistogramFigures
-    refused: dict[str, int]
-    deadlines: dict[str, int]
-    bytes_in: int
-    bytes_out: int
-    connections: dict[str, int]
-    connections_ended: dict[str, int]
-    threads: dict[str, int]
-    queue_depth: int
-    queue_oldest_seconds: float
-    tls_handshakes: dict[str, int]
-    log_lines_dropped: int
 
 
 class Document(TypedDict):
@@ -121,36 +102,47 @@ def _why_worker_not_ready(snapshot: Snapshot, ready_queue_seconds: float, now: f
 
 def total(snapshots: Sequence[Snapshot]) -> Totals:
     """Return the sums over all workers."""
-    requests: dict[str, dict[str, int]] = {}
-    for one in snapshots:
-        for method, counts in one["requests"].items():
-            requests[method] = _sums([requests.get(method, {}), counts])
-    return {
-        "requests": requests,
-        "durations": _histogram([one["durations"] for one in snapshots]),
-        "waits": _histogram([one["waits"] for one in snapshots]),
-        "refused": _sums([one["refused"] for one in snapshots]),
-        "deadlines": _sums([one["deadlines"] for one in snapshots]),
-        "bytes_in": sum(one["bytes_in"] for one in snapshots),
-        "bytes_out": sum(one["bytes_out"] for one in snapshots),
-        "connections": _sums([one["connections"] for one in snapshots]),
-        "connections_ended": _sums([one["connections_ended"] for one in snapshots]),
-        "threads": _sums([one["threads"] for one in snapshots]),
-        "queue_depth": sum(one["queue_depth"] for one in snapshots),
-        "queue_oldest_seconds": max((one["queue_oldest_seconds"] for one in snapshots), default=0.0),
-        "tls_handshakes": _sums([one["tls_handshakes"] for one in snapshots]),
-        "log_lines_dropped": sum(one["log_lines_dropped"] for one in snapshots),
-    }
+    fields: Sequence[Mapping[str, Any]] = snapshots
+    sums: Any = {name: add([one[name] for one in fields]) for name, add in ADDITIONS.items()}
+    return sums  # type: ignore[no-any-return]  # the table has the fields of the type
 
 
-def _sums(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+def _greatest(values: Sequence[float]) -> float:
+    return max(values, default=0.0)
+
+
+def _add_counts(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
     names = dict.fromkeys(name for one in counts for name in one)
     return {name: sum(one.get(name, 0) for one in counts) for name in names}
 
 
-def _histogram(figures: Sequence[HistogramFigures]) -> HistogramFigures:
+def _add_requests(requests: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
+    methods = dict.fromkeys(method for one in requests for method in one)
+    return {method: _add_counts([one.get(method, {}) for one in requests]) for method in methods}
+
+
+def _add_histograms(figures: Sequence[HistogramFigures]) -> HistogramFigures:
     counts: Any = zip(*(one["counts"] for one in figures), strict=False)
     return {
         "counts": [sum(bucket) for bucket in counts] or [0] * (len(BOUNDS) + 1),
         "sum": sum(one["sum"] for one in figures),
     }
+
+
+# How each field of `Totals` is added up over the workers.
+ADDITIONS: dict[str, Callable[[Sequence[Any]], object]] = {
+    "requests": _add_requests,
+    "durations": _add_histograms,
+    "waits": _add_histograms,
+    "refused": _add_counts,
+    "deadlines": _add_counts,
+    "bytes_in": sum,
+    "bytes_out": sum,
+    "connections": _add_counts,
+    "connections_ended": _add_counts,
+    "threads": _add_counts,
+    "queue_depth": sum,
+    "queue_oldest_seconds": _greatest,
+    "tls_handshakes": _add_counts,
+    "log_lines_dropped": sum,
+}
