@@ -75,6 +75,8 @@ waitress_core.observability.slow_requests
 waitress_core.observability.snapshot
 waitress_core.processes
 waitress_core.processes.child
+waitress_core.processes.figures
+waitress_core.processes.forking
 waitress_core.processes.plan
 waitress_core.processes.reloading
 waitress_core.processes.scoreboard
@@ -84,6 +86,7 @@ waitress_core.processes.status_process
 waitress_core.processes.successor
 waitress_core.processes.supervised
 waitress_core.processes.supervisor
+waitress_core.processes.waiting
 waitress_core.processes.worker
 waitress_core.processes.worker_handle
 waitress_core.status

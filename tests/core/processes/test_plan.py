@@ -7,8 +7,10 @@ from waitress_core.processes.plan import (
     END_SECONDS,
     KILL_SECONDS,
     LONGEST_PAUSE_SECONDS,
+    YOUNG_SECONDS,
     Action,
     Limits,
+    StartPause,
     Step,
     Stop,
     WorkerView,
@@ -74,6 +76,33 @@ def test_no_worker_starts_in_the_pause_after_early_deaths() -> None:
 
 def test_pauses_grow_up_to_half_a_minute() -> None:
     assert [pause_after(deaths) for deaths in range(9)] == [0, 0, 1, 2, 4, 8, 16, 30, LONGEST_PAUSE_SECONDS]
+
+
+def test_only_early_deaths_in_a_row_make_the_next_worker_wait() -> None:
+    pause = StartPause()
+    assert [pause.note_end(NOW, is_early=True) for _ in range(3)] == [0, 1, 2]
+    assert pause.until == NOW + 2
+    assert pause.note_end(NOW, is_early=False) == 0
+    assert pause.until == 0
+    assert [pause.note_end(NOW, is_early=True) for _ in range(2)] == [0, 1]
+    pause.end()
+    assert pause.until == 0
+    assert pause.note_end(NOW, is_early=True) == 0
+
+
+def test_early_deaths_are_forgotten_when_all_workers_have_lived() -> None:
+    pause = StartPause()
+    pause.note_end(NOW, is_early=True)
+    pause.note_ages([YOUNG_SECONDS, YOUNG_SECONDS - 1])
+    assert pause.note_end(NOW, is_early=True) == 1
+    pause.note_ages([YOUNG_SECONDS, YOUNG_SECONDS + 1])
+    assert pause.note_end(NOW, is_early=True) == 0
+
+
+def test_without_a_process_left_the_next_attempt_is_a_second_later_at_least() -> None:
+    pause = StartPause()
+    assert [pause.note_no_process(NOW) for _ in range(3)] == [1, 1, 2]
+    assert pause.until == NOW + 2
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ The rules, in this order:
 """
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from .states import WorkerState
@@ -122,6 +122,36 @@ def _watch(worker: WorkerView, now: float, limits: Limits, stop: Stop | None) ->
     ):
         return [Step(Action.ABORT, worker.pid)]
     return steps
+
+
+class StartPause:
+    """When the next worker may start: those that die young make it wait."""
+
+    def __init__(self) -> None:
+        self.until = 0.0  # an instant
+        self._early_deaths = 0
+
+    def note_end(self, now: float, *, is_early: bool) -> float:
+        """Count the end of a worker that was to go on; return for how many seconds none starts."""
+        self._early_deaths = self._early_deaths + 1 if is_early else 0
+        pause = pause_after(self._early_deaths)
+        self.until = now + pause if pause else 0.0
+        return pause
+
+    def note_no_process(self, now: float) -> float:
+        """The system had no process for a worker; return when to try again, in seconds."""
+        pause = max(1.0, self.note_end(now, is_early=True))
+        self.until = now + pause
+        return pause
+
+    def note_ages(self, ages: Iterable[float]) -> None:
+        """Forget early deaths once all workers have lived for longer."""
+        if self._early_deaths and all(age >= YOUNG_SECONDS for age in ages):
+            self._early_deaths = 0
+
+    def end(self) -> None:
+        """Forget early deaths: what caused them may have changed."""
+        self.until, self._early_deaths = 0.0, 0
 
 
 def pause_after(early_deaths: int) -> float:

@@ -17,10 +17,12 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from ..safe_logger import SafeLogger
 from .child import StatusServing, run_status_in_child
+from .forking import fork
 from .scoreboard import Scoreboard
 
 logger = SafeLogger(logging.getLogger("waitress"))
@@ -65,16 +67,10 @@ class StatusProcess:
             self._start(close)
 
     def _start(self, close: Iterable[Callable[[], object]]) -> None:
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         try:
-            pid = os.fork()
-            if not pid:
-                run_status_in_child(self._server, close, mask)
-            self._pid = pid
+            self._pid = fork(partial(run_status_in_child, self._server, close))
         except OSError as error:  # the system has no process left for it
             logger.error("Cannot start the process of the status server: %s", error)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def end(self) -> None:
         """End the process."""

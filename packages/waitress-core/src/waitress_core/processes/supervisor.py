@@ -1,7 +1,7 @@
-"""The supervisor: forks workers, watches them, replaces them; serves nothing, and starts no thread.
+"""The supervisor: starts workers, watches them, replaces them; serves nothing, and starts no thread.
 
-Its loop waits for one of these: a signal, the end of a child (SIGCHLD), a report of a worker, or a second to pass. Then
-it asks `plan` what to do, and does that. Everything that it knows of a worker is in its `WorkerHandle`.
+Its loop waits for something to happen (`waiting`), notes what has, asks `plan` what to do, and does that. What it knows
+of one worker is in its `WorkerHandle`, what it knows of all in `Figures`.
 
 It knows no server: what it forks runs `serve_as_worker` of what it was given.
 
@@ -16,11 +16,10 @@ import contextlib
 import gc
 import logging
 import os
-import select
 import signal
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from copy import deepcopy
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -31,15 +30,17 @@ from ..lifecycle import requested, signals
 from ..lifecycle.shutdown import strongest
 from ..lifecycle.states import StopRequest
 from ..net.handover import take_received
-from ..observability.stats import ServerStats, add_stats, totals_only
-from ..reactor.wakeup import WakeUp
+from ..observability.stats import ServerStats
 from ..safe_logger import SafeLogger
 from .child import name_process, run_in_child
-from .plan import END_SECONDS, KILL_SECONDS, YOUNG_SECONDS, Action, Limits, Step, Stop, pause_after, plan
+from .figures import Figures
+from .forking import fork, signals_blocked
+from .plan import END_SECONDS, KILL_SECONDS, YOUNG_SECONDS, Action, Limits, StartPause, Step, Stop, plan
 from .scoreboard import Command, Scoreboard, Word
 from .states import SUPERVISOR_TRANSITIONS, Event, SupervisorState, WorkerState
 from .status_process import StatusProcess
 from .successor import Successor
+from .waiting import Waiting
 from .worker import Worker, WorkerServer
 from .worker_handle import WorkerHandle, how_it_ended
 
@@ -74,8 +75,9 @@ class Supervisor:
         self._stop_requests = stop_requests
         self._actions = actions
         self.scoreboard = Scoreboard()
+        self._figures = Figures(self.scoreboard)
         self._pid = os.getpid()
-        self._wake_up = WakeUp()
+        self._waiting = Waiting()
         # Main thread only
         self._target = server  # what workers run: another one, after a reload with other settings
         self._limits = Limits(adj.worker_timeout, adj.shutdown_timeout)
@@ -85,42 +87,26 @@ class Supervisor:
         self._generation = 0
         self._is_ready = False  # a worker has served
         self._reload_started_at = 0.0
-        self._early_deaths = 0
-        self._may_start_at = 0.0
+        self._pause = StartPause()
         self._stop: Stop | None = None
         self._failure: CannotStartWorker | None = None
-        self._for_children: list[Callable[[], object]] = []  # what a child undoes first
         self._successor: Successor | None = None
         self.successor_pid = 0
         self._status = StatusProcess(server) if adj.status_listen else None
-        self._counted: Supervision = {"starts": 0, "exits": {}, "reloads": {"done": 0, "failed": 0}}
-        # Replaced as a whole; read by any thread
-        self._ended_stats: ServerStats | None = None  # of the workers that have ended
 
     # --- any thread
 
     def wake(self) -> None:
         """Have the loop look at once. Takes no lock: a signal handler may call it."""
-        self._wake_up.wake()
+        self._waiting.wake()
 
     def stats(self) -> ServerStats | None:
         """Return the sum of what the workers published last, up to a second ago; None before the first did."""
-        found = [] if self._ended_stats is None else [self._ended_stats]
-        for slot in self.scoreboard.slots():
-            snapshot = slot.snapshot()
-            if snapshot and "stats" in snapshot:
-                found.append(ServerStats(**snapshot["stats"]))
-        return add_stats(found) if found else None
+        return self._figures.stats()
 
     def status_snapshots(self) -> "list[Snapshot]":
         """Return what each worker has published last, for the status server, in whose process this is called."""
-        snapshots: list[Snapshot] = []
-        for slot in self.scoreboard.slots():
-            published = slot.snapshot()
-            if published and "status" in published:
-                snapshots.append(published["status"])
-                snapshots[-1]["worker"] = slot.number
-        return snapshots
+        return self._figures.snapshots()
 
     def supervision(self) -> "Supervision | None":
         """Return what the supervisor has counted."""
@@ -138,7 +124,7 @@ class Supervisor:
         name_process("waitress: supervisor")
         self._server.on_supervisor(Event.STATE, self)
         try:
-            with self._woken_by_signals():
+            with self._waiting.woken_by_signals():
                 while self.state is not SupervisorState.ENDED:
                     self._turn()
         except BaseException:
@@ -148,31 +134,15 @@ class Supervisor:
         finally:
             if self._status is not None:
                 self._status.end()
-            self._wake_up.close()
             if self._target is not self._server:
                 self._target.release()
         if self._failure is not None:
             raise self._failure
 
-    @contextlib.contextmanager
-    def _woken_by_signals(self) -> Iterator[None]:
-        """Have every signal with a handler, and the end of a child, wake the loop."""
-        replaced = signal.getsignal(signal.SIGCHLD)
-        if replaced in (signal.SIG_DFL, signal.SIG_IGN):
-            signal.signal(signal.SIGCHLD, lambda number, frame: None)
-            self._for_children.append(partial(signal.signal, signal.SIGCHLD, replaced))
-        previous = signal.set_wakeup_fd(self._wake_up.write_descriptor, warn_on_full_buffer=False)
-        try:
-            yield
-        finally:
-            signal.set_wakeup_fd(previous)
-            for give_back in self._for_children:
-                give_back()
-
     def _turn(self) -> None:
         if self._status is not None:
-            self._status.publish(deepcopy(self._counted))
-            self._status.check([self._wake_up.close, *self._for_children, *self._pipe_closes()])
+            self._status.publish(deepcopy(self._figures.counted))
+            self._status.check(self._leave())
         self._reap()
         self._read_reports()
         self._step()
@@ -186,7 +156,7 @@ class Supervisor:
             wanted=self.wanted,
             now=time.monotonic(),
             limits=self._limits,
-            may_start_at=self._may_start_at,
+            may_start_at=self._pause.until,
             stop=self._stop,
         )
         for step in steps:
@@ -196,22 +166,16 @@ class Supervisor:
             self._wait(0.0 if steps else self.tick_seconds)
 
     def _wait(self, seconds: float) -> None:
-        """Wait for a signal, the end of a child, a report, or a tick."""
-        poll = select.poll()
-        poll.register(self._wake_up.descriptor, select.POLLIN)
-        for handle in self._handles.values():
-            poll.register(handle.pipe, select.POLLIN)
+        """Wait until there may be something to do; after a whole tick without, tell that all is well."""
+        pipes = [handle.pipe for handle in self._handles.values()]
         if self._successor is not None:
-            poll.register(self._successor.pipe, select.POLLIN)
-        if self._may_start_at:
-            seconds = min(seconds, max(0.0, self._may_start_at - time.monotonic()))
-        if (
-            not poll.poll(seconds * 1000)
-            and seconds > 0
-            and all(handle.slot.beat_age < 2.5 * self.tick_seconds + 1 for handle in self._of(WorkerState.SERVING))
-        ):
+            pipes.append(self._successor.pipe)
+        if self._pause.until:
+            seconds = min(seconds, max(0.0, self._pause.until - time.monotonic()))
+        has_ticked = not self._waiting.wait(pipes, seconds) and seconds > 0
+        longest = 2.5 * self.tick_seconds + 1
+        if has_ticked and all(handle.slot.beat_age < longest for handle in self._of(WorkerState.SERVING)):
             self._server.on_supervisor(Event.TICK, self)
-        self._wake_up.clear()
 
     def _of(self, *states: WorkerState) -> list[WorkerHandle]:
         return [handle for handle in self._handles.values() if handle.state in states]
@@ -239,10 +203,8 @@ class Supervisor:
             self._on_report(handle, word, data)
         was, lived = handle.state, time.monotonic() - handle.started_at
         how = how_it_ended(status)
-        reason = _why_it_ended(was, status)
-        self._counted["exits"][reason] = self._counted["exits"].get(reason, 0) + 1
         handle.enter(WorkerState.ENDED)
-        self._keep_stats(handle)
+        self._figures.note_end(handle.slot, was, status)
         del self._handles[handle.pid]
         if handle.stacks:
             logger.error("The threads of worker %d, when it ended:\n%s", handle.pid, handle.stacks)
@@ -255,9 +217,8 @@ class Supervisor:
             ran = f"; it was running {', '.join(running)}" if running and was is not WorkerState.STARTING else ""
             logger.warning("Worker %d has ended: %s%s", handle.pid, how, ran)
         if was < WorkerState.RETIRING and self._stop is None:
-            self._early_deaths = self._early_deaths + 1 if lived < YOUNG_SECONDS or was is WorkerState.STARTING else 0
-            pause = pause_after(self._early_deaths)
-            self._may_start_at = time.monotonic() + pause if pause else 0.0
+            is_early = lived < YOUNG_SECONDS or was is WorkerState.STARTING
+            pause = self._pause.note_end(time.monotonic(), is_early=is_early)
             if pause:
                 logger.warning(
                     "The next worker starts in %.0f seconds, because workers end soon after their start", pause
@@ -277,15 +238,8 @@ class Supervisor:
             for one in stale:
                 one.is_stale = False
             logger.error("The reload has failed: %d worker(s) from before it serve on", len(stale))
-            self._counted["reloads"]["failed"] += 1
+            self._figures.note_reload(is_done=False)
             self._enter(SupervisorState.SERVING)
-
-    def _keep_stats(self, handle: WorkerHandle) -> None:
-        """Keep the counters of a worker that has ended: totals only grow."""
-        snapshot = handle.slot.snapshot()
-        if snapshot and "stats" in snapshot:
-            last = totals_only(ServerStats(**snapshot["stats"]))
-            self._ended_stats = last if self._ended_stats is None else add_stats([self._ended_stats, last])
 
     def _read_reports(self) -> None:
         for handle in self._handles.values():
@@ -312,7 +266,7 @@ class Supervisor:
         for one in self._of(WorkerState.SERVING):
             one.slot[Word.COMMAND] = Command.RETIRE
             one.enter(WorkerState.RETIRING)
-        self._early_deaths, self._may_start_at = 0, 0.0
+        self._pause.end()
 
     def _note_successor(self) -> None:
         successor = self._successor
@@ -390,33 +344,28 @@ class Supervisor:
         slot = self.scoreboard.take()
         read_end, write_end = os.pipe()
         worker = Worker(slot, write_end, self._target.adj, self._pid)
-        closes: list[Callable[[], object]] = [partial(os.close, read_end), *self._pipe_closes()]
-        if self._successor is not None:
-            closes.append(self._successor.close)
-        # In the child a signal must find the child's handlers: until these are set, none is delivered.
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        leave: list[Callable[[], object]] = [*self._leave(), partial(os.close, read_end)]
         try:
-            pid = os.fork()
-            if not pid:
-                leave = [self._wake_up.close, *self._for_children, *closes]
-                run_in_child(self._target, worker, write_end, leave, mask)
-            self._counted["starts"] += 1
+            pid = fork(partial(run_in_child, self._target, worker, write_end, leave))
+        except OSError as error:  # the system has no process left for it
+            os.close(read_end)
+            pause = self._pause.note_no_process(time.monotonic())
+            logger.error("Cannot start a worker: %s; the next attempt follows in %.0f seconds", error, pause)
+        else:
+            self._figures.note_start()
             slot[Word.PID] = pid
             slot.beat()
             self._handles[pid] = WorkerHandle(pid, slot, read_end, self._generation)
-        except OSError as error:  # the system has no process left for it
-            os.close(read_end)
-            self._early_deaths += 1
-            pause = max(1.0, pause_after(self._early_deaths))
-            self._may_start_at = time.monotonic() + pause
-            logger.error("Cannot start a worker: %s; the next attempt follows in %.0f seconds", error, pause)
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             os.close(write_end)
 
-    def _pipe_closes(self) -> list[Callable[[], object]]:
-        """Return what closes the pipes from the workers: in a child."""
-        return [partial(os.close, handle.pipe) for handle in self._handles.values()]
+    def _leave(self) -> list[Callable[[], object]]:
+        """Return what undoes in a child what is the supervisor's alone."""
+        leave = self._waiting.leave()
+        leave += [partial(os.close, handle.pipe) for handle in self._handles.values()]
+        if self._successor is not None:
+            leave.append(self._successor.close)
+        return leave
 
     def _step(self) -> None:
         """Move to another state, if it is time to."""
@@ -430,16 +379,12 @@ class Supervisor:
             if not starting and not any(handle.is_stale for handle in serving) and len(serving) >= self.wanted:
                 seconds = time.monotonic() - self._reload_started_at
                 logger.info("Reloaded: %d worker(s) replaced in %.1f seconds", len(serving), seconds)
-                self._counted["reloads"]["done"] += 1
+                self._figures.note_reload(is_done=True)
                 self._enter(SupervisorState.SERVING)
         elif self.state is SupervisorState.STOPPING and not self._handles and self._successor is None:
             self._enter(SupervisorState.ENDED)
-        if (
-            self._early_deaths
-            and serving
-            and all(time.monotonic() - handle.started_at >= YOUNG_SECONDS for handle in self._handles.values())
-        ):
-            self._early_deaths = 0
+        if serving:
+            self._pause.note_ages(time.monotonic() - handle.started_at for handle in self._handles.values())
 
     def _enter(self, state: SupervisorState) -> None:
         """Move to a state. The only place that writes it."""
@@ -487,7 +432,7 @@ class Supervisor:
             handle.is_stale = True
         logger.info("%s: replacing %d worker(s) one after the other", name, len(old))
         self._reload_started_at = time.monotonic()
-        self._may_start_at, self._early_deaths = 0.0, 0
+        self._pause.end()
         if self.state is not SupervisorState.RELOADING:
             self._enter(SupervisorState.RELOADING)
 
@@ -496,33 +441,19 @@ class Supervisor:
         if self.state is not SupervisorState.SERVING or self._successor is not None:
             logger.warning("%s: ignored while the server starts, reloads, hands over or ends", name)
             return
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        listeners = [*self._target.listeners, *self._server.status_listeners]
         try:
-            self._successor = Successor([*self._target.listeners, *self._server.status_listeners], self._folder, mask)
+            with signals_blocked() as mask:
+                self._successor = Successor(listeners, self._folder, mask)
         except OSError as error:
             logger.error("%s: cannot start a successor: %s", name, error)
         else:
             logger.info("%s: process %d is to take over", name, self._successor.pid)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
     def _change_count(self, name: str, by: int) -> None:
         """Have one worker more or fewer; at least one."""
         self.wanted = max(1, self.wanted + by)
         logger.info("%s: %d worker(s) wanted", name, self.wanted)
-
-
-def _why_it_ended(was: WorkerState, status: int) -> str:
-    """Return the reason for a worker's end, as a metric has it: `was` is the state that it was in."""
-    if was is WorkerState.ABORTED:
-        return "timeout"
-    if was is WorkerState.KILLED:
-        return "killed"
-    if status == 0 and was in (WorkerState.RETIRING, WorkerState.STOPPING):
-        return "retired" if was is WorkerState.RETIRING else "stopped"
-    if was is WorkerState.STARTING:
-        return "not_started"
-    return "signal" if os.WIFSIGNALED(status) else "exit"
 
 
 def freeze_memory() -> None:

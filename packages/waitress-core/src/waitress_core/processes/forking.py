@@ -1,0 +1,41 @@
+"""Forks the supervisor: in the child a signal finds the child's handlers, never the supervisor's.
+
+Thread: the supervisor's only one.
+"""
+
+import sys
+
+assert sys.platform != "win32"  # which cannot fork: nothing imports this there
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Collection, Iterator
+
+
+def fork(run_child: Callable[[Collection[int]], object]) -> int:
+    """Fork; return the process id of the child, which runs `run_child` and never returns.
+
+    No signal is delivered in the child until it sets its mask to the one that `run_child` gets.
+
+    Raises:
+        OSError: the system has no process left.
+    """
+    with signals_blocked() as mask:
+        pid = os.fork()
+        if not pid:
+            try:
+                run_child(mask)
+            finally:
+                os._exit(1)
+        return pid
+
+
+@contextlib.contextmanager
+def signals_blocked() -> Iterator[Collection[int]]:
+    """Have no signal delivered in this context; yield the mask from before."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        yield mask
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
