@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import statistics
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -305,9 +306,29 @@ def test_the_documentation_shows_the_result_that_it_keeps(name: str, make: Calla
     assert (folder / name).read_text(encoding="utf-8") == make(kept)
 
 
+def test_the_ratios_in_the_readme_are_those_of_the_result() -> None:
+    cases = json.loads((ROOT / "docs" / "benchmarks" / "result.json").read_text(encoding="utf-8"))["cases"]
+
+    def rate(case: str, name: str) -> float:
+        """Return the median of the best server with a name that starts like that."""
+        servers = [figures for server, figures in cases[case].items() if server.startswith(name)]
+        return max(float(statistics.median(one[REQUESTS.name] for one in figures)) for figures in servers)
+
+    text = " ".join((ROOT / "README.md").read_text(encoding="utf-8").split())
+    peers = max(rate("hello16", name) for name in ("waitress 3.0.2", "gunicorn", "cheroot"))
+    (small,) = re.findall(r"it answers ([\d.]+) times the requests of the fastest among waitress 3.0.2, gunicorn", text)
+    (granian,) = re.findall(r"granian, which is written in Rust, answers ([\d.]+) times as many", text)
+    assert float(small) == pytest.approx(our_rate(cases, "hello16") / peers, rel=0.1)
+    assert float(granian) == pytest.approx(rate("hello100", "granian") / our_rate(cases, "hello100"), rel=0.1)
+
+
+def our_rate(cases: dict[str, Any], case: str) -> float:
+    return float(statistics.median(figures[REQUESTS.name] for figures in cases[case][OURS.name]))
+
+
 def test_a_chart_is_drawn_with_every_server() -> None:
     machine = {"python": "CPython 3.11.7", "system": "Linux x86_64", "processors": 2}
     cases = {"hello16": {OURS.name: rounds(100, 300, 200), "a <peer>": rounds(100)}}
     svg = draw({"machine": machine, "cases": cases})
     texts = [text.text for text in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
-    assert texts[1:5] == [OURS.name, "200", "a <peer>", "100"]
+    assert texts[1:6] == ["Small response, 16 connections", OURS.name, "200", "a <peer>", "100"]

@@ -20,7 +20,7 @@ from waitress_core import SETTINGS, Adjustments
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DOCUMENTS = [path for path in project_files() if path.suffix == ".md"]
 # Their programs run in tests of their own: one sets up logging for the whole process, the other needs packages.
-ELSEWHERE = ("logging.md", "middleware.md")
+ELSEWHERE = ("logging.md", "middleware.md", "serve-frameworks.md")
 WITH_PYTHON = [
     path for path in DOCUMENTS if PYTHON_BLOCK.search(path.read_text(encoding="utf-8")) and path.name not in ELSEWHERE
 ]
