@@ -85,10 +85,14 @@ class Asked:
         if receive_bytes:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_bytes)
         client.settimeout(ANSWER_SECONDS)
-        client.connect(("127.0.0.1", port or self.port))
-        if self.speaks_tls:
-            client = tls_context().wrap_socket(client)
-        client.sendall(data)
+        try:
+            client.connect(("127.0.0.1", port or self.port))
+            if self.speaks_tls:
+                client = tls_context().wrap_socket(client)
+            client.sendall(data)
+        except BaseException:
+            client.close()
+            raise
         return client
 
     def ask(self, data: bytes, port: int = 0) -> bytes:
