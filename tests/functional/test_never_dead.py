@@ -450,5 +450,8 @@ def test_a_leader_that_cannot_be_replaced_ends_the_process_with_status_1(tmp_pat
 
 
 def test_the_pause_after_an_exception_is_shorter_than_a_second() -> None:
-from waitress_core.threads import pool as pool_module
-from waitress_core.threads.leadership import LeadershipPolicy
+    assert pool_module.FAULT_SECONDS < 0.5
+
+
+def test_a_thread_that_has_ended_is_noticed_within_a_second() -> None:
+    assert waiter_module.CHECK_SECONDS <= 1.0
