@@ -35,14 +35,13 @@ from tests.benchmarks.servers import (
     OTHERS,
     ROOT,
     THREADS,
-    TLS_CERTIFICATE,
-    TLS_KEY,
     Server,
+    certificate_files,
     environment,
     executable,
     free_port,
     install,
-    make_certificate,
+    make_certificates,
     stop,
     wait_until_it_listens,
     waitress_servers,
@@ -383,7 +382,7 @@ Question = Callable[[Asked], bool]
 Options = Mapping[str, tuple[str, ...]]
 """By the name of a server, what its command needs for the feature; a server without an entry does not have it."""
 
-TLS_FILES = (str(TLS_CERTIFICATE), str(TLS_KEY))
+TLS_FILES = tuple(map(str, certificate_files("P-256")))
 _WAITRESS_TLS = (f"--tls-certificate={TLS_FILES[0]}", f"--tls-key={TLS_FILES[1]}")
 _GUNICORN_TLS = ("--certfile", TLS_FILES[0], "--keyfile", TLS_FILES[1])
 _GRANIAN_TLS = ("--ssl-certificate", TLS_FILES[0], "--ssl-keyfile", TLS_FILES[1])
@@ -507,7 +506,7 @@ def started_for(server: Server, row: Row) -> Iterator[Asked | None]:
         yield None
         return
     if row.question in (speaks_tls, speaks_http2):
-        make_certificate()
+        make_certificates()
     started = _with_a_socket_of_systemd(server, options) if row.question is serves_a_socket_of_systemd else server
     with asked(started, () if started is not server else options, row.application) as one:
         yield one
