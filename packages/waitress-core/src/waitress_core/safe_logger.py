@@ -1,4 +1,4 @@
-"""A logger whose calls raise nothing: a failure of the log costs its record, never a thread, an answer or the end.
+"""A logger that raises nothing: a failure of the log costs its record, never a thread, an answer or the end.
 
 What a handler, a filter or a formatter of the program raises comes out of `logging`. So does the ValueError of a closed
 `sys.stderr`, to which `logging` reports its own errors. The packages make all their records by a `SafeLogger`.

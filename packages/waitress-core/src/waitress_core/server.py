@@ -192,7 +192,7 @@ class BaseWSGIServer:
         return self._dispatcher.running() + [task for run in self._side_runs for task in run.figures.running()]
 
     def status_snapshots(self) -> "list[Snapshot]":
-        """Return what the status server tells of each worker in this process; without `status_listen` no requests.
+        """Return what the status server shows of each worker in this process; without `status_listen` no requests.
 
         Thread: any. Takes a moment for each open connection.
         """
@@ -333,7 +333,7 @@ class BaseWSGIServer:
         """Do nothing: for a subclass."""
 
     def _make_side_runs(self) -> Any:
-        """Make the workers beyond the first; return what the first one tells them by."""
+        """Make the workers beyond the first; return the slot of the first one."""
         from .processes.side_by_side import make_side_runs  # lazy import: only free-threaded interpreters can use it
 
         def make_dispatcher(name: str) -> Dispatcher:
@@ -598,7 +598,7 @@ class TcpWSGIServer(_SingleServer):
 
 
 class UnixWSGIServer(_SingleServer):
-    """A server on a unix socket, whose path it removes at its end."""
+    """A server on a unix socket; it removes the path at its end."""
 
     def _open(self, adj: Adjustments) -> list[Listener]:
         if adj.unix_socket is None and (not adj.sockets or any(sock.family != AF_UNIX for sock in adj.sockets)):
@@ -635,5 +635,5 @@ def server_class_for(adj: Adjustments, tcp: Kind, unix: Kind, several: Kind) -> 
     if adj.unix_socket is not None or (len(adj.sockets) == 1 and adj.sockets[0].family == AF_UNIX):
         return unix
     if len(adj.sockets or adj.listen) != 1 or any(address.inherited for address in adj.listen):
-        return several  # a word may stand for several sockets to inherit, of either kind
+        return several  # a word may name several sockets to inherit, of either kind
     return tcp

@@ -3,7 +3,7 @@
     field-line = field-name ":" OWS field-value OWS      the name is a token, directly followed by the colon
     obs-fold   = OWS CRLF 1*( SP / HTAB )                a continuation line; each becomes one SP
 
-Two ways with one result. The quick one, `read_known_fields`, takes a section whose names are all known, in a short loop
+Two ways with one result. The quick one, `read_known_fields`, takes a section with known names only, in a short loop
 that calls only C. A continuation line, a bad name or a missing colon is no known name; a repeated name makes the dict
 shorter than the list. Any of these sends the section to the careful one, `parse_fields`, which goes line by line and
 knows what to refuse.

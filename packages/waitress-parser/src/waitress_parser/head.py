@@ -48,7 +48,7 @@ def read_whole_head(block: bytes | bytearray, limits: Limits) -> RequestHead | N
 
 
 def read_scanned_head(block: bytes | bytearray, limits: Limits) -> RequestHead:
-    """Return the head in `block`, whose structure and limits a `HeadScanner` has checked."""
+    """Return the head in `block`; a `HeadScanner` has checked its structure and limits."""
     head = _read_lines(block.decode("latin-1").split("\r\n"), limits.max_body_bytes)
     assert head is not None  # no empty line: the scanner has searched for it
     return head

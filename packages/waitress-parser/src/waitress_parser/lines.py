@@ -135,7 +135,7 @@ class SectionScanner:
 def _check_structure(data: bytes | bytearray, start: int, unchecked: int, stop: int, part: Part) -> None:
     """Raise for the first forbidden byte or bare line break in data[unchecked:stop].
 
-    That must not end with a CR whose next byte is unknown. The line or section starts at `start`: the detail may quote
+    That must not end with a CR if the next byte is unknown. The line or section starts at `start`: the detail may quote
     from there.
     """
     window = data[unchecked:stop]

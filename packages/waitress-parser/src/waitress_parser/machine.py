@@ -1,6 +1,6 @@
 """The request parser: bytes in, events out. It decides which part of a message comes next.
 
-Theory. A connection is a sequence of requests, each a head, a body whose framing the head decides, and an end. The
+Theory. A connection is a sequence of requests, each a head, a body, framed as the head says, and an end. The
 machine has one step for each of them and one for failure:
 
     HEAD ---no body---------> END ----> HEAD

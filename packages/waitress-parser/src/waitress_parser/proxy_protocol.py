@@ -157,7 +157,7 @@ class ProxyHeader(NamedTuple):
     tlvs: tuple[tuple[int, bytes], ...] = ()
     """Type and value of each TLV of version 2, in wire order."""
     tls: ProxyTls | None = None
-    """None: the client speaks no TLS with the proxy, or the proxy does not say."""
+    """None: the client speaks no TLS with the proxy, or the proxy does not report it."""
 
     @property
     def unique_id(self) -> bytes:

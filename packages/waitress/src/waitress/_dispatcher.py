@@ -1,6 +1,6 @@
 """The threads that run tasks, as `waitress.task.ThreadedTaskDispatcher` of waitress 3.0.
 
-For programs that run tasks in a pool of their own, give such a pool to a server, watch the threads of a server, or
+For programs that run tasks in their own pool, give such a pool to a server, watch the threads of a server, or
 patch `add_task` to see every request.
 """
 

@@ -51,7 +51,7 @@ class Entry(Logs):
 class Listening(Entry):
     """One of several listening sockets of a server.
 
-    In 3.0 each was a server of its own, and for programs that look for those it is one to `isinstance`. What it has not
+    In 3.0 each was a separate server, and for programs that look for those it is one to `isinstance`. What it has not
     itself is the server's.
     """
 

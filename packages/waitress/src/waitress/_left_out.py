@@ -2,7 +2,7 @@
 
 A name that is left out is in its class all the same. Read, set or called on an object it raises an AttributeError with
 the reason, so `hasattr` is false for the object. If a program puts its own method in its place, nothing would call it:
-`refuse_ineffective` refuses that when a server begins to run.
+`refuse_ineffective` refuses that when a server starts to run.
 """
 
 from collections.abc import Callable

@@ -10,7 +10,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-# Where such a name is at home: its module, or the module and its name there. Any other is a module of its own name.
+# Where such a name is at home: its module, or the module and its name there. Any other is a module with that name.
 _HOMES = {
     "BytesIO": "io:BytesIO",
     "OverflowableBuffer": "waitress.buffers:OverflowableBuffer",

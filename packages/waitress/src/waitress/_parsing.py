@@ -3,7 +3,7 @@
     HTTPChannel.received is replaced       each read goes there first, and comes back by `feed`
     parser_class, HTTPRequestParser        each request is parsed by an object of that class; this one makes events of
                                            what it shows, in the order in which the core's parser gives them
-    error_task_class, with either          a request that is refused becomes a request without a body, whose task
+    error_task_class, with either          a request that is refused becomes a request without a body; its task
                                            answers with the `error` of the parser
 
 Thread: the leader.

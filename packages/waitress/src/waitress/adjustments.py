@@ -36,7 +36,7 @@ __all__ = [
     "truthy",
 ]
 
-# The same headers as they stand in an environ, without `HTTP_`.
+# The same headers as an environ has them, without `HTTP_`.
 PROXY_HEADERS = frozenset(name.upper().replace("-", "_") for name in KNOWN_PROXY_HEADERS)
 
 
@@ -85,7 +85,7 @@ class _int_marker(int):  # noqa: N801  # the old name
 
 _AdjustmentsParams = Any  # of the types that others have written for waitress 3.0: any setting
 
-# By our cast, or the type of the default: the cast of 3.0. Programs make options of their own from `_params`, and know
+# By our cast, or the type of the default: the cast of 3.0. Programs make their own options from `_params`, and know
 # those functions only; the settings have casts that accept more, for example fractions of a second.
 _OLD_CASTS: dict[Any, Callable[[Any], Any]] = {
     str: str,
@@ -121,7 +121,7 @@ class Adjustments(waitress_core.Adjustments):
     _param_map: ClassVar[dict[str, Callable[[Any], Any]]] = dict(_params)
 
     def __init__(self, **given: Any) -> None:
-        # A program may have entered settings of its own.
+        # A program may have entered its own settings.
         own = {name: given.pop(name) for name in list(given) if name in self._param_map and name not in _NAMES}
         super().__init__(**given)
         for name, value in own.items():

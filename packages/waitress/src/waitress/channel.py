@@ -3,7 +3,7 @@
 For programs that read `server.active_channels`, close what `server._map` holds, derive a `channel_class` (to see what
 is received, or to wrap each request), or catch `ClientDisconnected`.
 
-A channel is the view that a program has of a connection of `waitress_core`, whose threads serve the socket.
+A channel is the view that a program has of a connection of `waitress_core`; the threads of that serve the socket.
 """
 
 import socket
@@ -102,7 +102,7 @@ class HTTPChannel(Entry):
 
     @property
     def request(self) -> "HTTPRequestParser | None":
-        """The request whose body is arriving."""
+        """The request with the body that is arriving."""
         incoming = self.connection.incoming
         return None if incoming is None else _parser_class().of_request(self.adj, incoming, completed=False)
 

@@ -354,7 +354,7 @@ def get_header_lines(header: bytes) -> list[bytes]:
 
 
 def crack_first_line(line: bytes) -> tuple[bytes, bytes, bytes]:
-    """Split a request line into method, target and version (empty without one); three times nothing when it is none.
+    """Split a request line into method, target and version (empty without one); three times nothing if it is invalid.
 
     Raises:
         ParsingError: a method with a lower-case letter.

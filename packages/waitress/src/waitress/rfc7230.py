@@ -1,6 +1,6 @@
 """The grammar of HTTP/1.1 as patterns, by the names of waitress 3.0.
 
-For programs that check tokens, quoted strings or header lines of their own with it; the parser here has its own. The
+For programs that check tokens, quoted strings or their own header lines with it; the parser here has its own. The
 names of the strings are those of RFC 9110 section 5 and RFC 9112 section 7. None of the patterns can backtrack over
 more than it has just read.
 """

@@ -1,6 +1,6 @@
 """The command, as waitress 3.0 offers it to Python.
 
-For programs that run it with arguments of their own, or print its help and its errors in a command of theirs.
+For programs that run it with their own arguments, or print its help and its errors in a command of theirs.
 """
 
 import sys

@@ -455,7 +455,7 @@ def _is_unbound(sock: socket.socket) -> bool:
 
 
 class _SingleServer(BaseWSGIServer):
-    """A server on one listener, whose address a program may name otherwise."""
+    """A server on one listener; a program may give its address another name."""
 
     def _entry(self, listener: Listener) -> Any:
         return self
@@ -568,7 +568,7 @@ WSGIServer = TcpWSGIServer
 if AF_UNIX is not None:
 
     class UnixWSGIServer(BaseWSGIServer, waitress_core.UnixWSGIServer):
-        """A server on a unix socket, whose path it removes at its end."""
+        """A server on a unix socket; it removes the path at its end."""
 
         def _entry(self, listener: Listener) -> Any:
             return self

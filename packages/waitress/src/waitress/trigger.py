@@ -1,7 +1,7 @@
 """The trigger, by its old name: another thread wakes a loop, and has it call something.
 
 For programs that let the thread in `run`, or in the loop of `wasyncore`, call something, for example the end of the
-server. Each server has one, as `server.trigger` and in its map; a program may make one for a loop of its own.
+server. Each server has one, as `server.trigger` and in its map; a program may make one for its own loop.
 """
 
 import os

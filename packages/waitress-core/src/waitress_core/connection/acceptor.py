@@ -7,7 +7,7 @@ itself. The log reports each of these once, not once for every client.
 
 Several workers watch the same listeners. The system wakes one of them for a client: the one that has waited longest
 (EPOLLEXCLUSIVE), so a worker that has accepted goes to the end of that queue. And one that has clearly more connections
-than another stands aside, until that has as many, for up to ASIDE_CHECKS times SHARE_SECONDS; the one with the fewest
+than another steps aside, until that has as many, for up to ASIDE_CHECKS times SHARE_SECONDS; the one with the fewest
 never does.
 
 Thread: the leader only.
@@ -35,7 +35,7 @@ logger = SafeLogger(logging.getLogger("waitress"))
 
 ACCEPT_BURST = 64  # connections accepted in one turn, so that accepting does not hold up those that are there
 RETRY_SECONDS = 0.2  # after which a client that waits at the limit may find one that can be spared by now
-# Between two checks of a worker that stands aside. Doubled: the others take twice as many of a crowd before it is back.
+# Between two checks of a worker that steps aside. Doubled: the others take twice as many of a crowd before it is back.
 # Halved: it wakes up more often.
 SHARE_SECONDS = 0.001
 ASIDE_CHECKS = 4  # then it accepts again, so that nothing depends on the others, and an idle worker sleeps
@@ -74,7 +74,7 @@ class Acceptor:
         self._handlers = [ListenerHandler(self, endpoint) for endpoint in endpoints]
         self._is_paused = False
         self._is_crowded = False  # at the limit, and the log has reported it
-        self._aside_checks = 0  # left, while this worker stands aside
+        self._aside_checks = 0  # left, while this worker steps aside
         self._ticked_at = self._reactor.now
         # Each client that leaves lets another in, and then none: a failure is not news each time.
         self._failures = ThrottledLogger(logger, QUIET_SECONDS, until_quiet=True)
@@ -194,7 +194,7 @@ class Acceptor:
     ) -> None:
         """Make a connection of a client, of which `arrived` has been read."""
         context, reactor = self._context, self._reactor
-        if arrived and endpoint.listener.scheme == "https":  # the start of a PROXY header, which is none of TLS
+        if arrived and endpoint.listener.scheme == "https":  # the start of a PROXY header, not of TLS
             close(accepted)
             return
         try:
@@ -260,7 +260,7 @@ class Acceptor:
             self._share.note(len(self._connections), accepts=bool(self._handlers))
 
     def check_share(self) -> bool:
-        """While this worker stands aside: accept again, if it is time to. Whether this tick came for nothing else."""
+        """While this worker steps aside: accept again, if it is time to. Whether this tick came for nothing else."""
         if not self._aside_checks or self._share is None:
             return False
         self._aside_checks -= 1

@@ -115,7 +115,7 @@ class Connection:
         self.measured: tuple[str, float] | None = None
         self.called_at = 0.0
         # From the task to the reactor. The task sets `_finished` as its last act: what becomes of the connection, the
-        # status of the response ("" when none has begun), and the instant. `exchange`, for the access log, before it.
+        # status of the response ("" when none has started), and the instant. `exchange`, for the access log, before it.
         self._finished: tuple[Ending, str, float] | None = None
         self.exchange: Exchange | None = None
 
@@ -156,7 +156,7 @@ class Connection:
 
     @property
     def incoming(self) -> Request | None:
-        """The request whose body is arriving."""
+        """The request with the body that is arriving."""
         return self.receiver.request
 
     @property
@@ -197,7 +197,7 @@ class Connection:
     def count_refusal(self, rule: str, reason: str = "") -> None:
         """Count a request that is refused by this rule: the name of an error, or of a setting.
 
-        The log tells the `reason` once an episode. Thread: the task's, or the leader.
+        The log has the `reason` once an episode. Thread: the task's, or the leader.
         """
         refusals = self._context.refusals
         if reason and refusals is not None:
@@ -205,7 +205,7 @@ class Connection:
         self._context.counters.refused.add(rule)
 
     def finish(self, ending: Ending, status: str = "") -> None:
-        """End the task, whose response had this status. The task must not touch the connection afterwards.
+        """End the task; its response had this status. The task must not touch the connection afterwards.
 
         When the reactor checks, the descriptor may be another connection's: that one finds nothing to do.
         """
@@ -269,7 +269,7 @@ class Connection:
         ended_at = 0.0
         if finished is not None:
             context = self._context
-            # Reset only when it was seen: a task may set it between an earlier notification of its own and this line.
+            # Reset only when it was seen: a task may set it between an earlier notification and this line.
             self._finished = self._task = None
             self._ending, status, ended_at = finished
             if self.measured is None or context.measures is None:

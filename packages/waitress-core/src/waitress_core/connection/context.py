@@ -74,7 +74,7 @@ class AcceptShare(Protocol):
     """What workers that accept from the same listeners know of each other. Thread: the leader."""
 
     def note(self, connections: int, *, accepts: bool) -> None:
-        """Tell the others how many connections are open here, and whether this worker accepts."""
+        """Report to the others how many connections are open here, and whether this worker accepts."""
 
     def is_dismissed(self) -> bool:
         """Whether this worker is to retire: it does so in its next tick."""

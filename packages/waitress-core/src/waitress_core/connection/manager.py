@@ -33,7 +33,7 @@ class ConnectionManager:
         self._context = context
         self._reactor = context.reactor
         self._on_closed = on_closed
-        # Who makes room next, in this order, as chosen since the last tick: choosing takes a look at all connections
+        # Who makes room next, in this order, as chosen since the last tick: choosing goes through all connections
         self._chosen: deque[Waiting] = deque()
         self._acceptor = Acceptor(
             context,
@@ -53,8 +53,8 @@ class ConnectionManager:
         return self._acceptor.check_share()
 
     def tick(self) -> None:
-        """Once a second: accept again, if that may help; end clients that keep threads from others; spare no idle
-        connection while draining.
+        """Once a second: accept again, if that may help; end clients that keep threads from others; close
+        idle connections while draining.
         """
         self._chosen.clear()
         self._acceptor.tick()

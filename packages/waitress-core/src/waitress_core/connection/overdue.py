@@ -42,14 +42,14 @@ class Client(Protocol):
         """Answer a request that has not arrived in time."""
 
     def reset_slow_reader(self, reason: str) -> None:
-        """Reset a connection whose client does not take its response."""
+        """Reset the connection of a client that does not take its response."""
 
     def close(self, reason: str = "") -> None:
         """End the connection."""
 
 
 def on_handshake_overdue(client: Client, context: ServerContext) -> None:
-    """End a connection whose TLS handshake is not complete."""
+    """End a connection with a TLS handshake that is not complete."""
     client.on_ready(READ)
     if client.receiver.state is HANDSHAKE:
         context.counters.deadlines.add("handshake")
@@ -63,7 +63,7 @@ def on_idle_overdue(client: Client, context: ServerContext) -> None:
 
 
 def on_head_overdue(client: Client, context: ServerContext) -> None:
-    """Answer a client whose request head has not arrived."""
+    """Answer a client that has not sent its request head."""
     while client.receiver.state is HEAD and _reads_more(client, context):
         pass
     if client.receiver.state is HEAD:
@@ -71,7 +71,7 @@ def on_head_overdue(client: Client, context: ServerContext) -> None:
 
 
 def on_body_tick(client: Client, context: ServerContext) -> None:
-    """Answer a client whose request body arrives too slowly; otherwise check again after a while."""
+    """Answer a client that sends its request body too slowly; otherwise check again after a while."""
     while client.receiver.is_too_slow():
         if not _reads_more(client, context):
             client.answer_late()
@@ -92,10 +92,10 @@ def on_linger_overdue(client: Client, context: ServerContext) -> None:
 
 
 def on_output_tick(client: Client, context: ServerContext) -> None:
-    """Reset a connection whose client does not take its response; otherwise check again after a while."""
+    """Reset the connection of a client that does not take its response; otherwise check again after a while."""
     sender, reactor = client.sender, context.reactor
     # Linux calls a socket writable when a third of its buffer is free, which may be megabytes, but takes bytes as
-    # soon as there is any room: without this a slow reader that reads steadily would seem to stand still.
+    # soon as there is any room: without this a slow reader that reads steadily would seem to be stuck.
     client.on_ready(WRITE)
     while sender.state is PENDING or sender.state is FLUSH:
         if not sender.is_too_slow(reactor.now):

@@ -88,11 +88,11 @@ class Receiver:
         self._parser = RequestParser(context.parser_limits)
         # Reactor only
         self._deadline: DeadlineQueue[HasDeadlines] | None = None  # of the state
-        self.request: Request | None = None  # whose body is arriving
+        self.request: Request | None = None  # with the body that is arriving
         self._body_rate: MinDataRate | None = None
         self._discarded_bytes = 0
         # Written by the reactor, read anywhere. What is read ahead waits here: while a task runs nobody writes to the
-        # parser, so that the task can tell from both whether a further request is complete.
+        # parser, so that the task can see from both whether a further request is complete.
         self._ahead = b""
         self.state: ReceiveState = IDLE  # by `enter` only
         self.ahead_bytes = 0  # of next requests, while one is being answered
@@ -208,7 +208,7 @@ class Receiver:
                     request = Request(event)
                     if event.content_length != 0:
                         self._start_body(request)
-                        # RFC 9110 10.1.1: not when the body has begun to arrive.
+                        # RFC 9110 10.1.1: not when a part of the body has arrived.
                         if event.expects_continue and not parser.held_bytes and self.state is not ENDED:
                             return CONTINUE
                 elif type(event) is BodyPiece and request is not None:

@@ -46,7 +46,7 @@ class Waiting(NamedTuple):
 
 
 class Blocking(NamedTuple):
-    """A connection whose task waits for the client to take output."""
+    """A connection with a task that waits for the client to take output."""
 
     descriptor: int
     behind_seconds: float  # of output that the client should have taken

@@ -244,7 +244,7 @@ class Sender:
 
 
 class FileClosing(InternalTask):
-    """A task that closes a file of the application, whose `close` may run code of the application."""
+    """A task that closes a file of the application; its `close` may run code of the application."""
 
     __slots__ = ("_context", "_file")
 

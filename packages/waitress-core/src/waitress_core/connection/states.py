@@ -1,4 +1,4 @@
-"""The two sides of a connection as two state machines, whose tables can be checked by eye.
+"""The two sides of a connection as two state machines, with tables that can be checked by eye.
 
 The receiving side says what the bytes that arrive belong to:
 

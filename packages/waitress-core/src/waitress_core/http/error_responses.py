@@ -69,7 +69,7 @@ def late_request_response(parser: RequestParser) -> ErrorResponse:
 
 
 def unstored_body_response(error: BufferStorageError, head: RequestHead) -> ErrorResponse:
-    """Return the response to a request whose body cannot be stored."""
+    """Return the response to a request with a body that cannot be stored."""
     status = "413 Request Entity Too Large" if isinstance(error, StorageFullError) else SERVER_ERROR
     rule = type(error).__name__
     return ErrorResponse(status, SERVER_ERROR_DETAIL, head.version, head.method, rule=rule)

@@ -1,4 +1,4 @@
-"""The figures of one run: what `stats()` returns, and what the status server tells of it.
+"""The figures of one run: what `stats()` returns, and what the status server shows of it.
 
 Thread: any. Takes no lock but those of rare counters; takes a moment for each open connection.
 """
@@ -24,7 +24,7 @@ class RunFigures:
         self._context = context
         self._connections = connections
         self._dispatcher = dispatcher
-        # Written by any thread that asks for stats: a lost update makes a counter stand still once, nothing else
+        # Written by any thread that asks for stats: a lost update stops a counter once, nothing else
         self._most_bytes_out = 0
 
     def running(self) -> list[RunningTask]:
@@ -64,7 +64,7 @@ class RunFigures:
         )
 
     def snapshot(self) -> "Snapshot":
-        """Return what the status server tells, as JSON can express it. It is small: see `observability.snapshot`."""
+        """Return what the status server shows, as JSON can express it. It is small: see `observability.snapshot`."""
         from ..observability.snapshot import fitting, make_snapshot  # lazy import: few servers need it
 
         context, dispatcher = self._context, self._dispatcher

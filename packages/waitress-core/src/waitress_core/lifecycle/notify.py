@@ -1,4 +1,4 @@
-"""Tells systemd what the server does, by the protocol of sd_notify(3): datagrams of `NAME=value` lines to a socket.
+"""Reports what the server does to systemd, by the protocol of sd_notify(3): `NAME=value` lines in datagrams.
 
     READY=1       it serves, or has reloaded            RELOADING=1  it reloads, from MONOTONIC_USEC on
     STOPPING=1    it ends                               WATCHDOG=1   it is alive: at half of WATCHDOG_USEC

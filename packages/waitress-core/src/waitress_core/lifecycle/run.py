@@ -87,7 +87,7 @@ class ServerRun:
         self._ticks = make_ticks(observer, self._context, dispatcher, self._give_up)
         if worker is not None:
             self._ticks.append(worker.on_tick)
-        self._left_at = 0.0  # when LEAVING began
+        self._left_at = 0.0  # when it moved to LEAVING
 
     # --- any thread
 
@@ -152,7 +152,7 @@ class ServerRun:
 
     def _check(self) -> None:
         self._dispatcher.check()
-        self.tell_waiting()
+        self.report_waiting()
 
     def _has_ticked(self) -> bool:
         """Whether the reactor has ticked lately: whether there is a leader, and it is not stuck."""
@@ -252,7 +252,7 @@ class ServerRun:
                     count,
                     request.ends_now,
                 )
-                self._waiter.call(partial(self.tell_stopping, count, request.ends_now))
+                self._waiter.call(partial(self.report_stopping, count, request.ends_now))
             else:
                 logger.info("Stopping: requests under way are answered")
         elif state is State.DRAINING:
@@ -264,12 +264,12 @@ class ServerRun:
                 logger.warning("Canceling %d pending task(s)", cancelled)
 
     def _enter(self, state: State, *, in_silence: bool = False) -> None:
-        """Move to a state, and tell it unless `in_silence`. The only place that writes it."""
+        """Move to a state, and report it unless `in_silence`. The only place that writes it."""
         self._context.state = state
         if in_silence:
             return
         try:
-            self.tell_state(state)
+            self.report_state(state)
         except BaseException:  # of a program that derives a server: the move goes on, or it might never end
             logger.exception("uncaptured python exception in on_state")
         if self._notifier is not None:
@@ -283,7 +283,7 @@ class ServerRun:
             self._reactor.wake()  # the last one: the run may be over
 
     def _under_way(self) -> list[Connection]:
-        """Return the connections whose request is arriving, waits, runs, or is being answered."""
+        """Return the connections with a request that is arriving, waits, runs, or is being answered."""
         connections = self.manager.connections.values()
         return [
             connection
@@ -291,17 +291,17 @@ class ServerRun:
             if connection.state_name not in (None, "handshake", "idle", "linger")
         ]
 
-    # --- what the server is told; each from the thread that `Observer` names
+    # --- what is reported to the server; each from the thread that `Observer` names
 
-    def tell_state(self, state: State) -> None:
+    def report_state(self, state: State) -> None:
         """The server has moved to a state."""
         self._observer.on_state(state)
 
-    def tell_stopping(self, requests: int, ends_now: str) -> None:
+    def report_stopping(self, requests: int, ends_now: str) -> None:
         """A signal has stopped the server."""
         self._observer.on_stopping(requests, ends_now)
 
-    def tell_waiting(self) -> None:
+    def report_waiting(self) -> None:
         """Time has passed for the thread that waits."""
         self._observer.while_waiting()
 

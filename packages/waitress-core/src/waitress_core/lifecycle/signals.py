@@ -179,7 +179,7 @@ def _handler(name: str, on_signal: Callable[[str], None]) -> Callable[[int, Fram
 def _handled_outside_of_python() -> int:
     """Return the set of the signals with a handler that Python does not know of, such as `faulthandler.register`'s.
 
-    Bit 0 is signal 1. Handlers of Python are in it, too. It is empty where the system does not say: all but Linux.
+    Bit 0 is signal 1. Handlers of Python are in it, too. Empty where the system does not report it: all but Linux.
     """
     masks = 0
     with contextlib.suppress(OSError), open("/proc/self/status", encoding="ascii", errors="replace") as status:

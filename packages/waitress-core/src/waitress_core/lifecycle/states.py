@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ..connection.context import State
 
-# Straight to CLOSED: a run that could not start, one whose last connection has ended, and that of a forked child.
+# Straight to CLOSED: a run that could not start, one that has no connection left, and that of a forked child.
 TRANSITIONS: dict[State, frozenset[State]] = {
     State.READY: frozenset({State.SERVING, State.CLOSED}),
     State.SERVING: frozenset({State.LEAVING, State.CLOSING, State.CLOSED}),

@@ -66,7 +66,7 @@ def make_endpoint(observer: Observer, context: ServerContext, listener: Listener
 def make_ticks(
     observer: Observer, context: ServerContext, dispatcher: Dispatcher, give_up: Callable[[object], None]
 ) -> list[Callable[[], None]]:
-    """Return what the leader does once a second, beside the work of every run; `give_up(task)` ends a request."""
+    """Return what the leader does once a second, besides the work of every run; `give_up(task)` ends a request."""
     adj, ticks = observer.adj, []
     if adj.log_slow_requests:
         from ..observability.slow_requests import SlowRequests

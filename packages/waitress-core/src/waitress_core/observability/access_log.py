@@ -212,7 +212,7 @@ class Exchange(InternalTask):
 
 
 def trace_id(traceparent: str | None) -> str | None:
-    """Return the trace id of a W3C traceparent (Trace Context, section 3.2); None if it is none."""
+    """Return the trace id of a W3C traceparent (Trace Context, section 3.2); None if it is invalid."""
     match = _TRACEPARENT.match(traceparent) if traceparent else None
     # Version ff is invalid, and so is a trace id of zeros.
     return match[2] if match and match[1] != "ff" and match[2].strip("0") else None

@@ -1,6 +1,6 @@
 """What the system knows of this process: its memory, its descriptors, its start.
 
-Where the system does not say, the answer is None: Linux says everything, macOS the descriptors, Windows nothing.
+None is what the system does not report: Linux reports everything, macOS the descriptors, Windows nothing.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ def open_descriptors() -> int | None:
 
 
 def started_at() -> float:
-    """Return when this process started, in seconds since 1970; where the system does not say, when this was loaded."""
+    """Return when this process started, in seconds since 1970, or if that is unknown, when this was loaded."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, ValueError, IndexError):
             with open("/proc/self/stat", "rb") as stat:

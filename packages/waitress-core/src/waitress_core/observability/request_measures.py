@@ -52,13 +52,13 @@ class RequestMeasures:
         """Count a request: `measured` has its method and the instant at which it was complete, of the reactor's clock.
 
         `called_at` is the instant at which its task started, an earlier request's if it did not; `ended_at` is that of
-        the end of its task. `status` is empty if no response could begin.
+        the end of its task. `status` is empty if no response could start.
 
         Every request calls this, so most of them touch one counter for both histograms.
         """
-        method, began_at = measured
+        method, started_at = measured
         self._by_method.get(method, self._other)[status[:1]] += 1
-        seconds, waited = ended_at - began_at, called_at - began_at
+        seconds, waited = ended_at - started_at, called_at - started_at
         if waited < 0:
             self._durations.observe(seconds)
         elif seconds > QUICK:

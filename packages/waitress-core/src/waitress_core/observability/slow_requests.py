@@ -54,6 +54,6 @@ def stack_of(thread_id: int) -> str:
 
 
 def thread_name(thread_id: int) -> str:
-    """Return the name of a thread, or its number if it is none of the interpreter's."""
+    """Return the name of a thread, or its number if it is not one of the interpreter's."""
     names = {thread.ident: thread.name for thread in threading.enumerate()}
     return names.get(thread_id, str(thread_id))

@@ -52,7 +52,7 @@ class Totals(TypedDict):
     """What can be added up over several workers; of `queue_oldest_seconds` that is the greatest."""
 
     requests: dict[str, dict[str, int]]
-    """Requests that have ended, by method and class of status; `none` where no response could begin."""
+    """Requests that have ended, by method and class of status; `none` where no response could start."""
     durations: HistogramFigures
     """Time of requests, from the moment at which they were complete to the end of their task."""
     waits: HistogramFigures
@@ -101,9 +101,9 @@ class Snapshot(Totals):
     is_refusing: bool
     """Whether requests are refused by `queue_limit` or `queue_timeout`, or were in the last 5 seconds."""
     memory_bytes: int | None
-    """Resident memory; null where the system does not say."""
+    """Resident memory; null where the system does not report it."""
     open_descriptors: int | None
-    """Open descriptors; null where the system does not say."""
+    """Open descriptors; null where the system does not report it."""
     running: list[RunningRequest]
     """What application threads work on, the longest first."""
 

@@ -70,7 +70,7 @@ class ServerStats(NamedTuple):
     requests: int
     """Requests that have ended, however they did."""
     responses: Mapping[str, int]
-    """The same by the class of their status: "2xx", "3xx", "4xx", "5xx"; "none" where no response could begin."""
+    """The same by the class of their status: "2xx", "3xx", "4xx", "5xx"; "none" where no response could start."""
     bytes_in: int
     """Bytes received."""
     bytes_out: int

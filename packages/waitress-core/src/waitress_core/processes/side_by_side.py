@@ -76,13 +76,13 @@ class SideRun(ServerRun):
             self._waiting_thread.join()
         super().close_all()
 
-    def tell_state(self, state: State) -> None:
+    def report_state(self, state: State) -> None:
         """Leave it to the first run."""
 
-    def tell_stopping(self, requests: int, ends_now: str) -> None:
+    def report_stopping(self, requests: int, ends_now: str) -> None:
         """Leave it to the first run."""
 
-    def tell_waiting(self) -> None:
+    def report_waiting(self) -> None:
         """Leave it to the first run."""
 
 

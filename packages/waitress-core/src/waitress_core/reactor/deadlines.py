@@ -46,7 +46,7 @@ class DeadlineQueue(Generic[Handler]):
         return next(iter(self.armed.items()), None)
 
     def pop_due(self, now: float) -> int | None:
-        """Remove and return a descriptor whose time has passed; None when there is none."""
+        """Remove and return a descriptor that is due; None when there is none."""
         first = self.longest_armed()
         if first is None or first[1] > now - self.seconds:
             return None

@@ -9,7 +9,7 @@ piece. It never runs application code: handlers hand requests off, and they run 
 
 A turn handles what is ready for TURN_SECONDS. Then it ends, so that requests that are ready run, and the poller is
 asked again: it reports again what was not handled. The next turn starts with what was reported last, so that many
-clients whose input takes long to handle do not keep those waiting that come after them.
+clients with input that takes long to handle do not keep those waiting that come after them.
 
 Why no wake-up is lost
     A thread that notifies appends a descriptor to `_notified`, and then reads `_is_polling` under the lock. The leader,
@@ -121,7 +121,7 @@ class Reactor:
         self._next_tick_at = self.now
         self._starts_at_end = False  # of the list of what is ready
         self._faults = ThrottledLogger(logger, LOG_SECONDS)  # one that stays does not fill the log
-        # Appended to by any thread, emptied by the leader: descriptors; one whose handler has gone is skipped
+        # Appended to by any thread, emptied by the leader: descriptors; one that has no handler now is skipped
         self._notified: deque[int] = deque()
         # Like `notify`, but ends no wait: it may take as long as a turn waits. After `close`, call `wake_if_polling`
         # next. Thread: any. It is the method of the deque, because every request calls it.
@@ -214,7 +214,7 @@ class Reactor:
         self._is_polling = False  # without the lock: a wake-up too many does no harm
         self.now = self.clock()
         if self._notified:
-            # Before the events: mostly they are the next requests of clients whose responses have just ended.
+            # Before the events: mostly they are the next requests of clients that have just got their responses.
             self._call_notified()
         handlers = self.handlers
         for descriptor, readiness in events if len(events) <= FEW else self._while_there_is_time(events):

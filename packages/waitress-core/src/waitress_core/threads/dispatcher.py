@@ -11,7 +11,7 @@ Threads
 Rules
 1. While the application is quick, an application thread leads and runs each task itself, between two turns. A task then
    never changes threads; a hand-off is most of what a threaded server in Python spends on a small request.
-2. While the leader runs a task, leadership is in a slot, of its own `_Term`. If a task runs from one check of the
+2. While the leader runs a task, leadership is in the slot of its `_Term`. If a task runs from one check of the
    watchdog to the next, the watchdog takes leadership from the slot and gives it to the standby, which is always free.
    After the task the thread finds the slot empty, and is a plain application thread again.
 3. The standby hands every task off to the queue. When the application has been quick (`LeadershipPolicy`), it gives

@@ -47,7 +47,7 @@ class _Member(NamedTuple):
 
 
 class ThreadPool:
-    """Threads whose names start with `name`. Thread: one and the same starts, checks and ends them.
+    """Threads with names that start with `name`. Thread: the same one starts, checks and ends them.
 
     `on_fault(slot)` is called when the thread of a slot has failed, or has ended: by itself, or by `check`.
     """

@@ -1,6 +1,6 @@
 """Decides when the queue of tasks is worth a log record, however many requests pass through it.
 
-A queue that is served within a moment is none: a browser that asks for a page and its images at once makes one. An
+A queue that is served within a moment is not: a browser that asks for a page and its images at once makes one. An
 episode starts when a task has waited for longer than `warning_seconds`, and ends when none has for QUIET_SECONDS.
 Within an episode each doubling of the depth is logged, and its end. A record for every request would cost most when
 there is least time, and a server that is just busy enough would log each moment without a queue, many times a second.

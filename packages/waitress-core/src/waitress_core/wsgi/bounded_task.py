@@ -1,7 +1,7 @@
 """A task that is refused if it has waited for too long when its turn comes, and given up if it runs for too long.
 
-Its output begins once: either the application's, or the answer that the request is given up. Whoever takes the token
-out of `_output_token` may begin; `deque.pop` is atomic, with and without a GIL.
+Its output starts once: either the application's, or the answer that the request is given up. Whoever takes the token
+out of `_output_token` may start it; `deque.pop` is atomic, with and without a GIL.
 
 Thread: an application thread, but for the construction and `time_out`.
 """
@@ -91,7 +91,7 @@ _bounded: dict[type[WSGITask], type[WSGITask]] = {}  # task class -> its subclas
 
 
 def bounded(kind: type[Kind]) -> type[Kind]:
-    """Return the subclass of a task class whose requests do not wait for too long."""
+    """Return the subclass of a task class with requests that do not wait for too long."""
     if kind not in _bounded:
         _bounded[kind] = type(kind.__name__, (BoundedTask, kind), {})
     found: Any = _bounded[kind]

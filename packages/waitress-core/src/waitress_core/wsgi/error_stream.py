@@ -1,9 +1,9 @@
-"""`wsgi.errors` where there is no standard error: a text stream, whose lines go to the logger `waitress.errors`.
+"""`wsgi.errors` where there is no standard error: a text stream with lines that go to the logger `waitress.errors`.
 
 Programs without a console have none: those of `pythonw`, services of Windows, daemons that have closed it. PEP 3333
 requires a stream all the same.
 
-Thread: the application thread that runs the request; each request has a stream of its own.
+Thread: the application thread that runs the request; each request has its own stream.
 """
 
 import io

@@ -1,4 +1,4 @@
-"""A task whose request has an id: in the environ, on the response, and in what the log says of it.
+"""A task with a request that has an id: in the environ, on the response, and in its log records.
 
 Thread: an application thread, but for the construction.
 """
@@ -92,7 +92,7 @@ _identified: dict[type[WSGITask], type[WSGITask]] = {}  # task class -> its subc
 
 
 def identified(kind: type[Kind]) -> type[Kind]:
-    """Return the subclass of a task class whose requests have ids."""
+    """Return the subclass of a task class with requests that have ids."""
     if kind not in _identified:
         _identified[kind] = type(kind.__name__, (IdentifiedTask, kind), {})
     found: Any = _identified[kind]

@@ -89,7 +89,7 @@ class _Observer:
         self.proxy_policy = context.proxy_policy
         self.environ: WSGIEnvironment | None = None
         self.proxy_queue_seconds = 0.0  # with the time before this server, if a proxy says it
-        self.remote_addr = ""  # as proxies say, and before the application may change it
+        self.remote_addr = ""  # as proxies report it, and before the application may change it
 
     def application(self, environ: "WSGIEnvironment", start_response: "StartResponse", /) -> "Iterable[bytes]":
         self.environ = environ

@@ -5,7 +5,7 @@ last `trusted_proxy_count` elements of a list count: trusted proxies have added 
 client of the outermost trusted proxy.
 
 Guarantee: whatever a client sends in front of these elements, in the same field line or in others, can get its request
-refused, but cannot change what they say.
+refused, but cannot change their meaning.
 - Forwarded is parsed whole, field line by field line, by the grammar of RFC 7239 section 4. A quoted-string that a
   client has left open would otherwise swallow what a proxy appends.
 - X-Forwarded-* have no grammar. They are split at every comma, from the end, so no quotation mark can hide one.
@@ -62,7 +62,7 @@ _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 _PAIR = re.compile(rf"(?:({_TOKEN})=({_TOKEN}|{_QUOTED}))?([ \t]*,[ \t]*|;|\Z)", re.ASCII)
 # RFC 7239 6: node = nodename [ ":" node-port ]. In X-Forwarded-For an IPv6 address may lack its brackets, and a proxy
 # may write any name.
-_IPV6 = rf"[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%{_TOKEN})?"  # two colons: `1.2.3.4:55` is none
+_IPV6 = rf"[0-9A-Fa-f.]*:[0-9A-Fa-f.]*:[0-9A-Fa-f:.]*(?:%{_TOKEN})?"  # two colons: `1.2.3.4:55` is not one
 _NODE = re.compile(
     rf"(?:\[(?P<ipv6>{_IPV6})\]|(?P<name>{_TOKEN}))(?::(?P<port>[0-9]{{1,5}}|_[A-Za-z0-9._\-]+))?|(?P<bare>{_IPV6})",
     re.ASCII,

@@ -188,7 +188,7 @@ class WSGITask:
         return self.write
 
     def __call__(self, headers: Iterable[tuple[str, str]]) -> None:
-        """Send a 103 (Early Hints) with these fields, before the response begins: the task is its `wsgi.early_hints`.
+        """Send a 103 (Early Hints) with these fields, before the response starts: the task is its `wsgi.early_hints`.
 
         An HTTP/1.0 client gets nothing.
 
