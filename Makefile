@@ -80,8 +80,11 @@ fuzz: $(VENV)/tests.stamp ## search for input that breaks a guarantee: SECONDS=6
 	$(PIP_INSTALL) "atheris >=2.3"
 	$(BIN)/python tests/fuzz/fuzz.py $(SECONDS)
 
-soak: $(VENV)/tests.stamp ## load with resets, uploads and slow readers, a check for leaks, and too much load: MINUTES=10
+soak: $(VENV)/tests.stamp ## load with resets, uploads and slow readers, drains, a check for leaks: MINUTES=10
 	$(BIN)/python -m tests.soak.soak $(MINUTES)
+
+.PHONY: soak-workers
+soak-workers: $(VENV)/tests.stamp ## workers reloaded, replaced and killed under load, then twice the load that fits
 	$(BIN)/python -m tests.soak.workers
 	$(BIN)/python -m tests.soak.overload
 
@@ -99,8 +102,9 @@ generated: $(VENV)/packages.stamp ## write the files that are made from the tabl
 	$(BIN)/python .ci/generate.py
 
 # --fresh-env: another build would not repeat the warnings of unchanged pages, nor notice a change of the settings.
-docs: $(VENV)/tests.stamp ## the documentation, into docs/_build/html; a warning is an error
+docs: $(VENV)/tests.stamp ## the documentation as web pages; a warning is an error
 	$(BIN)/python -m sphinx -W --keep-going --quiet --fresh-env docs docs/_build/html
+	@echo "The pages are in docs/_build/html: open $(abspath docs/_build/html/index.html)"
 
 dist: $(VENV)/tests.stamp ## wheel and sdist of each package, reproducible, into DIST
 	$(BIN)/python .ci/release.py dist $(DIST)

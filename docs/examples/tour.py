@@ -22,32 +22,64 @@ READ_BYTES = 64 * 1024
 PAGE = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
 <title>A tour of WSGI</title>
 <style>
-  body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }}
-  th {{ text-align: left; font-weight: normal; padding-right: 2rem; white-space: nowrap; vertical-align: top }}
-  td {{ font-family: ui-monospace, monospace; overflow-wrap: anywhere }}
+  :root {{ color-scheme: light dark; --line: #8884; --accent: light-dark(#1f7a4d, #3fae79) }}
+  body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 56rem; margin: 3rem auto; padding: 0 1rem }}
+  h1 {{ margin: 0 }} h2 {{ font-size: 1.1rem; margin: 0 0 .5rem }}
+  section {{ border: 1px solid var(--line); border-radius: .5rem; padding: 1rem; margin: 1rem 0 }}
+  .three {{ display: grid; gap: 1rem; grid-template-columns: repeat(auto-fit, minmax(15rem, 1fr)); margin: 1.5rem 0 }}
+  .three section {{ margin: 0 }}
+  button, .button {{ font: inherit; color: #fff; background: #1f7a4d; border: 0; border-radius: .3rem;
+    padding: .3rem .8rem; text-decoration: none; cursor: pointer }}
+  output {{ display: block; white-space: pre-wrap; overflow-wrap: anywhere; min-height: 3em; padding-top: .5rem }}
+  output, td, code {{ font-family: ui-monospace, monospace; font-size: .85rem }}
+  input {{ max-width: 100%; margin-bottom: .5rem }}
+  table {{ border-collapse: collapse; width: 100% }}
+  th {{ text-align: left; font-weight: normal; padding-right: 1rem; vertical-align: top; color: var(--accent) }}
+  td {{ overflow-wrap: anywhere }} tr {{ border-top: 1px solid var(--line) }}
+  @media (max-width: 40rem) {{ th, td {{ display: block }} }}
 </style>
-<h1>A tour of WSGI</h1>
-<ul>
-  <li><a href="{root}/stream">/stream</a>: a body made piece by piece, while the client reads it</li>
-  <li><a href="{root}/file">/file</a>: a file that the server sends by itself (this application's source)</li>
-</ul>
-<form>
-  <input type="file" name="file" required> <button>Upload</button> <output></output>
-</form>
+<h1>It works</h1>
+<p>This page comes from a WSGI application of one file, <code>tour.py</code>, served by <b>{server}</b>.
+<div class="three">
+  <section>
+    <h2>Stream</h2>
+    <p>Ten lines, each sent as soon as the application yields it.
+    <p><button id="start">Start</button>
+    <output id="lines"></output>
+  </section>
+  <section>
+    <h2>Upload</h2>
+    <p>Shows the size of a file, and its SHA-256.
+    <form id="upload"><input type="file" name="file" required> <button>Upload</button> <output></output></form>
+  </section>
+  <section>
+    <h2>File</h2>
+    <p>The source of this application, sent by the server from the file.
+    <p><a class="button" href="{root}/file">Show</a>
+  </section>
+</div>
+<section>
+  <h2>What the application gets: the environ of this request</h2>
+  <table>
+{rows}
+  </table>
+</section>
 <script>
-  document.forms[0].onsubmit = event => {{
+  const upload = document.getElementById("upload"), lines = document.getElementById("lines");
+  upload.onsubmit = async event => {{
     event.preventDefault();
-    const form = event.target;
-    fetch("{root}/upload", {{method: "PUT", body: form.file.files[0]}})
-      .then(response => response.text()).then(text => form.querySelector("output").value = text);
+    const answer = await fetch("{root}/upload", {{method: "PUT", body: upload.file.files[0]}});
+    upload.querySelector("output").value = await answer.text();
+  }};
+  document.getElementById("start").onclick = async () => {{
+    lines.value = "";
+    const reader = (await fetch("{root}/stream")).body.pipeThrough(new TextDecoderStream()).getReader();
+    for (let piece; !(piece = await reader.read()).done;) lines.value += piece.value;
   }};
 </script>
-<h2>The environ of this request</h2>
-<table>
-{rows}
-</table>
 """
 
 
@@ -67,7 +99,8 @@ def show_environ(environ: WSGIEnvironment, start_response: StartResponse) -> Ite
     rows = "\n".join(
         f"<tr><th>{html.escape(name)}<td>{html.escape(repr(value))}" for name, value in sorted(environ.items())
     )
-    body = PAGE.format(rows=rows, root=html.escape(environ["SCRIPT_NAME"])).encode()
+    server = html.escape(environ.get("SERVER_SOFTWARE") or "a WSGI server")
+    body = PAGE.format(rows=rows, root=html.escape(environ["SCRIPT_NAME"]), server=server).encode()
     start_response("200 OK", [("Content-Type", "text/html; charset=utf-8"), ("Content-Length", str(len(body)))])
     return [body]
 

@@ -29,9 +29,15 @@ def main(seconds: int) -> int:
         options = [f"-max_total_time={max(1, seconds // len(TARGETS))}", "-max_len=4096", "-timeout=10", "-verbosity=0"]
         if subprocess.run([*command, *options], cwd=ROOT).returncode:
             failed.append(name)
-    if failed:
-        print(f"Failed: {' '.join(failed)}; the inputs are in {HERE.relative_to(ROOT)}/corpus", file=sys.stderr)
+    print(verdict(failed, list(TARGETS), seconds))
     return 1 if failed else 0
+
+
+def verdict(failed: list[str], targets: list[str], seconds: int) -> str:
+    """Return the last line: whether anything was found."""
+    if failed:
+        return f"FOUND: {', '.join(failed)} failed; the inputs are in {HERE.relative_to(ROOT)}/corpus, named crash-*"
+    return f"Nothing found: {len(targets)} targets in {seconds} seconds"
 
 
 def fuzz(name: str, arguments: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Worker processes under a constant load while everything happens to them: `make soak`, or this module alone.
+"""Worker processes under a constant load while everything happens to them: `make soak-workers`, or this module alone.
 
 Clients ask all the time, half of them on connections that they keep. Meanwhile: reloads, workers killed, workers
 replaced after their requests, more and fewer workers, successors. Each phase prints its failed requests: none, but for
