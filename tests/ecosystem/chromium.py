@@ -105,8 +105,8 @@ def _dup_above(number: int, descriptor: int) -> int:
 
 
 @contextlib.contextmanager
-def page(profile: Path) -> Iterator[Page]:
-    """Start the browser with an empty profile, and open a page."""
+def page(profile: Path, *options: str) -> Iterator[Page]:
+    """Start the browser with an empty profile and further options, and open a page."""
     assert CHROMIUM is not None
     # The browser reads from descriptor 3 and writes to 4. A first process puts them there: ours need other numbers.
     (read_end, to_browser), (from_browser, write_end) = os.pipe(), os.pipe()
@@ -124,6 +124,7 @@ def page(profile: Path) -> Iterator[Page]:
             "--no-first-run",
             "--remote-debugging-pipe",
             f"--user-data-dir={profile}",
+            *options,
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,

@@ -1,5 +1,7 @@
 """TLS of a real server: the clients that people use, what applications and logs see, reload, bad input, the ends."""
 
+import contextlib
+import datetime
 import http.client
 import json
 import logging
@@ -20,8 +22,9 @@ import requests
 from tests.support.certificates import authority_file, client_context, client_file, server_file
 from tests.support.client import Client
 from tests.support.platforms import signal_number
-from tests.support.processes import becomes_true
+from tests.support.processes import becomes_true, comes_to_rest, needs_proc, serving_program
 from tests.support.servers import Running, running, spawned
+from tests.support.times import shorten_ticks
 from waitress_core.connection.connection import Connection
 
 if TYPE_CHECKING:
@@ -220,6 +223,35 @@ def test_a_client_in_its_handshake_holds_a_connection_and_no_thread(monkeypatch:
         assert becomes_true(lambda: server.server.stats().connections == 0)
 
 
+CROWDED = """
+import resource
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/lower-the-limit":  # a server that starts with it accepts no more than fit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    start_response("200 OK", [])
+    return [b"ok"]
+"""
+
+
+@needs_proc
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on descriptors")
+def test_a_server_out_of_descriptors_shakes_hands_again_once_it_has_some(tmp_path: Path) -> None:
+    with serving_program(CROWDED, tmp_path, connection_limit=1000, tls_certificate=server_file()) as served:
+        with served.client() as client:
+            assert client.get("/lower-the-limit").status == 200
+        with contextlib.ExitStack() as stack:
+            for _ in range(150):
+                stack.enter_context(socket.create_connection(served.address, 20))
+            served.process.wait_for_line("Too many open files")
+            assert comes_to_rest(served.id), "it tries again and again"
+        for _ in range(3):
+            with served.client() as client:
+                assert client.get().body == b"ok"
+        assert [line for line in served.process.log if "WARNING" in line] == [
+            "WARNING:waitress:server accept() threw an exception: [Errno 24] Too many open files"
+        ]
+
+
 def connection_of(server: Running) -> Connection:
     """Return its only connection."""
     assert server.server._run is not None
@@ -287,6 +319,52 @@ def test_sighup_reads_the_certificate_again_and_cuts_nobody_off(tmp_path: Path) 
                 assert after.get().body == b"hello"
         process.signal()
         assert process.wait() == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGHUP, and cannot fork")
+def test_workers_have_the_new_certificate_after_sighup(tmp_path: Path) -> None:
+    path = tmp_path / "cert.pem"
+    shutil.copy(server_file(), path)
+    (tmp_path / "hello.py").write_text("def app(environ, start):\n    start('200 OK', [])\n    return [b'hello']\n")
+    command = [sys.executable, "-m", "waitress", "--listen=127.0.0.1:0", f"--tls-certificate={path}"]
+    with spawned([*command, "--workers=2", "--worker-kind=process", "hello:app"], tmp_path) as process:
+        address = process.wait_for_address()
+        shown = ssl.get_server_certificate(address)
+        shutil.copy(server_file("localhost", "127.0.0.1", "::1"), path)
+        process.signal(signal_number("SIGHUP"))
+        process.wait_for_line("TLS certificates reloaded")
+        # The old workers may still take a client each while the new ones start.
+        assert becomes_true(lambda: shown not in {ssl.get_server_certificate(address) for _ in range(8)})
+        with Client(address) as client:
+            assert client.get().body == b"hello"
+        path.unlink()
+        process.signal(signal_number("SIGHUP"))
+        process.wait_for_line("ERROR .*SIGHUP: tls_certificate=.*No such file or directory; .* stay$")
+        with Client(address) as client:
+            assert client.get().body == b"hello"
+        process.signal()
+        assert process.wait() == 0
+    assert not [line for line in process.log if "Traceback" in line]
+
+
+def test_a_server_that_runs_warns_of_a_certificate_once_a_day(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shorten_ticks(monkeypatch)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    path = server_file(not_before=now - datetime.timedelta(days=90), not_after=now + datetime.timedelta(days=9.5))
+    passed_seconds = 0.0
+    with running(application, tls_certificate=path) as server:
+        contexts = server.server.tls_contexts
+        assert contexts is not None
+        monkeypatch.setattr(contexts, "_wall_clock", lambda: now.timestamp() + passed_seconds)
+        assert len(caplog.messages) == 1
+        passed_seconds = 80_000.0
+        with server.client() as client:  # ticks pass, but no day
+            assert client.get().status == 200
+        passed_seconds = 87_000.0
+        assert becomes_true(lambda: len(caplog.messages) > 1)
+    assert [message.partition(" expires in ")[2][:8] for message in caplog.messages] == ["9 day(s)", "8 day(s)"]
 
 
 def test_a_program_reloads_and_a_plain_server_has_nothing_to_reload(server: Running) -> None:
