@@ -44,6 +44,12 @@ def test_the_architecture_names_every_file_of_a_package(package: str) -> None:
     assert [name for name in file_names(package) if f"`{name}`" not in text] == []
 
 
+def test_the_picture_of_a_request_names_files_of_the_core() -> None:
+    names = re.findall(r'class="name">(\w+/\w+)<', page("explanation/request.svg"))
+    assert len(names) > 8
+    assert [name for name in names if f"{name}.py" not in file_names("waitress_core")] == []
+
+
 def file_names(package: str) -> list[str]:
     source = BY_IMPORT_NAME[package].source
     return [
