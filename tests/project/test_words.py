@@ -1,20 +1,22 @@
-"""Pages, `--help` and messages are in plain English and the field's words: none has a word of the table."""
+"""Pages, `--help`, messages and the code are in plain English and the field's words: none has a word of the table."""
 
 import ast
+import io
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.project.repository import PACKAGES, ROOT, project_files
+from tests.project.repository import PACKAGES, ROOT, Package, project_files
 from tests.project.words import words_of
 
 # The tables of measurements are made from data, with the names that it has.
 PAGES = [path for path in project_files() if path.suffix == ".md" and path.name != "tables.md"]
 MODULES = [module for package in PACKAGES for module in package.modules]
 # Texts of 3.0.2, which programs and operators match, or names that Python has given.
-KEPT = frozenset({"tell"})
+KEPT = frozenset({"tell", "_stand_ins", "stand_ins"})
 FENCED = re.compile(r"^(```|~~~).*?^\1$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^ {4}.*$", re.MULTILINE)
 INLINE = re.compile(r"`[^`]+`")
@@ -57,3 +59,27 @@ def test_messages_and_help_are_in_plain_words() -> None:
 def test_a_word_of_the_table_is_found_also_at_the_start_of_a_sentence_and_code_is_not_searched() -> None:
     page = "# Title\n\nBeside it\n\n    begin code\n\n`beside` and beside.\n"
     assert [word for _, word, _ in words_of(prose(page))] == ["Beside", "beside"]
+
+
+def words_in_code(module: Path) -> Iterator[tuple[int, str]]:
+    """Yield (line, text) of each comment, docstring and name of a module."""
+    source = module.read_text(encoding="utf-8")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            yield node.lineno, INLINE.sub(" ", node.value.value)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.start[0], INLINE.sub(" ", token.string)
+        elif token.type == tokenize.NAME and token.string not in KEPT:
+            yield token.start[0], token.string.replace("_", " ")
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.name)
+def test_comments_docstrings_and_names_are_in_plain_words(package: Package) -> None:
+    found = {
+        f"{module.relative_to(ROOT)}:{line + text.count(chr(10), 0, at)}: {word!r}: write {instead}"
+        for module in package.modules
+        for line, text in words_in_code(module)
+        for at, word, instead in words_of(text)
+    }
+    assert sorted(found) == []

@@ -1,4 +1,4 @@
-"""Sets logging up as the settings of the command say: log_config, or log_level; and access_log_file.
+"""Sets logging up as the settings of the command ask for: log_config, or log_level; and access_log_file.
 
 Thread: the main thread, before the server runs, in the supervisor of worker processes, and in each of them.
 """

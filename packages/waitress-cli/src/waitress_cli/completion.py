@@ -42,7 +42,7 @@ def all_options() -> list[Option]:
 
 
 def _short(text: str) -> str:
-    """Return the first sentence of a help text, cut to a length that fits beside the name."""
+    """Return the first sentence of a help text, cut to a length that fits next to the name."""
     sentence = re.split(r"(?<=[a-z])[.;] ", text, maxsplit=1)[0].removesuffix(".")
     return sentence if len(sentence) <= TEXT_WIDTH else sentence[: TEXT_WIDTH - 3].rpartition(" ")[0] + "..."
 

@@ -101,7 +101,7 @@ def _application(current: "CurrentConfiguration", watched: list[str] | None, *, 
         current.log.set_up()
         return DeferredApplication(current.load_in_worker, current.folder, watched)
     if current.log.has_config:
-        current.log.set_up()  # before the application, whose import may log
+        current.log.set_up()  # before the import of the application, which may log
         application = current.load()
         current.log.set_up_access_log()
         return application
@@ -111,7 +111,7 @@ def _application(current: "CurrentConfiguration", watched: list[str] | None, *, 
 
 
 def _watched(configuration: "Configuration") -> list[str] | None:
-    """Return the patterns of files to watch beside those of modules; None without --reload.
+    """Return the patterns of files to watch in addition to those of modules; None without --reload.
 
     Raises:
         ValueError: it cannot be done.

@@ -66,7 +66,7 @@ class PidFile:
 
 def _is_running(process_id: int) -> bool:
     if sys.platform == "win32":
-        return False  # there `os.kill` would end it, and nothing else in the standard library tells
+        return False  # there `os.kill` would end it, and nothing else in the standard library shows it
     try:
         os.kill(process_id, 0)
     except PermissionError:  # of another user

@@ -61,7 +61,7 @@ def version_text() -> str:
 def settings_as_toml(given: dict[str, Given]) -> str:
     """Return the settings in force as a file that gives the same settings, each with its source as a comment.
 
-    Lines that a file may not have are comments: values that are secret, and defaults that have no meaning beside what
+    Lines that a file may not have are comments: values that are secret, and defaults that have no meaning with what
     is given.
     """
     parts = []
@@ -83,7 +83,7 @@ def _line(setting: Setting, given: dict[str, Given]) -> str:
 
 
 def _is_idle(setting: Setting, given: dict[str, Given]) -> bool:
-    """Return whether a default has no meaning beside what is given."""
+    """Return whether a default has no meaning with what is given."""
     if not setting.has_effect or setting.default in (None, ""):
         return True
     if setting.name in _NEEDS and _NEEDS[setting.name] not in given:

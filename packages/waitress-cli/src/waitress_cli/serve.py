@@ -85,7 +85,7 @@ def _wants_worker_processes(settings: Mapping[str, Any]) -> bool:
 
 
 def _runs_otherwise(server: Any) -> bool:
-    """Return whether a program has given a server a `run` of its own, such as the loop of aiowsgi.
+    """Return whether a program has given a server its own `run`, such as the loop of aiowsgi.
 
     That one would never learn of a signal that the server has heard.
     """

@@ -442,7 +442,7 @@ class BaseWSGIServer:
         return task_factory(self, environ_builder, access_log)
 
     def note_serving(self) -> None:
-        """Tell the supervisor that this one succeeds, and call what `call_when_serving` was given."""
+        """Report to the supervisor that this one succeeds, and call what `call_when_serving` was given."""
         if HANDOVER_VARIABLE in os.environ:
             from .net.handover import take_received  # lazy import: only the successor of a supervisor needs it
 

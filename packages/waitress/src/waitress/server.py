@@ -63,9 +63,9 @@ def _wasyncore() -> ModuleType:
 class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     """A server; the settings come as `adj` or as keyword arguments.
 
-    It listens on `_sock`, which the caller closes, or on `sockinfo`, one entry of `Adjustments.listen`, or where the
-    settings say. With `bind_socket` a `_sock` without an address is bound. Without `_start` a TcpWSGIServer that makes
-    its own socket does not listen before `accept_connections` or `run`.
+    It listens on `_sock`, which the caller closes, or on `sockinfo`, one entry of `Adjustments.listen`, or as
+    the settings ask for. With `bind_socket` a `_sock` without an address is bound. Without `_start` a
+    TcpWSGIServer that makes its own socket does not listen before `accept_connections` or `run`.
     """
 
     sockinfo: tuple[Any, ...]

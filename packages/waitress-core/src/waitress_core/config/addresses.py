@@ -212,7 +212,7 @@ def _resolve_word(listen_word: ListenWord, default_port: str, family: int) -> li
 def _name_to_look_up(host: str) -> bytes | str | None:
     if host == "*":
         return None
-    # As text, even "127.0.0.1" would be encoded by IDNA, whose tables take 2 ms to import.
+    # As text, even "127.0.0.1" would be encoded by IDNA: its tables take 2 ms to import.
     return host.encode("ascii") if host.isascii() else host
 
 

@@ -165,7 +165,7 @@ class Adjustments:
 
     @property
     def default_scheme(self) -> str:
-        """What is spoken at an address whose word of `listen` says neither http nor https."""
+        """What is spoken at an address of `listen` that names neither http nor https."""
         return "https" if self.has_tls else "http"
 
     @property

@@ -35,7 +35,7 @@ class DeferredApplication:
         watched: Sequence[str] | None = None,
     ) -> None:
         self.load = load
-        self.watched = watched  # patterns of files to watch beside those of modules; None: a change replaces no worker
+        self.watched = watched  # patterns of files to watch besides those of modules; None: a change replaces no worker
         self.folder = folder  # in which the command was started: its successor is started there, too
 
     def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> "Iterable[bytes]":

@@ -41,7 +41,7 @@ class TlsSettings(Protocol):
 
     @property
     def default_scheme(self) -> str:
-        """What is spoken at an address whose word of `listen` does not say it."""
+        """What is spoken at an address of `listen` that does not name it."""
 
     @property
     def given_scheme(self) -> str:

@@ -33,7 +33,7 @@ def parse(text: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError:
         raise TomlFault("its values are nested too deeply") from None
-    except ValueError as error:  # besides TOMLDecodeError a date that is none, and a number of 5000 digits
+    except ValueError as error:  # besides TOMLDecodeError an invalid date, and a number of 5000 digits
         raise TomlFault(" ".join(str(error).split())) from None
 
 

@@ -37,7 +37,7 @@ OnClient = Callable[[socket.socket, str, str, Endpoint, ProxyInfo | None, bytes]
 
 
 class Preludes:
-    """The clients of one server whose header is awaited; `len` is their number."""
+    """The clients of one server that have not sent their header; `len` is their number."""
 
     header_seconds = HEADER_SECONDS  # an attribute, so that a test can shorten it
 
@@ -123,7 +123,7 @@ class Preludes:
         self._on_ended()
 
     def close_all(self) -> None:
-        """Read once more from each client, and close those whose header has not arrived."""
+        """Read once more from each client, and close those that have not sent their header."""
         for prelude in list(self._waiting.values()):
             self.read(prelude)
         for prelude in list(self._waiting.values()):

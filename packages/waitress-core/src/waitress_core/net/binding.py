@@ -16,7 +16,7 @@ from ..config.addresses import AF_UNIX, IPPROTO_IPV6, IPV6_V6ONLY, ListenAddress
 from ..config.adjustments import Adjustments
 from .listener import HANDOVER_VARIABLE, Listener
 
-# Of `bind` on Windows, which has sentences of its own for them. The second is also that of a port in a reserved range.
+# Of `bind` on Windows, which has its own sentences for them. The second is also that of a port in a reserved range.
 _WINDOWS_CAUSES = {
     10048: "Address already in use",
     10013: "Permission denied; another program listens there, or the port is reserved",
@@ -133,7 +133,7 @@ def _remove_stale_socket(path: str, family: int) -> None:
     if not is_socket:
         raise OSError(errno.EADDRINUSE, f"{in_use} by what is not a socket")
     with socket.socket(family, socket.SOCK_STREAM) as client:
-        client.setblocking(False)  # a server whose backlog is full lets others wait
+        client.setblocking(False)  # a server with a full backlog lets others wait
         try:
             client.connect(path)
         except (ConnectionRefusedError, FileNotFoundError):  # only the socket's file is left

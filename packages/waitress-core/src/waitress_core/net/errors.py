@@ -1,6 +1,6 @@
 """Numbers of the errors that systems have for sockets, by name.
 
-Windows has a number of its own for many, which Python names with WSA before it.
+Windows has its own number for many, which Python names with WSA before it.
 """
 
 import errno

@@ -2,7 +2,7 @@
 
 A supervisor offers them to the server that it makes from new settings. To its successor, another process, it hands
 them by descriptors that stay open over `exec`, and a variable. The variable is private to two versions of this file. It
-says which pipe tells the predecessor that the successor is ready, and which descriptors are sockets.
+names the pipe by which the successor reports that it is ready, and the descriptors that are sockets.
 
 Thread: the main thread, before the server runs.
 """
@@ -32,7 +32,7 @@ class Handover:
         return None
 
     def report_ready(self) -> None:
-        """Tell the predecessor to retire; close what nobody wanted."""
+        """Report to the predecessor, which retires; close what nobody wanted."""
         if self._pipe is not None:
             with contextlib.suppress(OSError):  # it is gone
                 os.write(self._pipe, b"\0")

@@ -120,7 +120,7 @@ class Listener:
             self._path_identity = None
 
     def duplicate(self) -> "Listener":
-        """Return another listener on the same socket, with a descriptor of its own."""
+        """Return another listener on the same socket, with its own descriptor."""
         return Listener(
             self.socket.dup(),
             owns_socket=True,

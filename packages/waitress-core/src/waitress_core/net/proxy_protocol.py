@@ -33,7 +33,7 @@ class HeaderReader:
         """Return the header; None while it is incomplete.
 
         Raises:
-            ProxyProtocolError: it is none. After NoProxyHeader the client's bytes are `held`, and what the socket has.
+            ProxyProtocolError: it is invalid. After NoProxyHeader the client's bytes are in `held`, and in the socket.
             Disconnected: the connection has ended.
         """
         try:

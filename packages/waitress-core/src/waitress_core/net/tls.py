@@ -55,7 +55,7 @@ class Session(ssl.SSLObject):
 
 
 class TlsTransport(SocketTransport):
-    """One accepted stream socket whose client speaks TLS."""
+    """One accepted stream socket of a client that speaks TLS."""
 
     __slots__ = (
         "_arrived",
@@ -87,7 +87,7 @@ class TlsTransport(SocketTransport):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._session = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        # As it is with a buffer, which typeshed does not tell: it returns how many bytes came
+        # As it is with a buffer, which typeshed does not know: it returns how many bytes came
         self._read_into: Callable[[int, memoryview], int] = cast(Any, self._session.read)
         self._unsent: bytes = b""  # records that the socket has not taken
         self._taken = 0  # bytes of data in them, which have not been counted as sent
@@ -169,7 +169,7 @@ class TlsTransport(SocketTransport):
         if self._has_more:
             self._has_more = False
             return self._decrypt(b"")
-        # A deadline looks into the socket before it gives a client up: a record whose rest is there is read to its end.
+        # A deadline looks into the socket before it gives a client up: a record that is there is read to its end.
         left = UNFINISHED_BYTES
         while left > 0:
             arrived = SocketTransport.receive(self, size)
@@ -252,7 +252,7 @@ class TlsTransport(SocketTransport):
     def _note_end(self) -> None:
         """The client has sent close_notify. Let the socket look as after the end of a plain client: readable.
 
-        Data may have come with it, and nothing else would tell the poller that there is an end to see.
+        Data may have come with it, and nothing else would let the poller see the end.
         """
         self._has_ended = True
         try:
@@ -346,12 +346,12 @@ class TlsTransport(SocketTransport):
         """Send close_notify, and end output."""
         if not self._is_raw:
             with self._lock:
-                if not self._tell_end_locked():
+                if not self._send_end_locked():
                     return False
             self._is_raw = True
         return super().end_output()
 
-    def _tell_end_locked(self) -> bool:
+    def _send_end_locked(self) -> bool:
         """Send close_notify; whether the socket has taken it."""
         if not self._has_told_end:
             self._has_told_end = True
@@ -365,7 +365,7 @@ class TlsTransport(SocketTransport):
         """End both directions; with close_notify if nothing is missing."""
         if is_complete and not self._resets and not self._is_raw:
             with self._lock:
-                self._tell_end_locked()
+                self._send_end_locked()
         super().end(is_complete=is_complete)
 
 

@@ -1,4 +1,4 @@
-"""The bytes of one connection: a non-blocking socket whose errors have become three plain answers.
+"""The bytes of one connection: a non-blocking socket, with three plain answers in place of errors.
 
 A call moves bytes, or says that none can be moved now, or raises `Disconnected`. Nothing above this folder sees an
 OSError of a client's socket. `Transport` is what a connection needs; `SocketTransport` is the plain one.
@@ -30,7 +30,7 @@ DISCONNECTS: Set[int] = error_numbers(
 
 # (socket, file, offset, size) -> bytes taken; not on every system
 _sendfile: Callable[[int, int, int, int], int] | None = getattr(os, "sendfile", None)
-_poll = getattr(select, "poll", None)  # not on Windows, whose select takes any descriptor
+_poll = getattr(select, "poll", None)  # not on Windows: there select takes any descriptor
 # A file system, or a kind of socket, that has no sendfile.
 _NO_SENDFILE = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 READ_BYTES = 256 * 1024  # of a file at once, where it has to be read
@@ -156,7 +156,7 @@ class SocketTransport:
         return None
 
     def handshake(self) -> int:
-        """There is none."""
+        """Return 0: a plain connection has no handshake."""
         return 0
 
     def receive(self, size: int) -> bytes | None:

@@ -4,7 +4,7 @@ Pure: the states of the workers and an instant in, steps out. Never reads a cloc
 
 The rules, in this order:
 1. When the server ends, every worker is told to stop; past the deadline to end at once; after that it is killed.
-2. A worker whose reactor does not tick is made to write its stacks, and is killed a moment later. One that retires for
+2. A worker that does not tick is made to write its stacks, and is killed a moment later. One that retires for
    too long is killed.
 3. Missing workers are started, at once or after the pause that follows early deaths.
 4. A worker that is to be replaced retires when another serves in its place: one worker more than wanted is started for

@@ -4,7 +4,7 @@ The worker watches, not the supervisor: it knows its modules, and may start a th
 the supervisor starts another one at once, and clients wait in the backlog until that serves. An application that cannot
 be loaded is replaced by a page with its traceback, and the files are watched all the same.
 
-Thread: `CodeWatcher.run` a thread of its own.
+Thread: `CodeWatcher.run` its own.
 """
 
 import fnmatch
@@ -75,7 +75,7 @@ class CodeWatcher:
                 rust_timeout=CHECK_MILLISECONDS,
                 raise_interrupt=False,
             ):
-                # What has changed before the watch began is seen by its time.
+                # What has changed before the watch started is seen by its time.
                 paths = sorted(path for _, path in changes) or self._candidates(files, folders)
                 for path in paths:
                     if self._is_watched(os.path.realpath(path), files) and (changes or self._is_younger(path)):

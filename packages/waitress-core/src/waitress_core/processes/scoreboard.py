@@ -11,7 +11,7 @@ again. Nobody takes a lock, so a worker that is killed at any moment leaves the 
     STATE         worker       `State` of its server (see `connection.context`)
     BEAT          worker       instant of its last tick, in nanoseconds of the monotonic clock
     CONNECTIONS   worker       its open connections
-    ACCEPTING     worker       1 while it accepts, or stands aside for a moment
+    ACCEPTING     worker       1 while it accepts, or steps aside for a moment
     REQUESTS      worker       requests that have ended
     WISH          worker       1 when it asks to be replaced
     VERSION       worker       counter of the seqlock
@@ -29,7 +29,7 @@ from binascii import crc32
 from typing import Any
 
 WORD_BYTES = 8
-WORDS = 16  # of a slot, a few of them spare: two cache lines, which no other slot shares
+WORDS = 16  # of a slot, a few of them unused: two cache lines, which no other slot shares
 PAYLOAD_BYTES = 32 * 1024  # a snapshot has 1 KiB; with histograms of the status page some 10 KiB
 SLOTS = 256  # workers and those that they replace; memory that nobody has written to costs nothing
 READS = 20  # of a payload; a writer needs microseconds, so the second succeeds unless its process was stopped there
@@ -149,7 +149,7 @@ class Slot:
     def has_more_than_others(self) -> bool:
         """Whether another worker accepts, ticks, and has fewer connections: so few that clients should go there.
 
-        The one with the fewest connections never has: so there is always one that does not stand aside.
+        The one with the fewest connections never has: so there is always one that does not step aside.
         Up to a quarter more than another, and one, is no reason: with every client that leaves somebody would be ahead.
         """
         words, own = self._words, self._base

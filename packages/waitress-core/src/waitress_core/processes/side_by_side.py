@@ -1,8 +1,8 @@
-"""Workers in one process, on an interpreter without the GIL: each a run with a reactor and threads of its own.
+"""Workers in one process, on an interpreter without the GIL: each a run with its own reactor and threads.
 
 They share application, settings and requests to stop; each has its own descriptors of the listening sockets, so that
 one that ends takes nothing from the others. The first is the server's own run, the others are `SideRun`s. What a server
-tells its program once, these leave to the first.
+reports to its program once, these leave to the first.
 
 Thread: as every run; a side run has its own thread that waits for it.
 """
@@ -22,7 +22,7 @@ from .scoreboard import Scoreboard, Slot, Word
 
 
 class SideSlot:
-    """What a worker tells the others in its process. Thread: its leader."""
+    """What a worker reports to the others in its process. Thread: its leader."""
 
     def __init__(self, slot: Slot) -> None:
         slot[Word.PID] = slot.number  # it is taken
@@ -30,7 +30,7 @@ class SideSlot:
         self.has_more_than_others = slot.has_more_than_others
 
     def note(self, connections: int, *, accepts: bool) -> None:
-        """Tell the others how many connections are open here, and whether this worker accepts."""
+        """Report to the others how many connections are open here, and whether this worker accepts."""
         self._slot[Word.CONNECTIONS] = connections
         self._slot[Word.ACCEPTING] = accepts
 
@@ -39,12 +39,12 @@ class SideSlot:
         return False
 
     def on_state(self, state: State) -> None:
-        """Tell others what this worker does."""
+        """Report to others what this worker does."""
         self._slot[Word.STATE] = state
         self._slot.beat()
 
     def on_tick(self) -> None:
-        """Tell others that this worker ticks."""
+        """Report to others that this worker ticks."""
         self._slot.beat()
 
     def ask_to_be_replaced(self, reason: str) -> None:

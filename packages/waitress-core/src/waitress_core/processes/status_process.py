@@ -1,7 +1,7 @@
 """The process of the status server, where several worker processes serve: the supervisor starts no thread.
 
 It reads what the workers publish in the scoreboard, which it shares with them, and what the supervisor has counted, in
-a slot of its own. It is the supervisor's to end: it ignores the signals that a terminal or systemd sends to all
+its own slot. It is the supervisor's to end: it ignores the signals that a terminal or systemd sends to all
 processes, so that it answers until the last worker has ended, and it ends if the supervisor is gone.
 
 Thread: the main thread of the supervisor; `supervision` any, in any process.

@@ -110,7 +110,7 @@ def _become(command: list[str], listeners: Sequence[Listener], folder: str, pipe
 
 def _environ(environ: Mapping[str, str], handover: str, predecessor: int) -> dict[str, str]:
     environ = {**environ, HANDOVER_VARIABLE: handover}
-    # What systemd says to its process: the sockets that it has passed, whose numbers stay, and that it watches it.
+    # What systemd has passed to its process: sockets, by numbers that stay, and that it watches it.
     for name in ("LISTEN_PID", "WATCHDOG_PID"):
         if environ.get(name) == str(predecessor):
             environ[name] = str(os.getpid())

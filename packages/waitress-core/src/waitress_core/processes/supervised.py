@@ -1,4 +1,4 @@
-"""A server whose workers are processes, as its supervisor, its workers, and the process of its status server run it.
+"""A server with worker processes, as its supervisor, its workers, and the process of its status server run it.
 
 Each of them is a fork of the process that made the server, and keeps of it what is its own: the supervisor keeps the
 paths of unix sockets, the notifier of systemd and the warnings about certificates; a worker keeps listeners and
@@ -64,7 +64,7 @@ class Server(Protocol):
         """End the server: see `lifecycle.states`. Thread: any."""
 
     def note_serving(self) -> None:
-        """Tell the program that the server serves."""
+        """Report to the program that the server serves."""
 
     def become_worker(self, worker: Worker) -> None:
         """In a forked child: be a server that this process runs, as one worker of several."""
@@ -103,7 +103,7 @@ class SupervisedServer:
     # --- in the supervisor
 
     def on_supervisor(self, event: Event, supervisor: SupervisorView) -> None:
-        """Tell the program and systemd what has happened in the supervisor. Starts no thread."""
+        """Report to the program and to systemd what has happened in the supervisor. Starts no thread."""
         server, state = self._server, supervisor.state
         if event is Event.READY:
             server.note_serving()

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
-TICK_SECONDS = 1.0  # between two checks of what no event tells: ticks and wishes of the workers
+TICK_SECONDS = 1.0  # between two checks of what no event reports: ticks and wishes of the workers
 
 
 class Supervisor:
@@ -105,7 +105,7 @@ class Supervisor:
         return self._figures.stats()
 
     def status_snapshots(self) -> "list[Snapshot]":
-        """Return what each worker has published last, for the status server, in whose process this is called."""
+        """Return what each worker has published last, for the status server: this is called in its process."""
         return self._figures.snapshots()
 
     def supervision(self) -> "Supervision | None":
@@ -230,7 +230,7 @@ class Supervisor:
         if self.state is SupervisorState.STARTING:
             self._failure = CannotStartWorker(message, details)
             now = time.monotonic()
-            self._begin_stop(Stop(now, now + KILL_SECONDS))
+            self._start_stop(Stop(now, now + KILL_SECONDS))
             return
         logger.error("Worker %d could not start: %s%s", handle.pid, message, f"\n{details}" if details else "")
         if self.state is SupervisorState.RELOADING:
@@ -294,9 +294,9 @@ class Supervisor:
             request = strongest(self._stop_requests)
             end_at = request.until + (END_SECONDS if request.state is State.LEAVING else 0)
             if self._stop is None or end_at < self._stop.end_at:
-                self._begin_stop(Stop(end_at, request.until + KILL_SECONDS))
+                self._start_stop(Stop(end_at, request.until + KILL_SECONDS))
 
-    def _begin_stop(self, stop: Stop) -> None:
+    def _start_stop(self, stop: Stop) -> None:
         self._stop = stop
         if self._successor is not None:
             self._successor.stop()

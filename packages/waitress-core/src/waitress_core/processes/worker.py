@@ -1,4 +1,4 @@
-"""A worker's own side: what it tells its supervisor and the other workers, and when it is to end.
+"""A worker's own side: what it reports to its supervisor and the other workers, and when it is to end.
 
 It is a server as it would be alone. What is added is done once a second, in the reactor's tick: it notes the instant
 in its slot, publishes a snapshot, and checks whether it is to retire, whether its supervisor is still there, and
@@ -64,7 +64,7 @@ class WorkerServer(Protocol):
         """Serve until the end; call `worker.note_serves` once that has started, and `worker.publish` at the end."""
 
     def serve_status(self) -> None:
-        """Serve the status server, in a process of its own, for as long as the parent process is there."""
+        """Serve the status server, in its own process, for as long as the parent process is there."""
 
     def on_supervisor(self, event: Event, supervisor: "SupervisorView") -> None:
         """Something has happened in the supervisor. Must not start a thread."""
@@ -142,7 +142,7 @@ class Worker:
     # --- as the acceptor sees it
 
     def note(self, connections: int, *, accepts: bool) -> None:
-        """Tell the others how many connections are open here, and whether this worker accepts."""
+        """Report to the others how many connections are open here, and whether this worker accepts."""
         self._slot[Word.CONNECTIONS] = connections
         self._slot[Word.ACCEPTING] = accepts
 
@@ -157,7 +157,7 @@ class Worker:
     # --- as the run sees it
 
     def on_state(self, state: State) -> None:
-        """Tell others what this worker does."""
+        """Report to others what this worker does."""
         self._slot[Word.STATE] = state
 
     def on_tick(self) -> None:
@@ -196,7 +196,7 @@ class Worker:
 
 
 def resident_bytes() -> int:
-    """Return the memory of this process that is in use; where the system does not say, the most that it has had."""
+    """Return the memory of this process that is in use; if that is unknown, the most that it has had."""
     if sys.platform == "win32":
         return 0
     with contextlib.suppress(OSError), open("/proc/self/statm", "rb") as statm:

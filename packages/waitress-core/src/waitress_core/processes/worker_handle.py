@@ -1,7 +1,7 @@
 """The supervisor's view of one worker: its process, its slot, and what it reports.
 
-A worker reports by a pipe of its own, in lines: `serves`, `failed` and `changed` with what JSON says of it. Everything
-else in the pipe is what faulthandler writes when the worker dies of a fault, or is made to: the stacks of its threads.
+A worker reports by its own pipe, in lines: `serves`, `failed` and `changed` with JSON. Everything else in the
+pipe is what faulthandler writes when the worker dies of a fault, or is made to: the stacks of its threads.
 
 Thread: the supervisor's only one.
 """

@@ -1,5 +1,5 @@
 """The status server: a WSGI application, which a second server of our own serves next to the main one.
 
-It tells what snapshots (`observability.snapshot`) say, of one worker or of several: as a page, as JSON, as metrics, and
+It shows snapshots (`observability.snapshot`) of one worker or of several: as a page, as JSON, as metrics, and
 as two answers to probes. Everything but `app` is a pure function of those. Imported only where `status_listen` is set.
 """

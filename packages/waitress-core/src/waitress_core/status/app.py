@@ -1,6 +1,6 @@
 """The application of the status server.
 
-    GET /             a page that shows the rest, live; without figures of its own
+    GET /             a page that shows the rest, live; has no figures itself
     GET /health       200 while the process lives
     GET /ready        200 while it serves, else 503 and the reason
     GET /metrics      metrics, as OpenMetrics or as text of Prometheus, by Accept
@@ -9,7 +9,7 @@
 
 With a token, all that has figures wants it. The page, which a browser must open without one, asks for it; probes get
 their one line without it. Without a token the server listens on this machine only; then a Host that is neither an
-address nor `localhost` is refused: by a name of its own, a web page that a browser on this machine has open could
+address nor `localhost` is refused: by its own name, a web page that a browser on this machine has open could
 otherwise read the figures (DNS rebinding).
 
 Thread: the one application thread of the status server.
@@ -119,7 +119,7 @@ class StatusApplication:
         if self._token is None:
             return True
         scheme, _, given = authorization.partition(" ")
-        # In constant time: otherwise the time would tell how many characters are right.
+        # In constant time: otherwise the time would show how many characters are right.
         return hmac.compare_digest(given.strip().encode("latin-1"), self._token) and scheme.lower() == "bearer"
 
     def _ready(self) -> Answer:

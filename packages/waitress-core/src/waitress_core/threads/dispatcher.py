@@ -45,7 +45,7 @@ Guarantees, each with its test in tests/core/threads
 
 Races, each with its test
 - A task ends while the watchdog takes leadership from it: one pop succeeds (test_one_thread_leads_whatever_races).
-- A thread that has lost leadership ends its task while a later leader runs one: each has the slot of its own term
+- A thread that has lost leadership ends its task while a later leader runs one: each has the slot of its term
   (test_a_thread_that_has_lost_leadership_leaves_that_of_a_later_leader_alone).
 - A task takes leadership back while the watchdog takes it (test_one_thread_leads_whatever_races).
 - A thread that has lost leadership takes a task from the queue, which ends while another leads: it takes nothing back
