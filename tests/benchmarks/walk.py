@@ -119,9 +119,9 @@ def record(is_accept: bool) -> list[Call]:
                 with socket.create_connection(address) as third:
                     ask(third)
             else:
-                ask(first)
-                # The end of a response is seen by the next turn, which the next request starts.
-                ask(first)
+                # The turn of the first is being waited in already, that of the third may come after the recording.
+                for _ in range(3):
+                    ask(first)
             recorder.is_on = False
     threading.setprofile(None)
     calls = recorder.calls
@@ -129,7 +129,7 @@ def record(is_accept: bool) -> list[Call]:
     if is_accept:
         start = next(index for index, (_, file, name) in enumerate(calls) if name == "on_ready" and "acceptor" in file)
         return calls[start : next(turn for turn in turns if turn > start) - 1]
-    return calls[turns[0] - 1 : turns[1] - 1]  # from the turn that sees the end of one request to that of the next
+    return calls[turns[0] - 1 : turns[1] - 1]  # from the turn that finds one request to that of the next
 
 
 def main() -> None:

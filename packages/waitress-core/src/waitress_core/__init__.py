@@ -4,10 +4,10 @@ The way of a request through the folders: `net` accepts a client, and `connectio
 that there are some, parses them, and makes a complete request of `http` a task. `threads` runs the task on an
 application thread: `wsgi` calls the application, and `http` frames its response, which `connection` sends. `config`
 has the settings, `observability` what the server reports, and `lifecycle` starts, drains and ends all of it for
-`server`. With several workers, `processes` forks them and watches them.
+`server`. With several workers, `processes` forks them and watches them; `status` is what a second server shows of it.
 
 Layers, from the ground up; a folder imports only what is before it: http, reactor, threads; config; net,
-observability; connection; wsgi; lifecycle; processes; server.py.
+observability; connection; wsgi; lifecycle, status; processes; server.py.
 """
 
 from .config.adjustments import Adjustments, wants_worker_processes

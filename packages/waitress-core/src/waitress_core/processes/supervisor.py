@@ -166,7 +166,7 @@ class Supervisor:
             self._wait(0.0 if steps else self.tick_seconds)
 
     def _wait(self, seconds: float) -> None:
-        """Wait until there may be something to do; after a whole tick without, tell that all is well."""
+        """Wait until there may be something to do; after a whole tick without, report that all is well."""
         pipes = [handle.pipe for handle in self._handles.values()]
         if self._successor is not None:
             pipes.append(self._successor.pipe)
