@@ -15,7 +15,7 @@ import pytest
 from tests.support import over_tls
 from tests.support.certificates import server_file
 from tests.support.times import SkippingClock, skip_time
-from tests.support.windows import expected_failures
+from tests.support.windows import failing_here
 
 # Each module is compiled once, not again by each of the hundreds of processes that the tests start.
 sys.dont_write_bytecode = False
@@ -92,11 +92,11 @@ PROMISE_ID = re.compile(r"S(0[1-9]|[1-8][0-9]|9[0-2])")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    causes = expected_failures()
+    failing = failing_here()
     for item in items:
-        cause = causes.get(item.nodeid) or causes.get(item.nodeid.partition("[")[0])
-        if cause is not None:
-            item.add_marker(pytest.mark.xfail(reason=cause, strict=True))
+        listed = failing.get(item.nodeid) or failing.get(item.nodeid.partition("[")[0])
+        if listed is not None:
+            item.add_marker(pytest.mark.xfail(reason=listed.cause, run=listed.is_run, strict=True))
         if over_tls.is_on and item.get_closest_marker("plain") is not None:
             item.add_marker(pytest.mark.skip(reason="it is about plain connections"))
         for marker in item.iter_markers("promise"):

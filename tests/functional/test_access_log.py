@@ -407,9 +407,9 @@ def test_a_line_is_never_written_by_the_thread_that_watches_the_sockets(
             client.send(b"nonsense\r\n\r\n")
             assert client.response().status == 400
             lines.first(2)
-    assert [
-        record.threadName for record in caplog.records if not re.fullmatch(r"waitress-\d+", str(record.threadName))
-    ] == []
+    threads = {str(record.threadName) for record in caplog.records if record.name == "waitress.access"}
+    assert threads
+    assert all(re.fullmatch(r"waitress-\d+", thread) for thread in threads)
 
 
 @pytest.mark.parametrize("has_failing_handler", [True, False])

@@ -203,9 +203,8 @@ def silent_clients(address: tuple[str, int], count: int) -> Iterator[list[socket
 @contextlib.contextmanager
 def enough_descriptors(count: int) -> Iterator[None]:
     """Let this process, and the children it makes meanwhile, have so many descriptors beside what it has."""
-    if sys.platform == "win32":  # which has no such limit
-        yield
-        return
+    if sys.platform == "win32":
+        pytest.skip(f"needs {count} sockets: select() of Windows takes 512")
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -3,28 +3,38 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 _LIST = Path(__file__).parents[1] / "not_on_windows.txt"
 
 
-def listed() -> Iterator[tuple[str, str]]:
-    """Give the id and the cause of each test of the list; an id without parameters is that of all cases of a test.
+class Listed(NamedTuple):
+    """A test of the list; an id without parameters is that of all cases of a test."""
 
-    The cause starts with "Wine" or "Windows", as it is that of the one or of both.
-    """
+    test_id: str
+    cause: str  # after "Windows", or after "Wine" where it is only that of Wine
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the test is run, and must fail. The others would not end, or fail now and then."""
+        return "not run: " not in self.cause
+
+
+def listed() -> Iterator[Listed]:
+    """Give each test of the list."""
     cause = ""
     for line in _LIST.read_text(encoding="utf-8").splitlines():
         if line.startswith(" "):
-            yield line.strip(), cause
+            yield Listed(line.strip(), cause)
         elif not line.startswith("#"):
             cause = line
 
 
-def expected_failures() -> dict[str, str]:
-    """Return the cause of each test that fails here, by its id."""
+def failing_here() -> dict[str, Listed]:
+    """Return the tests that fail on this system, by their ids."""
     if sys.platform != "win32":
         return {}
     import ctypes
 
     is_wine = hasattr(ctypes.windll.ntdll, "wine_get_version")
-    return {test_id: cause for test_id, cause in listed() if is_wine or not cause.startswith("Wine")}
+    return {test.test_id: test for test in listed() if is_wine or not test.cause.startswith("Wine")}

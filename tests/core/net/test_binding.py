@@ -112,11 +112,14 @@ def test_an_address_is_bound_again_soon_but_by_no_second_server(
 
 
 @pytest.mark.parametrize(
-    ("number", "cause"), [(10048, "Address already in use"), (10013, "another program listens there")]
+    ("number", "cause"),
+    [
+        (10048, "Address already in use"),
+        (10013, "another program listens there"),
+        (10049, "Cannot assign requested address"),
+    ],
 )
-def test_windows_refuses_a_second_server_in_plain_words(
-    monkeypatch: pytest.MonkeyPatch, number: int, cause: str
-) -> None:
+def test_windows_refuses_an_address_in_plain_words(monkeypatch: pytest.MonkeyPatch, number: int, cause: str) -> None:
     class WindowsError(OSError):
         winerror = number
 

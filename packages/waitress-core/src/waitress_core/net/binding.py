@@ -16,9 +16,10 @@ from ..config.addresses import AF_UNIX, IPPROTO_IPV6, IPV6_V6ONLY, ListenAddress
 from ..config.adjustments import Adjustments
 from .listener import HANDOVER_VARIABLE, Listener
 
-# Of `bind` on Windows, which has its own sentences for them. The second is also that of a port in a reserved range.
+# Of `bind` on Windows, which has its own sentences for them. 10013 is also that of a port in a reserved range.
 _WINDOWS_CAUSES = {
     10048: "Address already in use",
+    10049: "Cannot assign requested address",
     10013: "Permission denied; another program listens there, or the port is reserved",
 }
 
