@@ -231,7 +231,7 @@ def test_a_file_that_is_reached_in_two_ways_is_one(tmp_path: Path, monkeypatch: 
         ("loaded_shop:lazy.wsgi", "KeyError: 'WSGI'", 'loaded_shop.py", line 13'),
     ],
 )
-def test_where_the_applications_own_code_raises_the_traceback_begins_there(name: str, cause: str, first: str) -> None:
+def test_where_the_applications_own_code_raises_the_traceback_starts_there(name: str, cause: str, first: str) -> None:
     with pytest.raises(CannotLoadError) as caught:
         load_application(name, calls=False)
     assert str(caught.value) == f"Cannot import WSGI application {name!r}: {cause}"

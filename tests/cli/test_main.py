@@ -149,7 +149,7 @@ def test_an_error_is_one_line_and_exit_status_1(
     ],
     ids=["settings", "binding", "text-only", "file", "thread"],
 )
-def test_what_keeps_the_server_from_beginning_is_one_line_too(
+def test_what_keeps_the_server_from_starting_is_one_line_too(
     fault: Exception, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["main_shop:application"], Recorder(fault)) == 1
@@ -247,7 +247,7 @@ def test_a_format_or_a_file_turns_the_access_log_on_unless_its_source_or_a_stron
     assert settings.get("access_log") == access_log
 
 
-def test_levels_beside_a_file_that_has_them_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+def test_levels_next_to_a_file_that_has_them_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--log-level=info", "--log-config=log.ini", "main_shop:application"], Recorder()) == 1
     assert capsys.readouterr().err == "Error: --log-config has the levels: leave --log-level out\n"
 

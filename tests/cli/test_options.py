@@ -97,7 +97,7 @@ def test_the_access_log_may_have_a_file(arguments: list[str], given: dict[str, s
 
 
 @pytest.mark.parametrize("setting", ALL_SETTINGS, ids=lambda setting: setting.name)
-def test_an_option_can_be_cut_short_where_no_other_begins_so(setting: Setting) -> None:
+def test_an_option_can_be_cut_short_where_no_other_starts_so(setting: Setting) -> None:
     option = "--" + setting.name.replace("_", "-")
     names = [name for action in actions() for name in action.option_strings]
     for short in (option[:end] for end in range(4, len(option), 3) if option[:end] not in names):
@@ -167,7 +167,7 @@ def test_the_help_lists_every_option_once_but_those_from_python_only() -> None:
     assert sorted(options_in(help_text())) == sorted(names | own)
 
 
-def test_the_help_begins_with_what_most_people_need_and_ends_with_what_has_no_effect() -> None:
+def test_the_help_starts_with_what_most_people_need_and_ends_with_what_has_no_effect() -> None:
     titles = re.findall(r"^(\w.*):$", help_text(), re.MULTILINE)
     groups = list(dict.fromkeys(setting.group for setting in ALL_SETTINGS))
     assert titles == ["Most used", *groups, "Accepted, without effect", "Examples"]

@@ -221,7 +221,7 @@ def test_profile_prints_although_the_statement_raises(capsys: pytest.CaptureFixt
     assert "Ordered by" in capsys.readouterr().out
 
 
-def test_a_server_whose_run_is_a_programs_own_hears_no_signal_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_with_a_programs_own_run_hears_no_signal_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its loop would never learn of one: a signal does there what it would do without the server."""
     heard: list[str] = []
 

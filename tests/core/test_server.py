@@ -95,7 +95,7 @@ def ended(thread: threading.Thread) -> bool:
 
 
 @pytest.mark.promise("S72")
-def test_an_application_that_is_none_is_refused_before_anything_is_opened() -> None:
+def test_an_application_that_is_invalid_is_refused_before_anything_is_opened() -> None:
     message = (
         'The "app" passed to ``create_server`` was ``None``.  You forgot to return a WSGI app within your application.'
     )
@@ -311,7 +311,7 @@ class FailingFile(ReadOnlyFileBuffer):
         raise OSError(errno.EIO, "the file is broken")
 
 
-def test_a_file_whose_close_fails_does_not_hold_up_the_end(
+def test_a_file_that_cannot_be_closed_does_not_hold_up_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(BaseWSGIServer, "close_seconds", 0.0)

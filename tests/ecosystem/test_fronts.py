@@ -159,14 +159,14 @@ def ask(client: httpx.Client, path: str) -> tuple[int, str]:
 
 
 @each_kind
-def test_a_path_is_one_for_the_application_however_it_begins(kind: Kind) -> None:
+def test_a_path_is_one_for_the_application_however_it_starts(kind: Kind) -> None:
     with behind(kind, kind.configurations.tcp, show_path) as client:
         for path in DISGUISED:
             assert ask(client, path) == (200, "/admin"), path
 
 
 @each_kind
-def test_the_rule_of_the_page_protects_a_path_however_it_begins(kind: Kind) -> None:
+def test_the_rule_of_the_page_protects_a_path_however_it_starts(kind: Kind) -> None:
     with behind(kind, kind.configurations.rules, show_path) as client:
         for path in DISGUISED:
             assert ask(client, path) == (403, ""), path

@@ -23,7 +23,7 @@ def read(section: str, folder: Path) -> Adjustments:
 
 @pytest.mark.filterwarnings("ignore:send_bytes will be removed:DeprecationWarning")
 @pytest.mark.parametrize("row", [row for row in ROWS if row.name != "sockets"], ids=lambda row: row.name)
-def test_every_setting_may_stand_in_the_file(row: Row, tmp_path: Path) -> None:
+def test_every_setting_may_be_in_the_file(row: Row, tmp_path: Path) -> None:
     if not is_possible_here(row):
         pytest.skip("this system has no IPv6")
     lines = [f"{name} = {text}" for name, text in [*row.beside, (row.name, row.text)]]
@@ -31,7 +31,7 @@ def test_every_setting_may_stand_in_the_file(row: Row, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("value", ["127.0.0.1:8041 127.0.0.1:8042", "\n    127.0.0.1:8041\n    127.0.0.1:8042"])
-def test_a_list_may_stand_on_one_line_or_on_several(value: str, tmp_path: Path) -> None:
+def test_a_list_may_be_on_one_line_or_on_several(value: str, tmp_path: Path) -> None:
     adjustments = read(f"listen = {value}", tmp_path)
     assert [address[3] for address in adjustments.listen] == [("127.0.0.1", 8041), ("127.0.0.1", 8042)]
 
@@ -42,7 +42,7 @@ def test_a_value_may_name_the_folder_of_the_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ["port = 0", "threads = 7"])
-def test_what_stands_in_default_does_not_reach_the_server(line: str, tmp_path: Path) -> None:
+def test_what_is_in_default_does_not_reach_the_server(line: str, tmp_path: Path) -> None:
     assert read(f"{line}\n[DEFAULT]\nthreads = 99", tmp_path).threads == Adjustments.threads
 
 

@@ -331,7 +331,7 @@ def test_the_validator_is_silent_for_pipelined_requests(
                 assert json.loads(response.body)["body"] == hashlib.sha256(request.body).hexdigest()
 
 
-def test_the_validator_is_silent_in_a_program_of_its_own() -> None:
+def test_the_validator_is_silent_in_a_separate_program() -> None:
     """Its warnings are errors there, which the server logs; `served` looks at the log."""
     arguments = ("--listen=127.0.0.1:0", "plain:validated")
     with served("waitress-serve", *arguments, env={"PYTHONWARNINGS": "error"}) as server:

@@ -126,7 +126,7 @@ LONGEST = 4096  # characters of a value
 
 
 @pytest.mark.parametrize("format_text", ["json", "combined"])
-def test_of_a_long_value_a_line_has_the_beginning(format_text: str, lines: Lines) -> None:
+def test_of_a_long_value_a_line_has_the_start(format_text: str, lines: Lines) -> None:
     """A client could fill a disk otherwise: each byte of its head becomes up to six of a line."""
     data = "\xff" * 50_000
     target = "/" + "x" * 50_000
@@ -146,7 +146,7 @@ def test_of_a_long_value_a_line_has_the_beginning(format_text: str, lines: Lines
         assert text.endswith('"{0}" "{0}"'.format("\\xFF" * LONGEST))
 
 
-def test_of_a_long_value_from_a_proxy_or_an_application_a_line_has_the_beginning(lines: Lines) -> None:
+def test_of_a_long_value_from_a_proxy_or_an_application_a_line_has_the_start(lines: Lines) -> None:
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         environ["REMOTE_USER"] = "u" * 50_000
         return answering([b"tea"])(environ, start_response)
@@ -360,7 +360,7 @@ def test_the_time_in_the_queue_is_told(lines: Lines) -> None:
     assert 0.1 <= by_target["/second"]["queue_time"] <= by_target["/second"]["duration"]
 
 
-def test_the_address_is_the_one_that_a_trusted_proxy_tells(lines: Lines) -> None:
+def test_the_address_is_the_one_that_a_trusted_proxy_reports(lines: Lines) -> None:
     settings = {"trusted_proxy": "127.0.0.1", "trusted_proxy_headers": "x-forwarded-for"}
     with logging_server(Recorder(), **settings) as server, server.client() as client:
         client.get("/", "X-Forwarded-For: 203.0.113.9")

@@ -426,7 +426,7 @@ LATE: dict[str, WSGIApplication] = {
 
 
 @pytest.mark.parametrize("application", [pytest.param(app, id=name) for name, app in LATE.items()])
-def test_a_failure_after_output_cuts_the_connection_and_tells_the_log_the_path(
+def test_a_failure_after_output_cuts_the_connection_and_logs_the_path(
     application: WSGIApplication, caplog: pytest.LogCaptureFixture
 ) -> None:
     site = Site(application)
@@ -486,7 +486,7 @@ def test_a_close_that_raises_costs_nothing_but_a_log_record(caplog: pytest.LogCa
     assert "Exception while serving /bad" in errors_in(caplog.records)
 
 
-def test_an_application_that_is_none_is_refused() -> None:
+def test_an_application_that_is_invalid_is_refused() -> None:
     with pytest.raises(ValueError, match="You forgot to return a WSGI app"):
         create_server(None)  # type: ignore[arg-type]  # the fault
 

@@ -495,7 +495,7 @@ def test_the_file_is_closed_when_the_client_leaves(kind: str, tmp_path: Path) ->
 
 @pytest.mark.promise("S35")
 @pytest.mark.parametrize("kind", [Seekable, ReadOnly])
-def test_the_file_is_closed_when_the_response_never_began(kind: Any) -> None:
+def test_the_file_is_closed_when_the_response_never_started(kind: Any) -> None:
     file = kind()
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -609,7 +609,7 @@ def test_the_first_piece_can_be_taken_before_the_rest_is_sent() -> None:
 
 
 @pytest.mark.promise("S31")
-def test_a_wrapper_tells_and_seeks_where_its_file_does() -> None:
+def test_a_wrapper_seeks_where_its_file_does() -> None:
     seen: list[Any] = []
 
     def wrap(wrapper: Any, file: Any) -> Iterable[bytes]:

@@ -106,7 +106,7 @@ def test_a_client_that_has_ended_its_output_may_wait_for_news() -> None:
 
 
 @MANNERS
-def test_a_queued_request_whose_client_has_reset_is_not_run(
+def test_a_queued_request_of_a_client_that_has_reset_is_not_run(
     leave: Callable[[Client], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "waitress")

@@ -278,7 +278,7 @@ def test_slow_readers_get_all_of_their_response_before_the_end(path: str, progra
 
 
 @needs_signals
-def test_a_request_that_has_begun_to_arrive_is_taken_before_the_end(program: Serve) -> None:
+def test_a_request_that_has_started_to_arrive_is_taken_before_the_end(program: Serve) -> None:
     with program() as served, served.client() as client:
         request = b"POST /posted HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello"
         client.send(request[:-5])

@@ -175,7 +175,7 @@ def test_elsewhere_a_service_name_is_a_port() -> None:
 @pytest.mark.plain  # it reads the URL
 @pytest.mark.promise("S80")
 @needs_ipv6
-def test_an_ipv6_address_stands_in_brackets(tmp_path: Path) -> None:
+def test_an_ipv6_address_is_in_brackets(tmp_path: Path) -> None:
     with serving_program(APPLICATION, tmp_path, listen="[::1]:0") as program:
         host, port = program.address
         assert host == "::1"

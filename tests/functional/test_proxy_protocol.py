@@ -130,7 +130,7 @@ def test_a_certificate_that_the_proxy_has_not_verified_names_nobody() -> None:
     ],
     ids=["absent", "malformed-line", "malformed-block", "too-long"],
 )
-def test_a_required_header_that_is_none_closes_the_connection_with_one_record(
+def test_a_required_header_that_is_invalid_closes_the_connection_with_one_record(
     data: bytes, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     application = Recorder()
@@ -196,7 +196,9 @@ def test_a_connection_without_a_byte_is_closed_in_silence(caplog: pytest.LogCapt
     assert caplog.messages == []
 
 
-def test_clients_whose_header_is_awaited_count_for_the_connection_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clients_that_have_not_sent_their_header_count_for_the_connection_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(Preludes, "header_seconds", 0.3)
     with running(Recorder(), connection_limit=2, **TRUSTING) as server:
         with server.client(), server.client(), server.client() as third:
@@ -205,7 +207,7 @@ def test_clients_whose_header_is_awaited_count_for_the_connection_limit(monkeypa
             assert third.response().status == 200  # when the header of the others is overdue
 
 
-def test_a_server_that_ends_closes_clients_whose_header_is_awaited_and_answers_the_others() -> None:
+def test_a_server_that_ends_closes_clients_without_their_header_and_answers_others() -> None:
     with running(Recorder(), **TRUSTING) as server, server.client() as silent, server.client() as client:
         client.send(LINE)
         client.send(get())

@@ -312,7 +312,7 @@ def test_an_http10_client_that_waits_for_nothing_is_sent_nothing() -> None:
 
 
 @pytest.mark.promise("S55")
-def test_a_body_that_has_begun_needs_no_continue() -> None:
+def test_a_body_that_has_started_needs_no_continue() -> None:
     recorder = Recorder()
     with running(recorder) as server, server.client() as client:
         client.send(post(EXPECT, "Content-Length: 5", body=b"he"))

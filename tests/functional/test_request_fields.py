@@ -35,7 +35,7 @@ def test_each_fold_of_a_field_becomes_one_blank(lines: bytes, value: str, after:
 @pytest.mark.parametrize(
     "before", [pytest.param(b"", id="S50-nothing"), pytest.param(b"\r\n", id="S50-one-empty-line")]
 )
-def test_at_most_one_empty_line_may_stand_before_a_request(before: bytes) -> None:
+def test_at_most_one_empty_line_may_come_before_a_request(before: bytes) -> None:
     recorder = Recorder()
     with running(recorder) as server, server.client() as client:
         client.send(before + get(target="/1") + before + get(target="/2"))

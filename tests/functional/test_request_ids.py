@@ -35,7 +35,7 @@ def test_by_default_a_request_has_no_id() -> None:
 
 
 @pytest.mark.usefixtures("kind")
-def test_each_request_has_an_id_of_its_own_in_environ_and_response() -> None:
+def test_each_request_has_its_own_id_in_environ_and_response() -> None:
     application = Recorder()
     with running(application, request_id_header=True) as server, server.client() as client:
         ids = [client.get("/", GIVEN).header("X-Request-ID") for _ in range(3)]

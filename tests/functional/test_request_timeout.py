@@ -110,7 +110,7 @@ def test_it_is_answered_503_and_logged_with_its_stack_and_others_are_served(
 
 
 @pytest.mark.parametrize("path", ["/body", "/hints"])
-def test_what_has_begun_is_cut_off_and_looks_incomplete(path: str) -> None:
+def test_what_has_started_is_cut_off_and_looks_incomplete(path: str) -> None:
     application = Hanging()
     with running(application, request_timeout=0.1) as server, set_at_end(application.released):
         with ask(server, path) as client:
@@ -124,7 +124,7 @@ def test_what_has_begun_is_cut_off_and_looks_incomplete(path: str) -> None:
             assert other.get("/quick").body == b"quick"
 
 
-def test_a_response_without_an_end_of_its_own_is_reset_when_the_task_ends() -> None:
+def test_a_response_without_its_own_end_is_reset_when_the_task_ends() -> None:
     application = Hanging()
     with running(application, request_timeout=0.1) as server, set_at_end(application.released):
         run = server.server._run

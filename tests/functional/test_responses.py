@@ -500,7 +500,7 @@ def test_an_endless_body_ends_at_content_length() -> None:
     ],
 )
 @pytest.mark.parametrize("status", ["200 OK", "404 Not Found", "302 Found"])
-def test_the_connection_persists_where_both_ends_can_tell_the_end(
+def test_the_connection_persists_where_both_ends_can_see_the_end(
     version: str, fields: list[str], connection: str | None, status: str
 ) -> None:
     with running(making(lambda: [b"abc"], status=status)) as server, server.client() as client:

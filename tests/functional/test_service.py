@@ -25,7 +25,7 @@ FILES = ["--pid-file=it.pid", "--log-config=log.json", "--access-log=access.log"
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_service_tells_systemd_and_keeps_its_files_through_its_life(workers: int, tmp_path: Path) -> None:
+def test_a_service_reports_to_systemd_and_keeps_its_files_through_its_life(workers: int, tmp_path: Path) -> None:
     source = f"import logging\n{APPLICATION}\nlogging.getLogger('shop').info('imported')\n"
     (tmp_path / "service_shop.py").write_text(source, encoding="utf-8")
     config, access, moved = tmp_path / "log.json", tmp_path / "access.log", tmp_path / "access.log.1"

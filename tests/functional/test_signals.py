@@ -407,7 +407,7 @@ def test_it_is_said_once(set_up: str, said: int, on_terminal: OnTerminal) -> Non
     assert terminal.text.count("Stopping: ") == said
 
 
-def test_a_server_whose_terminal_is_closed_drains_and_ends(on_terminal: OnTerminal, tmp_path: Path) -> None:
+def test_a_server_drains_and_ends_when_its_terminal_is_closed(on_terminal: OnTerminal, tmp_path: Path) -> None:
     terminal, address = on_terminal()
     with Client(address) as client:
         client.send(get(target="/wait"))

@@ -202,7 +202,7 @@ def test_counters_never_go_back_while_connections_come_and_go() -> None:
         assert after.bytes_out <= 200 * (total + 10)
 
 
-def test_a_dispatcher_of_ones_own_has_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dispatcher_of_a_program_has_its_own_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     shorten_ticks(monkeypatch)
 
     class Threads:

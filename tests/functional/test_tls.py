@@ -163,7 +163,7 @@ def test_a_plain_environ_has_none_of_them() -> None:
     assert not {name for name in environ if name.startswith(("SSL_", "HTTPS"))}
 
 
-def test_plain_and_tls_listeners_stand_beside_each_other() -> None:
+def test_plain_and_tls_listeners_work_next_to_each_other() -> None:
     listen = "http://127.0.0.1:0 127.0.0.1:0"
     with running(application, listen=listen, tls_certificate=server_file()) as server:
         plain, secure = server.server.urls

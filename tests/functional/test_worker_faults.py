@@ -109,7 +109,7 @@ def application(environ, start_response):
 
 
 @needs_proc
-def test_a_worker_whose_application_leaks_is_replaced_and_no_request_fails(tmp_path: Path) -> None:
+def test_a_worker_with_an_application_that_leaks_is_replaced_and_no_request_fails(tmp_path: Path) -> None:
     with serve(tmp_path, GREEDY, max_worker_memory=110) as program:
         workers_of(program.process, 2)
         with SteadyLoad(program.address, keeping=2, new=2) as load:
@@ -246,7 +246,7 @@ def test_an_application_that_deadlocks_holds_up_no_other_request_and_no_end(tmp_
             assert becomes_true(lambda: all(map(has_ended, pids)))
 
 
-def test_a_worker_whose_threads_are_lost_to_requests_is_replaced(tmp_path: Path) -> None:
+def test_a_worker_with_threads_that_are_lost_to_requests_is_replaced(tmp_path: Path) -> None:
     with serve(tmp_path, threads=1, request_timeout=0.2, shutdown_timeout=0.1) as program:
         workers_of(program.process, 2)
         with program.client() as client:

@@ -177,7 +177,7 @@ def test_every_version_command_family_and_transport_that_is_not_specified_is_ref
         ),
     ],
 )
-def test_a_block_whose_parts_do_not_fit_is_refused(wire: bytes, detail: str) -> None:
+def test_a_block_with_parts_that_do_not_fit_is_refused(wire: bytes, detail: str) -> None:
     assert outcome_in_every_cut(wire + REQUEST) == (InvalidProxyBlock, detail)
 
 

@@ -19,6 +19,8 @@ MODULES = [module for package in PACKAGES for module in package.modules]
 KEPT = frozenset({"tell", "_stand_ins", "stand_ins"})
 FENCED = re.compile(r"^(```|~~~).*?^\1$", re.MULTILINE | re.DOTALL)
 INDENTED = re.compile(r"^ {4}.*$", re.MULTILINE)
+TEST_NAME = re.compile(r"def (test_\w+)")
+FILE_METHODS = re.compile(r"seek_(and_)?tell")
 INLINE = re.compile(r"`[^`]+`")
 
 
@@ -81,5 +83,15 @@ def test_comments_docstrings_and_names_are_in_plain_words(package: Package) -> N
         for module in package.modules
         for line, text in words_in_code(module)
         for at, word, instead in words_of(text)
+    }
+    assert sorted(found) == []
+
+
+def test_names_of_tests_are_in_plain_words() -> None:
+    found = {
+        f"{path.relative_to(ROOT)}: {name}: {word!r}: write {instead}"
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in TEST_NAME.findall(path.read_text(encoding="utf-8"))
+        for _, word, instead in words_of(FILE_METHODS.sub("", name).replace("_", " "))
     }
     assert sorted(found) == []

@@ -235,7 +235,7 @@ def test_a_request_that_waits_is_cancelled_at_the_end(caplog: pytest.LogCaptureF
         thread.join(PATIENCE)
 
 
-def test_an_own_task_may_send_bytes_of_its_own() -> None:
+def test_an_own_task_may_send_its_own_bytes() -> None:
     class Own(WSGITask):
         def execute(self) -> None:
             assert self.channel.write_soon(b"HTTP/1.1 102 Processing\r\n\r\n") == 27
@@ -254,7 +254,7 @@ def test_an_own_task_may_send_bytes_of_its_own() -> None:
         assert client.rest().startswith(b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200 OK\r\n")
 
 
-def test_an_application_whose_client_has_left_gets_client_disconnected() -> None:
+def test_an_application_gets_client_disconnected_when_the_client_has_left() -> None:
     raised: list[BaseException] = []
     has_left, is_over = threading.Event(), threading.Event()
 

@@ -146,7 +146,7 @@ def test_host_and_port_say_whether_a_program_has_given_them() -> None:
     assert not isinstance(given.port, adjustments._int_marker)
 
 
-def test_a_program_may_have_settings_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_program_may_have_its_own_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(adjustments.Adjustments._param_map, "kettles", int)
     assert adjustments.Adjustments(kettles="7", threads="2").kettles == 7  # type: ignore[attr-defined]
 

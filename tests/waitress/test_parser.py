@@ -154,7 +154,7 @@ def test_lines_are_joined_with_what_continues_them() -> None:
         (b"a\rb", "Bare CR or LF found"),
     ],
 )
-def test_lines_that_are_none_are_refused(header: bytes, said: str) -> None:
+def test_lines_that_are_invalid_are_refused(header: bytes, said: str) -> None:
     with pytest.raises(ParsingError, match=said):
         get_header_lines(header)
 

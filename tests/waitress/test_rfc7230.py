@@ -63,7 +63,7 @@ def test_a_quoted_string_and_its_pairs() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(rfc7230.__all__) - {name for name in rfc7230.__all__ if "_RE" in name}))
-def test_each_string_is_a_pattern_or_stands_in_brackets(name: str) -> None:
+def test_each_string_is_a_pattern_or_is_in_brackets(name: str) -> None:
     pattern = getattr(rfc7230, name)
     assert isinstance(pattern, str)
     re.compile(f"[{pattern}]" if name in ("VCHAR", "OBS_TEXT") else pattern)

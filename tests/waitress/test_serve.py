@@ -167,7 +167,7 @@ def test_without_a_set_up_of_logging_warnings_are_shown_and_details_are_not(tmp_
 
 
 @pytest.mark.parametrize("name", ["waitress", ""], ids=["waitress", "root"])
-def test_a_program_with_a_handler_of_its_own_gets_each_record_once(name: str, tmp_path: Path) -> None:
+def test_a_program_with_its_own_handler_gets_each_record_once(name: str, tmp_path: Path) -> None:
     set_up = f"logging.getLogger({name!r}).addHandler(logging.StreamHandler())"
     with spawned_script(BARE_PROGRAM.format(set_up=set_up), tmp_path) as server:
         assert ask(address_of(server)) == b"tea"

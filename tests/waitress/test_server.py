@@ -55,7 +55,7 @@ def bound_socket() -> socket.socket:
 
 @pytest.mark.promise("S72")
 @pytest.mark.parametrize("make", [waitress.create_server, create_server, TcpWSGIServer])
-def test_an_application_that_is_none_is_refused_at_once(make: Callable[..., Any]) -> None:
+def test_an_application_that_is_invalid_is_refused_at_once(make: Callable[..., Any]) -> None:
     with pytest.raises(ValueError, match='The "app" passed to ``create_server`` was ``None``'):
         make(None, listen="127.0.0.1:0")
 

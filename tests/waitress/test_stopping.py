@@ -121,7 +121,7 @@ def test_a_listener_closed_before_the_server_runs_is_not_served_but_the_others_a
         assert is_refused(first)
 
 
-def test_a_server_that_is_closed_before_the_loop_begins_does_not_serve() -> None:
+def test_a_server_that_is_closed_before_the_loop_starts_does_not_serve() -> None:
     server = Stoppable(application, host="127.0.0.1", port=0)
     server.close()
     server.run()
@@ -148,7 +148,7 @@ def test_a_channel_that_is_closed_takes_nobody_with_it() -> None:
         assert other.get("/still").body == b"/still"
 
 
-def test_a_channel_whose_request_runs_is_closed_and_the_server_ends() -> None:
+def test_a_channel_with_a_request_that_runs_is_closed_and_the_server_ends() -> None:
     runs, may_end = threading.Event(), threading.Event()
 
     def slow(environ: Any, start_response: Any) -> list[bytes]:

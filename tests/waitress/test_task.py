@@ -90,7 +90,7 @@ def test_start_response_takes_its_arguments_by_name() -> None:
         assert (response.status, response.header("X-Kettle"), response.body) == (200, "on", b"tea")
 
 
-def test_a_task_is_seen_from_its_begin_to_its_end() -> None:
+def test_a_task_is_seen_from_its_start_to_its_end() -> None:
     seen: list[Any] = []
 
     class Own(WSGITask):
@@ -274,7 +274,7 @@ def test_a_task_makes_the_head_of_the_answer_to_a_fault_too() -> None:
     assert response.body.startswith(b"Internal Server Error\r\n")
 
 
-def test_a_task_whose_head_fails_is_answered_without_it() -> None:
+def test_a_task_with_a_head_that_fails_is_answered_without_it() -> None:
     class Own(WSGITask):
         def build_response_header(self) -> bytes:
             raise RuntimeError

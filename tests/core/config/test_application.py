@@ -209,7 +209,7 @@ FAULTS: dict[str, tuple[Any, str]] = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_what_is_none_is_named_and_what_to_do_too(name: str) -> None:
+def test_what_is_invalid_is_named_and_what_to_do_too(name: str) -> None:
     given, fault = FAULTS[name]
     found = application_fault(given)
     assert found is not None

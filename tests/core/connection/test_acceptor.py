@@ -617,7 +617,7 @@ def test_a_worker_that_has_accepted_goes_to_the_end_of_the_queue(accept_from: Ac
     assert changes == [DESCRIPTOR]
 
 
-def test_a_worker_with_more_than_others_stands_aside_until_it_has_not(accept_from: AcceptFrom) -> None:
+def test_a_worker_with_more_than_others_steps_aside_until_it_has_not(accept_from: AcceptFrom) -> None:
     share = Share(True, True, False)
     accepting = accept_from(client("1"), client("2"), share=share).turn()
     assert len(accepting.accepted) == 1
@@ -631,7 +631,7 @@ def test_a_worker_with_more_than_others_stands_aside_until_it_has_not(accept_fro
     assert accepting.reactor.tick_seconds == type(accepting.reactor).tick_seconds
 
 
-def test_a_worker_stands_aside_for_a_moment_only(accept_from: AcceptFrom) -> None:
+def test_a_worker_steps_aside_for_a_moment_only(accept_from: AcceptFrom) -> None:
     accepting = accept_from(client("1"), share=Share(*[True] * ASIDE_CHECKS)).turn()
     for _ in range(ASIDE_CHECKS):
         assert not accepting.is_watching
@@ -639,14 +639,14 @@ def test_a_worker_stands_aside_for_a_moment_only(accept_from: AcceptFrom) -> Non
     assert accepting.is_watching
 
 
-def test_a_worker_that_stands_aside_and_loses_a_connection_accepts_again(accept_from: AcceptFrom) -> None:
+def test_a_worker_that_steps_aside_and_loses_a_connection_accepts_again(accept_from: AcceptFrom) -> None:
     accepting = accept_from(client("1"), share=Share(True)).turn()
     next(iter(accepting.connections.values())).close()
     accepting.acceptor.resume()
     assert accepting.is_watching
 
 
-def test_a_worker_that_stands_aside_still_ticks_once_a_second(accept_from: AcceptFrom) -> None:
+def test_a_worker_that_steps_aside_still_ticks_once_a_second(accept_from: AcceptFrom) -> None:
     accepting = accept_from(client("1"), share=Share(True, True)).turn()
     assert not accepting.tick(1.0)
 

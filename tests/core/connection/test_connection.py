@@ -635,7 +635,7 @@ def test_a_notification_left_over_does_not_take_a_pending_continue_for_a_respons
     assert harness.receive(client, 6) == b"answer"
 
 
-def test_continue_is_sent_for_a_body_whose_head_was_read_ahead(harness: Harness) -> None:
+def test_continue_is_sent_for_a_body_with_a_head_that_was_read_ahead(harness: Harness) -> None:
     connection, client = harness.open()
     client.sendall(GET % b"" + b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
     harness.next_task().answer(b"answer,")
@@ -747,7 +747,7 @@ def test_a_reset_while_a_task_runs_keeps_the_descriptor_until_its_end(harness: H
     assert harness.closed == [connection]
 
 
-def test_a_task_whose_client_is_gone_leaves_nothing_pending(harness: Harness) -> None:
+def test_a_task_leaves_nothing_pending_when_its_client_is_gone(harness: Harness) -> None:
     connection, client = harness.open()
     start_task(harness, connection, client)
     task = harness.next_task()

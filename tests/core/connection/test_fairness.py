@@ -71,7 +71,9 @@ def test_a_connection_that_waits_for_its_client_makes_room_after_a_while(state: 
 
 
 @pytest.mark.parametrize(("state", "rest"), [("head", GET[-1:]), ("body", b"abc")])
-def test_a_connection_whose_request_has_come_is_served_and_not_closed(state: str, rest: bytes, make: Make) -> None:
+def test_a_connection_with_a_request_that_has_come_is_served_and_not_closed(
+    state: str, rest: bytes, make: Make
+) -> None:
     harness = make(connection_limit=1)
     connection, client = harness.accept()
     start(harness, client, state)
@@ -93,7 +95,7 @@ def test_a_client_that_has_left_makes_room(make: Make) -> None:
     assert connection.is_gone
 
 
-def test_who_is_chosen_is_chosen_anew_after_a_second(make: Make) -> None:
+def test_who_is_chosen_is_chosen_again_after_a_second(make: Make) -> None:
     harness = make(connection_limit=2)
     (first, one), (second, two) = harness.accept(), harness.accept()
     for client in (one, two):

@@ -131,7 +131,7 @@ def test_lingering_ends_without_a_reset_whatever_has_come(harness: HeldUp, size:
     assert receive_all(client) == (b"answer", False)
 
 
-def test_a_look_takes_one_read_where_nothing_has_come(harness: HeldUp) -> None:
+def test_a_check_takes_one_read_where_nothing_has_come(harness: HeldUp) -> None:
     """And none at all while a body keeps its rate."""
     connection, client = harness.open()
     client.sendall(POST % 10)

@@ -50,7 +50,7 @@ def test_a_connection_is_spared_for_the_first_second_that_it_is_idle(make: Make)
     harness.turn_until(lambda: len(harness.manager.connections) == 1)
 
 
-def test_a_connection_whose_request_has_just_come_is_served_and_another_closed(make: Make) -> None:
+def test_a_connection_with_a_request_that_has_just_come_is_served_and_another_closed(make: Make) -> None:
     harness = make(connection_limit=2)
     first, first_client = harness.accept()
     second, second_client = harness.accept()
@@ -100,7 +100,7 @@ def test_draining_accepts_the_backlog_and_stops_listening(make: Make) -> None:
     assert [client.recv(10) for client in waiting] == [b"answer"] * 3
 
 
-def test_draining_spares_who_has_just_connected_for_a_second(make: Make) -> None:
+def test_draining_leaves_new_connections_open_for_a_second(make: Make) -> None:
     harness = make()
     answered, client = harness.accept()
     client.sendall(GET)

@@ -271,7 +271,7 @@ def test_a_file_keeps_its_place_behind_what_is_pending() -> None:
     assert sending.socket.sent == b"head,file,end"
 
 
-def test_a_file_whose_client_leaves_stays_the_callers() -> None:
+def test_a_file_stays_the_callers_when_the_client_leaves() -> None:
     sending = Sending(4, RESET)
     file = Wrapped(b"0123456789")
     with pytest.raises(ClientDisconnected):

@@ -227,7 +227,7 @@ def test_a_refused_start_keeps_the_earlier_one() -> None:
     assert "X-Old: 1" in lines(response.make_head())
 
 
-def test_a_response_is_first_started_and_then_begun() -> None:
+def test_a_response_is_started_before_its_head_is_made() -> None:
     response = Response("1.1", "GET", True, None)
     assert (response.is_started, response.has_head, response.framing) == (False, False, Framing.NO_BODY)
     response.start("200 OK", [("Content-Length", "5")])

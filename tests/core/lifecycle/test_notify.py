@@ -209,7 +209,7 @@ def test_a_service_without_its_socket_serves_all_the_same(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize("how", ["start", "run-in-a-thread"])
-def test_a_server_that_is_a_part_of_a_program_tells_systemd_nothing(
+def test_a_server_that_is_a_part_of_a_program_reports_nothing_to_systemd(
     how: str, systemd: Systemd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", systemd.address)

@@ -488,7 +488,7 @@ def test_closing_starts_no_further_request_of_a_connection(make: Make) -> None:
     assert stepping.has_ended
 
 
-def test_closing_does_not_wait_for_a_response_whose_task_has_just_ended(make: Make) -> None:
+def test_closing_does_not_wait_for_a_response_of_a_task_that_has_just_ended(make: Make) -> None:
     stepping = make()
     client = stepping.connect(GET % b"")
     stepping.take_task().service()  # its end has not been seen by the reactor

@@ -159,7 +159,7 @@ def application(environ: object, start_response: object) -> list[bytes]:
     return [b"ok"]
 
 
-def test_a_server_serves_what_it_inherits_beside_what_it_binds(
+def test_a_server_serves_what_it_inherits_and_what_it_binds(
     passed: list[socket.socket], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, value in environ().items():

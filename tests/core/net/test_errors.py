@@ -12,7 +12,7 @@ def test_names_become_numbers() -> None:
     assert error_numbers("EPIPE", "ECONNRESET") == {errno.EPIPE, errno.ECONNRESET}
 
 
-def test_a_name_that_the_system_does_not_have_is_none() -> None:
+def test_a_name_that_the_system_does_not_have_has_no_number() -> None:
     assert error_numbers("ENOSUCHERROR") == set()
 
 

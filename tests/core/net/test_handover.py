@@ -47,7 +47,7 @@ def test_a_socket_is_found_once_by_its_address_or_by_its_host_with_port_0(listen
     assert handed_over(socket.AF_INET, address(first)) is None
 
 
-def test_a_server_that_is_made_anew_has_the_socket_of_the_one_before(listening: list[Listener]) -> None:
+def test_a_server_that_is_made_again_has_the_socket_of_the_one_before(listening: list[Listener]) -> None:
     host, port = address(listening[0])
     with offered(listening):
         server = create_server(lambda environ, start_response: [], listen=f"{host}:{port}")

@@ -190,7 +190,7 @@ def test_a_client_is_shown_the_certificate_of_the_name_that_it_asks_for(name: st
     assert certificate_of(made(tls_certificate=words), name) == der_of(paths[expected])
 
 
-def test_a_named_certificate_may_have_its_key_in_a_file_of_its_own(files: dict[str, str]) -> None:
+def test_a_named_certificate_may_have_its_key_in_its_own_file(files: dict[str, str]) -> None:
     contexts = made(tls_certificate=f"{server_file()} it.example={files['cert']},{files['key']}")
     assert certificate_of(contexts, "it.example") == der_of(files["cert"])
     with pytest.raises(ValueError, match="it is not the key of"):

@@ -38,7 +38,7 @@ def file(tmp_path: Path) -> Iterator[ReadOnlyFileBuffer]:
     wrapper.close()
 
 
-def test_the_socket_does_not_block_from_the_beginning() -> None:
+def test_the_socket_does_not_block_from_the_start() -> None:
     fake = FakeSocket()
     assert transport_of(fake).descriptor == DESCRIPTOR
     assert fake.calls == [("setblocking", False)]
@@ -232,7 +232,7 @@ def test_a_file_that_can_not_be_read_has_failed(monkeypatch: pytest.MonkeyPatch)
 # --- the end
 
 
-def test_ending_tells_the_peer_in_each_direction() -> None:
+def test_ending_is_seen_by_the_peer_in_each_direction() -> None:
     fake = FakeSocket()
     transport = transport_of(fake)
     assert transport.end_output()

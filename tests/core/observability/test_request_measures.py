@@ -27,7 +27,7 @@ def test_a_method_that_is_not_registered_is_other(method: str) -> None:
     assert measures.requests() == {OTHER: requests(_2xx=1, _none=1)}
 
 
-def test_registered_methods_are_words_of_their_own() -> None:
+def test_registered_methods_are_listed_once() -> None:
     assert {"GET", "HEAD", "POST", "PATCH", "PROPFIND", "QUERY", "VERSION-CONTROL"} <= set(METHODS)
     assert len(set(METHODS)) == len(METHODS)
 

@@ -92,7 +92,7 @@ def test_a_snapshot_that_is_too_large_leaves_the_last(board: Scoreboard) -> None
     assert slot.snapshot() == "x" * (PAYLOAD_BYTES - 2)
 
 
-def test_a_snapshot_whose_writer_was_killed_is_none(board: Scoreboard) -> None:
+def test_a_snapshot_that_a_killed_writer_left_is_not_read(board: Scoreboard) -> None:
     slot = add(board, 0)
     slot.publish(["old"])
     slot[Word.VERSION] += 1

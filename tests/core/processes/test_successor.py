@@ -75,7 +75,7 @@ def test_a_successor_that_serves_is_no_descendant_of_its_predecessor(
     [("raise SystemExit(3)", 3), ("import os; os.kill(os.getpid(), 9)", -9)],
     ids=["status", "signal"],
 )
-def test_a_successor_that_fails_tells_how(
+def test_a_successor_that_fails_reports_how(
     program: str, status: int, successor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = started(successor, program, tmp_path, monkeypatch)

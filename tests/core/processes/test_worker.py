@@ -135,7 +135,7 @@ def test_a_worker_that_retires_can_still_be_stopped() -> None:
     assert [retires for _, _, retires in serving.stops] == [True, False]
 
 
-def test_a_worker_whose_supervisor_is_gone_drains() -> None:
+def test_a_worker_drains_when_its_supervisor_is_gone() -> None:
     serving = Serving(supervisor=1 if os.getppid() != 1 else 2, shutdown_timeout=7).tick().tick()
     assert serving.stops == [(State.LEAVING, 7, False)]
     assert serving.is_orphaned
