@@ -149,7 +149,7 @@ class Acceptor:
             self._reactor.watch(handler, self._interest)
 
     def _accept_one(self, handler: "ListenerHandler") -> bool:
-        """Accept one connection; False when there is none now, or none can be had."""
+        """Accept one connection; False if no client waits, or if accepting has failed."""
         endpoint = handler.endpoint
         try:
             client = endpoint.listener.accept()
@@ -272,8 +272,8 @@ class Acceptor:
         """Once a second, or in RETRY_SECONDS: accept again, if that may help."""
         self._ticked_at = self._reactor.now
         if not self._is_paused:
-            # Since the last tick the listeners have been watched, and no client has been found that had to wait. Not
-            # before: between a tick and the turn that finds it again, responses would let their connections persist.
+            # The listeners have been watched since the last tick, and no client had to wait. Not earlier: a client that
+            # waits is found by the next turn only, and until then responses would let their connections persist.
             self._context.is_full = False
         self.resume()
         if self._is_crowded and self._count() < self._limit * RELIEF:
@@ -345,4 +345,4 @@ class ListenerHandler:
         """Do nothing: no task has to do with a listener."""
 
     def on_fault(self) -> None:
-        """Do nothing: a fault while one connection was accepted; the others still come."""
+        """Do nothing: one client could not be accepted, and others still come."""

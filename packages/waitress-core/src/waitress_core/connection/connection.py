@@ -163,7 +163,7 @@ class Connection:
     def idle_since(self) -> float | None:
         """The instant since which no byte of a next request has arrived; None while there is something to do."""
         since = self._context.idle.armed_at(self.descriptor)
-        return None if self.is_gone else since  # checked last: from its end on the descriptor may be another's
+        return None if self.is_gone else since  # checked last: after the end, the descriptor may be another's
 
     # --- before the first byte
 
@@ -174,7 +174,7 @@ class Connection:
     # --- application thread, while a task runs
 
     def has_lost_client(self) -> bool:
-        """Whether nothing that is sent can reach the client: it has reset the connection, or that has ended.
+        """Whether nothing can reach the client any more: it has reset the connection, or the connection has ended.
 
         While the connection is watched the reactor sees a reset, and closes it; otherwise this asks the system.
         """
@@ -207,7 +207,7 @@ class Connection:
     def finish(self, ending: Ending, status: str = "") -> None:
         """End the task; its response had this status. The task must not touch the connection afterwards.
 
-        When the reactor checks, the descriptor may be another connection's: that one finds nothing to do.
+        Before the reactor sees it, the descriptor may become another connection's, which then finds nothing to do.
         """
         context = self._context
         reactor = context.reactor
@@ -215,13 +215,13 @@ class Connection:
         if context.resume_leadership():  # nearly always while the application is quick: no turn has to see the end
             try:
                 self.on_notify()
-            except BaseException:  # or the connection, which nobody is told of, would never end
+            except BaseException:  # otherwise nothing would ever end this connection
                 logger.exception("uncaptured python exception, closing channel %r", self)
                 self.on_fault()
             return
         reactor.notify_lazily(self.descriptor)
-        # Usually there is nothing to do before the client's next byte, which starts a turn, and ending the poller's
-        # wait costs a change of threads. Checked only now: whoever changes one of these notifies afterwards.
+        # Usually nothing is left to do until the client's next byte, which starts a turn anyway; a wake-up would cost
+        # a change of threads. This is checked after the notification: whoever changes one of these notifies, too.
         if (
             ending is not PERSIST
             or self.interest != READ
@@ -235,7 +235,7 @@ class Connection:
     # --- reactor only: called by the reactor and the deadlines
 
     def start(self, arrived: bytes = b"") -> None:
-        """Start to watch a connection that has just been accepted, and of which these bytes have been read."""
+        """Start to watch the connection, which has just been accepted; these bytes of it have been read already."""
         reactor = self._context.reactor
         self.receiver.enter(HANDSHAKE if self._transport.needs_handshake else IDLE, reactor.now)
         reactor.watch(self, READ)
@@ -361,7 +361,7 @@ class Connection:
         return self.exchange
 
     def _end_exchange(self, exchange: "Exchange") -> None:
-        """Have an application thread write the line of a response that has ended, or cannot."""
+        """Have an application thread write the line of a response that has ended, or has failed."""
         self.exchange = None
         exchange.end(self.sender.sent_bytes)
         if exchange.reserve_room():
@@ -426,7 +426,7 @@ class Connection:
             sender.outbox = None  # it is empty
             if sender.state is not READY:
                 sender.enter(READY, instant)
-            if self.interest & WRITE:  # it took exactly what is sent in one turn, which did not see the end
+            if self.interest & WRITE:  # one turn has sent exactly all of it, and so has not seen the end
                 context.reactor.watch(self, self.interest & READ)
         if self.exchange is not None:
             self._end_exchange(self.exchange)
@@ -478,9 +478,10 @@ class Connection:
     # --- reactor only: the end
 
     def give_up(self, answer: bytes, *, is_open_ended: bool = False) -> None:
-        """End the connection while its task runs, which sends nothing any more, with this answer for the client.
+        """Send this answer to the client, and end the connection while its task runs, which can send nothing any more.
 
-        Without an answer the task's response has started; if it is `is_open_ended`, a reset says that it is incomplete.
+        Without an answer, the task's response has started. If that `is_open_ended`, the connection is reset, so that
+        the client sees that the response is incomplete.
         """
         if self._finished is not None or self.is_gone:  # the task has just ended, or the client has left
             return
@@ -497,7 +498,7 @@ class Connection:
         return self._task is not None or self.sender.state is FLUSH
 
     def close_if_idle(self, reason: str) -> bool:
-        """Close a connection that has sent no byte of a request; one that just has is served.
+        """Close the connection if no byte of a request has arrived. What has arrived, and was not read yet, is served.
 
         Return whether it was closed for this reason, and not by its client.
         """
@@ -509,7 +510,7 @@ class Connection:
         return False
 
     def close(self, reason: str = "") -> None:
-        """End the connection now; while a task runs, as far as that allows.
+        """End the connection now. While a task runs, the descriptor stays open until the task has ended.
 
         `reason` is one of `stats.END_REASONS`; without one it follows from what the connection has seen.
         """

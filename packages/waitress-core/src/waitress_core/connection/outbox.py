@@ -8,7 +8,7 @@ Guarantees
 - Bytes leave in the order in which they were appended; a file keeps its place among them.
 - `pending_bytes` is 0 only when the reactor is not sending: then the task may send on the socket itself.
 - After `abort` nobody waits, nothing is held, and every further append raises; what was pending stays counted, so that
-  the task does not bypass the outbox.
+  the task does not send around the outbox.
 """
 
 import sys
@@ -32,7 +32,7 @@ class Outbox:
     """Output that the system has not taken yet.
 
     A segment of `overflow` bytes or more is in a temporary file. While `high_watermark` bytes or more are pending,
-    `wait_for_room` waits. Where nothing can be stored, `keep_in_memory` makes it wait when memory has so much.
+    `wait_for_room` waits. If output cannot be stored, `keep_in_memory` lowers the watermark to what memory may hold.
     """
 
     __slots__ = (

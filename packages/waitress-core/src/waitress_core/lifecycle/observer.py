@@ -1,4 +1,4 @@
-"""Who is told what a run does: the server of the program, and the worker that the run is, if it is one of several.
+"""To whom a run reports: the server of the program, and the worker that the run is, if it is one of several.
 
 For type checkers: each is given to `run.ServerRun` by whoever makes it.
 """

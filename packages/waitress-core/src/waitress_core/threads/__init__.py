@@ -2,6 +2,7 @@
 
 The `dispatcher` runs `tasks`, and turns of I/O, on a fixed number of application threads and a standby, after the
 pattern Leader/Followers: the thread that leads is the reactor. The `watchdog` takes the leadership from a task that
-runs too long. `leadership` decides when tasks are handed off, `running` says what each thread runs, and `queue_log`
-when the queue is worth a log record.
+runs too long. `leadership` decides when tasks are handed off. The `pool` keeps the threads going; `running` has what
+each of them runs. The `task_queue` has the tasks that wait for one, and `queue_log` decides when that is worth a
+record.
 """
