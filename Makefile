@@ -128,8 +128,10 @@ $(VENV)/packages.stamp: $(VENV)/pyvenv.cfg $(PACKAGES:%=packages/%/pyproject.tom
 	$(PIP_INSTALL) $(PACKAGES:%=--editable packages/%)
 	@touch $@
 
-$(VENV)/tests.stamp: $(VENV)/packages.stamp tests/requirements.txt docs/requirements.txt
+$(VENV)/tests.stamp: $(VENV)/packages.stamp tests/requirements.txt tests/requirements-tls.txt docs/requirements.txt
 	$(PIP_INSTALL) --requirement tests/requirements.txt
+	@if $(BIN)/python -c 'import sys; sys.exit(sys.abiflags == "t" and sys.version_info < (3, 14))'; then \
+	    $(PIP_INSTALL) --requirement tests/requirements-tls.txt; fi
 	@touch $@
 
 .venvs/windows/made.stamp: .ci/windows.py .ci/windows-python.txt $(VENV)/tests.stamp

@@ -99,7 +99,8 @@ class Wine:
     def install_requirements(self) -> None:
         install = ["install", "--root-user-action=ignore", "--target", os.fspath(self.packages)]
         for_windows = ["--platform=win_amd64", f"--python-version={VERSION}", "--only-binary=:all:"]
-        needed = ["pip", *ONLY_ON_WINDOWS, *OLDER_RUST, "--requirement", "tests/requirements.txt"]
+        files = ["--requirement", "tests/requirements.txt", "--requirement", "tests/requirements-tls.txt"]
+        needed = ["pip", *ONLY_ON_WINDOWS, *OLDER_RUST, *files]
         subprocess.run([sys.executable, *PIP, *install, *for_windows, *needed], cwd=ROOT, check=True)
 
     def install_packages(self) -> None:

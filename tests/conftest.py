@@ -94,9 +94,10 @@ PROMISE_ID = re.compile(r"S(0[1-9]|[1-8][0-9]|9[0-2])")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     failing = failing_here()
     for item in items:
-        listed = failing.get(item.nodeid) or failing.get(item.nodeid.partition("[")[0])
-        if listed is not None:
-            item.add_marker(pytest.mark.xfail(reason=listed.cause, run=listed.is_run, strict=True))
+        for test_id in (item.nodeid, item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]):
+            if test_id in failing:
+                listed = failing[test_id]
+                item.add_marker(pytest.mark.xfail(reason=listed.cause, run=listed.is_run, strict=True))
         if over_tls.is_on and item.get_closest_marker("plain") is not None:
             item.add_marker(pytest.mark.skip(reason="it is about plain connections"))
         for marker in item.iter_markers("promise"):

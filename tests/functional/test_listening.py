@@ -387,6 +387,7 @@ server.close()
 
 @pytest.mark.promise("S79")
 @needs_ipv6
+@pytest.mark.skipif(sys.platform == "win32", reason="stands for Windows on other systems")
 def test_windows_has_its_own_options_though_the_name_of_one_is_missing(tmp_path: Path) -> None:
     script = tmp_path / "windows.py"
     script.write_text(WINDOWS, encoding="utf-8")

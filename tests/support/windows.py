@@ -9,7 +9,7 @@ _LIST = Path(__file__).parents[1] / "not_on_windows.txt"
 
 
 class Listed(NamedTuple):
-    """A test of the list; an id without parameters is that of all cases of a test."""
+    """A test of the list. Without parameters its id means all cases of the test; a path means all tests of a file."""
 
     test_id: str
     cause: str  # after "Windows", or after "Wine" where it is only that of Wine
