@@ -26,6 +26,7 @@ from tests.benchmarks.load import (
     allow_descriptors,
     download_seconds,
     find_wrk,
+    handshakes_per_second,
     idle_connections,
     read_wrk,
     upload_seconds,
@@ -129,6 +130,7 @@ def test_this_server_and_one_loop_answer_over_tls(kind: str) -> None:
     for server in (ours, limit):
         with servers.started(server) as (_, port), idle_connections(port, 5, speaks_tls=True):
             assert download_seconds(port, "/json", speaks_tls=True)[1] > 9000
+            assert all(handshakes_per_second(port, 1, resumes=resumes) > 1 for resumes in (False, True))
 
 
 @on_linux
