@@ -57,17 +57,20 @@ class RequestMeasures:
         Every request calls this, so most of them touch one counter for both histograms.
         """
         method, started_at = measured
-        self._by_method.get(method, self._other)[status[:1]] += 1
-        seconds, waited = ended_at - started_at, called_at - started_at
-        if waited < 0:
-            self._durations.observe(seconds)
-        elif seconds > QUICK:
-            self._durations.observe(seconds)
-            self._waits.observe(waited)
-        else:
+        try:
+            counts = self._by_method[method]
+        except KeyError:
+            counts = self._other
+        counts[status[0] if status else ""] += 1  # a slice would cost more
+        seconds = ended_at - started_at
+        if seconds <= QUICK and called_at >= started_at:
             self._quick += 1
             self._quick_seconds += seconds
-            self._quick_waits += waited
+            self._quick_waits += called_at - started_at
+        else:
+            self._durations.observe(seconds)
+            if called_at >= started_at:
+                self._waits.observe(called_at - started_at)
 
     def count(self, method: str, status: str) -> None:
         """Count a request that gets no task; `status` is empty without an answer."""
