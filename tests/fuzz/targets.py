@@ -167,6 +167,7 @@ def proxied_environ(fields: list[tuple[str, str]], names: list[str], count: int)
     assert environ["wsgi.url_scheme"] in ("http", "https")
     assert environ["SERVER_PORT"].isascii()
     assert environ["SERVER_PORT"].isdigit()
+    assert 0 < int(environ["SERVER_PORT"]) <= 65535
     assert environ["REMOTE_ADDR"]
     for key in ("SERVER_NAME", "HTTP_HOST", "REMOTE_ADDR"):
         assert environ[key].isascii()

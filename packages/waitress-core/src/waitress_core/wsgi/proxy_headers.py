@@ -218,7 +218,7 @@ class ProxyPolicy:
         host = match["host"]
         environ["SERVER_NAME"] = host
         if match["port"] is not None:
-            if not _is_port(match["port"]):
+            if not _is_server_port(match["port"]):
                 raise self._malformed("Host", "not a host with an optional port", host_and_port)
             environ["HTTP_HOST"] = host_and_port
             return match["port"]
@@ -251,7 +251,7 @@ class ProxyPolicy:
             environ[key] = ", ".join(elements)
             found[name], *_ = [_unquoted(name, element) for element in elements]  # all are checked
         port = found.get("X-Forwarded-Port", "")
-        if port and not _is_port(port):
+        if port and not _is_server_port(port):
             raise MalformedProxyHeader("X-Forwarded-Port", "not a port number", port)
         return _Hops(
             found.get("X-Forwarded-For", ""),
@@ -389,3 +389,7 @@ def _unquoted(header: str, value: str) -> str:
 
 def _is_port(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535
+
+
+def _is_server_port(text: str) -> bool:
+    return _is_port(text) and int(text) > 0  # nobody can have connected to 0
