@@ -76,9 +76,11 @@ def test_an_option_of_another_server_is_told_its_name_here_and_a_page(option: st
     name, page = COUNTERPARTS[option]
     with pytest.raises(CommandLineError) as caught:
         parse([option, "4"])
-    assert str(caught.value) == f"unrecognized arguments: {option}; here it is {name}, see {page}"
+    told = f'here it is {name}, see "{page}" in the documentation'
+    assert str(caught.value) == f"unrecognized arguments: {option}; {told}"
     assert re.search(rf"^  .*{name}\b", help_text(), re.MULTILINE)
-    assert (ROOT / page).is_file()
+    titles = [path.read_text(encoding="utf-8").partition("\n")[0] for path in (ROOT / "docs").glob("*/*.md")]
+    assert f"# {page}" in titles
 
 
 @pytest.mark.parametrize(
@@ -94,6 +96,30 @@ def test_an_option_of_another_server_is_told_its_name_here_and_a_page(option: st
 def test_the_access_log_may_have_a_file(arguments: list[str], given: dict[str, str], applications: list[str]) -> None:
     command = parse(arguments)
     assert (command.given, command.applications) == (given, applications)
+
+
+# Options of waitress 3.0.2; `no-` stands for an option with and without it.
+OLD_OPTIONS = """
+help call host port no-ipv4 no-ipv6 listen threads trusted-proxy trusted-proxy-count trusted-proxy-headers
+no-log-untrusted-proxy-headers no-clear-untrusted-proxy-headers url-scheme url-prefix backlog recv-bytes send-bytes
+outbuf-overflow outbuf-high-watermark inbuf-overflow connection-limit cleanup-interval channel-timeout
+no-log-socket-errors max-request-header-size max-request-body-size no-expose-tracebacks ident asyncore-loop-timeout
+no-asyncore-use-poll unix-socket unix-socket-perms channel-request-lookahead server-name
+"""
+
+
+def test_the_page_on_moving_lists_what_was_short_enough_in_3_0_2_and_is_not_now() -> None:
+    old = {f"--{name}" for word in OLD_OPTIONS.split() for name in (word, word.removeprefix("no-"))}
+    now = {name for action in actions() for name in action.option_strings}
+    assert old <= now
+
+    def meant(short: str, names: set[str]) -> set[str]:
+        return {name for name in names if name.startswith(short)}
+
+    shorts = {name[:end] for name in old for end in range(3, len(name))} - old
+    lost = sorted(short for short in shorts if len(meant(short, old)) == 1 and len(meant(short, now)) > 1)
+    page = " ".join((ROOT / "docs" / "how-to" / "migrate.md").read_text(encoding="utf-8").split())
+    assert f"{', '.join(f'`{short}`' for short in lost[:-1])} and `{lost[-1]}` could be one of several" in page
 
 
 @pytest.mark.parametrize("setting", ALL_SETTINGS, ids=lambda setting: setting.name)

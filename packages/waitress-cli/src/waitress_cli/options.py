@@ -206,7 +206,7 @@ class _Parser(argparse.ArgumentParser):
 
         if unknown in COUNTERPARTS:
             name, page = COUNTERPARTS[unknown]
-            return f"; here it is {name}, see {page}"
+            return f'; here it is {name}, see "{page}" in the documentation'
         near = get_close_matches(unknown, _make_parser()._option_string_actions, 1, cutoff=0.8)
         return f"; did you mean {near[0]}?" if near else ""
 

@@ -1,10 +1,12 @@
 """Options of gunicorn, uvicorn and granian that have another name here: for the message about an unknown option."""
 
-_SETTINGS, _COMMAND = "docs/reference/settings.md", "docs/reference/command-line.md"
-_PROXIES, _LOGGING = "docs/how-to/behind-nginx.md", "docs/how-to/logging.md"
-_TLS, _WORKERS = "docs/how-to/serve-https.md", "docs/how-to/use-all-processors.md"
+# Titles of pages: their paths are no use to a reader of the built documentation.
+_SETTINGS, _COMMAND = "Settings", "Command line"
+_PROXIES, _LOGGING = "Run behind nginx", "Log what the server does"
+_TLS, _WORKERS = "Serve HTTPS", "Use all processors"
+_PREFIX, _THREADS = "Serve under a path", "Threads, and who owns what"
 
-# By their name: the name of ours, and the page that has more.
+# By their name: the name of ours, and the title of the page that has more.
 COUNTERPARTS = {
     "--access-log-fmt": ("--access-log-format", _LOGGING),
     "--access-logfile": ("--access-log", _LOGGING),
@@ -25,7 +27,7 @@ COUNTERPARTS = {
     "--pythonpath": ("--app-dir", _COMMAND),
     "--reload-extra-file": ("--reload-extra", _COMMAND),
     "--reload-include": ("--reload-extra", _COMMAND),
-    "--root-path": ("--url-prefix", "docs/how-to/url-prefix.md"),
+    "--root-path": ("--url-prefix", _PREFIX),
     "--ssl-ca-certs": ("--tls-client-ca", _TLS),
     "--ssl-certfile": ("--tls-certificate", _TLS),
     "--ssl-certificate": ("--tls-certificate", _TLS),
@@ -35,13 +37,13 @@ COUNTERPARTS = {
     "--timeout-keep-alive": ("--channel-timeout", _SETTINGS),
     "--uds": ("--unix-socket", _SETTINGS),
     "--umask": ("--unix-socket-perms", _SETTINGS),
-    "--url-path-prefix": ("--url-prefix", "docs/how-to/url-prefix.md"),
-    "--worker-class": ("--threads", "docs/explanation/threads.md"),
+    "--url-path-prefix": ("--url-prefix", _PREFIX),
+    "--worker-class": ("--threads", _THREADS),
     "--worker-connections": ("--connection-limit", _SETTINGS),
     "--workers-lifetime": ("--max-worker-age", _WORKERS),
     "--workers-max-rss": ("--max-worker-memory", _WORKERS),
     "--working-dir": ("--chdir", _COMMAND),
-    "-k": ("--threads", "docs/explanation/threads.md"),
+    "-k": ("--threads", _THREADS),
     "-t": ("--worker-timeout", _WORKERS),
     "-w": ("--workers", _WORKERS),
 }
