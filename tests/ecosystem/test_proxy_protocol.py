@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -41,12 +42,9 @@ def served_behind(command: list[str], configuration: str, folder: Path) -> Itera
     port = free_port()
     with running(application, **SETTINGS) as server:
         address = "{}:{}".format(*server.address)
-        text = (
-            configuration.replace(TCP, address)
-            .replace("443", str(port))
-            .replace(f"bind :{port}", f"bind 127.0.0.1:{port}")
-        )
-        text = text.replace(f"listen {port}", f"listen 127.0.0.1:{port}")
+        ours = {TCP: address, "bind :443": f"bind 127.0.0.1:{port}", "listen 443": f"listen 127.0.0.1:{port}"}
+        # At once: the number of a port may have another one in it.
+        text = re.sub("|".join(map(re.escape, ours)), lambda match: ours[match[0]], configuration)
         text = text.replace("/etc/haproxy/example.pem", f"{folder}/both.pem")
         text = text.replace("/etc/ssl/clients.pem", f"{folder}/example.pem")
         (folder / "configuration").write_text(text)
