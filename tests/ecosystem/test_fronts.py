@@ -3,15 +3,18 @@
 import hashlib
 import re
 import shlex
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 
+from tests.ecosystem.chromium import CHROMIUM, page
 from tests.ecosystem.fronts import APACHE, CLIENT, HAPROXY, HOST, KINDS, NGINX, Kind, behind, each_kind
-from tests.ecosystem.programs.commands import curl, json_of, needs_curl_feature, needs_ipv6, write_bytes
+from tests.ecosystem.programs.commands import CLIENT_SECONDS, curl, json_of, needs_curl_feature, needs_ipv6, write_bytes
 from tests.ecosystem.programs.plain import PAGES, RELEASE_SECONDS, show_environ
 from tests.support.pages import DOCS, blocks
 from waitress_cli.options import parse
@@ -309,3 +312,33 @@ def test_haproxy_passes_early_hints_on(version: str) -> None:
     name = "http/2" if version == "--http2" else "http/1.1"
     assert f"{name} 103" in [" ".join(line.split()[:2]) for line in lines]
     assert lines.count("link: </style.css>; rel=preload; as=style") == 1
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+def test_a_browser_fetches_what_early_hints_name_before_the_response(tmp_path: Path) -> None:
+    """By HTTP/2, from HAProxy: over HTTP/1.1 browsers ignore a 103."""
+    is_fetched = threading.Event()
+    paths: list[str] = []
+
+    def page_of_style(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        paths.append(environ["PATH_INFO"])
+        body, kind = b"", "text/plain"
+        if environ["PATH_INFO"] == "/style.css":
+            is_fetched.set()
+            body, kind = b"body { color: rgb(1, 2, 3) }", "text/css"
+        elif environ["PATH_INFO"] == "/":
+            environ["wsgi.early_hints"]([("Link", "</style.css>; rel=preload; as=style")])
+            text = "fetched" if is_fetched.wait(CLIENT_SECONDS) else "not fetched"
+            body, kind = f"<link rel=stylesheet href=/style.css><title>{text}</title>".encode(), "text/html"
+        start_response("200 OK", [("Content-Type", kind), ("Content-Length", str(len(body)))])
+        return [body]
+
+    configuration = HAPROXY.configurations.tcp.replace("example.pem", "example.pem alpn h2,http/1.1")
+    with (
+        behind(HAPROXY, configuration, page_of_style) as client,
+        page(tmp_path, "--ignore-certificate-errors") as shown,
+    ):
+        shown.show(str(client.base_url), 800, 600)
+        assert shown.value("document.title") == "fetched"
+        shown.wait_for("getComputedStyle(document.body).color === 'rgb(1, 2, 3)'")
+    assert paths.index("/style.css") == 1
