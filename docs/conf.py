@@ -29,6 +29,8 @@ nitpick_ignore_regex = [
 html_theme = "furo"
 html_title = "waitress"
 html_copy_source = False
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
