@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from tests.project.repository import ROOT
+from tests.support.certificates import server_file
 from tests.support.client import Client
 from tests.support.servers import spawned
 from waitress_cli.options import CommandLine, parse
@@ -147,6 +148,21 @@ def test_clients_that_connect_during_a_restart_are_answered(folder: Path) -> Non
         with Client(listening.getsockname()) as waiting:
             with spawned(command, folder, None, [number]):
                 assert waiting.get().status == 200
+
+
+def test_the_drop_in_serves_https_with_a_worker_for_each_processor(folder: Path) -> None:
+    ((name, drop_in),) = blocks("serve-https.md", "ini")
+    assert name == "https.conf"
+    reset, command = re.findall(r"^ExecStart=((?:.*\\\n)*.*)$", drop_in, re.MULTILINE)
+    assert reset == ""  # without it systemd would have two commands
+    words = shlex.split(command.replace("\\\n", " "))
+    assert words[0] == shlex.split(setting(SERVICES[0], "ExecStart"))[0]
+    words = [word.replace("*:443", "127.0.0.1:0").replace("workers=auto", "workers=2") for word in words[1:]]
+    given = {"/srv/shop/tls/fullchain.pem": server_file(), "/srv/shop/tls/privkey.pem": server_file()}
+    for path, ours in given.items():
+        words = [word.replace(path, os.fspath(ours)) for word in words]
+    with spawned([str(BIN / "waitress-serve"), *words], folder) as server, Client(server.wait_for_address()) as client:
+        assert client.get().body == b"127.0.0.1 by https"
 
 
 # --- Docker and Kubernetes

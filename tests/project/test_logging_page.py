@@ -40,7 +40,7 @@ def like(line: str) -> str:
 
 def test_the_command_writes_what_the_page_shows(folder: Path) -> None:
     command, *lines = re.findall(
-        r"^    (?:\$ )?(waitress-serve .*|\d{4}-.*)$", PAGE.partition("## By serve")[0], re.MULTILINE
+        r"^    (?:\$ )?(waitress-serve .*|\d{4}-.*)$", PAGE.partition("## With serve")[0], re.MULTILINE
     )
     name, *arguments = shlex.split(command.replace(":8080", ":0"))
     with spawned([str(BIN / name), *arguments], folder) as server:
