@@ -13,8 +13,9 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,6 +27,8 @@ TESTED = [f"tests/{name}" for name in ("parser", "buffers", "core", "cli", "wait
 # On Windows pytest-timeout can only end the whole process of a test that hangs: a worker, which is replaced. With
 # groups of tests (loadgroup, as elsewhere) pytest-xdist 3.8 does not replace it.
 PYTEST = ["-m", "pytest", "-p", "no:cacheprovider", f"--numprocesses={os.cpu_count()}", "--dist=load", "--timeout=300"]
+
+LAST_LINES_SECONDS = 10.0
 
 PIP = ["-m", "pip", "--quiet", "--disable-pip-version-check"]
 # pip runs on Linux, and so ignores what is required for Windows only.
@@ -130,8 +133,9 @@ class Wine:
 
     def run_python(self, arguments: Sequence[str]) -> int:
         """Run the interpreter in the repository, and print what it prints; return its exit status."""
-        # Pipes, because Wine 8 does not give Python a file of Linux as its standard stream.
-        with subprocess.Popen(
+        # Pipes, because Wine 8 does not give Python a file of Linux as its standard stream. What a test has left
+        # running may hold them longer than the interpreter runs.
+        process = subprocess.Popen(
             ["wine", PYTHON, *arguments],
             cwd=ROOT,
             env=self.environment,
@@ -140,16 +144,23 @@ class Wine:
             stderr=subprocess.STDOUT,
             text=True,
             errors="backslashreplace",
-        ) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                print(line, end="", flush=True)
-        return process.returncode
+        )
+        reader = threading.Thread(target=print_lines, args=(process.stdout,), daemon=True)
+        reader.start()
+        status = process.wait()
+        reader.join(LAST_LINES_SECONDS)
+        return status
 
     def run(self, *command: str) -> None:
         """Run a program of Wine's own. Its messages are about what is not installed, such as 32-bit programs."""
         null = subprocess.DEVNULL
         subprocess.run(command, env=self.environment, stdin=null, stdout=null, stderr=null, check=False)
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines as they come."""
+    for line in lines:
+        print(line, end="", flush=True)
 
 
 def install_wine() -> None:

@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-import sys
+import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ def application(environ, start_response):
 
 def command() -> str:
     """Return the path of the console script that belongs to this interpreter."""
-    found = shutil.which("waitress-serve", path=str(Path(sys.executable).parent))
-    assert found is not None, "waitress-serve is not installed beside this interpreter"
+    found = shutil.which("waitress-serve", path=sysconfig.get_path("scripts"))
+    assert found is not None, "waitress-serve is not installed for this interpreter"
     return found
 
 
