@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks import servers
+from tests.benchmarks import servers, workers
 from tests.benchmarks.bench import machine, measure_case
 from tests.benchmarks.cases import CASES, OURS, PURE_PYTHON, Case, Contender, Target
 from tests.benchmarks.chart import draw
@@ -334,3 +334,22 @@ def test_a_chart_is_drawn_with_every_server() -> None:
     svg = draw({"machine": machine, "cases": cases})
     texts = [text.text for text in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
     assert texts[1:6] == ["Small response, 16 connections", OURS.name, "200", "a <peer>", "100"]
+
+
+# --- several workers
+
+
+def test_a_peer_gets_its_number_of_workers() -> None:
+    peer = workers.theirs(workers.GRANIAN, 3, "--other")
+    assert "--workers=3" in peer.command
+    assert "--workers=1" not in peer.command
+    assert peer.name == f"{workers.GRANIAN.name} --workers=3 --other"
+
+
+@on_linux
+def test_what_is_measured_of_workers_that_is_no_throughput() -> None:
+    four = workers.ours("--workers=4")
+    assert sum(workers.shares(four, at_once=False)) == workers.CLIENTS
+    first, last = workers.reload_seconds(four)
+    assert 0 < first <= last
+    assert workers.worker_mib(four) > 10
