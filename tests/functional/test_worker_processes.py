@@ -17,13 +17,16 @@ from tests.support.client import Client
 from tests.support.platforms import signal_number
 from tests.support.processes import becomes_true
 from tests.support.servers import spawned, spawned_script
+from tests.support.steady_load import SteadyLoad
 from tests.support.workers import (
     COMMAND,
+    command,
     has_ended,
     needs_fork,
     pid_of,
     serve,
     workers_of,
+    write_shop,
 )
 
 pytestmark = needs_fork
@@ -44,6 +47,38 @@ def test_workers_share_the_clients_and_their_figures_are_added(tmp_path: Path) -
         assert program.process.wait() == 0
         assert re.search(r"ServerStats\(connections=0, .*requests=100, ", program.process.log[-1])
     assert all(map(has_ended, pids))
+
+
+def test_lines_of_the_access_log_are_whole_and_none_is_missing(tmp_path: Path) -> None:
+    write_shop(tmp_path, "well")
+    with command(tmp_path, "--workers=2", "--access-log=it.log") as (process, address):
+        workers_of(process, 2)
+        with SteadyLoad(address, keeping=2, new=2, path=f"/{'x' * 3000}") as load:
+            assert becomes_true(lambda: load.count > 200)
+        process.signal()
+        assert process.wait() == 0
+    lines = (tmp_path / "it.log").read_text().splitlines()
+    assert len(lines) == load.count
+    whole = re.compile(rf'127\.0\.0\.1 [^"]+ "GET /{"x" * 3000} HTTP/1\.1" 200 4 "-" "-"')
+    assert not [line for line in lines if whole.fullmatch(line) is None]
+
+
+def test_each_process_has_a_title_if_the_package_for_it_is_installed(tmp_path: Path) -> None:
+    (tmp_path / "setproctitle.py").write_text("""
+import os
+
+def setproctitle(title):
+    with open("titles", "a") as file:
+        file.write(f"{os.getpid()} {title}\\n")
+""")
+    write_shop(tmp_path, "well")
+    with command(tmp_path, "--workers=2") as (process, _):
+        pids = workers_of(process, 2)
+        titles = dict(line.split(" ", 1) for line in (tmp_path / "titles").read_text().splitlines())
+        assert titles[str(process.process.pid)] == "waitress: supervisor"
+        assert sorted(titles[str(pid)] for pid in pids) == ["waitress: worker 1", "waitress: worker 2"]
+        process.signal()
+        assert process.wait() == 0
 
 
 def test_workers_come_and_go_by_signals(tmp_path: Path) -> None:
