@@ -50,6 +50,12 @@ def test_the_documentation_builds_without_a_warning_and_names_every_setting(tmp_
     assert marked == {setting.name for setting in SETTINGS if not setting.has_effect}
 
 
+@pytest.mark.parametrize("word", ["metrics", "ASGI", "static files", "workers", "reload", "TLS", "X-Forwarded-For"])
+def test_a_word_that_people_search_for_leads_somewhere_from_the_home_page(word: str) -> None:
+    rows = re.findall(r"^\| (.*?) \| .*\]\(.*\) \|$", (ROOT / "docs" / "index.md").read_text("utf-8"), re.MULTILINE)
+    assert [row for row in rows if word in row]
+
+
 @pytest.mark.parametrize(
     ("link", "warning"),
     [
