@@ -307,7 +307,10 @@ def test_files_of_the_process_follow_its_life(tmp_path: Path) -> None:
             assert pid.read_text() == f"{server.process.pid}\n"
             assert becomes_true(lambda: access.read_text() == "/one\n")
             access.rename(tmp_path / "access.log.1")
-            for text, line in ((LOG_CONFIG % "second", "^second Logging is set up"), ("{", "^second Cannot log as")):
+            for text, line in (
+                (LOG_CONFIG % "second", "^second Logging is configured"),
+                ("{", "^second Cannot configure logging"),
+            ):
                 config.write_text(text)
                 server.signal(signal_number("SIGHUP"))
                 server.wait_for_line(line)
@@ -339,7 +342,7 @@ def test_the_access_log_goes_to_standard_output_alone_by_a_hyphen(tmp_path: Path
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        ("--log-config=gone.ini", "Cannot log as gone.ini says: No such file or directory"),
+        ("--log-config=gone.ini", "Cannot configure logging by gone.ini: No such file or directory"),
         ("--access-log=gone/access.log", "Cannot write the access log gone/access.log: No such file or directory"),
         ("--pid-file=gone/it.pid", "Cannot write the pid file gone/it.pid: No such file or directory"),
     ],

@@ -119,7 +119,7 @@ def test_it_is_what_it_says_at_first_and_again_at_sighup(name: str, written_as: 
     shop.info("tea")
     assert out.read_text().splitlines() == [
         "first tea",
-        f"second Logging is set up as {path} says now",
+        f"second Logging is configured by {path} now",
         "second SIGHUP: 0 log file(s) reopened",
         "second tea",
     ]
@@ -141,7 +141,7 @@ def test_one_that_is_wrong_at_sighup_is_refused_and_the_old_stays(
     shop.info("tea")
     lines = out.read_text().splitlines()
     assert [line.split(": ")[0] for line in lines] == [
-        f"first Cannot log as {path} says, it goes on as before",
+        f"first Cannot configure logging by {path}, the previous configuration stays",
         "first SIGHUP",
         "first tea",
     ]
@@ -188,7 +188,7 @@ def test_a_check_reads_the_file_and_leaves_logging_alone(tmp_path: Path, out: Pa
     shop.warning("tea")
     assert not out.exists()
     path.write_text("{")
-    with pytest.raises(ValueError, match=f"^Cannot log as {re.escape(str(path))} says: Expecting"):
+    with pytest.raises(ValueError, match=f"^Cannot configure logging by {re.escape(str(path))}: Expecting"):
         config(path).check()
 
 
@@ -232,7 +232,7 @@ def test_one_that_is_wrong_at_first_is_one_line(name: str, text: Any, cause: str
     with pytest.raises(ValueError) as caught:
         config(path).start()
     message = str(caught.value)
-    assert message.startswith(f"Cannot log as {path} says: {cause}")
+    assert message.startswith(f"Cannot configure logging by {path}: {cause}")
     assert "\n" not in message
 
 

@@ -336,7 +336,7 @@ def test_a_fault_of_a_source_keeps_the_server_from_starting(
     monkeypatch.setenv("WAITRESS_THREADS", "0")
     assert main(["main_shop:application"], serve) == 1
     assert capsys.readouterr().err == (
-        "Error: w.toml, line 2: treads is no setting; did you mean threads?\n"
+        "Error: w.toml, line 2: treads is not a setting; did you mean threads?\n"
         "Error: WAITRESS_THREADS='0': expected a whole number of at least 1\n"
     )
     assert serve.calls == []
@@ -347,7 +347,7 @@ def test_a_variable_that_is_no_setting_is_logged(
 ) -> None:
     monkeypatch.setenv("WAITRESS_OPTS", "--threads=8")
     assert main(["main_shop:application"], Recorder()) == 0
-    assert caplog.messages == ["WAITRESS_OPTS is no setting, and is ignored"]
+    assert caplog.messages == ["WAITRESS_OPTS is not a setting, and is ignored"]
 
 
 def test_chdir_is_the_current_folder_of_the_application(folder: Path) -> None:

@@ -193,8 +193,8 @@ MISSING = "module 'reports_shop' has no attribute 'no'; it has application"
             [
                 "WAITRESS_THREADS='0': expected a whole number of at least 1",
                 "w.toml, line 1: backlog=0: expected a whole number of at least 1",
-                "w.toml, line 2: treads is no setting; did you mean threads?",
-                "WAITRESS_OPTS is no setting, and is ignored",
+                "w.toml, line 2: treads is not a setting; did you mean threads?",
+                "WAITRESS_OPTS is not a setting, and is ignored",
                 "Cannot import WSGI application 'reports_shop:no': " + MISSING,
                 "Invalid host/port specified. listen='a:99999': the port of 'a:99999' is not between 0 and 65535",
             ],

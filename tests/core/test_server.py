@@ -423,7 +423,7 @@ def test_a_signal_drains_a_server_in_the_main_thread(number: int, caplog: pytest
     caplog.set_level(logging.INFO, "waitress")
     response, rest = serve_in_main_thread(signalling(number), "/x")
     ends = "SIGINT or SIGQUIT" if number == signal.SIGTERM else "(?:a further SIGINT|Ctrl-C again)"
-    stopped = rf"Stopping: requests under way are answered \(\d\); {ends} ends the server at once"
+    stopped = rf"Stopping: answering the requests in progress \(\d\); {ends} ends the server at once"
     assert [message for message in caplog.messages if re.fullmatch(stopped, message)]
     assert response.body == b"/x"
     assert rest == b""

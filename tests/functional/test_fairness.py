@@ -276,7 +276,7 @@ def test_four_slow_readers_do_not_keep_the_threads_from_others(caplog: pytest.Lo
                         reader.socket.recv(SLOW // 10)
             assert healthy.response().body == b"ok"
         assert time.monotonic() - started_at < 10
-    assert "Client 127.0.0.1 does not take its response: connection reset" in caplog.messages
+    assert "Client 127.0.0.1 does not read its response: connection reset" in caplog.messages
 
 
 def test_a_reader_that_is_worth_a_thread_keeps_it_though_others_wait() -> None:

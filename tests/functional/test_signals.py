@@ -131,7 +131,7 @@ def test_a_further_signal_ends_at_once_and_blames_no_client(first: str, last: st
         assert reader.socket.recv(10)
         served.process.signal(getattr(signal, first))
         served.process.wait_for_line(
-            r"Stopping: requests under way are answered \(2\); .*SIG.* ends the server at once"
+            r"Stopping: answering the requests in progress \(2\); .*SIG.* ends the server at once"
         )
         time.sleep(AGAIN_SECONDS)
         served.process.signal(getattr(signal, last))

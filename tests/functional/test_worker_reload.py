@@ -187,7 +187,7 @@ def test_a_successor_takes_over_under_load_and_no_request_fails(tmp_path: Path) 
             process.wait_for_line(r"The successor, process \d+, has ended: exit status 1; this server serves on")
             write_shop(tmp_path, "newer")
             process.signal(signal_number("SIGUSR2"))
-            successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) is to take over")[1])
+            successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) takes over when it serves")[1])
             stack.callback(end, successor)
             process.wait_for_line(rf"Process {successor} serves in place of this one")
             assert process.process.wait(20) == 0
@@ -208,7 +208,7 @@ def test_a_successor_may_be_a_single_process(tmp_path: Path) -> None:
         write_shop(tmp_path, "newer")
         with SteadyLoad(address, keeping=2, new=2) as load:
             process.signal(signal_number("SIGUSR2"))
-            successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) is to take over")[1])
+            successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) takes over when it serves")[1])
             stack.callback(end, successor)
             process.wait_for_line(rf"Process {successor} serves in place of this one")
             assert process.process.wait(20) == 0
@@ -225,7 +225,7 @@ def test_a_server_that_is_stopped_stops_its_successor_too(tmp_path: Path) -> Non
         workers_of(process, 2)
         write_shop(tmp_path, "import time; time.sleep(60); raise")
         process.signal(signal_number("SIGUSR2"))
-        successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) is to take over")[1])
+        successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) takes over when it serves")[1])
         process.wait_for_line("Serving on")
         process.signal()
         assert process.wait() == 0

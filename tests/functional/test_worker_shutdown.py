@@ -112,7 +112,7 @@ def recycle(process: Spawned, unused: int) -> object:
         by_signal("SIGHUP", "replacing 3 worker"),
         by_signal("SIGTTIN", "4 worker.* wanted"),
         by_signal("SIGTTOU", "2 worker.* wanted"),
-        by_signal("SIGUSR2", r"process \d+ is to take over"),
+        by_signal("SIGUSR2", r"process \d+ takes over when it serves"),
         kill,
         recycle,
     ],

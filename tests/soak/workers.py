@@ -123,7 +123,7 @@ class Soak:
 
     def hand_over(self) -> None:
         self.send("SIGUSR2")
-        self.supervisor = int(self.wait_for(r"process (\d+) is to take over")[1])
+        self.supervisor = int(self.wait_for(r"process (\d+) takes over when it serves")[1])
         self.wait_for(r"serves in place of this one")
 
 

@@ -60,7 +60,7 @@ def test_variables_are_texts_that_the_settings_read() -> None:
         ("WAITRESS_THREADS", "0", "WAITRESS_THREADS='0': expected a whole number of at least 1"),
         ("WAITRESS_THREADS", "", "WAITRESS_THREADS='': expected a whole number of at least 1"),
         ("WAITRESS_IPV6", "maybe", "WAITRESS_IPV6='maybe': expected true or false"),
-        ("WAITRESS_TREADS", "4", "WAITRESS_TREADS is no setting; did you mean WAITRESS_THREADS?"),
+        ("WAITRESS_TREADS", "4", "WAITRESS_TREADS is not a setting; did you mean WAITRESS_THREADS?"),
         ("WAITRESS_LISTEN", "*:${PORT}", "WAITRESS_LISTEN='*:${PORT}': there is no environment variable 'PORT'"),
         (
             "WAITRESS_SOCKETS",
@@ -162,8 +162,8 @@ def test_a_pyproject_file_without_the_table_is_refused(text: str, tmp_path: Path
 @pytest.mark.parametrize(
     ("line", "fault"),
     [
-        ("treads = 4", "treads is no setting; did you mean threads?"),
-        ("unix-socket = 'x'", "unix-socket is no setting; did you mean unix_socket?"),
+        ("treads = 4", "treads is not a setting; did you mean threads?"),
+        ("unix-socket = 'x'", "unix-socket is not a setting; did you mean unix_socket?"),
         ("threads = 0", "threads=0: expected a whole number of at least 1"),
         ("threads = '4'", 'threads="4": expected a whole number of at least 1'),
         ("threads = 'many'", "threads='many': expected a whole number of at least 1"),
@@ -199,7 +199,7 @@ def test_a_fault_names_file_line_setting_what_was_given_and_what_is_accepted(
 
 def test_a_key_that_is_written_in_an_odd_way_has_no_line(tmp_path: Path) -> None:
     assert from_file(tmp_path, '"thr\\u0065ads\\n" = 0').faults == [
-        "w.toml: threads\\n is no setting; did you mean threads?"
+        "w.toml: threads\\n is not a setting; did you mean threads?"
     ]
 
 

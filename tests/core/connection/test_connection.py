@@ -1154,7 +1154,7 @@ def test_a_reader_that_takes_nothing_is_reset(make: Make, caplog: pytest.LogCapt
     harness.pass_seconds(3)
     assert state_of(connection) is None
     assert receive_all(client)[1]
-    assert messages(caplog) == ["Client 127.0.0.1 does not take its response: connection reset"]
+    assert messages(caplog) == ["Client 127.0.0.1 does not read its response: connection reset"]
 
 
 def test_a_response_that_ends_with_a_turns_share_leaves_no_watch_behind(

@@ -198,7 +198,7 @@ def test_as_many_slow_readers_go_as_requests_wait(
 
     harness.pass_seconds(4)
     assert sum(gone(clients)) == min(waiting, 3)
-    assert caplog.messages == ["Client 127.0.0.1 does not take its response: connection reset"] * min(waiting, 3)
+    assert caplog.messages == ["Client 127.0.0.1 does not read its response: connection reset"] * min(waiting, 3)
 
 
 def test_the_slowest_reader_goes_first(blocked: tuple[ManagedHarness, list[Blocked]]) -> None:

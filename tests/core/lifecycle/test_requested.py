@@ -174,4 +174,4 @@ def test_a_report_has_the_statistics_and_each_running_request(said: list[str]) -
 
 def test_a_signal_that_means_nothing_is_reported(said: list[str]) -> None:
     report_ignored("SIGUSR2")
-    assert said == ["WARNING SIGUSR2 is ignored: it means nothing to this server"]
+    assert said == ["WARNING SIGUSR2 is ignored: it has no meaning for this server"]

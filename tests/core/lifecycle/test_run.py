@@ -387,7 +387,7 @@ def test_draining_ends_when_the_last_response_is_sent(make: Make, caplog: pytest
         client.close()
     stepping.turn_until(lambda: stepping.has_ended)
     stopping = [message for message in messages(caplog) if not message.startswith("connection_limit is 1000, but")]
-    assert stopping == ["Stopping: requests under way are answered"]
+    assert stopping == ["Stopping: answering the requests in progress"]
 
 
 def test_draining_answers_what_was_pipelined_and_ends_though_more_and_more_comes(make: Make) -> None:

@@ -39,7 +39,7 @@ class LogConfig:
         try:
             self._parse(self._read())
         except Exception as error:
-            raise ValueError(f"Cannot log as {self._path} says: {_cause(error)}") from error
+            raise ValueError(f"Cannot configure logging by {self._path}: {_cause(error)}") from error
 
     def start(self) -> None:
         """Set logging up, and again at each SIGHUP.
@@ -51,7 +51,7 @@ class LogConfig:
             text = self._read()
             self._set_up(self._parse(text))
         except Exception as error:
-            raise ValueError(f"Cannot log as {self._path} says: {_cause(error)}") from error
+            raise ValueError(f"Cannot configure logging by {self._path}: {_cause(error)}") from error
         self._text = text
         read_at_reload(self.read_again)
 
@@ -72,10 +72,10 @@ class LogConfig:
             self._report(error)
             return
         self._text = text
-        logger.info("Logging is set up as %s says now", self._path)
+        logger.info("Logging is configured by %s now", self._path)
 
     def _report(self, error: Exception) -> None:
-        logger.error("Cannot log as %s says, it goes on as before: %s", self._path, _cause(error))
+        logger.error("Cannot configure logging by %s, the previous configuration stays: %s", self._path, _cause(error))
 
     def _read(self) -> str:
         with open(self._absolute, encoding="utf-8") as file:

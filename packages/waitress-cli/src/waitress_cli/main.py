@@ -71,7 +71,7 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
             if has_processes or watched is not None:
                 at_serving.update(current.for_supervisor())
             for variable in configuration.ignored:
-                logger.warning("%s is no setting, and is ignored", variable)
+                logger.warning("%s is not a setting, and is ignored", variable)
             serve(application, **at_serving, **configuration.server)
     except (CannotLoadError, CannotStartWorker) as error:
         return _fail(str(error), error.details)

@@ -116,7 +116,7 @@ def _as_value(setting: Setting, value: Any) -> str:
 
 def faults_of(configuration: Configuration) -> list[str]:
     """Return what keeps the command from serving, a line each; the application is imported."""
-    faults = [*configuration.faults, *(f"{name} is no setting, and is ignored" for name in configuration.ignored)]
+    faults = [*configuration.faults, *(f"{name} is not a setting, and is ignored" for name in configuration.ignored)]
     for step in (_go_and_load, _read_log_config, _read_together):
         try:
             step(configuration)

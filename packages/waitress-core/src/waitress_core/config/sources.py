@@ -118,7 +118,7 @@ def read_environment(environ: Mapping[str, str], settings: Iterable[Setting], *,
             except ValueError as error:
                 reading.faults.append(str(error))
         elif (near := near_name(name, map(str.lower, by_name))) is not None:
-            reading.faults.append(f"{variable} is no setting; did you mean {PREFIX}{near.upper()}?")
+            reading.faults.append(f"{variable} is not a setting; did you mean {PREFIX}{near.upper()}?")
         else:
             reading.ignored.append(variable)
     return reading
@@ -194,7 +194,7 @@ def _read_key(by_name: Mapping[str, Setting], key: str, value: object, environ: 
 
     if key not in by_name:
         near = near_name(key, by_name, 0.6)
-        raise ValueError(f"{as_toml(key)[1:-1]} is no setting{f'; did you mean {near}?' if near else ''}")
+        raise ValueError(f"{as_toml(key)[1:-1]} is not a setting{f'; did you mean {near}?' if near else ''}")
     setting = by_name[key]
     if not _has_toml_type(setting, value):
         raise ValueError(f"{key}={as_toml(value)}: expected {setting.expected()}")

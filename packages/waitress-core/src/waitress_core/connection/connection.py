@@ -370,8 +370,8 @@ class Connection:
     # --- reactor only: what is done about a client that is late
 
     def reset_slow_reader(self, reason: str) -> None:
-        """Reset the connection, because the client does not take its response; `reason` as in `close`."""
-        logger.info("Client %s does not take its response: connection reset", self.remote_addr)
+        """Reset the connection, because the client does not read its response; `reason` as in `close`."""
+        logger.info("Client %s does not read its response: connection reset", self.remote_addr)
         self._transport.reset()
         self.close(reason)
 

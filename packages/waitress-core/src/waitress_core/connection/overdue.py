@@ -42,7 +42,7 @@ class Client(Protocol):
         """Answer a request that has not arrived in time."""
 
     def reset_slow_reader(self, reason: str) -> None:
-        """Reset the connection of a client that does not take its response."""
+        """Reset the connection of a client that does not read its response."""
 
     def close(self, reason: str = "") -> None:
         """End the connection."""
@@ -92,7 +92,7 @@ def on_linger_overdue(client: Client, context: ServerContext) -> None:
 
 
 def on_output_tick(client: Client, context: ServerContext) -> None:
-    """Reset the connection of a client that does not take its response; otherwise check again after a while."""
+    """Reset the connection of a client that does not read its response; otherwise check again after a while."""
     sender, reactor = client.sender, context.reactor
     # Linux calls a socket writable when a third of its buffer is free, which may be megabytes, but takes bytes as
     # soon as there is any room: without this a slow reader that reads steadily would seem to be stuck.

@@ -126,4 +126,4 @@ def report(stats: ServerStats, running: Sequence[RunningTask]) -> None:
 
 def report_ignored(name: str) -> None:
     """Log that a signal means nothing to this server."""
-    logger.warning("%s is ignored: it means nothing to this server", name)
+    logger.warning("%s is ignored: it has no meaning for this server", name)

@@ -244,17 +244,17 @@ class ServerRun:
             self._left_at = self._reactor.now
             if request.retires:
                 self.manager.stop_listening()
-                logger.info("Retiring: requests under way are answered, another worker accepts")
+                logger.info("Retiring: answering the requests in progress, another worker accepts")
             elif request.ends_now:
                 count = len(self._under_way())
                 logger.info(
-                    "Stopping: requests under way are answered (%d); %s ends the server at once",
+                    "Stopping: answering the requests in progress (%d); %s ends the server at once",
                     count,
                     request.ends_now,
                 )
                 self._waiter.call(partial(self.report_stopping, count, request.ends_now))
             else:
-                logger.info("Stopping: requests under way are answered")
+                logger.info("Stopping: answering the requests in progress")
         elif state is State.DRAINING:
             self.manager.drain()
         elif state is State.CLOSING:

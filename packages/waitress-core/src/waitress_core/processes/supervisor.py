@@ -448,7 +448,7 @@ class Supervisor:
         except OSError as error:
             logger.error("%s: cannot start a successor: %s", name, error)
         else:
-            logger.info("%s: process %d is to take over", name, self._successor.pid)
+            logger.info("%s: process %d takes over when it serves", name, self._successor.pid)
 
     def _change_count(self, name: str, by: int) -> None:
         """Have one worker more or fewer; at least one."""
