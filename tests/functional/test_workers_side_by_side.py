@@ -13,6 +13,8 @@ from tests.support.processes import becomes_true
 from tests.support.servers import running
 from waitress import create_server
 from waitress_core.config import adjustments
+from waitress_core.lifecycle.run import ServerRun
+from waitress_core.threads.pool import CannotStartThread
 
 
 @pytest.fixture(autouse=True)
@@ -80,3 +82,37 @@ def test_a_program_ends_a_channel_of_any_worker() -> None:
         for channel in list(server.active_channels.values()):
             channel.handle_close()
         assert all(client.is_closed_within(10) for client in asking)
+
+
+@pytest.mark.parametrize("failing", ["the second", "the third"])
+def test_a_server_with_a_worker_that_cannot_start_ends_and_leaves_no_thread(
+    failing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that have started are told to end: nobody else would, and the server waits for them."""
+    count = {"the second": 1, "the third": 2}[failing]
+    starts: list[ServerRun] = []
+    start = ServerRun.start
+
+    def start_or_fail(run: ServerRun) -> None:
+        if len(starts) == count:
+            raise CannotStartThread("the system has none left")
+        starts.append(run)
+        start(run)
+
+    monkeypatch.setattr(ServerRun, "start", start_or_fail)
+    server = create_server(Application(), listen="127.0.0.1:0", workers=3)
+    with pytest.raises(CannotStartThread):
+        server.start()
+    assert not [thread for run in starts for thread in run.threads if thread.is_alive()]
+
+
+def test_a_server_with_workers_ends_if_the_program_raises_when_it_serves() -> None:
+    server = create_server(Application(), listen="127.0.0.1:0", workers=2)
+
+    def fail() -> None:
+        raise OSError("no tea")
+
+    server.call_when_serving(fail)
+    with pytest.raises(OSError, match="no tea"):
+        server.run()
+    assert server.stats().threads_busy == 0

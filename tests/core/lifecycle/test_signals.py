@@ -2,17 +2,23 @@
 
 import faulthandler
 import io
+import os
 import signal
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from tests.support.manual_clock import ManualClock
+from waitress_core.lifecycle import signals as module
 from waitress_core.lifecycle.signals import (
     AGAIN_SECONDS,
+    SUPERVISOR_ACTIONS,
     Action,
+    SignalRequests,
     action_for,
     give_signals_back,
     handled_signals,
@@ -220,3 +226,49 @@ def test_a_forked_child_can_give_the_signals_back(defaults: dict[int, object]) -
         give_signals_back()
         assert handlers() == defaults
     assert handlers() == defaults
+
+
+class Requested:
+    """What signals have asked for, at the instants of a clock."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.clock = ManualClock()
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=self.clock))
+        self.requests: list[object] = []
+        self.signals = SignalRequests(
+            drain=lambda ends_now: self.requests.append(("drain", ends_now)),
+            end=lambda: self.requests.append("end"),
+            act=lambda action, name: self.requests.append((action, name)),
+        )
+
+
+def test_a_server_is_asked_to_drain_once_and_to_end_by_what_is_typed_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    requested = Requested(monkeypatch)
+    for name in ("SIGTERM", "SIGTERM", "SIGINT"):
+        requested.signals.on_signal(name)
+    assert requested.requests == [("drain", what_ends_now("SIGTERM", has_terminal=False))]
+    requested.clock.advance(AGAIN_SECONDS)
+    requested.signals.on_signal("SIGINT")
+    assert requested.requests[1:] == ["end"]
+
+
+def test_any_other_signal_is_acted_on_by_the_table_that_is_handled(monkeypatch: pytest.MonkeyPatch) -> None:
+    requested = Requested(monkeypatch)
+    requested.signals.on_signal("SIGHUP")
+    monkeypatch.setattr(os, "isatty", lambda descriptor: False)
+    with requested.signals.handled(SUPERVISOR_ACTIONS):
+        requested.signals.on_signal("SIGHUP")
+        requested.signals.on_signal("SIGTTIN")
+    assert requested.requests == [
+        (Action.REOPEN, "SIGHUP"),
+        (Action.RELOAD, "SIGHUP"),
+        (Action.MORE, "SIGTTIN"),
+    ]
+
+
+def test_a_terminal_that_has_gone_drains(monkeypatch: pytest.MonkeyPatch) -> None:
+    requested = Requested(monkeypatch)
+    monkeypatch.setattr(os, "isatty", lambda descriptor: True)
+    with requested.signals.handled({}):
+        requested.signals.on_signal("SIGHUP")
+    assert requested.requests == [("drain", what_ends_now("SIGHUP", has_terminal=True))]
