@@ -57,6 +57,7 @@ waitress_core.config.toml_file
 waitress_core.connection.prelude
 waitress_core.http.request_id
 waitress_core.lifecycle.notify
+waitress_core.lifecycle.observer
 waitress_core.lifecycle.requested
 waitress_core.net.activation
 waitress_core.net.handover

@@ -1,32 +1,30 @@
 """To whom a run reports: the server of the program, and the worker that the run is, if it is one of several.
 
-For type checkers: each is given to `run.ServerRun` by whoever makes it.
+For type checkers only: nothing imports this file at run time. Each is given to `run.ServerRun` by whoever makes it.
 """
 
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from ..connection.connection import Connection
 from ..connection.context import AcceptShare, State
 from ..http.request import Request
+from ..net.tls_contexts import TlsContexts
+from ..observability.access_log import AccessLog
 from ..threads.tasks import Task
 from ..wsgi.environ import EnvironBuilder
 from ..wsgi.task import TaskContext
-
-if TYPE_CHECKING:
-    from ..net.tls_contexts import TlsContexts
-    from ..observability.access_log import AccessLog
 
 
 class Observer(TaskContext, Protocol):
     """The server, as its run sees it."""
 
     close_seconds: float  # for running applications, and responses being sent, when the server is closed
-    tls_contexts: "TlsContexts | None"  # of the listeners that speak TLS
+    tls_contexts: TlsContexts | None  # of the listeners that speak TLS
 
     def task_factory(
-        self, environ_builder: EnvironBuilder, access_log: "AccessLog | None"
+        self, environ_builder: EnvironBuilder, access_log: AccessLog | None
     ) -> Callable[[Connection, Request], Task]:
         """Return what makes the task of a complete request. Called once for each listener, before the first request."""
 

@@ -21,7 +21,6 @@ from ..reactor.reactor import Reactor
 from ..safe_logger import SafeLogger
 from ..threads.dispatcher import Dispatcher
 from .figures import RunFigures
-from .observer import Observer, WorkerSlot
 from .shutdown import is_over, next_state, strongest
 from .states import RETIRE_SECONDS, StopRequest
 from .waiter import Waiter
@@ -29,6 +28,7 @@ from .wiring import make_context, make_endpoint, make_ticks
 
 if TYPE_CHECKING:
     from .notify import Notifier
+    from .observer import Observer, WorkerSlot
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
@@ -46,13 +46,13 @@ class ServerRun:
 
     def __init__(
         self,
-        observer: Observer,
+        observer: "Observer",
         listeners: list[Listener],
         dispatcher: Dispatcher,
         stop_requests: list[StopRequest],
         waiter_callbacks: deque[Callable[[], None]],
         notifier: "Notifier | None" = None,
-        worker: WorkerSlot | None = None,  # one of several
+        worker: "WorkerSlot | None" = None,  # one of several
     ) -> None:
         # Set once, read anywhere
         self._observer = observer

@@ -18,15 +18,15 @@ from ..reactor.reactor import Reactor
 from ..threads.dispatcher import Dispatcher
 from ..threads.tasks import Task
 from ..wsgi.environ import EnvironBuilder
-from .observer import Observer
 
 if TYPE_CHECKING:
     from ..observability.access_log import AccessLog
     from ..observability.request_measures import RequestMeasures
+    from .observer import Observer
 
 
 def make_context(
-    observer: Observer, reactor: Reactor, dispatcher: Dispatcher, share: AcceptShare | None
+    observer: "Observer", reactor: Reactor, dispatcher: Dispatcher, share: AcceptShare | None
 ) -> ServerContext:
     """Return what the connections of a run share."""
     return ServerContext(
@@ -43,7 +43,7 @@ def make_context(
     )
 
 
-def make_endpoint(observer: Observer, context: ServerContext, listener: Listener) -> Endpoint:
+def make_endpoint(observer: "Observer", context: ServerContext, listener: Listener) -> Endpoint:
     """Return what becomes of the clients of a listener."""
     adj = observer.adj
     environ_builder = EnvironBuilder(
@@ -64,7 +64,7 @@ def make_endpoint(observer: Observer, context: ServerContext, listener: Listener
 
 
 def make_ticks(
-    observer: Observer, context: ServerContext, dispatcher: Dispatcher, give_up: Callable[[object], None]
+    observer: "Observer", context: ServerContext, dispatcher: Dispatcher, give_up: Callable[[object], None]
 ) -> list[Callable[[], None]]:
     """Return what the leader does once a second, besides the work of every run; `give_up(task)` ends a request."""
     adj, ticks = observer.adj, []
@@ -83,7 +83,7 @@ def make_ticks(
     return ticks
 
 
-def _open_transport(observer: Observer, listener: Listener) -> Callable[[socket.socket], Transport]:
+def _open_transport(observer: "Observer", listener: Listener) -> Callable[[socket.socket], Transport]:
     if listener.scheme != "https":
         return SocketTransport
     assert observer.tls_contexts is not None  # or the settings would have been refused

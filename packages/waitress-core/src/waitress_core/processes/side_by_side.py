@@ -10,15 +10,18 @@ Thread: as every run; a side run has its own thread that waits for it.
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from ..connection.context import State
-from ..lifecycle.observer import Observer
 from ..lifecycle.run import ServerRun
 from ..lifecycle.states import StopRequest
 from ..net.listener import Listener
 from ..threads.dispatcher import Dispatcher
 from ..threads.pool import start_thread
 from .scoreboard import Scoreboard, Slot, Word
+
+if TYPE_CHECKING:
+    from ..lifecycle.observer import Observer
 
 
 class SideSlot:
@@ -87,7 +90,7 @@ class SideRun(ServerRun):
 
 
 def make_side_runs(
-    observer: Observer,
+    observer: "Observer",
     listeners: Sequence[Listener],
     stop_requests: list[StopRequest],
     make_dispatcher: Callable[[str], Dispatcher],  # of the name that its threads start with
