@@ -15,8 +15,8 @@ Rules
    watchdog to the next, the watchdog takes leadership from the slot and gives it to the standby, which is always free.
    After the task the thread finds the slot empty, and is a plain application thread again.
 3. The standby hands every task off to the queue. When the application has been quick (`LeadershipPolicy`), it gives
-   leadership to an application thread, if one is free. The queue knows whether one is. It must be exact: otherwise
-   leadership could be queued behind tasks while every thread is busy, and all I/O would stop.
+   leadership to an application thread, if one is free. The queue knows whether one is (`TaskQueue.reserve_thread`). It
+   must be exact: otherwise leadership could be queued behind tasks while every thread is busy, and all I/O would stop.
 4. `ready` belongs to leadership, not to a thread: the leader alone may touch it. The leader runs tasks for a QUANTUM,
    then it asks the poller again, without waiting if tasks are left. The mean time of the tasks is updated once for all
    of them, and checked before the next.
