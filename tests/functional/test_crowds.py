@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 from tests.functional.applications import get, post
+from tests.support import over_tls
 from tests.support.client import Client
 from tests.support.processes import (
     Program,
@@ -33,7 +34,9 @@ from tests.support.processes import (
 from tests.support.times import SHORT_TICK_SECONDS
 
 EACH = 12  # of each kind, three for each thread
-MOMENT = 0.1  # seconds in which the healthy client is to be answered
+# Seconds in which the healthy client is to be answered. A handshake keeps the processor of both ends busy for
+# milliseconds, and each of them may have to wait for its turn on a machine that others use too.
+MOMENT = 0.3 if over_tls.is_on else 0.1
 WINDOWS = 20
 TICKS = 5  # of the server, while questions are asked
 MIB = 1 << 20
@@ -247,6 +250,7 @@ def test_two_thousand_silent_clients_give_way_where_there_is_no_room_for_them(tm
             assert open_descriptors(served.id) < 1050
             assert resident_bytes(served.id) - before < 16 * MIB
         told = [line for line in served.process.log if "WARNING" in line or "ERROR" in line]
+        told = [line for line in told if "waitress.queue" not in line]  # a machine under load lets a request wait
         assert len(told) == 1
         assert "reached the connection limit" in told[0]
 

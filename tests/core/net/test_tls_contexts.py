@@ -18,7 +18,7 @@ from tests.support.certificates import authority, authority_file, client_context
 from tests.support.pairs import tcp_pair
 from tests.support.tls_peer import TlsPeer
 from waitress_core import Adjustments
-from waitress_core.net.tls_contexts import DAY_SECONDS, TlsContexts, expires_at
+from waitress_core.net.tls_contexts import DAY_SECONDS, MAX_FILE_BYTES, TlsContexts, expires_at
 
 Refused = tuple[dict[str, str], str]
 
@@ -60,6 +60,7 @@ def files(tmp_path: Path) -> dict[str, str]:
     locked = key.private_bytes(
         cryptography.Encoding.PEM, cryptography.PrivateFormat.PKCS8, cryptography.BestAvailableEncryption(b"word")
     )
+    rsa_key = pytest.importorskip("cryptography.hazmat.primitives.asymmetric.rsa").generate_private_key(65537, 2048)
     contents = {
         "cert": issued.cert_chain_pems[0].bytes(),
         "key": issued.private_key_pem.bytes(),
@@ -69,6 +70,11 @@ def files(tmp_path: Path) -> dict[str, str]:
         "word": b"word\n",
         "wrong": b"other\n",
         "broken": b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        "brokenkey": b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n",
+        "rsakey": rsa_key.private_bytes(
+            cryptography.Encoding.PEM, cryptography.PrivateFormat.PKCS8, cryptography.NoEncryption()
+        ),
+        "endless": bytes(MAX_FILE_BYTES + 1),
     }
     paths = {name: str(tmp_path / name) for name in [*contents, "missing", "folder"]}
     for name, content in contents.items():
@@ -118,7 +124,16 @@ def files(tmp_path: Path) -> dict[str, str]:
             "tls_client_ca={missing}: No such file or directory",
         ),
         ({"tls_certificate": "cert", "tls_key": "key", "tls_client_ca": "broken"}, "tls_client_ca={broken}: "),
-        ({"tls_certificate": "broken", "tls_key": "key"}, "tls_certificate={broken}, with tls_key={key}: "),
+        ({"tls_certificate": "broken", "tls_key": "key"}, "tls_certificate={broken}: the certificate cannot be read"),
+        (
+            {"tls_certificate": "cert", "tls_key": "brokenkey"},
+            "tls_certificate={cert}, with tls_key={brokenkey}: one of them cannot be read",
+        ),
+        (
+            {"tls_certificate": "cert", "tls_key": "rsakey"},
+            "tls_key={rsakey}: it is not the key of tls_certificate={cert}",
+        ),
+        ({"tls_certificate": "cert", "tls_key": "endless"}, "tls_key={endless}: it is larger than 16 MiB"),
     ],
     ids=lambda value: "-".join(value.values()) if isinstance(value, dict) else "",
 )

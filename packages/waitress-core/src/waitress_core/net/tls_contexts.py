@@ -28,6 +28,7 @@ logger = SafeLogger(logging.getLogger("waitress"))
 
 EXPIRY_WARNING_SECONDS = 14 * 86400.0
 DAY_SECONDS = 86400.0  # between two warnings of the same certificate
+MAX_FILE_BYTES = 16 * 1024 * 1024  # of a file in PEM form: one with all the authorities that browsers trust has 0.2 MiB
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 _VERIFY_MODES = {"none": ssl.CERT_NONE, "optional": ssl.CERT_OPTIONAL, "required": ssl.CERT_REQUIRED}
@@ -158,20 +159,21 @@ class TlsContexts:
                 raise ValueError(f"{named}: the key is encrypted, and tls_key_password_file is not set")
             password = _read("tls_key_password_file", self._adj.tls_key_password_file).rstrip(b"\r\n")
         try:
+            expiry = expires_at(ssl.PEM_cert_to_DER_cert(found[0].decode("ascii")))
+        except (ValueError, IndexError):
+            raise ValueError(f"tls_certificate={path!r}: the certificate cannot be read") from None
+        try:
             context.load_cert_chain(path, key_path, password)
         except (OSError, ValueError) as error:  # SSLError is an OSError
             reason = getattr(error, "reason", None) or ""
-            if "MISMATCH" in reason:
+            if "MISMATCH" in reason or reason == "NO_CERTIFICATE_ASSIGNED":  # a key of another algorithm
                 raise ValueError(f"{named}: it is not the key of tls_certificate={path!r}") from None
             if is_encrypted:
                 raise ValueError(
                     f"{named}: tls_key_password_file={self._adj.tls_key_password_file!r} does not open it"
                 ) from None
             raise ValueError(f"tls_certificate={path!r}, with {named}: {_words(error)}") from None
-        try:
-            return expires_at(ssl.PEM_cert_to_DER_cert(found[0].decode("ascii")))
-        except (ValueError, IndexError):
-            raise ValueError(f"tls_certificate={path!r}: the certificate cannot be read") from None
+        return expiry
 
 
 def _certificate(word: str, adj: Adjustments) -> _Certificate:
@@ -188,15 +190,21 @@ def _certificate(word: str, adj: Adjustments) -> _Certificate:
 def _read(setting: str, path: str) -> bytes:
     try:
         with open(path, "rb") as file:
-            return file.read()
+            data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
         raise ValueError(f"{setting}={path!r}: {error.strerror or error}") from None
+    if len(data) > MAX_FILE_BYTES:  # a device, for example
+        raise ValueError(f"{setting}={path!r}: it is larger than {MAX_FILE_BYTES >> 20} MiB")
+    return data
 
 
 def _words(error: Exception) -> str:
     """Return OpenSSL's reason in words: `no cipher match`."""
     reason = getattr(error, "reason", None)
-    return reason.replace("_", " ").lower() if reason else str(error.args[-1] if error.args else error).rstrip(".")
+    if reason:
+        return str(reason).replace("_", " ").lower()
+    text = str(error.args[-1] if error.args else error).rstrip(".")
+    return "one of them cannot be read" if "PEM lib" in text else text
 
 
 def _strong_ciphers(context: ssl.SSLContext) -> str:
