@@ -20,7 +20,7 @@ BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary
 
 .DELETE_ON_ERROR:
-.PHONY: help run test typecheck $(PLATFORMS:%=typecheck-%) lint format pytest test-tls test-all test-windows test-ecosystem fuzz soak bench figures generated docs dist bump clean
+.PHONY: help run test typecheck $(PLATFORMS:%=typecheck-%) lint format pytest test-tls test-side-by-side test-all test-windows test-ecosystem fuzz soak soak-workers bench figures generated docs dist bump clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -51,6 +51,9 @@ pytest: $(VENV)/tests.stamp ## the test suite alone: PYTEST_ARGS="tests/parser -
 
 test-tls: $(VENV)/tests.stamp ## the functional tests a second time, over TLS
 	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --tls tests/functional $(PYTEST_ARGS)
+
+test-side-by-side: $(VENV)/tests.stamp ## the same with two workers in each server's process: PYTHON=python3.13t VENV=.venvs/free-threaded
+	$(BIN)/python -m pytest --side-by-side tests/functional $(PYTEST_ARGS)
 
 # The commands of pyenv run the interpreter of each version only if all versions are selected. PYTHON_GIL=0 keeps a
 # free-threaded interpreter without the lock even if native code of a framework asks for it.

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-from tests.support import over_tls
+from tests.support import over_tls, side_by_side
 from tests.support.certificates import server_file
 from tests.support.times import SkippingClock, skip_time
 from tests.support.windows import failing_here
@@ -46,10 +46,16 @@ def skipping_clock(monkeypatch: pytest.MonkeyPatch) -> SkippingClock:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--tls", action="store_true", help="the servers of the tests speak TLS")
+    parser.addoption(
+        "--side-by-side", action="store_true", help="the servers of the tests have two workers; needs no GIL"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     over_tls.is_on = config.getoption("--tls")
+    side_by_side.is_on = config.getoption("--side-by-side")
+    if side_by_side.is_on and getattr(sys, "_is_gil_enabled", lambda: True)():
+        raise pytest.UsageError("--side-by-side needs an interpreter without the GIL")
     if over_tls.is_on:
         server_file()  # in a folder that no test watches
     # A shell has its commands in the background ignore these, and so would every server that a test starts.
@@ -121,6 +127,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.xfail(reason=listed.cause, run=listed.is_run, strict=True))
         if over_tls.is_on and item.get_closest_marker("plain") is not None:
             item.add_marker(pytest.mark.skip(reason="it is about plain connections"))
+        if side_by_side.is_on and item.get_closest_marker("one_worker") is not None:
+            item.add_marker(pytest.mark.skip(reason="it is about one worker"))
         for marker in item.iter_markers("promise"):
             if not marker.args or not all(PROMISE_ID.fullmatch(str(promise)) for promise in marker.args):
                 raise pytest.UsageError(f"{item.nodeid}: promise{marker.args} names no promise S01 to S92")

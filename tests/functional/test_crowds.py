@@ -236,6 +236,7 @@ def test_two_thousand_silent_clients_cost_little_where_there_is_room_for_them(tm
         assert not [line for line in served.process.log if "WARNING" in line or "ERROR" in line]
 
 
+@pytest.mark.one_worker
 @needs_proc
 def test_two_thousand_silent_clients_give_way_where_there_is_no_room_for_them(tmp_path: Path) -> None:
     """A thousand are held; each has its time to say something. A client after them waits for that, but not longer."""

@@ -106,6 +106,7 @@ class Attack:
             client.close()
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize("name", ATTACKS)
 def test_a_healthy_client_is_answered_during_an_attack_at_default_settings(name: str, tmp_path: Path) -> None:
     (tmp_path / "eight").write_bytes(bytes(8_000_000))
@@ -232,6 +233,7 @@ def longest_wait_during(served: Program, head: bytes, count: int) -> float:
         return longest
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize("name", LONG_HEADS)
 def test_ninety_heads_that_take_long_do_not_keep_a_healthy_client_waiting(name: str, tmp_path: Path) -> None:
     with serving_program(APPLICATION, tmp_path) as served:
@@ -261,6 +263,7 @@ def much(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[by
     return (bytes(1_000_000) for _ in range(pieces)) if pieces else [b"ok"]
 
 
+@pytest.mark.one_worker
 def test_four_slow_readers_do_not_keep_the_threads_from_others(caplog: pytest.LogCaptureFixture) -> None:
     """At default settings: nobody waits longer for them than it takes to see that they are slow."""
     caplog.set_level("INFO", "waitress")
@@ -298,6 +301,7 @@ def test_a_reader_that_is_worth_a_thread_keeps_it_though_others_wait() -> None:
             assert healthy.response().body == b"ok"
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize(("rate", "is_reset"), [(1_000_000, True), (1, False)])
 def test_a_client_that_makes_a_thread_wait_must_keep_blocked_response_rate(rate: int, is_reset: bool) -> None:
     settings = {"outbuf_high_watermark": 100_000, "response_timeout": 1, "blocked_response_rate": rate}

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from . import over_tls
+from . import over_tls, side_by_side
 from .client import Client
 from .servers import Spawned, spawned_script
 from .times import SHORT_TICKS
@@ -75,7 +75,7 @@ def serving_program(
     if has_short_ticks:
         source = SHORT_TICKS + source
     settings.setdefault("listen", "127.0.0.1:0")
-    settings = over_tls.settings_for(settings)
+    settings = side_by_side.settings_for(over_tls.settings_for(settings))
     text = PROGRAM.format(source=source, settings=settings, at_end=at_end)
     with spawned_script(text, tmp_path) as process:
         yield Program(process, process.wait_for_address())

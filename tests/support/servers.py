@@ -15,7 +15,7 @@ from typing import Any
 
 from waitress_core import BaseWSGIServer, create_server
 
-from . import over_tls
+from . import over_tls, side_by_side
 from .client import Client
 
 START_SECONDS = 30.0  # a machine under load starts an interpreter slowly
@@ -47,7 +47,7 @@ def running(application: Callable[..., Any], **settings: Any) -> Iterator[Runnin
     """
     if not {"listen", "host", "port", "unix_socket", "sockets"} & settings.keys():
         settings["listen"] = "127.0.0.1:0"
-    server = create_server(application, **over_tls.settings_for(settings))
+    server = create_server(application, **side_by_side.settings_for(over_tls.settings_for(settings)))
     threads_before = waitress_threads()
     server.start()
     made = Running(server)
