@@ -104,6 +104,27 @@ def test_a_prometheus_scrapes_it(server: Running, tmp_path: Path) -> None:
         process.wait(30)
 
 
+def test_the_dashboard_is_one_by_the_schema_of_grafana() -> None:
+    """Read into Grafana's own classes and written again, it has lost nothing: each key and type is known there."""
+    needed = "grafana-foundation-sdk is not installed: `make test-ecosystem` installs it"
+    dashboard = pytest.importorskip("grafana_foundation_sdk.models.dashboard", reason=needed)
+    encoder = pytest.importorskip("grafana_foundation_sdk.cog.encoder")
+    pytest.importorskip("grafana_foundation_sdk.cog.plugins").register_default_plugins()
+    given = json.loads((FILES / "grafana.json").read_text())
+    read = dashboard.Dashboard.from_json(given)
+    assert _missing(given, json.loads(json.dumps(read, cls=encoder.JSONEncoder))) == []
+
+
+def _missing(given: Any, kept: Any, place: str = "") -> list[str]:
+    """Return where `kept` lacks a part of `given`, or has another value."""
+    if isinstance(given, dict) and isinstance(kept, dict):
+        return [fault for key in given for fault in _missing(given[key], kept.get(key), f"{place}.{key}")]
+    if isinstance(given, list) and isinstance(kept, list) and len(given) == len(kept):
+        pairs = enumerate(zip(given, kept, strict=True))
+        return [fault for index, pair in pairs for fault in _missing(*pair, f"{place}[{index}]")]
+    return [] if given == kept else [place]
+
+
 # --- the page
 
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
@@ -125,6 +146,10 @@ def test_a_browser_shows_the_figures_live(server: Running, tmp_path: Path, schem
         shown.wait_for("document.querySelector('path.main').getAttribute('d').includes('L')")  # a curve
         assert shown.value("document.querySelectorAll('#workers tr').length") == 2
         assert shown.value("document.documentElement.scrollWidth") <= width
+        colours = "[...document.querySelectorAll('.dot')].map(dot => getComputedStyle(dot).backgroundColor)"
+        states = shown.value(colours)
+        assert len(states) == 7
+        assert "rgba(0, 0, 0, 0)" not in states
         background = shown.value("getComputedStyle(document.body).backgroundColor")
         assert (background == "rgb(15, 19, 23)") is (scheme == "dark")
         shot = tmp_path / "page.png"
