@@ -171,7 +171,9 @@ def proxied_environ(fields: list[tuple[str, str]], names: list[str], count: int)
     assert environ["REMOTE_ADDR"]
     for key in ("SERVER_NAME", "HTTP_HOST", "REMOTE_ADDR"):
         assert environ[key].isascii()
-        assert set(environ[key]).isdisjoint(' \t"<>\\/?#@\x7f'), environ[key]
+        # The name that a proxy has made up for a client is a token, which may have a "#".
+        forbidden = ' \t"<>\\/?@\x7f' + ("" if key == "REMOTE_ADDR" else "#")
+        assert set(environ[key]).isdisjoint(forbidden), environ[key]
     return {key: value for key, value in environ.items() if isinstance(value, str)}
 
 
