@@ -241,7 +241,9 @@ def test_several_worker_processes_are_told_together_and_one_by_one(tmp_path: Pat
             with Client(("127.0.0.1", port)) as client:
                 return client.get(path, *fields)
 
-        assert becomes_true(lambda: ask("/ready").status == 200)
+        # Ready as soon as one of them is
+        assert becomes_true(lambda: len(json.loads(ask("/status.json").body)["workers"]) == 2)
+        assert ask("/ready").status == 200
         for _ in range(8):
             with Client(address) as client:
                 assert client.get("/").status == 200
