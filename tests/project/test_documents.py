@@ -65,7 +65,7 @@ BROKEN_LINKS = {  # link: what its warning names
 }
 
 
-def test_each_broken_link_fails_the_documentation_with_a_warning_of_its_own(tmp_path: Path) -> None:
+def test_each_broken_link_fails_the_documentation_with_its_own_warning(tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.mkdir()
     (source / "other.md").write_text("# Other\n", encoding="utf-8")
