@@ -63,6 +63,9 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if sys.platform != "win32" and signal.getsignal(signal.SIGQUIT) == signal.SIG_IGN:
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
+    # nohup has them all ignore this one. With a handler this process still does, and what it starts does not.
+    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda number, frame: None)
     # What a test leaves unclosed is found at once where references are counted, as CPython does. PyPy finds it whenever
     # it collects, in the midst of some other test, and also what the end of a reference would have closed.
     if platform.python_implementation() != "CPython":

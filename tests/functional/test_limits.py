@@ -21,6 +21,8 @@ from tests.support.servers import Running, running
 from tests.support.times import SHORT_TICK_SECONDS, SkippingClock, shorten_ticks
 from waitress_core import SETTINGS, Adjustments, create_server
 from waitress_core.connection.data_rate import CHARGED_SECONDS
+from waitress_core.connection.manager import SPARED_SECONDS
+from waitress_core.connection.room import PATIENCE
 from waitress_core.threads import queue_log
 
 if TYPE_CHECKING:
@@ -171,12 +173,15 @@ def test_a_connection_is_let_idle_for_a_second_before_it_makes_room(skipping_clo
 
 @pytest.mark.plain  # a client in the backlog cannot shake hands
 @pytest.mark.promise("S67")
-def test_a_connection_with_a_part_of_a_request_is_not_idle(skipping_clock: SkippingClock) -> None:
+def test_a_connection_with_a_part_of_a_request_is_not_idle(
+    skipping_clock: SkippingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PATIENCE, "head", 1000.0)  # however long this test takes
     with running(Recorder(), connection_limit=1) as server, server.client() as slow, server.client() as late:
         slow.send(b"G")
         late.send(get(target="/late"))
         assert becomes_true(lambda: states(server) == {"head": 1})
-        skipping_clock.skip(1.2)
+        skipping_clock.skip(10 * SPARED_SECONDS)
         assert not late.can_read_within(5 * SHORT_TICK_SECONDS)
         slow.send(get(target="/slow")[1:])
         assert slow.response().status == 200
