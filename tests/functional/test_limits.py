@@ -396,8 +396,8 @@ def test_each_duration_may_be_a_fraction_of_a_second(kind: Callable[[float], Any
         slow.send(b"GET / HTTP/1.1\r\n")
         assert slow.response().status == 408
         assert idle.rest() == b""
-        # The least deadline, and the second between two checks of them, twice for a machine under load.
-        assert time.monotonic() - started_at < 3.5
+        # By default it would be two minutes, and whole seconds are not what a machine under load can be held to.
+        assert time.monotonic() - started_at < 15
 
 
 @pytest.mark.parametrize("seconds", [sys.maxsize, 1e300], ids=repr)
