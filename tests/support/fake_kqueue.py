@@ -7,7 +7,7 @@ import errno
 import importlib.util
 import select
 from collections.abc import Iterable
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -70,14 +70,20 @@ class Kqueue:
         self._epoll.close()
 
 
-def poller_module_of_a_bsd() -> ModuleType:
-    """Execute the module of the pollers again, as on a system that has kqueue."""
-    spec = importlib.util.spec_from_file_location("waitress_core.reactor.poller_of_a_bsd", poller.__file__)
+def poller_module_executed_again() -> Any:
+    """Execute the module of the pollers again: it looks at the system and at `select` when it is imported."""
+    spec = importlib.util.spec_from_file_location("waitress_core.reactor.poller_executed_again", poller.__file__)
     assert spec is not None
     assert spec.loader is not None
-    module: Any = importlib.util.module_from_spec(spec)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def poller_module_of_a_bsd() -> Any:
+    """Execute the module of the pollers as on a system that has kqueue."""
     with mock.patch("sys.platform", "freebsd14"):
-        spec.loader.exec_module(module)
+        module = poller_module_executed_again()
     module.select = SimpleNamespace(
         kqueue=Kqueue,
         kevent=Event,
@@ -86,4 +92,4 @@ def poller_module_of_a_bsd() -> ModuleType:
         KQ_EV_ADD=ADD,
         KQ_EV_DELETE=DELETE,
     )
-    return module  # type: ignore[no-any-return]
+    return module

@@ -51,8 +51,8 @@ def running(application: Callable[..., Any], **settings: Any) -> Iterator[Runnin
     threads_before = waitress_threads()
     server.start()
     made = Running(server)
-    if server._listeners[0].scheme == "https":
-        over_tls.addresses.add(made.address)
+    # Another server, of another process too, may have had the port before.
+    (over_tls.addresses.add if server._listeners[0].scheme == "https" else over_tls.addresses.discard)(made.address)
     try:
         yield made
     finally:

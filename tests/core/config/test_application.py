@@ -242,6 +242,7 @@ def test_the_message_for_a_long_string_is_short() -> None:
     assert len(str(application_fault("x" * 100_000))) < 300
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 14), reason="there `logging` imports it")
 def test_a_usual_application_is_checked_without_the_module_inspect() -> None:
     program = """
 import sys

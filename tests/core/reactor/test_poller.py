@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.fake_kqueue import poller_module_of_a_bsd
+from tests.support.fake_kqueue import poller_module_executed_again, poller_module_of_a_bsd
 from waitress_core.reactor import poller as module
 from waitress_core.reactor.poller import READ, WRITE, Poller, best_poller
 from waitress_core.reactor.wakeup import WakeUp
@@ -102,6 +102,17 @@ def test_a_wait_by_poll_makes_its_object_in_the_thread_that_waits(
         thread.start()
         thread.join()
     assert makers == waiters
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has epoll")
+def test_a_poller_wakes_one_of_several_though_the_interpreter_has_no_name_for_that(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """PyPy has none; it is a number of Linux."""
+    stock = getattr(select, "EPOLLEXCLUSIVE", 1 << 28)
+    monkeypatch.delattr(select, "EPOLLEXCLUSIVE", raising=False)
+    poller = poller_module_executed_again().EpollPoller
+    assert poller.exclusive == stock == 1 << 28
 
 
 def test_only_select_has_a_limit() -> None:

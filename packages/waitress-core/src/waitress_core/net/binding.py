@@ -23,6 +23,8 @@ _WINDOWS_CAUSES = {
     10013: "Permission denied; another program listens there, or the port is reserved",
 }
 
+_O_PATH: int = getattr(os, "O_PATH", 0o10000000)  # of Linux; PyPy has no name for it
+
 
 @contextlib.contextmanager
 def _naming(address: str, remedy: Callable[[OSError], str]) -> Iterator[None]:
@@ -158,7 +160,7 @@ def _set_permissions(path: str, permissions: int) -> None:
         os.chmod(path, permissions, follow_symlinks=os.chmod not in os.supports_follow_symlinks)
         return
     # Linux has no chmod that does not follow links, but a descriptor stays that of one file, whatever the path becomes.
-    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+    descriptor = os.open(path, _O_PATH | os.O_NOFOLLOW)
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISSOCK(mode):

@@ -191,7 +191,7 @@ class Supervisor:
                 pid, status = handle.pid, 0
             if pid:
                 self._on_ended(handle, status)
-        if self._pid == 1 and sys.platform == "linux":
+        if self._pid == 1 and sys.platform == "linux" and hasattr(os, "waitid"):  # PyPy has none
             with contextlib.suppress(ChildProcessError):
                 while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
                     if found.si_pid in self._handles:  # it has ended just now
@@ -459,4 +459,5 @@ class Supervisor:
 def freeze_memory() -> None:
     """Keep what is loaded before the fork in pages that workers share: the collector would write to each object."""
     gc.collect()
-    gc.freeze()
+    if hasattr(gc, "freeze"):  # PyPy has none
+        gc.freeze()

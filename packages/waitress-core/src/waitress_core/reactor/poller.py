@@ -98,7 +98,7 @@ if sys.platform == "linux":
         """Linux."""
 
         limit: int | None = None
-        exclusive = select.EPOLLEXCLUSIVE
+        exclusive: int = getattr(select, "EPOLLEXCLUSIVE", 1 << 28)  # PyPy has no name for it
 
         def __init__(self) -> None:
             epoll = select.epoll()
