@@ -53,7 +53,7 @@ test-tls: $(VENV)/tests.stamp ## the functional tests a second time, over TLS
 	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --tls tests/functional $(PYTEST_ARGS)
 
 test-side-by-side: $(VENV)/tests.stamp ## the same with two workers in each server's process: PYTHON=python3.13t VENV=.venvs/free-threaded
-	$(BIN)/python -m pytest --side-by-side tests/functional $(PYTEST_ARGS)
+	PYTHON_GIL=0 $(BIN)/python -m pytest --numprocesses=$(WORKERS) --side-by-side tests/functional $(PYTEST_ARGS)
 
 # The commands of pyenv run the interpreter of each version only if all versions are selected. PYTHON_GIL=0 keeps a
 # free-threaded interpreter without the lock even if native code of a framework asks for it.

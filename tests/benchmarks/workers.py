@@ -83,13 +83,19 @@ def cases() -> Iterator[Case]:
 
 
 def side_by_side_cases(pythons: list[str]) -> Iterator[Case]:
-    """Return a case for each interpreter."""
+    """Return two cases for each interpreter. With one thread each: the threads of one worker have all processors."""
     for python in pythons:
-        one = replace(server_on(python), name=f"{python}, one worker")
+        made = server_on(python)
+        one_thread = tuple("--threads=1" if word.startswith("--threads=") else word for word in made.command)
+        one = replace(made, name=f"{python}, one worker", command=one_thread)
         two = replace(one, name=f"{python}, two", command=(*one.command, "--workers=2"))
-        measure = partial(requests, path="/work", application=APPLICATION)
-        target = Target(REQUESTS, (one.name,), one.name, 1.8, of=two.name)
-        yield Case("side16", "2 ms of work side by side", contenders((one, two), measure), QUANTITIES, (target,))
+        for name, title, path, aim in (
+            ("side-work16", "2 ms of work", "/work", 1.8),
+            ("side-hello16", "13 bytes", "/", None),
+        ):
+            measure = partial(requests, path=path, application=APPLICATION)
+            every, target = contenders((one, two), measure), Target(REQUESTS, (one.name,), one.name, aim, of=two.name)
+            yield Case(name, f"{title}, side by side, one thread each", every, QUANTITIES, (target,))
 
 
 def figures(rounds: int) -> Iterator[str]:
