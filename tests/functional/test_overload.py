@@ -168,6 +168,35 @@ def test_a_request_that_finds_too_many_before_it_is_answered_503_at_once(caplog:
     assert sorted(lines) == ["/0 200", "/1 200", "/first 200", *["/refused 503"] * 3]
 
 
+class Stepped(Told):
+    """Answers one request each time that `steps` is released."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = threading.Semaphore(0)
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        self.released.set()
+        body = super().__call__(environ, start_response)
+        assert self.steps.acquire(timeout=SECONDS)
+        return body
+
+
+def test_log_lines_of_refused_requests_take_no_place_in_the_queue() -> None:
+    application = Stepped()
+    with queued(application, 2, queue_limit=2, access_log="{status}") as (server, first, others):
+        for _ in range(3):
+            with server.client() as client:
+                assert client.get().status == 503
+        application.steps.release()
+        assert first.response().status == 200
+        assert becomes_true(lambda: len(application.queue_seconds) == 2, SECONDS)
+        with server.client() as late:  # one waits before it, and three lines
+            late.send(get())
+            application.steps.release(3)
+            assert [client.response().status for client in (*others, late)] == [200] * 3
+
+
 def test_a_refused_request_with_a_body_leaves_nothing_behind() -> None:
     application = Held()
     with running(application, threads=1, queue_limit=1) as server, set_at_end(application.released):
