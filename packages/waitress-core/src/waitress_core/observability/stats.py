@@ -92,7 +92,7 @@ _ADDITIONS: dict[str, Callable[[Sequence[Any]], Any]] = {
 def add_stats(parts: Sequence[ServerStats]) -> ServerStats:
     """Return what several workers, at least one, do together."""
     columns = zip(ServerStats._fields, zip(*parts, strict=True), strict=True)
-    return ServerStats(*((_ADDITIONS[name] if name in _ADDITIONS else sum)(values) for name, values in columns))
+    return ServerStats(*(_ADDITIONS[name](values) if name in _ADDITIONS else sum(values) for name, values in columns))
 
 
 def totals_only(stats: ServerStats) -> ServerStats:
