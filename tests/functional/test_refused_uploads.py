@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import pytest
 
 from tests.functional.applications import post
 from tests.functional.test_held_up import APPLICATION
+from tests.support import over_tls
 from tests.support.client import Client
 from tests.support.processes import Program, serving_program
 
@@ -34,7 +34,7 @@ def pieces(size: int) -> Iterator[bytes]:
 def test_http_client_sees_413(size: int, is_chunked: bool, fields: dict[str, str], served: Program) -> None:
     statuses = []
     for _ in range(UPLOADS):
-        connection = http.client.HTTPConnection(*served.address, timeout=20)
+        connection = over_tls.http_connection(served.address)
         if is_chunked:
             connection.request("POST", "/", pieces(size), fields, encode_chunked=True)
         else:
@@ -47,7 +47,7 @@ def test_http_client_sees_413(size: int, is_chunked: bool, fields: dict[str, str
 
 
 def test_an_upload_of_a_hundred_megabytes_sees_413(served: Program) -> None:
-    connection = http.client.HTTPConnection(*served.address, timeout=20)
+    connection = over_tls.http_connection(served.address)
     connection.request("POST", "/", bytes(100 * MB))
     assert connection.getresponse().status == 413
     connection.close()

@@ -290,6 +290,7 @@ def download_seconds(address: tuple[str, int]) -> float:
         return time.monotonic() - began
 
 
+@pytest.mark.plain  # the plain loop does not encrypt
 @pytest.mark.promise("S91")
 def test_a_large_file_is_sent_as_quickly_as_by_a_plain_loop(tmp_path: Path) -> None:
     """Both in turn, and the best of each, for others use the machine too.

@@ -12,6 +12,8 @@ from tests.functional.applications import Recorder
 from tests.support.servers import Running, running
 from waitress_core.connection import context
 
+pytestmark = pytest.mark.plain  # it is about ports that speak plain HTTP
+
 RECORD = (
     "Client 127.0.0.1 has started TLS on a port that speaks plain HTTP: use http:// in its URL, or for its proxy."
     " This is logged once a minute at most."

@@ -3,6 +3,7 @@
 Clients find it out by the address, so that no test has to know. A test marked `plain` is about plain connections.
 """
 
+import http.client
 import select
 import socket
 import ssl
@@ -22,11 +23,20 @@ def settings_for(settings: dict[str, Any]) -> dict[str, Any]:
     return {**settings, "tls_certificate": server_file()}
 
 
+def http_connection(address: tuple[str, int]) -> http.client.HTTPConnection:
+    """Return a client of the standard library for a server, which may speak TLS."""
+    if address not in addresses:
+        return http.client.HTTPConnection(*address, timeout=20)
+    return http.client.HTTPSConnection(*address, timeout=20, context=client_context())
+
+
 class TlsSocket:
     """A blocking socket over TLS, as far as tests use one; unlike `ssl.SSLSocket` it can end its output alone."""
 
     def __init__(self, plain: socket.socket, context: ssl.SSLContext | None = None) -> None:
         self._plain = plain
+        # After a handshake the peer acknowledges late, and what a test sends in two pieces would arrive 40 ms apart.
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._session = (context or client_context()).wrap_bio(
             self._incoming, self._outgoing, server_hostname="localhost"

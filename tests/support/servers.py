@@ -51,8 +51,10 @@ def running(application: Callable[..., Any], **settings: Any) -> Iterator[Runnin
     threads_before = waitress_threads()
     server.start()
     made = Running(server)
-    # Another server, of another process too, may have had the port before.
-    (over_tls.addresses.add if server._listeners[0].scheme == "https" else over_tls.addresses.discard)(made.address)
+    # The port may have been that of a server that has ended, and spoke TLS.
+    over_tls.addresses.difference_update([one for one in over_tls.addresses if one[1] == made.address[1]])
+    if server._listeners[0].scheme == "https":
+        over_tls.addresses.add(made.address)
     try:
         yield made
     finally:
