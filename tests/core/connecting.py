@@ -148,7 +148,7 @@ class Harness:
         self.other_tasks: list[Task] = []
         self.yields = 0
         self.resumes = False  # whether the thread that ends a task is the leader again
-        self.adj = Adjustments(listen="127.0.0.1:0", **settings)
+        self.adj = Adjustments(**({} if "unix_socket" in settings else {"listen": "127.0.0.1:0"}), **settings)
         self.context = ServerContext(
             self.adj,
             self.reactor,
@@ -326,18 +326,23 @@ class ManagedHarness(Harness):
 
     def connect(self) -> socket.socket:
         """Let a client arrive in the backlog."""
-        client = socket.create_connection(self.socket.getsockname(), 20)
+        client = socket.socket(self.socket.family)
+        client.settimeout(WAIT_SECONDS)
+        client.connect(self.socket.getsockname())
         self.clients.append(client)
         return client
 
     def accept(self) -> tuple[Connection, socket.socket]:
         """Let a client arrive and be accepted."""
+        before = set(self.manager.connections.values())
         client = self.connect()
-        port = str(client.getsockname()[1])
+        name = client.getsockname()  # of a unix socket it is empty
+        port = str(name[1]) if name else ""
         found: list[Connection] = []
 
         def is_there() -> list[Connection]:
-            found[:] = [one for one in self.manager.connections.values() if one.remote_port == port]
+            now = self.manager.connections.values()
+            found[:] = [one for one in now if one.remote_port == port and one not in before]
             return found
 
         self.turn_until(is_there)
