@@ -283,7 +283,11 @@ class TlsTransport(SocketTransport):
                     continue
                 piece = data if size <= BATCH_BYTES and not sent else memoryview(data)[sent : sent + BATCH_BYTES]
                 try:
-                    is_sent = self._send_locked(piece)
+                    if len(piece) <= RUN_BYTES:  # nearly always: no further call for that
+                        self._session.write(piece)  # all of it: `_outgoing` grows as it must
+                        is_sent = self._flush_locked()
+                    else:
+                        is_sent = self._send_runs_locked(piece)
                 except OSError as error:
                     raise _failed(error) from error
                 if not is_sent:
@@ -293,11 +297,8 @@ class TlsTransport(SocketTransport):
         self.sent_bytes += sent
         return sent
 
-    def _send_locked(self, data: bytes | memoryview) -> bool:
-        """Encrypt bytes and give their records to the socket; whether it has taken all of them."""
-        if len(data) <= RUN_BYTES:
-            self._session.write(data)  # all of it: `_outgoing` grows as it must
-            return self._flush_locked()
+    def _send_runs_locked(self, data: bytes | memoryview) -> bool:
+        """Encrypt bytes in runs, and give all of their records to the socket; whether it has taken them."""
         records = []
         for start in range(0, len(data), RUN_BYTES):
             self._session.write(data[start : start + RUN_BYTES])
