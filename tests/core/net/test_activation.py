@@ -21,14 +21,22 @@ from waitress_core.net.activation import inherited_sockets
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows passes no sockets as descriptors")
 
 
+def is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
 @pytest.fixture
 def passed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[socket.socket]]:
     """Three listening sockets with descriptors one after the other, as if systemd had passed them."""
     with contextlib.ExitStack() as stack:
         made = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
-        first = os.open("/dev/null", os.O_RDONLY)
-        os.close(first)
-        first = max(first, max(sock.fileno() for sock in made) + 1)
+        first = max(sock.fileno() for sock in made) + 1
+        while any(is_open(first + offset) for offset in range(3)):  # by something that lives longer than this test
+            first += 1
         for offset, sock in enumerate(made):
             os.dup2(sock.fileno(), first + offset)
         monkeypatch.setattr(module, "FIRST_DESCRIPTOR", first)
