@@ -18,6 +18,7 @@ from waitress_core.net.transport import SocketTransport
 from waitress_core.reactor import poller
 from waitress_core.reactor.wakeup import WakeUp
 from waitress_core.threads import leadership
+from waitress_core.threads.task_queue import TaskQueue
 
 CLIENTS = 16
 ROUNDS = 20
@@ -27,7 +28,7 @@ CALLS: list[tuple[type, str]] = [
     (SocketTransport, "send"),
     (SocketTransport, "send_file"),
     (WakeUp, "wake"),
-    (Dispatcher, "_queue_task"),
+    (TaskQueue, "put_task"),
 ]
 
 
@@ -107,7 +108,7 @@ def test_a_response_of_another_thread_does_not_end_the_wait_for_requests(
         for _ in range(ROUNDS):
             ask()
         del calls["poll"]
-        assert calls == {"receive": ROUNDS, "send": ROUNDS, "_queue_task": ROUNDS}
+        assert calls == {"receive": ROUNDS, "send": ROUNDS, "put_task": ROUNDS}
 
 
 def test_a_request_of_a_client_alone_costs_one_wait(calls: Counter[str]) -> None:

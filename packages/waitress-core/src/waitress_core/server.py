@@ -490,10 +490,15 @@ class BaseWSGIServer:
         if self._is_supervised:
             self._supervisor_actions.append((action, name))
         else:
-            from .lifecycle import requested  # lazy import: hardly any server gets such a signal
-
-            self._waiter_callbacks.append(partial(requested.act, self, action, name))
+            self._waiter_callbacks.append(partial(self._act_on_request, action, name))
         self._wake()
+
+    def _act_on_request(self, action: Action, name: str) -> None:
+        # Lazy import: hardly any server gets such a signal. Not in the signal's handler: a second signal would find the
+        # module half imported.
+        from .lifecycle import requested
+
+        requested.act(self, action, name)
 
     def request_stop(self, state: State, seconds: float, *, retires: bool = False) -> None:
         """End the server, at the latest in so many seconds: LEAVING in order, CLOSING at once.
