@@ -45,9 +45,11 @@ class FaultySocket(socket.socket):
         super().shutdown(how)
 
     def close(self) -> None:
-        self.listener.descriptors.discard(self.fileno())
-        super().close()
-        self.listener.faults.before("close")
+        try:
+            self.listener.faults.before("close")  # first: a test may disarm as soon as the descriptor is no more listed
+        finally:
+            self.listener.descriptors.discard(self.fileno())
+            super().close()
 
 
 class FaultyListener(socket.socket):
