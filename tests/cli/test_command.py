@@ -304,7 +304,7 @@ def test_files_of_the_process_follow_its_life(tmp_path: Path) -> None:
         server.wait_for_line("^first imported$")
         with Client(server.wait_for_address()) as client:
             assert client.get("/one").status == 200
-            assert pid.read_text() == f"{server.process.pid}\n"
+            assert becomes_true(lambda: pid.exists() and pid.read_text() == f"{server.process.pid}\n")
             assert becomes_true(lambda: access.read_text() == "/one\n")
             access.rename(tmp_path / "access.log.1")
             for text, line in (
