@@ -29,6 +29,7 @@ def test_a_service_reports_to_systemd_and_keeps_its_files_through_its_life(worke
     source = f"import logging\n{APPLICATION}\nlogging.getLogger('shop').info('imported')\n"
     (tmp_path / "service_shop.py").write_text(source, encoding="utf-8")
     config, access, moved = tmp_path / "log.json", tmp_path / "access.log", tmp_path / "access.log.1"
+    pid = tmp_path / "it.pid"
     config.write_text(LOG_CONFIG % "first")
     systemd = Systemd(str(tmp_path / "notify"))
     words = [command(), "--listen=127.0.0.1:0", f"--workers={workers}", *FILES, "service_shop:application"]
@@ -42,7 +43,7 @@ def test_a_service_reports_to_systemd_and_keeps_its_files_through_its_life(worke
     with systemd.socket, spawned(words, tmp_path, environment) as server:
         address = server.wait_for_address()
         assert systemd.heard()[0] == "READY=1"
-        assert (tmp_path / "it.pid").read_text() == f"{server.process.pid}\n"
+        assert becomes_true(lambda: pid.exists() and pid.read_text() == f"{server.process.pid}\n")
         get(10, "/one")
         assert becomes_true(lambda: access.read_text() == "/one\n" * 10)
         systemd.wait_for("WATCHDOG=1")
@@ -65,5 +66,5 @@ def test_a_service_reports_to_systemd_and_keeps_its_files_through_its_life(worke
         assert server.wait() == 0
     assert moved.read_text() == "/one\n" * 10
     assert access.read_text() == "/two\n" * 10 + "/three\n" * 10
-    assert not (tmp_path / "it.pid").exists()
+    assert not pid.exists()
     assert not [line for line in server.log if not re.match(r"(first|second) \d+ ", line)]
