@@ -339,6 +339,6 @@ def test_a_browser_fetches_what_early_hints_name_before_the_response(tmp_path: P
         page(tmp_path, "--ignore-certificate-errors") as shown,
     ):
         shown.show(str(client.base_url), 800, 600)
-        assert shown.value("document.title") == "fetched"
+        shown.wait_for("document.title === 'fetched'")
         shown.wait_for("getComputedStyle(document.body).color === 'rgb(1, 2, 3)'")
     assert paths.index("/style.css") == 1

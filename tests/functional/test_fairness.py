@@ -312,7 +312,7 @@ def test_a_client_that_makes_a_thread_wait_must_keep_blocked_response_rate(rate:
     with running(much, **settings) as server, contextlib.ExitStack() as stack:
         (reader,) = slow_readers(server, 1, "/much", stack)
         assert becomes_true(lambda: server.server.stats().threads_busy == 1)
-        until = time.monotonic() + (20 if is_reset else 6)  # it is reset after 5
+        until = time.monotonic() + (60 if is_reset else 6)  # it is reset after 5, and what the system takes at once
         while time.monotonic() < until and server.server.stats().connections:
             with contextlib.suppress(ConnectionError):
                 reader.socket.recv(10_000)

@@ -107,6 +107,7 @@ class Spawned:
             text=True,
             errors="backslashreplace",
         )
+        self.addresses: list[tuple[str, int]] = []  # where it has said to serve
         self.log: list[str] = []
         self.output: list[str] = []
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -143,6 +144,7 @@ class Spawned:
         """Wait for the next "Serving on" line; give the host and port that it names."""
         match = self.wait_for_line(r"Serving on (https?)://\[?([0-9a-fA-F.:]+?)\]?:(\d+)$")
         address = match[2], int(match[3])
+        self.addresses.append(address)
         (over_tls.addresses.add if match[1] == "https" else over_tls.addresses.discard)(address)
         return address
 
@@ -170,6 +172,7 @@ def spawned(
         if server.process.poll() is None:
             server.process.kill()
         server.wait()
+        over_tls.addresses.difference_update(server.addresses)  # another server may get the port
 
 
 @contextlib.contextmanager
