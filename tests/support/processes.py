@@ -154,7 +154,8 @@ def free_port() -> int:
 
     For programs that cannot tell which one the system has chosen for them.
     """
-    for port in random.sample(range(20_000, 30_000), 100):
+    # The system's numbers: libraries for tests seed `random`, and two runs at once would choose the same ports.
+    for port in random.SystemRandom().sample(range(20_000, 30_000), 100):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
