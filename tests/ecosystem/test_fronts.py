@@ -314,6 +314,7 @@ def test_haproxy_passes_early_hints_on(version: str) -> None:
     assert lines.count("link: </style.css>; rel=preload; as=style") == 1
 
 
+@pytest.mark.ecosystem
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_a_browser_fetches_what_early_hints_name_before_the_response(tmp_path: Path) -> None:
     """By HTTP/2, from HAProxy: over HTTP/1.1 browsers ignore a 103."""

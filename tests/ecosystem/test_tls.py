@@ -54,6 +54,7 @@ def key_hash(path: str) -> str:
     return base64.b64encode(hashlib.sha256(der).digest()).decode("ascii")
 
 
+@pytest.mark.ecosystem
 @pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 def test_chromium_loads_the_example_over_https_and_keeps_its_connection(tmp_path: Path) -> None:
     spec = importlib.util.spec_from_file_location("tour", ROOT / "docs" / "examples" / "tour.py")
