@@ -1,7 +1,7 @@
 """How long a healthy client waits during each attack: `python -m tests.benchmarks.attacks`.
 
 Prints the column "now" of the table in docs/explanation/security.md, in seconds: the shortest and the longest of some
-waits. The server runs at default settings, in a process of its own; the attackers are those of the tests.
+waits. The server runs at default settings, in another process; the attackers are those of the tests.
 """
 
 from __future__ import annotations

@@ -69,7 +69,8 @@ class Page:
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=is_small
         )
         self._call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        self._call("Page.navigate", url=url)
+        navigated = self._call("Page.navigate", url=url)
+        assert "errorText" not in navigated, navigated["errorText"]  # the browser shows a page of its error
         self.wait_for("location.href !== 'about:blank' && document.readyState === 'complete'")
 
     def value(self, expression: str) -> Any:

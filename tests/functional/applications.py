@@ -120,3 +120,14 @@ def errors_in(records: Iterable[logging.LogRecord]) -> list[str]:
 def exceptions_in(records: Iterable[logging.LogRecord]) -> list[BaseException]:
     """Return the exceptions whose tracebacks the log records have."""
     return [record.exc_info[1] for record in records if record.exc_info and record.exc_info[1]]
+
+
+# A program for a process that is to run out of descriptors
+CROWDED = """
+import resource
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/lower-the-limit":  # a server that starts with it accepts no more than fit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    start_response("200 OK", [])
+    return [b"ok"]
+"""

@@ -9,7 +9,7 @@ from waitress.task import WSGITask
 
 @pytest.fixture(params=["stock", "derived"])
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Whether a program has derived a task class of its own."""
+    """Whether a program has derived its own task class."""
     if request.param == "derived":
         stock = WSGITask.execute
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.functional.applications import SECONDS, Recorder, errors_in, get, post, set_at_end
+from tests.functional.applications import CROWDED, SECONDS, Recorder, errors_in, get, post, set_at_end
 from tests.support.platforms import make_fifo
 from tests.support.processes import (
     becomes_true,
@@ -481,16 +481,6 @@ def test_a_flood_of_requests_is_not_gathered(path: str, tmp_path: Path) -> None:
         assert resident_bytes(served.id) - before < 60_000_000
         with served.client() as other:
             assert other.get().status == 200
-
-
-CROWDED = """
-import resource
-def application(environ, start_response):
-    if environ["PATH_INFO"] == "/lower-the-limit":  # a server that starts with it accepts no more than fit
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-    start_response("200 OK", [])
-    return [b"ok"]
-"""
 
 
 @pytest.mark.plain  # a client in the backlog cannot shake hands

@@ -19,6 +19,7 @@ import httpx
 import pytest
 import requests
 
+from tests.functional.applications import CROWDED
 from tests.support.certificates import authority_file, client_context, client_file, server_file
 from tests.support.client import Client
 from tests.support.platforms import signal_number
@@ -221,16 +222,6 @@ def test_a_client_in_its_handshake_holds_a_connection_and_no_thread(monkeypatch:
             assert sock.recv(1) == b""
             sock.close()
         assert becomes_true(lambda: server.server.stats().connections == 0)
-
-
-CROWDED = """
-import resource
-def application(environ, start_response):
-    if environ["PATH_INFO"] == "/lower-the-limit":  # a server that starts with it accepts no more than fit
-        resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
-    start_response("200 OK", [])
-    return [b"ok"]
-"""
 
 
 @needs_proc

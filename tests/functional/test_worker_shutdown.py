@@ -83,7 +83,7 @@ UPLOAD = b"GET /wait HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"
 
 
 def by_signal(name: str, line: str) -> Callable[[Spawned, int], object]:
-    """Return what sends a signal to the supervisor, and waits until the log says that it has begun."""
+    """Return what sends a signal to the supervisor, and waits until the log says that it has started."""
 
     def do(process: Spawned, unused: int) -> object:
         process.signal(signal_number(name))
