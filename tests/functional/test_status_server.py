@@ -129,6 +129,30 @@ def test_it_answers_while_every_thread_is_blocked_and_while_the_server_drains(mo
         ask(seen, "/health")
 
 
+def test_lines_of_the_access_log_that_wait_for_a_thread_are_no_queue() -> None:
+    application = Waiting()
+    settings = {"threads": 1, "access_log": "json", "queue_limit": 2, "status_listen": HERE}
+    with running(application, **settings) as server, set_at_end(application.released), server.client() as stuck:
+        stuck.send(get())
+        assert becomes_true(lambda: total(server)["threads"]["busy"] == 1)
+        for _ in range(4):
+            with server.client() as client:
+                client.send(b"nonsense\r\n\r\n")
+                assert client.response().status == 400
+        assert (total(server)["queue_depth"], total(server)["queue_oldest_seconds"]) == (0, 0)
+        assert server.server.stats().queue_depth == 0
+        assert "wait for a thread" not in ask(server, "/threads").body.decode()
+        with server.client() as second, server.client() as third, server.client() as refused:
+            second.send(get())
+            third.send(get())
+            assert becomes_true(lambda: total(server)["queue_depth"] == 2)
+            assert "2 requests wait for a thread" in ask(server, "/threads").body.decode()
+            refused.send(get())
+            assert refused.response().status == 503
+            application.released.set()
+            assert [one.response().status for one in (stuck, second, third)] == [200] * 3
+
+
 def test_it_starts_before_the_server_and_ends_after_it() -> None:
     states: list[str] = []
     server = create_server(Recorder(), listen=HERE, status_listen=HERE)

@@ -40,6 +40,7 @@ class FakeDispatcher:
         self.ready: deque[Task] = deque()
         self.has_leadership_ended = False
         self.waiting_count = 0
+        self.ready_count = 0
         self.ticks = 0
         self.checks = 0
 

@@ -7,6 +7,7 @@ import pytest
 
 from waitress_core.threads.running import ThreadSlot
 from waitress_core.threads.task_queue import TaskQueue
+from waitress_core.threads.tasks import InternalTask
 
 SOON = 20.0
 STOP = "stop"
@@ -19,6 +20,13 @@ def queue() -> TaskQueue[str]:
 
 def task() -> Any:
     return object()
+
+
+class Internal(InternalTask):
+    def service(self) -> None:
+        raise AssertionError("no thread runs it")
+
+    cancel = service
 
 
 def test_tasks_and_messages_come_in_the_order_in_which_they_were_put(queue: TaskQueue[str]) -> None:
@@ -40,6 +48,48 @@ def test_what_no_thread_is_free_for_waits(queue: TaskQueue[str]) -> None:
     queue.get()
     queue.release(slot)
     assert (queue.waiting_count, queue.busy_count) == (0, 1)
+
+
+def test_internal_tasks_that_wait_are_no_requests_that_wait(queue: TaskQueue[str]) -> None:
+    slot = ThreadSlot()
+    queue.put_task(task())
+    queue.get()
+    for _ in range(3):
+        queue.put_task(Internal())
+    assert (queue.waiting_count, queue.busy_count, queue.oldest_waiting_seconds) == (0, 1, 0)
+    queue.put_task(task())
+    assert queue.waiting_count == 1
+    assert queue.oldest_waiting_seconds > 0
+    for _ in range(3):
+        queue.release(slot)
+        queue.get()
+        assert queue.waiting_count == 1
+    queue.release(slot)
+    queue.get()
+    assert (queue.waiting_count, queue.busy_count, queue.oldest_waiting_seconds) == (0, 1, 0)
+    queue.put_task(Internal())
+    assert len(queue.take_tasks(lambda one: False)) == 1
+    queue.put_task(task())
+    assert queue.waiting_count == 1
+
+
+@pytest.mark.parametrize("warning_seconds", [0.0, 1e-9], ids=["each", "late"])
+def test_no_internal_task_makes_a_queue_that_is_logged(
+    warning_seconds: float, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue: TaskQueue[str] = TaskQueue(1, warning_seconds)
+    queue.put_task(task())
+    queue.get()
+    queue.put_task(internal := Internal())
+    queue.tick()
+    queue.release(ThreadSlot())
+    taken = queue.get()
+    assert isinstance(taken, tuple)
+    queue.note_start(internal, taken[1], taken[1] + 1)
+    assert not caplog.records
+    queue.put_task(task())
+    queue.tick()
+    assert [record.getMessage() for record in caplog.records] == ["Task queue depth is 1"]
 
 
 def test_a_thread_is_reserved_only_while_one_is_free(queue: TaskQueue[str]) -> None:

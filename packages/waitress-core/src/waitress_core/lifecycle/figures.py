@@ -58,7 +58,7 @@ class RunFigures:
             self._by_status(),
             self._most_bytes_out,
             states,
-            len(dispatcher.ready) + dispatcher.waiting_count,
+            dispatcher.ready_count + dispatcher.waiting_count,
             dispatcher.thread_count,
             dispatcher.running(),
         )

@@ -193,12 +193,17 @@ class Dispatcher:
 
     @property
     def waiting_count(self) -> int:
-        """Tasks in the queue that no thread has taken yet. Thread: any."""
+        """Requests in the queue that no thread is free for. Thread: any."""
         return self._queue.waiting_count
 
     @property
+    def ready_count(self) -> int:
+        """Requests that wait for the leader to run them, or to hand them off. Thread: any."""
+        return sum(not isinstance(task, InternalTask) for task in self.ready.copy())
+
+    @property
     def oldest_waiting_seconds(self) -> float:
-        """For how long the oldest task in the queue has waited; 0 with none. Thread: any."""
+        """For how long the oldest request in the queue has waited; 0 with none. Thread: any."""
         return self._queue.oldest_waiting_seconds
 
     @property
@@ -399,7 +404,7 @@ class Dispatcher:
                     continue
                 task, queued_at = item
                 started_at = _now()
-                self._queue.note_start(queued_at, started_at)
+                self._queue.note_start(task, queued_at, started_at)
                 slot.running = (task, started_at)
                 self._service(task)
                 slot.running = None

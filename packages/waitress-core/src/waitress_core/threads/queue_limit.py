@@ -1,9 +1,9 @@
 """Refuses tasks that would wait behind too many others.
 
-Thread: the leader, but for the start of an internal task.
+Thread: the leader.
 """
 
-import threading
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +12,10 @@ from .tasks import InternalTask, Task
 
 
 class QueueLimit:
-    """Gives a dispatcher no more than `limit` tasks that wait; internal tasks do not count, and are never refused."""
+    """Gives a dispatcher no more than `limit` tasks that wait; internal tasks do not count, and are never refused.
+
+    A refused request leaves an internal task behind, its access log line.
+    """
 
     def __init__(self, limit: int, dispatcher: Dispatcher, refuse: Callable[[Any], None]) -> None:
         """`refuse(task)` does what is to be done with a task in place of running it."""
@@ -20,44 +23,20 @@ class QueueLimit:
         self._limit = limit
         self._dispatcher = dispatcher
         self._refuse = refuse
-        # Guarded by self._lock: without it two that start at once would be one, and the limit too high for ever
-        self._lock = threading.Lock()
-        self._internal_count = 0  # internal tasks that wait
+        # Leader only
+        self._submitted = 0  # tasks, internal ones too
+        self._internal: deque[int] = deque()  # for each internal task that is ready, how many were submitted before it
 
     def submit(self, task: Task) -> None:
         """Have the task run, or refuse it."""
-        dispatcher = self._dispatcher
+        ready, internal = self._dispatcher.ready, self._internal
+        taken = self._submitted - len(ready)  # they are taken in the order in which they were submitted
+        while internal and internal[0] < taken:
+            internal.popleft()
         if isinstance(task, InternalTask):
-            self._count_internal(1)
-            dispatcher.ready.append(_Uncounted(task, self._count_internal))
-        elif len(dispatcher.ready) + dispatcher.waiting_count - self._internal_count >= self._limit:
+            internal.append(self._submitted)
+        elif len(ready) - len(internal) + self._dispatcher.waiting_count >= self._limit:
             self._refuse(task)
-        else:
-            dispatcher.ready.append(task)
-
-    def _count_internal(self, change: int) -> None:
-        with self._lock:
-            self._internal_count += change
-
-
-class _Uncounted(InternalTask):
-    """An internal task that says when it waits no more: a refused request leaves one behind, its access log line."""
-
-    __slots__ = ("_count", "_task")
-
-    def __init__(self, task: Task, count: Callable[[int], None]) -> None:
-        self._task = task
-        self._count = count
-
-    def __repr__(self) -> str:
-        return repr(self._task)
-
-    def service(self) -> None:
-        """Run the task. Thread: an application thread."""
-        self._count(-1)
-        self._task.service()
-
-    def cancel(self) -> None:
-        """Cancel the task."""
-        self._count(-1)
-        self._task.cancel()
+            return
+        self._submitted += 1
+        ready.append(task)

@@ -1,7 +1,8 @@
 """The queue of the application threads: tasks that wait for one of them, and messages to them.
 
-It counts what waits or is worked on, and reports a queue that is worth a log record. Items are taken in the order in
-which they were put.
+It counts what waits or is worked on, and reports a queue that is worth a log record. An internal task that waits is no
+request: its thread is busy with it, but the queue is no longer for it. Items are taken in the order in which they were
+put.
 """
 
 import logging
@@ -16,7 +17,7 @@ from ..safe_logger import SafeLogger
 from .message_queue import MessageQueue, message_queue
 from .queue_log import QueueLog
 from .running import ThreadSlot
-from .tasks import Task
+from .tasks import InternalTask, Task
 
 logger = SafeLogger(logging.getLogger("waitress.queue"))
 
@@ -38,14 +39,19 @@ class TaskQueue(Generic[Message]):
         # thread that is busy
         self._lock = threading.Lock()
         self._outstanding = 0  # items that are waiting, or that an application thread works on
+        self._internal = 0  # internal tasks that are waiting
         self._log = QueueLog(warning_seconds)
 
     # --- what there is
 
     @property
     def waiting_count(self) -> int:
-        """Tasks that no thread has taken yet."""
-        return max(0, self._outstanding - self.thread_count)
+        """Requests that no thread is free for."""
+        return max(0, self._depth())
+
+    def _depth(self) -> int:
+        """Return how many requests no thread is free for; below 0 if more threads are free."""
+        return self._outstanding - self.thread_count - self._internal
 
     @property
     def busy_count(self) -> int:
@@ -54,22 +60,22 @@ class TaskQueue(Generic[Message]):
 
     @property
     def oldest_waiting_seconds(self) -> float:
-        """For how long the oldest task has waited; 0 with none."""
-        try:
-            oldest = self._items[0]
-        except IndexError:
-            return 0.0
-        return max(0.0, _now() - oldest[1]) if isinstance(oldest, tuple) else 0.0
+        """For how long the oldest request has waited; 0 with none."""
+        for item in self._items.copy():
+            if isinstance(item, tuple) and not isinstance(item[0], InternalTask):
+                return max(0.0, _now() - item[1])
+        return 0.0
 
     # --- putting
 
     def put_task(self, task: Task) -> None:
         """Queue a task."""
-        now = _now()
+        now, is_internal = _now(), isinstance(task, InternalTask)
         with self._lock:
             self._outstanding += 1
-            depth = self._outstanding - self.thread_count
-            is_logged = depth > 0 and self._log.grow(depth, now)
+            self._internal += is_internal
+            depth = self._depth()
+            is_logged = depth > 0 and not is_internal and self._log.grow(depth, now)
         self._items.append((task, now))
         self._wake_ups.put(None)
         if is_logged:
@@ -94,13 +100,18 @@ class TaskQueue(Generic[Message]):
         """Wait for an item and take it; None if it has been cancelled meanwhile. Call `release` when it is done."""
         self._wake_ups.get()
         try:
-            return self._items.popleft()
+            item = self._items.popleft()
         except IndexError:
             return None
+        if isinstance(item, tuple) and isinstance(item[0], InternalTask):
+            with self._lock:
+                self._internal -= 1
+        return item
 
-    def note_start(self, queued_at: float, now: float) -> None:
-        """A task has been taken: log the depth of the queue if that is due, because it has waited too long."""
-        if now - queued_at > self._log.late_seconds or self._log.logged_depth:
+    def note_start(self, task: Task, queued_at: float, now: float) -> None:
+        """A task has been taken: log the depth of the queue if that is due, because a request has waited too long."""
+        is_late = now - queued_at > self._log.late_seconds or self._log.logged_depth
+        if is_late and not isinstance(task, InternalTask):
             self._note_wait(now - queued_at, now, is_taken=True)
 
     def release(self, slot: ThreadSlot) -> None:
@@ -132,6 +143,7 @@ class TaskQueue(Generic[Message]):
                 tasks.append(item[0])
                 with self._lock:
                     self._outstanding -= 1
+                    self._internal -= isinstance(item[0], InternalTask)
         for item in kept:  # for the threads that still run a task
             self._items.append(item)
             self._wake_ups.put(None)
@@ -140,22 +152,22 @@ class TaskQueue(Generic[Message]):
     # --- once a second, and after a fault
 
     def tick(self) -> None:
-        """Log that a task waits too long, or that the queue is empty again."""
+        """Log that a request waits too long, or that the queue is empty again."""
         now, oldest = _now(), self.oldest_waiting_seconds
         if oldest:
             self._note_wait(oldest, now)
         if self._log.logged_depth:
             with self._lock:
-                episode = self._log.end_if_quiet(self._outstanding - self.thread_count, now)
+                episode = self._log.end_if_quiet(self._depth(), now)
             if episode is not None:
                 logger.info(
                     "Task queue is empty again: its greatest depth was %d, the longest wait %.3f seconds", *episode
                 )
 
     def _note_wait(self, seconds: float, now: float, *, is_taken: bool = False) -> None:
-        """Log the depth of the queue if that is due, because a task has waited; it still does unless `is_taken`."""
+        """Log the depth of the queue if that is due, because a request has waited; it still does unless `is_taken`."""
         with self._lock:
-            waiting = self._outstanding - self.thread_count + is_taken
+            waiting = self._depth() + is_taken
             depth = self._log.note_wait(seconds, max(1, waiting), now)
         if depth:
             logger.warning("Task queue depth is %d", depth)
