@@ -28,6 +28,11 @@ nitpick_ignore_regex = [
 
 html_theme = "furo"
 html_title = "waitress"
+# Until this version is published; it is on every page, because a search may lead to any of them.
+html_theme_options = {
+    "announcement": "Not on PyPI yet: <code>pip install waitress</code> installs another server. From a checkout of the "
+    "repository: <code>pip install packages/*</code>",
+}
 html_copy_source = False
 html_static_path = ["_static"]
 html_css_files = ["pages.css"]
