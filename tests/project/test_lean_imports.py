@@ -102,6 +102,7 @@ waitress_core.wsgi.error_stream
 waitress_core.wsgi.identified_task
 waitress_core.wsgi.logged_task
 waitress_core.wsgi.proxied_task
+waitress_core.wsgi.trusted_headers
 waitress_parser.proxy_protocol
 """
 
@@ -155,3 +156,29 @@ def test_each_module_of_the_packages_is_imported_or_listed_as_lazy(imported: set
     assert {name for name in imported if name.startswith("waitress")} == {
         name.removesuffix(".__init__") for name in own
     } - set(LAZY.split())
+
+
+COMPILING = """
+import builtins, sys
+import typing
+sys.path[:0] = sys.argv[1].split("|")
+compile_source = builtins.compile
+
+def compile_no_annotation(source, filename, mode, *arguments, **keywords):
+    if mode == "eval":
+        print(source)
+    return compile_source(source, filename, mode, *arguments, **keywords)
+
+builtins.compile = compile_no_annotation
+import waitress
+"""
+
+
+def test_no_annotation_is_compiled_by_an_import() -> None:
+    # As typing does with text in a NamedTuple or in the bound of a TypeVar. The first one makes a class for each kind
+    # of syntax node, which takes as long as importing the parser.
+    sources = "|".join(str(package.source.parent) for package in PACKAGES)
+    command = [sys.executable, "-S", "-c", COMPILING, sources]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ""

@@ -41,7 +41,7 @@ from .wsgi.task_kinds import task_factory
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
-    from typing_extensions import Unpack
+    from typing_extensions import Self, Unpack
 
     from .config.keywords import Settings
     from .lifecycle.notify import Notifier
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 ONLY_IN_MAIN_THREAD = "worker processes are run by run() in the main thread: no other one can handle signals"
 
 Kind = TypeVar("Kind")
-Self = TypeVar("Self", bound="BaseWSGIServer")
 
 
 class BaseWSGIServer:
@@ -261,7 +260,7 @@ class BaseWSGIServer:
             self._end()
             raise
 
-    def __enter__(self: Self) -> Self:
+    def __enter__(self) -> "Self":
         self.start()
         return self
 

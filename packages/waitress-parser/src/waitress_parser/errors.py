@@ -11,11 +11,12 @@ has always sent.
 
 from __future__ import annotations
 
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 MAX_SHOWN_CHARACTERS = 80  # of the client's text in a detail: enough to recognise the line, short enough for a log
-
-_E = TypeVar("_E", bound="ProtocolError")
 
 
 def shown(text: str) -> str:
@@ -46,7 +47,7 @@ class ProtocolError(Exception):
         self.method = ""
         self.version = "1.0"
 
-    def again(self: _E) -> _E:
+    def again(self) -> Self:
         """Return an equal error that was never raised: keeping it keeps no traceback and no frames alive."""
         twin = type(self).__new__(type(self))
         twin.args = self.args
