@@ -29,7 +29,8 @@ from waitress_core.net.transport import SocketTransport
 from waitress_core.reactor.reactor import Reactor
 from waitress_core.status.app import StatusApplication
 from waitress_core.wsgi.environ import EnvironBuilder
-from waitress_core.wsgi.proxy_headers import MalformedProxyHeader, ProxyPolicy
+from waitress_core.wsgi.proxy_errors import MalformedProxyHeader
+from waitress_core.wsgi.proxy_headers import ProxyPolicy
 from waitress_core.wsgi.task import TaskContext, WSGITask
 from waitress_parser import Limits, RequestHead, RequestParser
 from waitress_parser.proxy_protocol import ProxyHeader

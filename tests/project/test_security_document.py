@@ -13,7 +13,7 @@ import waitress_core.connection.room
 import waitress_core.net.tls
 import waitress_core.observability.access_log
 import waitress_core.reactor.reactor
-import waitress_core.wsgi.proxy_headers
+import waitress_core.wsgi.trusted_headers
 import waitress_parser.errors
 from tests.project.repository import ROOT
 from waitress_core import SETTINGS
@@ -42,7 +42,7 @@ def test_every_constant_is_in_its_file() -> None:
         waitress_core.connection.receiver,
         waitress_core.connection.manager,
         waitress_core.connection.context,
-        waitress_core.wsgi.proxy_headers,
+        waitress_core.wsgi.trusted_headers,
         waitress_core.connection.data_rate,
         waitress_core.connection.room,
         waitress_core.reactor.reactor,

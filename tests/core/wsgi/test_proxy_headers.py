@@ -15,7 +15,8 @@ from waitress_core import Adjustments
 from waitress_core.http.request import Request
 from waitress_core.wsgi import proxy_headers as module
 from waitress_core.wsgi.environ import EnvironBuilder
-from waitress_core.wsgi.proxy_headers import MalformedProxyHeader, ProxyPolicy
+from waitress_core.wsgi.proxy_errors import MalformedProxyHeader
+from waitress_core.wsgi.proxy_headers import ProxyPolicy
 
 PEER = "10.0.0.9"
 BASE = {

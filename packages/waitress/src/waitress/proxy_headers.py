@@ -8,7 +8,9 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from waitress_core.wsgi.proxy_headers import MalformedProxyHeader, ProxyPolicy
+from waitress_core.safe_logger import SafeLogger
+from waitress_core.wsgi.proxy_errors import MalformedProxyHeader
+from waitress_core.wsgi.proxy_headers import ProxyPolicy, trusted_headers
 
 from ._modules import old_module
 from .adjustments import PROXY_HEADERS
@@ -76,7 +78,7 @@ def parse_proxy_headers(
         MalformedProxyHeader: one cannot be read.
     """
     settings = _Settings(None, trusted_proxy_count, set(trusted_proxy_headers))
-    ProxyPolicy(settings, logger).apply_trusted(environ)
+    trusted_headers(settings, SafeLogger(logger)).apply(environ)
     return set(PROXY_HEADERS) - {name.upper().replace("-", "_") for name in trusted_proxy_headers}
 
 

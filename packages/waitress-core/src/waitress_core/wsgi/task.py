@@ -23,7 +23,8 @@ from ..http.request import Request
 from ..http.response import Response
 from ..safe_logger import SafeLogger
 from .environ import EnvironBuilder, add_tls
-from .proxy_headers import MalformedProxyHeader, ProxyPolicy
+from .proxy_errors import MalformedProxyHeader
+from .proxy_headers import ProxyPolicy
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
