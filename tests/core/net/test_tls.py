@@ -316,6 +316,50 @@ def test_what_is_not_taken_is_offered_again_and_not_encrypted_twice() -> None:
         assert refused
 
 
+class Drip:
+    """A socket that takes so many bytes of each call."""
+
+    def __init__(self, real: socket.socket, size: int) -> None:
+        self._real = real
+        self._size = size
+
+    def send(self, data: bytes) -> int:
+        return self._real.send(data[: self._size])
+
+    def sendmsg(self, records: list[bytes]) -> int:
+        return self.send(b"".join(records))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+@pytest.mark.parametrize("is_file", [False, True], ids=["bytes", "file"])
+@pytest.mark.parametrize("size", [RUN_BYTES, BATCH_BYTES], ids=["run", "batch"])
+def test_each_byte_that_a_slow_reader_takes_counts_at_once(
+    ends: Ends, size: int, is_file: bool, tmp_path: Path
+) -> None:
+    """Else a reader that takes less than a batch in `channel_timeout` seconds would seem to take nothing."""
+    path = tmp_path / "file"
+    data = os.urandom(size)
+    path.write_bytes(data)
+    transport: Any = ends.transport
+    transport._socket = Drip(transport._socket, 5000)
+    ends.peer.turn = lambda: None
+    with path.open("rb") as opened:
+        file = ReadOnlyFileBuffer(opened)
+        file.prepare()
+        while transport.sent_bytes < size:
+            before = transport.sent_bytes
+            if is_file:
+                transport.send_file(file, size)
+                assert len(file) == size - transport.sent_bytes
+            else:
+                assert transport.send(memoryview(data)[before:]) == transport.sent_bytes - before
+            assert transport.sent_bytes > before  # records of a batch add 352 bytes to it
+            ends.peer.step()  # make room
+    assert ends.peer.receive(size) == data
+
+
 def test_a_file_is_read_and_sent(ends: Ends, tmp_path: Path) -> None:
     path = tmp_path / "file"
     data = os.urandom(300_000)

@@ -11,7 +11,7 @@ Guarantees
 - One session of OpenSSL is never used by two threads at once: `_lock` is held over each use. Without it a task that
   sends while the reactor reads ahead would break OpenSSL's state, because `ssl` releases the GIL. It is also held over
   the `send` to the socket, which never waits: records must leave in the order in which they are made.
-- Bytes count as sent when the socket has taken their record. Those of a record that it has taken in part count as
+- Bytes count as sent when the socket has taken them. The others of a record that it has taken in part count as
   pending: they are offered again (see `Transport`), and not encrypted again.
 - A response that is not complete ends without close_notify, so no client can take it for complete (RFC 8446 6.1).
 
@@ -275,11 +275,10 @@ class TlsTransport(SocketTransport):
         while sent < size:
             with self._lock:
                 if self._unsent or self._taken:
-                    if not self._flush_locked():
+                    self._flush_locked()
+                    sent += self._count_locked(size - sent)
+                    if self._unsent:
                         break
-                    taken = min(self._taken, size - sent)  # they have left by now
-                    self._taken -= taken
-                    sent += taken
                     continue
                 piece = data if size <= BATCH_BYTES and not sent else memoryview(data)[sent : sent + BATCH_BYTES]
                 try:
@@ -292,10 +291,21 @@ class TlsTransport(SocketTransport):
                     raise _failed(error) from error
                 if not is_sent:
                     self._taken = len(piece)
+                    sent += self._count_locked(len(piece))
                     break
             sent += len(piece)
         self.sent_bytes += sent
         return sent
+
+    def _count_locked(self, size: int) -> int:
+        """Return how many of `size` bytes that were encrypted before the socket has taken since.
+
+        A client that reads slowly takes a batch over minutes, and each of its bytes must count against its deadlines.
+        """
+        # A record is longer than its data, so no more data is left than there are bytes.
+        taken = min(max(0, self._taken - len(self._unsent)), size)
+        self._taken -= taken
+        return taken
 
     def _send_runs_locked(self, data: bytes | memoryview) -> bool:
         """Encrypt bytes in runs, and give all of their records to the socket; whether it has taken them."""
@@ -336,10 +346,15 @@ class TlsTransport(SocketTransport):
 
     def send_file(self, file: ReadOnlyFileBuffer, size: int) -> int:
         """Read a part of a file, and send it."""
+        size = min(size, len(file))
         with self._lock:
-            if not self._flush_locked():  # what is read now would be read again
-                return 0
-        return self._send_read(file, min(size, len(file)))
+            self._flush_locked()
+            if self._unsent:  # what is read now would be read again
+                sent = self._count_locked(size)
+                self.sent_bytes += sent
+                file.skip(sent)
+                return sent
+        return self._send_read(file, size)
 
     # --- the end
 
