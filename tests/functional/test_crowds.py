@@ -19,7 +19,6 @@ from typing import Any
 import pytest
 
 from tests.functional.applications import get, post
-from tests.support import over_tls
 from tests.support.client import Client
 from tests.support.processes import (
     Program,
@@ -34,9 +33,7 @@ from tests.support.processes import (
 from tests.support.times import SHORT_TICK_SECONDS
 
 EACH = 12  # of each kind, three for each thread
-# Seconds in which the healthy client is to be answered. A handshake keeps the processor of both ends busy for
-# milliseconds, and each of them may have to wait for its turn on a machine that others use too.
-MOMENT = 0.3 if over_tls.is_on else 0.1
+MOMENT = 0.1  # seconds in which the healthy client is to be answered
 WINDOWS = 20
 TICKS = 5  # of the server, while questions are asked
 MIB = 1 << 20

@@ -8,6 +8,7 @@ import select
 import socket
 import ssl
 import time
+from functools import cache
 from typing import Any
 
 from .certificates import client_context, server_file
@@ -30,6 +31,20 @@ def http_connection(address: tuple[str, int]) -> http.client.HTTPConnection:
     return http.client.HTTPSConnection(*address, timeout=20, context=client_context())
 
 
+@cache
+def shared_context() -> ssl.SSLContext:
+    """Return the context of clients; to load the authority for each of them would cost more than its handshake."""
+    return client_context()
+
+
+def unconnected_socket(address: tuple[str, int]) -> socket.socket:
+    """Return a socket that speaks TLS if that server does: each `send` or `recv` goes on with the handshake first."""
+    plain = socket.socket()
+    if address not in addresses:
+        return plain
+    return shared_context().wrap_socket(plain, server_hostname="localhost", do_handshake_on_connect=False)
+
+
 class TlsSocket:
     """A blocking socket over TLS, as far as tests use one; unlike `ssl.SSLSocket` it can end its output alone."""
 
@@ -38,7 +53,7 @@ class TlsSocket:
         # After a handshake the peer acknowledges late, and what a test sends in two pieces would arrive 40 ms apart.
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self._session = (context or client_context()).wrap_bio(
+        self._session = (context or shared_context()).wrap_bio(
             self._incoming, self._outgoing, server_hostname="localhost"
         )
         self._read = b""
