@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.support.rows import each_row
 from waitress_cli.app_loader import CannotLoadError, load_application
 
 SHOP = """\
@@ -132,7 +133,7 @@ NOT_HERE = f"; it is neither installed nor in {os.getcwd()}"
 EXPECTED_WORDS = "expected MODULE:OBJECT, dotted names as in package.module:application"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("name", "cause"),
     [
         ("loaded_nowhere:application", f"No module named 'loaded_nowhere'{NOT_HERE}"),

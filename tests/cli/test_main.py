@@ -13,6 +13,7 @@ import pytest
 
 from tests.cli.helpers import APPLICATION
 from tests.cli.settings_rows import OF_PROCESSES, ROWS, Row
+from tests.support.rows import each_row
 from waitress_cli import main, serve
 from waitress_core import Adjustments, CannotStartThread, DeferredApplication
 
@@ -214,7 +215,7 @@ def test_a_bad_value_is_refused_by_the_name_of_its_option(
     assert re.fullmatch(f"Error: {expected}\n", capsys.readouterr().err)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@each_row("row", ROWS, ids=lambda row: row.name)
 def test_a_good_value_is_given_to_the_server_as_it_is(row: Row) -> None:
     serve = Recorder()
     # Otherwise the workers would import the application.

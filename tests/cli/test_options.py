@@ -6,6 +6,7 @@ import pytest
 
 from tests.cli.settings_rows import ROWS, Row
 from tests.project.repository import ROOT
+from tests.support.rows import each_row
 from waitress_cli.command_settings import ALL_SETTINGS, COMMAND_NAMES
 from waitress_cli.options import WIDTH, CommandLine, CommandLineError, actions, help_text, parse
 from waitress_cli.other_servers import COUNTERPARTS
@@ -17,7 +18,7 @@ def test_there_is_a_row_for_every_setting() -> None:
 
 
 @pytest.mark.promise("S16")
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@each_row("row", ROWS, ids=lambda row: row.name)
 def test_every_setting_has_an_option(row: Row) -> None:
     assert parse([*row.words, "shop:app"]) == CommandLine({row.name: row.text}, ["shop:app"])
 
@@ -71,7 +72,7 @@ def test_the_options_of_the_command_itself(arguments: list[str], command: Comman
     assert not command.settings.keys() & COMMAND_NAMES
 
 
-@pytest.mark.parametrize("option", COUNTERPARTS)
+@each_row("option", COUNTERPARTS)
 def test_an_option_of_another_server_is_told_its_name_here_and_a_page(option: str) -> None:
     name, page = COUNTERPARTS[option]
     with pytest.raises(CommandLineError) as caught:
@@ -122,7 +123,7 @@ def test_the_page_on_moving_lists_what_was_short_enough_in_3_0_2_and_is_not_now(
     assert f"{', '.join(f'`{short}`' for short in lost[:-1])} and `{lost[-1]}` could be one of several" in page
 
 
-@pytest.mark.parametrize("setting", ALL_SETTINGS, ids=lambda setting: setting.name)
+@each_row("setting", ALL_SETTINGS, ids=lambda setting: setting.name)
 def test_an_option_can_be_cut_short_where_no_other_starts_so(setting: Setting) -> None:
     option = "--" + setting.name.replace("_", "-")
     names = [name for action in actions() for name in action.option_strings]

@@ -9,6 +9,7 @@ import pytest
 from tests.cli.helpers import Recorder
 from tests.cli.settings_rows import ROWS, Row, is_possible_here, what_it_is
 from tests.support.client import Client
+from tests.support.rows import each_row
 from tests.support.servers import spawned_script
 from waitress_cli import serve_paste
 
@@ -19,7 +20,7 @@ def application(environ: Any, start_response: Any) -> list[bytes]:
 
 @pytest.mark.promise("S14")
 @pytest.mark.filterwarnings("ignore:send_bytes will be removed:DeprecationWarning")
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@each_row("row", ROWS, ids=lambda row: row.name)
 def test_every_setting_may_be_a_string(row: Row) -> None:
     if not is_possible_here(row):
         pytest.skip("this system has no IPv6")

@@ -18,6 +18,7 @@ import pytest
 from tests.functional.applications import Recorder, errors_in, get
 from tests.support.platforms import unix_socket
 from tests.support.processes import becomes_true
+from tests.support.rows import each_row
 from tests.support.servers import running, waitress_threads
 from waitress_core import Adjustments, create_server
 
@@ -140,9 +141,7 @@ def id_of(settings: dict[str, Any]) -> str:
     return re.sub(r"[^\w.:/*=-]+", "", words)[:50]
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"), [pytest.param(settings, said, id=id_of(settings)) for settings, said in BAD_SETTINGS]
-)
+@each_row(("settings", "said"), [pytest.param(settings, said, id=id_of(settings)) for settings, said in BAD_SETTINGS])
 def test_a_bad_setting_is_a_value_error_that_says_what_is_wrong(settings: dict[str, Any], said: list[str]) -> None:
     with pytest.raises(ValueError) as caught:
         create_server(Recorder(), **settings)

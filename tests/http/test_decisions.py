@@ -13,6 +13,7 @@ import pytest
 
 from tests.http.decisions import BEGIN, DECISIONS, END, PAGE, Decision, as_markdown
 from tests.parser.helpers import parse_every_cut
+from tests.support.rows import each_row
 from tests.support.sending import WAYS_TO_SEND, Send
 from tests.support.servers import Running, running
 from waitress_parser.fields import IF_REPEATED
@@ -63,7 +64,7 @@ def test_a_request_is_served_as_decided(
     assert [environ["PATH_INFO"] for environ in environs[1:]] == ([] if ends else ["/next"])
 
 
-@pytest.mark.parametrize(("decision", "answer"), SERVED)
+@each_row(("decision", "answer"), SERVED)
 def test_a_served_request_is_parsed_in_every_cut(decision: Decision, answer: dict[str, str]) -> None:
     assert parse_every_cut(decision.wire).refusal is None
 

@@ -11,21 +11,29 @@ from tests.functional.applications import SECONDS, Recorder, errors_in, get
 from tests.parser.helpers import Outcome, parse, parse_every_cut
 from tests.support.client import Client, Response
 from tests.support.malformed_requests import INCOMPLETE, LIMITS, MALFORMED, MAX_BODY_BYTES, SERVER_LIMITS, Row, post
+from tests.support.rows import Rows
 from tests.support.sending import WAYS_TO_SEND, Send, send_byte_by_byte, send_in_thirds, send_whole
 from tests.support.servers import Running, running
-from waitress_parser import IncompleteRequest, TlsHandshake
+from waitress_parser import IncompleteRequest, ProtocolError, TlsHandshake
 
 NEVER = b"GET /never HTTP/1.1\r\nHost: a\r\n\r\n"
 LARGE = 3000  # bytes; a larger request is not cut at every place
 MOST_SENT_BY_BYTE = 6500
 SENDS: list[Send] = [send_whole, send_in_thirds, send_byte_by_byte]
-ROWS = [pytest.param(row, id=row.id) for row in MALFORMED]
+ERRORS = sorted({row.error for row in MALFORMED}, key=lambda error: error.__name__)
 BAD_LINE = b"GET / HTTP/1.1\r\nBad line\r\n\r\n"
 
 
 def test_each_malformed_request_and_each_id_is_in_the_table_once() -> None:
     assert len({row.id for row in MALFORMED}) == len(MALFORMED)
     assert len({row.wire for row in MALFORMED}) == len(MALFORMED)
+
+
+def rows_of(error: type[ProtocolError]) -> list[Row]:
+    return [row for row in MALFORMED if row.error is error]
+
+
+every_error = pytest.mark.parametrize("error", ERRORS, ids=lambda error: str(error.__name__))
 
 
 # --- the parser
@@ -40,12 +48,15 @@ def parse_in_cuts(wire: bytes) -> Outcome:
     return outcome
 
 
-@pytest.mark.parametrize("row", ROWS)
-def test_the_parser_refuses_it_in_every_cut(row: Row) -> None:
-    outcome = parse_every_cut(row.wire, LIMITS) if len(row.wire) < LARGE else parse_in_cuts(row.wire)
-    assert outcome.refusal is not None
-    assert (outcome.refusal.kind, outcome.refusal.status) == (row.error, row.error.status)
-    assert all(message.trailers is None for message in outcome.messages), "a request was read to its end"
+@every_error
+def test_the_parser_refuses_it_in_every_cut(error: type[ProtocolError]) -> None:
+    with Rows() as rows:
+        for row in rows_of(error):
+            with rows.row(row.id):
+                outcome = parse_every_cut(row.wire, LIMITS) if len(row.wire) < LARGE else parse_in_cuts(row.wire)
+                assert outcome.refusal is not None
+                assert (outcome.refusal.kind, outcome.refusal.status) == (error, error.status)
+                assert all(message.trailers is None for message in outcome.messages), "a request was read to its end"
 
 
 @pytest.mark.parametrize("data", [pytest.param(data, id=name) for name, data in INCOMPLETE.items()])
@@ -79,10 +90,18 @@ def refusal(client: Client, data: bytes, send: Send) -> Response:
 
 
 @pytest.mark.promise("S47", "S49", "S50", "S51", "S52", "S54", "S85", "S87")
-@pytest.mark.parametrize("row", ROWS)
+@every_error
 def test_a_server_refuses_it_and_reads_nothing_more(
-    row: Row, server: Running, recorder: Recorder, caplog: pytest.LogCaptureFixture
+    error: type[ProtocolError], server: Running, recorder: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
+    with Rows() as rows:
+        for row in rows_of(error):
+            caplog.clear()
+            with rows.row(row.id):
+                assert_is_refused(row, server, recorder, caplog)
+
+
+def assert_is_refused(row: Row, server: Running, recorder: Recorder, caplog: pytest.LogCaptureFixture) -> None:
     expected = parse([row.wire], LIMITS).refusal
     assert expected is not None
     with server.client() as other:

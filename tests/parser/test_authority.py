@@ -7,13 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.parser.helpers import GET, head_of, refusal_of
+from tests.support.rows import each_row
 from waitress_parser import InvalidHost
 from waitress_parser import authority as authority_module
 from waitress_parser.authority import is_authority, is_ipv6_address
 from waitress_parser.grammar import MAX_EXAMINED_CHARACTERS
 
 
-@pytest.mark.parametrize(
+@each_row(
     "value",
     [
         "a",
@@ -43,7 +44,7 @@ def test_a_host_with_or_without_port_is_valid(value: str) -> None:
     assert head_of(GET + b"Host: \t" + value.encode() + b" \t\r\n\r\n").authority == value
 
 
-@pytest.mark.parametrize(
+@each_row(
     "value",
     [
         pytest.param(b"", id="empty"),

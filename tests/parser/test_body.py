@@ -3,6 +3,7 @@
 import pytest
 
 from tests.parser.helpers import CHUNKED, is_shown_by_last_byte, parse, parse_every_cut, refusal_of
+from tests.support.rows import each_row
 from waitress_parser import (
     BareLineBreak,
     BodyPiece,
@@ -31,7 +32,7 @@ def content_of(body: bytes, limits: Limits | None = None) -> bytes:
     return message.content
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("body", "content"),
     [
         pytest.param(END, b"", id="empty"),
@@ -125,7 +126,7 @@ BAD_CHUNKS = [
 ]
 
 
-@pytest.mark.parametrize(("body", "kind"), BAD_CHUNKS)
+@each_row(("body", "kind"), BAD_CHUNKS)
 def test_anything_else_is_refused_after_the_valid_content_before_it(body: bytes, kind: type[ProtocolError]) -> None:
     outcome = parse_every_cut(CHUNKED + body)
     assert outcome.refusal is not None

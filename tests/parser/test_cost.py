@@ -12,6 +12,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.parser.helpers import CHUNKED, GET, HOST, seconds
+from tests.support.rows import each_row
 from waitress_parser import Limits, fields
 
 pytestmark = pytest.mark.skipif(
@@ -139,8 +140,8 @@ def is_cheap(wire: bytes, step: int, yardstick: bytes, times: float) -> bool:
     return False
 
 
-@pytest.mark.parametrize("step", [READ_BYTES, LARGE_READ_BYTES], ids=["read", "large-read"])
-@pytest.mark.parametrize("wire", [pytest.param(wire, id=name) for name, wire in HEADS.items()])
+@each_row("step", [READ_BYTES, LARGE_READ_BYTES], ids=["read", "large-read"])
+@each_row("wire", [pytest.param(wire, id=name) for name, wire in HEADS.items()])
 def test_a_head_costs_no_more_than_three_times_an_ordinary_one(wire: bytes, step: int) -> None:
     assert is_cheap(wire, step, ORDINARY, TIMES)
 

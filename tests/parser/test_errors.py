@@ -6,13 +6,14 @@ import inspect
 import pytest
 
 import waitress_parser
+from tests.support.rows import each_row
 from waitress_parser import LimitExceeded, ProtocolError, errors
 from waitress_parser.errors import MAX_SHOWN_CHARACTERS, InvalidHost, shown
 
 ALL = [value for value in vars(errors).values() if inspect.isclass(value) and issubclass(value, ProtocolError)]
 
 
-@pytest.mark.parametrize("kind", ALL, ids=lambda kind: kind.__name__)
+@each_row("kind", ALL, ids=lambda kind: kind.__name__)
 def test_every_error_has_a_status_and_its_reason_and_is_public(kind: type[ProtocolError]) -> None:
     phrase = "Request Entity Too Large" if kind.status == 413 else "URI Too Long" if kind.status == 414 else None
     assert kind.reason == (phrase or http.HTTPStatus(kind.status).phrase)

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.parser.helpers import GET, HOST, head_of, parse, refusal_of
+from tests.support.rows import each_row
 from waitress_parser import (
     BareLineBreak,
     DuplicateField,
@@ -19,7 +20,7 @@ from waitress_parser import fields as fields_module
 from waitress_parser.fields import IF_REPEATED, parse_fields, parse_trailers, read_known_fields
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("lines", "expected"),
     [
         pytest.param(b"A: b\r\n", [("a", "b")], id="plain"),
@@ -86,8 +87,8 @@ BAD_LINES = [
 ]
 
 
-@pytest.mark.parametrize(("lines", "kind"), BAD_LINES)
-@pytest.mark.parametrize("is_first", [True, False], ids=["first", "last"])
+@each_row(("lines", "kind"), BAD_LINES)
+@each_row("is_first", [True, False], ids=["first", "last"])
 def test_a_line_that_is_no_field_is_refused(lines: bytes, kind: type[ProtocolError], is_first: bool) -> None:
     section = lines + HOST if is_first else HOST + lines
     refusal = refusal_of(GET + section + b"\r\n")
@@ -138,7 +139,7 @@ def test_several_cookie_lines_are_joined_as_one_would_be_written(lines: bytes, c
     assert head_of(GET + HOST + lines + b"\r\n").values["cookie"] == cookie
 
 
-@pytest.mark.parametrize("name", [*IF_REPEATED, "accept", "via", "if-match", "x-anything", "x-forwarded-for"])
+@each_row("name", [*IF_REPEATED, "accept", "via", "if-match", "x-anything", "x-forwarded-for"])
 def test_what_becomes_of_a_repeated_field_is_what_the_table_says(name: str) -> None:
     lines = b"".join(b"%b: %b\r\n" % (name.title().encode(), value) for value in (b"1", b"2", b"1"))
     separator = IF_REPEATED.get(name, ", ")

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.parser.helpers import CHUNKED, head_of, parse_every_cut, refusal_of
+from tests.support.rows import each_row
 from waitress_parser import (
     BodyTooLarge,
     DuplicateField,
@@ -43,7 +44,7 @@ def test_content_length_is_decimal_digits(value: bytes, length: int) -> None:
     assert parse_every_cut(wire).head.content_length == length
 
 
-@pytest.mark.parametrize(
+@each_row(
     "value",
     [
         pytest.param(b"", id="empty"),
@@ -101,7 +102,7 @@ def test_one_chunked_is_chunked(value: bytes) -> None:
     assert head.content_length is None
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("value", "kind"),
     [
         pytest.param(b"", InvalidTransferCoding, id="empty"),
@@ -156,10 +157,10 @@ def test_repeated_transfer_encodings_are_one_list(first: bytes, second: bytes, s
     assert refusal_of(POST + lines + b"\r\n").status == status
 
 
-@pytest.mark.parametrize(
+@each_row(
     "length", [b"0", b"3", b"x", b"", b"999999999999999999999"], ids=["zero", "three", "letter", "empty", "absurd"]
 )
-@pytest.mark.parametrize("coding", [b"chunked", b"gzip", b"", b"x y"], ids=["chunked", "gzip", "empty", "two-words"])
+@each_row("coding", [b"chunked", b"gzip", b"", b"x y"], ids=["chunked", "gzip", "empty", "two-words"])
 def test_length_and_coding_together_are_refused_whatever_they_say(length: bytes, coding: bytes) -> None:
     a, b = b"Content-Length: " + length + b"\r\n", b"Transfer-Encoding: " + coding + b"\r\n"
     for lines in (a + b, b + a):

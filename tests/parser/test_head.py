@@ -3,6 +3,7 @@
 import pytest
 
 from tests.parser.helpers import GET, HOST, head_of, is_shown_by_last_byte, parse, parse_every_cut, refusal_of
+from tests.support.rows import each_row
 from waitress_parser import (
     BadTarget,
     BareLineBreak,
@@ -41,7 +42,7 @@ def test_a_head_has_every_attribute_of_the_request() -> None:
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("wire", "kind"),
     [
         pytest.param(b"\x00", ForbiddenOctet, id="nul-first"),
@@ -125,7 +126,7 @@ def test_an_endless_head_is_refused_at_the_first_byte_too_many(missing: int) -> 
     assert refusal_of(head, limits).kind is HeadTooLarge
 
 
-@pytest.mark.parametrize("size", range(1, len(GET) + 2))
+@each_row("size", range(1, len(GET) + 2))
 def test_a_limit_within_the_request_line_is_still_one_of_the_head(size: int) -> None:
     refusal = refusal_of(GET + HOST + b"\r\n", Limits(max_head_bytes=size))
     assert (refusal.kind, refusal.status) == (HeadTooLarge, 431)

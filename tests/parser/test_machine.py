@@ -19,6 +19,7 @@ from tests.parser.helpers import (
     parse_every_cut,
     refusal_of,
 )
+from tests.support.rows import each_row
 from waitress_parser import (
     NEED_MORE,
     BodyPiece,
@@ -424,8 +425,8 @@ def test_receiving_after_the_end_of_good_input_is_a_runtime_error(before: bytes)
         parser.receive(b"G")
 
 
-@pytest.mark.parametrize("sent_on", [PLAIN, b"x", memoryview(PLAIN)], ids=["request", "byte", "view"])
-@pytest.mark.parametrize(
+@each_row("sent_on", [PLAIN, b"x", memoryview(PLAIN)], ids=["request", "byte", "view"])
+@each_row(
     ("wire", "kind"),
     [
         pytest.param(b"G", IncompleteRequest, id="request-line"),
@@ -437,7 +438,7 @@ def test_receiving_after_the_end_of_good_input_is_a_runtime_error(before: bytes)
         pytest.param(b"x\r\n", StartLineInvalid, id="fault"),
     ],
 )
-@pytest.mark.parametrize("is_drained", [True, False], ids=["drained", "undrained"])
+@each_row("is_drained", [True, False], ids=["drained", "undrained"])
 def test_what_arrives_after_a_failure_and_the_end_is_dropped(
     wire: bytes, kind: type[ProtocolError], sent_on: bytes | memoryview, is_drained: bool
 ) -> None:

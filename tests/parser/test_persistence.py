@@ -3,11 +3,12 @@
 import pytest
 
 from tests.parser.helpers import head_of, refusal_of
+from tests.support.rows import each_row
 from waitress_parser import ConnectionTooLong, UnknownExpectation
 from waitress_parser.grammar import MAX_EXAMINED_CHARACTERS
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("version", "lines", "expected"),
     [
         pytest.param(b"1.1", b"", True, id="1.1"),

@@ -19,6 +19,7 @@ from tests.parser.proxy_headers import (
     tlv,
     with_checksum,
 )
+from tests.support.rows import each_row
 from waitress_parser import proxy_protocol
 from waitress_parser.proxy_protocol import (
     TLV_ALPN,
@@ -64,7 +65,7 @@ def test_a_line_says_who_the_client_is(wire: bytes, expected: tuple[object, ...]
     assert (header.tlvs, header.tls, header.unique_id) == ((), None, b"")
 
 
-@pytest.mark.parametrize(
+@each_row(
     "line",
     [
         pytest.param(b"PROXY TCP4 192.0.2.7 198.51.100.1 50123\r\n", id="a-port-is-missing"),

@@ -3,6 +3,7 @@
 import pytest
 
 from tests.parser.helpers import head_of, is_shown_by_last_byte, parse, refusal_of
+from tests.support.rows import each_row
 from waitress_parser import (
     BadTarget,
     BareLineBreak,
@@ -39,7 +40,7 @@ def test_a_request_line_is_split_at_its_two_spaces(line: bytes, expected: tuple[
     assert (head.method, head.target, head.version) == expected
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("line", "kind"),
     [
         pytest.param(b"", StartLineInvalid, id="empty"),

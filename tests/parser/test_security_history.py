@@ -5,13 +5,14 @@ import time
 import pytest
 
 from tests.parser.helpers import CHUNKED, GET, HOST, parse, parse_every_cut, refusal_of
+from tests.support.rows import each_row
 from waitress_parser import Limits
 
 POST = b"POST / HTTP/1.1\r\n" + HOST
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\n" + HOST + b"\r\n"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("wire", "status"),
     [
         pytest.param(b"GET / HTTP/1.1\nHost: a\n\n" + SMUGGLED, 400, id="CVE-2019-16785-lf-only"),

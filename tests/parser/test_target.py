@@ -3,10 +3,11 @@
 import pytest
 
 from tests.parser.helpers import HOST, head_of, parse, refusal_of
+from tests.support.rows import each_row
 from waitress_parser import BadTarget, ConnectNotSupported, InvalidHost, Limits, MissingHost, ProtocolError
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("target", "path", "query", "authority"),
     [
         pytest.param(b"/", "/", "", "a.example", id="root"),
@@ -41,7 +42,7 @@ def test_an_asterisk_is_a_target_of_options() -> None:
     assert (head.path, head.query, head.authority) == ("*", "", "a.example")
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("method", "target", "kind"),
     [
         pytest.param(b"GET", b"*", BadTarget, id="asterisk-without-options"),

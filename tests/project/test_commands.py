@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.project.repository import ROOT, project_files
+from tests.support.rows import each_row
 from waitress_cli.command_settings import BY_NAME
 from waitress_cli.options import parse
 
@@ -32,7 +33,7 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@each_row("command", COMMANDS)
 def test_a_command_on_a_page_can_be_typed(command: str) -> None:
     words = shlex.split(re.sub(r" > \S+$", "", command))
     line = parse(words[1:])

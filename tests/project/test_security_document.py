@@ -2,8 +2,6 @@
 
 import re
 
-import pytest
-
 import waitress_core.connection.acceptor
 import waitress_core.connection.context
 import waitress_core.connection.data_rate
@@ -16,6 +14,7 @@ import waitress_core.reactor.reactor
 import waitress_core.wsgi.trusted_headers
 import waitress_parser.errors
 from tests.project.repository import ROOT
+from tests.support.rows import each_row
 from waitress_core import SETTINGS
 from waitress_parser import Limits
 
@@ -24,7 +23,7 @@ TESTS = sorted(set(re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", TEXT)))
 SETTINGS_AND_LIMITS = {setting.name for setting in SETTINGS} | set(Limits._fields)
 
 
-@pytest.mark.parametrize(("path", "name"), TESTS)
+@each_row(("path", "name"), TESTS)
 def test_every_test_that_is_named_is_there(path: str, name: str) -> None:
     source = (ROOT / path).read_text(encoding="utf-8")
     assert f"def {name}(" in source if name else "def test_" in source

@@ -7,9 +7,8 @@ thread has made the dict: one such call made a small request take a third longer
 import ast
 from pathlib import Path
 
-import pytest
-
 from tests.project.repository import PACKAGES, ROOT
+from tests.support.rows import each_row
 
 # What runs before there is a request, and what serves none of the application's.
 OFF_THE_PATH = {"config", "processes", "status", "activation.py", "binding.py"}
@@ -40,9 +39,7 @@ def names_of(module: ast.Module) -> set[str]:
     return imported | {target.id for target in targets if isinstance(target, ast.Name)} - variables
 
 
-@pytest.mark.parametrize(
-    "path", MODULES, ids=lambda path: path.relative_to(ROOT / "packages").as_posix().partition("/src/")[2]
-)
+@each_row("path", MODULES, ids=lambda path: path.relative_to(ROOT / "packages").as_posix().partition("/src/")[2])
 def test_no_dict_of_a_module_is_read_with_get(path: Path) -> None:
     module = ast.parse(path.read_text(encoding="utf-8"))
     shared = names_of(module)

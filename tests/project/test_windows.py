@@ -4,16 +4,15 @@ import ast
 import re
 from collections import Counter
 
-import pytest
-
 from tests.project.repository import PACKAGES, ROOT
+from tests.support.rows import each_row
 from tests.support.windows import listed
 
 IDS = [test.test_id for test in listed()]
 DIFFERS = re.compile(r'sys\.platform|(?:hasattr|getattr)\((?:os|select|socket), "')
 
 
-@pytest.mark.parametrize("test_id", IDS)
+@each_row("test_id", IDS)
 def test_every_test_of_the_list_is_there(test_id: str) -> None:
     path, _, name = test_id.partition("[")[0].partition("::")
     tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))

@@ -11,6 +11,7 @@ import pytest
 
 from tests.project.repository import PACKAGES, ROOT, Package, project_files
 from tests.project.words import words_of
+from tests.support.rows import each_row
 
 # The tables of measurements are made from data, with the names that it has.
 PAGES = [path for path in project_files() if path.suffix == ".md" and path.name != "tables.md"]
@@ -40,7 +41,7 @@ def texts_of(module: Path) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.value
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+@each_row("path", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_a_page_is_in_plain_words(path: Path) -> None:
     text = prose(path.read_text(encoding="utf-8"))
     found = [f"{text.count(chr(10), 0, at) + 1}: {word!r}: write {instead}" for at, word, instead in words_of(text)]

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import waitress
+from tests.support.rows import each_row
 from tests.waitress.serving import address_of, answer, application, running
 from waitress import adjustments, runner, server, task, utilities
 from waitress._modules import old_module
@@ -42,7 +43,7 @@ ELSEWHERE = [
 ]
 
 
-@pytest.mark.parametrize(("module", "name", "home"), ELSEWHERE, ids=lambda word: word.rpartition(".")[2])
+@each_row(("module", "name", "home"), ELSEWHERE, ids=lambda word: word.rpartition(".")[2])
 def test_a_name_can_be_imported_from_where_it_was_only_imported(module: str, name: str, home: str) -> None:
     found = getattr(import_module(module), name)
     if home.rpartition(".")[2] == name:

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from tests.support.rows import each_row
 from waitress import rfc7230
 
 
@@ -62,7 +63,7 @@ def test_a_quoted_string_and_its_pairs() -> None:
     assert rfc7230.QUOTED_PAIR_RE.sub(r"\1", r"a\"b\\") == 'a"b\\'
 
 
-@pytest.mark.parametrize("name", sorted(set(rfc7230.__all__) - {name for name in rfc7230.__all__ if "_RE" in name}))
+@each_row("name", sorted(set(rfc7230.__all__) - {name for name in rfc7230.__all__ if "_RE" in name}))
 def test_each_string_is_a_pattern_or_is_in_brackets(name: str) -> None:
     pattern = getattr(rfc7230, name)
     assert isinstance(pattern, str)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.ids import short_id
+from tests.support.rows import each_row
 from waitress_core.config import addresses
 from waitress_core.config.addresses import ListenAddress, bracketed, parse_listen_word, resolve, split_listen_word
 
@@ -21,7 +22,7 @@ def test_only_ipv6_addresses_get_brackets() -> None:
     assert bracketed("localhost") == "localhost"
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("word", "host", "port"),
     [
         ("127.0.0.1:80", "127.0.0.1", "80"),

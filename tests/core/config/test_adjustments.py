@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.ids import short_id
+from tests.support.rows import each_row
 from waitress_core import Adjustments
 from waitress_core.config.addresses import AF_UNIX
 
@@ -75,7 +76,7 @@ def sockets() -> Iterator[dict[str, socket.socket]]:
         sock.close()
 
 
-@pytest.mark.parametrize(("given", "message"), FAULTS, ids=short_id)
+@each_row(("given", "message"), FAULTS, ids=short_id)
 def test_each_fault_has_its_exact_message(given: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError) as caught:
         Adjustments(**given)
@@ -85,7 +86,7 @@ def test_each_fault_has_its_exact_message(given: dict[str, Any], message: str) -
         assert str(caught.value) == message
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("first", "second"),
     [(first, second) for at, first in enumerate(FAULTS) for second in FAULTS[at + 1 :] if can_coincide(first, second)],
     ids=lambda fault: short_id("+".join(fault[0])),

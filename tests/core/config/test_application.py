@@ -9,6 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from tests.support.rows import each_row
 from waitress_core import create_server
 from waitress_core.config.application import application_fault, check_application
 
@@ -89,7 +90,7 @@ APPLICATIONS = {
 }
 
 
-@pytest.mark.parametrize("name", APPLICATIONS)
+@each_row("name", APPLICATIONS)
 def test_an_application_may_be_any_callable_of_two_arguments(name: str) -> None:
     assert application_fault(APPLICATIONS[name]) is None
     check_application(APPLICATIONS[name])
@@ -208,7 +209,7 @@ FAULTS: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@each_row("name", FAULTS)
 def test_what_is_invalid_is_named_and_what_to_do_too(name: str) -> None:
     given, fault = FAULTS[name]
     found = application_fault(given)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.ids import short_id
+from tests.support.rows import each_row
 from waitress_core.config import casts
 
 GIVEN: list[tuple[Callable[[Any], object], object, object]] = [
@@ -150,14 +151,14 @@ def case_id(value: object) -> str:
 
 
 @pytest.mark.promise("S14", "S26", "S27")
-@pytest.mark.parametrize(("cast", "given", "expected"), GIVEN, ids=case_id)
+@each_row(("cast", "given", "expected"), GIVEN, ids=case_id)
 def test_a_value_is_cast(cast: Callable[[object], object], given: object, expected: object) -> None:
     value = cast(given)
     assert value == expected
     assert type(value) is type(expected)
 
 
-@pytest.mark.parametrize(("cast", "given"), REFUSED, ids=case_id)
+@each_row(("cast", "given"), REFUSED, ids=case_id)
 def test_a_value_that_cannot_be_read_is_refused(cast: Callable[[object], object], given: object) -> None:
     with pytest.raises((ValueError, TypeError)):
         cast(given)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.ids import short_id
+from tests.support.rows import each_row
 from waitress_core import SETTINGS, Adjustments, Setting
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
@@ -260,7 +261,7 @@ def test_the_tests_know_every_setting() -> None:
     assert {setting.name for setting in SETTINGS if setting.unit == "seconds"} == set(DURATIONS)
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+@each_row("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_the_annotation_fits_the_default(setting: Setting) -> None:
     hint = typing.get_type_hints(Adjustments)[setting.name]
     origins = {typing.get_origin(part) or part for part in typing.get_args(hint) or [hint]}
@@ -272,7 +273,7 @@ def test_the_annotation_fits_the_default(setting: Setting) -> None:
 
 
 @pytest.mark.promise("S67", "S69", "S70")
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+@each_row("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_a_default_is_documented_and_passes_its_own_check(setting: Setting) -> None:
     assert setting.default == DEFAULTS[setting.name]
     assert type(setting.default) is type(DEFAULTS[setting.name])
@@ -281,7 +282,7 @@ def test_a_default_is_documented_and_passes_its_own_check(setting: Setting) -> N
     assert setting.group
 
 
-@pytest.mark.parametrize("name", DEFAULTS)
+@each_row("name", DEFAULTS)
 def test_a_default_can_be_read_on_the_class_and_on_an_instance(name: str) -> None:
     assert getattr(Adjustments, name) == DEFAULTS[name]
     if name != "listen":
@@ -289,7 +290,7 @@ def test_a_default_can_be_read_on_the_class_and_on_an_instance(name: str) -> Non
 
 
 @pytest.mark.promise("S14")
-@pytest.mark.parametrize(("name", "given", "expected"), [(name, *case) for name, case in STRINGS.items()])
+@each_row(("name", "given", "expected"), [(name, *case) for name, case in STRINGS.items()])
 def test_a_string_is_cast_to_the_value_that_is_used(name: str, given: str, expected: object) -> None:
     value = BY_NAME[name].read(given)
     assert value == expected
@@ -297,7 +298,7 @@ def test_a_string_is_cast_to_the_value_that_is_used(name: str, given: str, expec
 
 
 @pytest.mark.promise("S14")
-@pytest.mark.parametrize(("name", "least"), LEAST.items())
+@each_row(("name", "least"), LEAST.items())
 def test_the_least_number_is_accepted_as_number_and_as_string(name: str, least: int) -> None:
     assert BY_NAME[name].read(least) == least
     assert BY_NAME[name].read(f" {least} ") == least
@@ -305,8 +306,8 @@ def test_the_least_number_is_accepted_as_number_and_as_string(name: str, least: 
 
 
 @pytest.mark.promise("S14", "S69")
-@pytest.mark.parametrize("name", DURATIONS)
-@pytest.mark.parametrize(
+@each_row("name", DURATIONS)
+@each_row(
     ("given", "seconds"),
     [(0.4, 0.4), ("0.4", 0.4), (" .5 ", 0.5), (7, 7), ("7", 7), (7.0, 7), ("7.0", 7), (Fraction(1, 4), 0.25)],
     ids=repr,
@@ -317,8 +318,8 @@ def test_a_duration_may_be_a_fraction_and_a_whole_one_is_an_int(name: str, given
     assert type(value) is type(seconds)
 
 
-@pytest.mark.parametrize("name", [name for name, accepted in DURATIONS.items() if accepted == FROM_ZERO])
-@pytest.mark.parametrize("given", [0, "0", 0.0, "-0.0"])
+@each_row("name", [name for name, accepted in DURATIONS.items() if accepted == FROM_ZERO])
+@each_row("given", [0, "0", 0.0, "-0.0"])
 def test_a_duration_that_may_be_zero(name: str, given: object) -> None:
     assert str(BY_NAME[name].read(given)) == "0"
 
@@ -347,7 +348,7 @@ def test_a_value_at_the_edge_is_accepted(name: str, given: object) -> None:
     BY_NAME[name].read(given)
 
 
-@pytest.mark.parametrize(("name", "given", "accepted"), REFUSED, ids=short_id)
+@each_row(("name", "given", "accepted"), REFUSED, ids=short_id)
 def test_a_bad_value_names_the_setting_the_value_and_what_is_accepted(name: str, given: Any, accepted: str) -> None:
     with pytest.raises(ValueError) as caught:
         BY_NAME[name].read(given)

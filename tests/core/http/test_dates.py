@@ -6,6 +6,7 @@ from email.utils import formatdate
 import pytest
 
 from tests.support.manual_clock import ManualClock
+from tests.support.rows import each_row
 from waitress_core.http import dates
 from waitress_core.http.dates import current_date, imf_fixdate
 
@@ -13,7 +14,7 @@ SECONDS = [0, 784111777, 951782400, 1709164800, 1_000_000_000, 2**31, 4102444799
 A_SEASON = range(86400 * 300, 86400 * 400, 86399)
 
 
-@pytest.mark.parametrize("seconds", [*SECONDS, *A_SEASON])
+@each_row("seconds", [*SECONDS, *A_SEASON])
 def test_a_date_is_as_the_standard_library_writes_it(seconds: int) -> None:
     assert imf_fixdate(seconds) == formatdate(seconds, usegmt=True)
 

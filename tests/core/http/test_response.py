@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.support.ids import input_ids, short_id
+from tests.support.rows import each_row
 from waitress_core.http import response_head as module
 from waitress_core.http.response import Framing, Response
 from waitress_core.http.response_fields import HeaderError
@@ -78,7 +79,7 @@ def lines(head: bytes) -> list[str]:
 
 
 @pytest.mark.promise("S03", "S56", "S64", "S92")
-@pytest.mark.parametrize(
+@each_row(
     ("version", "method", "status", "length", "asked", "framing", "fields", "persists"), TABLE, ids=input_ids(TABLE, 5)
 )
 def test_framing(
@@ -306,8 +307,8 @@ def test_early_hints_after_the_head_are_refused() -> None:
         response.early_hints([("Link", "</a>")])
 
 
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
-@pytest.mark.parametrize(
+@each_row("version", ["1.0", "1.1"])
+@each_row(
     ("name", "value", "error"),
     [
         ("Link", "a\r\nB: c", HeaderError),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from tests.support.ids import short_id
+from tests.support.rows import each_row
 from waitress_core.http.response_fields import (
     HOP_BY_HOP,
     HeaderError,
@@ -46,8 +47,8 @@ def test_a_line_break_in_a_name_has_its_own_message(name: str) -> None:
 
 
 @pytest.mark.promise("S58")
-@pytest.mark.parametrize("name", sorted(HOP_BY_HOP))
-@pytest.mark.parametrize("spell", [str.lower, str.upper, str.title])
+@each_row("name", sorted(HOP_BY_HOP))
+@each_row("spell", [str.lower, str.upper, str.title])
 def test_a_hop_by_hop_field_is_refused(name: str, spell: Any) -> None:
     with pytest.raises(AssertionError) as caught:
         checked_name(spell(name))
@@ -80,7 +81,7 @@ def test_a_valid_value_is_returned_unchanged(value: str) -> None:
 
 
 @pytest.mark.promise("S59")
-@pytest.mark.parametrize("character", CONTROLS, ids=lambda character: f"{ord(character):02x}")
+@each_row("character", CONTROLS, ids=lambda character: f"{ord(character):02x}")
 def test_a_control_character_in_a_value_is_refused(character: str) -> None:
     for value in (character, f"a{character}b"):
         with pytest.raises(HeaderError):
@@ -119,7 +120,7 @@ def test_a_status_is_a_final_code_and_a_reason(status: str, sent: str | None) ->
     assert checked_status(status) == (status if sent is None else sent)
 
 
-@pytest.mark.parametrize(
+@each_row(
     "status",
     [
         *["", "OK", "20", "20 OK", "2000", "200OK", "200\tOK", " 200 OK", "-200 x"],

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 import pytest
 
 from tests.support.manual_clock import ManualClock
+from tests.support.rows import each_row
 from waitress_core.lifecycle import signals as module
 from waitress_core.lifecycle.signals import (
     AGAIN_SECONDS,
@@ -54,9 +55,9 @@ def handlers() -> dict[int, object]:
 A_MOMENT = AGAIN_SECONDS - 0.01
 
 
-@pytest.mark.parametrize("has_terminal", [False, True])
-@pytest.mark.parametrize("draining_seconds", [None, 0.0, A_MOMENT, AGAIN_SECONDS, 1000.0])
-@pytest.mark.parametrize(
+@each_row("has_terminal", [False, True])
+@each_row("draining_seconds", [None, 0.0, A_MOMENT, AGAIN_SECONDS, 1000.0])
+@each_row(
     ("name", "action"),
     [
         ("SIGTERM", Action.DRAIN),

@@ -4,6 +4,7 @@ import errno
 
 import pytest
 
+from tests.support.rows import each_row
 from waitress_core.net.errors import error_numbers
 from waitress_core.net.transport import DISCONNECTS
 
@@ -25,7 +26,7 @@ LEAVING = "ECONNRESET ECONNABORTED ECONNREFUSED EPIPE ENOTCONN ESHUTDOWN EBADF E
 NETWORK = "EHOSTUNREACH EHOSTDOWN ENETUNREACH ENETDOWN ENETRESET ENONET"
 
 
-@pytest.mark.parametrize("name", f"{LEAVING} {NETWORK}".split())
+@each_row("name", f"{LEAVING} {NETWORK}".split())
 def test_errors_of_leaving_clients_and_of_the_network_are_no_news(name: str) -> None:
     assert getattr(errno, name, errno.EPIPE) in DISCONNECTS
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.fake_socket import DESCRIPTOR, FakeSocket, as_socket
+from tests.support.rows import each_row
 from waitress_core.config.addresses import AF_UNIX
 from waitress_core.net.errors import error_numbers
 from waitress_core.net.listener import ClientLeft, Listener
@@ -99,7 +100,7 @@ LASTING = sorted(
 )
 
 
-@pytest.mark.parametrize("number", sorted(set(errno.errorcode) - {*LASTING, *WOULD_BLOCK}), ids=errno.errorcode.get)
+@each_row("number", sorted(set(errno.errorcode) - {*LASTING, *WOULD_BLOCK}), ids=errno.errorcode.get)
 def test_a_client_that_left_before_it_was_accepted_has_left(number: int) -> None:
     with pytest.raises(ClientLeft):
         listening(OSError(number, "text")).accept()

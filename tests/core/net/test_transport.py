@@ -14,6 +14,7 @@ import pytest
 from tests.support.fake_socket import DESCRIPTOR, FakeSocket, as_socket
 from tests.support.pairs import reset, tcp_pair
 from tests.support.processes import becomes_true
+from tests.support.rows import each_row
 from waitress_buffers import ReadOnlyFileBuffer
 from waitress_core.net import transport as module
 from waitress_core.net.transport import Disconnected, FileFailed, SocketTransport
@@ -95,8 +96,8 @@ def test_what_the_system_takes_is_told() -> None:
     assert fake.sent == b"abcd"
 
 
-@pytest.mark.parametrize("number", LEAVING + NOT_LEAVING, ids=errno.errorcode.get)
-@pytest.mark.parametrize("call", ["recv", "recv_into", "send"])
+@each_row("number", LEAVING + NOT_LEAVING, ids=errno.errorcode.get)
+@each_row("call", ["recv", "recv_into", "send"])
 def test_every_error_of_the_socket_means_that_the_connection_has_ended(call: str, number: int) -> None:
     fake = FakeSocket()
     fake.script[call] = deque([OSError(number, "text")])

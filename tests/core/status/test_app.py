@@ -12,6 +12,7 @@ from wsgiref.validate import validator
 import pytest
 
 from tests.core.status.snapshots import snapshot_of
+from tests.support.rows import each_row
 from waitress_core.observability.snapshot import Snapshot
 from waitress_core.status.app import PATHS, StatusApplication, is_local_host, page
 
@@ -114,8 +115,8 @@ def test_another_path_is_not_found_and_the_answer_names_them(path: str) -> None:
     assert answer.body == f"There is nothing here. The paths are {' '.join(PATHS)}\n"
 
 
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"])
-@pytest.mark.parametrize("path", PATHS)
+@each_row("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "PATCH"])
+@each_row("path", PATHS)
 def test_another_method_is_not_allowed(method: str, path: str) -> None:
     answer = ask(path, REQUEST_METHOD=method)
     assert (answer.status, answer.headers["Allow"], answer.body) == (405, "GET, HEAD", "Only GET and HEAD\n")
@@ -145,8 +146,8 @@ def test_every_answer_is_kept_by_nobody_and_runs_nothing_of_others(path: str) ->
 # --- the token
 
 
-@pytest.mark.parametrize("path", ["/metrics", "/status.json", "/threads"])
-@pytest.mark.parametrize(
+@each_row("path", ["/metrics", "/status.json", "/threads"])
+@each_row(
     "given",
     [
         "",
@@ -192,7 +193,7 @@ def test_the_token_is_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch)
 # --- the name by which it is asked
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("host", "expected"),
     [
         ("127.0.0.1:9180", True),

@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from tests.core.status.snapshots import histogram, requests, snapshot_of
+from tests.support.rows import each_row
 from waitress_core.observability.histograms import BOUNDS
 from waitress_core.observability.snapshot import Totals
 from waitress_core.status.document import STALE_SECONDS, Document, make_document, total, why_not_ready
@@ -19,7 +20,7 @@ def reason_for(*changes: dict[str, Any], now: float = 1000.0, ready_queue_second
     )
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("workers", "reason"),
     [
         ([{}], ""),

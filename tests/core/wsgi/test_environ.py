@@ -11,6 +11,7 @@ import pytest
 
 from tests.core.heads import head, parsed
 from tests.support.ids import short_id
+from tests.support.rows import each_row
 from waitress_buffers import ReadOnlyFileBuffer
 from waitress_core import Adjustments
 from waitress_core.http.request import Request
@@ -64,9 +65,9 @@ def test_the_environ_of_a_plain_request() -> None:
     assert disconnected() is False
 
 
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
-@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "PATCH"])
-@pytest.mark.parametrize("ident", ["waitress", ""])
+@each_row("version", ["1.0", "1.1"])
+@each_row("method", ["GET", "POST", "HEAD", "PATCH"])
+@each_row("ident", ["waitress", ""])
 def test_the_checker_of_the_standard_library_accepts_it(version: str, method: str, ident: str) -> None:
     made = make(head("/a%20b?c", "X-Y: z", "Content-Length: 2", method=method, version=version), b"ab", ident=ident)
     validate.check_environ(made)  # type: ignore[attr-defined]
@@ -130,7 +131,7 @@ def test_a_body_with_a_length_keeps_the_length_as_sent() -> None:
 
 
 @pytest.mark.promise("S25", "S28", "S29", "S44")
-@pytest.mark.parametrize(
+@each_row(
     ("prefix", "target", "path_info"),
     [
         ("", "/", "/"),

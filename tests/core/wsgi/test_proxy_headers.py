@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.core.heads import head
 from tests.support.ids import input_ids, short_id
+from tests.support.rows import each_row
 from waitress_core import Adjustments
 from waitress_core.http.request import Request
 from waitress_core.wsgi import proxy_headers as module
@@ -142,7 +143,7 @@ ONE_HOP: list[tuple[dict[str, str], dict[str, Any]]] = [
 
 
 @pytest.mark.promise("S24")
-@pytest.mark.parametrize(("given", "expected"), ONE_HOP, ids=input_ids(ONE_HOP))
+@each_row(("given", "expected"), ONE_HOP, ids=input_ids(ONE_HOP))
 def test_x_forwarded_of_one_trusted_proxy(given: dict[str, str], expected: dict[str, Any]) -> None:
     assert apply(given) == expected
 
@@ -229,7 +230,7 @@ FORWARDED: list[tuple[str, int, dict[str, Any]]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "count", "expected"), FORWARDED, ids=input_ids(FORWARDED, 2))
+@each_row(("value", "count", "expected"), FORWARDED, ids=input_ids(FORWARDED, 2))
 def test_forwarded(value: str, count: int, expected: dict[str, Any]) -> None:
     assert apply({"Forwarded": value}, count, "forwarded") == expected
 
@@ -349,7 +350,7 @@ def test_a_malformed_header_is_logged_and_refused(
     assert record.getMessage().isascii()
 
 
-@pytest.mark.parametrize(("name", "value"), [(name, value) for name, value, _, _ in MALFORMED], ids=short_id)
+@each_row(("name", "value"), [(name, value) for name, value, _, _ in MALFORMED], ids=short_id)
 def test_a_malformed_header_of_an_untrusted_peer_is_only_hidden(name: str, value: str) -> None:
     assert apply({name: value}, trusted_proxy="192.0.2.1") == {KEYS[name]: None}
 
@@ -359,9 +360,9 @@ def test_a_malformed_element_of_x_forwarded_before_the_trusted_ones_is_ignored(e
     assert apply({"For": f"{element}, 1.2.3.4"}) == {**client("1.2.3.4"), "HTTP_X_FORWARDED_FOR": "1.2.3.4"}
 
 
-@pytest.mark.parametrize("element", ["broken", 'x="', 'x=a"b', 'x="\\', "x=[::1]", "for=a; by=b", "x=1;x=2"])
-@pytest.mark.parametrize("template", ["{}, for=1.2.3.4", "for=1.2.3.4, {}", "{}", "for=1.1.1.1, {}, for=1.2.3.4"])
-@pytest.mark.parametrize("count", [1, 2, 9])
+@each_row("element", ["broken", 'x="', 'x=a"b', 'x="\\', "x=[::1]", "for=a; by=b", "x=1;x=2"])
+@each_row("template", ["{}, for=1.2.3.4", "for=1.2.3.4, {}", "{}", "for=1.1.1.1, {}, for=1.2.3.4"])
+@each_row("count", [1, 2, 9])
 def test_a_malformed_element_of_forwarded_is_refused_wherever_it_is(element: str, template: str, count: int) -> None:
     with pytest.raises(MalformedProxyHeader):
         apply({"Forwarded": template.format(element)}, count, "forwarded")
@@ -562,7 +563,7 @@ TRUST: list[tuple[str | list[str] | None, str, bool]] = [
 ]
 
 
-@pytest.mark.parametrize(("trusted_proxy", "peer", "expected"), TRUST, ids=short_id)
+@each_row(("trusted_proxy", "peer", "expected"), TRUST, ids=short_id)
 def test_a_peer_is_trusted_by_address_network_or_word(trusted_proxy: Any, peer: str, expected: bool) -> None:
     settings = {} if trusted_proxy is None else {"trusted_proxy": trusted_proxy}
     assert policy(**settings).trusts(peer) is expected

@@ -13,6 +13,7 @@ from typing import Any, cast
 import pytest
 
 from tests.core.heads import head
+from tests.support.rows import each_row
 from waitress_buffers import BufferStorageError, ReadOnlyFileBuffer
 from waitress_core import Adjustments
 from waitress_core.connection.connection import Connection
@@ -205,7 +206,7 @@ CHUNKED = {"Transfer-Encoding": "chunked"}
 
 
 @pytest.mark.promise("S56", "S57")
-@pytest.mark.parametrize(
+@each_row(
     ("body", "headers", "expected"),
     [
         pytest.param([b"abc"], LENGTH_3, b"abc", id="a list of one"),
