@@ -21,7 +21,7 @@ from waitress.proxy_headers import MalformedProxyHeader
 PAGE = Path(__file__).parents[2] / "docs/reference/compatibility.md"
 ROW = re.compile(r"^\| (?:`(\w+)` )?\| ((?:`\w+`(?:, )?)+) \| (kept|adapted|left out) \| (?:(.*) )?\|$")
 STATES = ("kept", "adapted", "left out")
-# Names for what this system lacks: unix sockets, and descriptors of files that can be waited for. 3.0.2 lacked them too.
+# Names for what this system lacks: unix sockets, and descriptors of files that can be waited for. So did 3.0.2.
 LACKING = {
     *(() if hasattr(socket, "AF_UNIX") else ("UnixWSGIServer",)),
     *(() if os.name == "posix" else ("file_dispatcher", "file_wrapper")),
