@@ -84,6 +84,5 @@ def _row(row: Any, arguments: list[str], ids: Callable[[Any], object] | Sequence
     else:
         values = (row,) if len(arguments) == 1 else row
     name_of = ids if callable(ids) else short_id
-    return row_id or "-".join(str(name_of(value) or short_id(value)) for value in values), dict(
-        zip(arguments, values, strict=True)
-    )
+    name = row_id if isinstance(row_id, str) else "-".join(str(name_of(value) or short_id(value)) for value in values)
+    return name, dict(zip(arguments, values, strict=True))
