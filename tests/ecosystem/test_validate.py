@@ -26,6 +26,7 @@ from tests.ecosystem.programs.commands import (
     short_path,
     url_of,
 )
+from tests.support.rows import Rows
 from tests.support.servers import Running, running
 
 if TYPE_CHECKING:
@@ -229,7 +230,6 @@ SERVERS = [
     pytest.param(Served({"inbuf_overflow": 1, "outbuf_overflow": 1}, {}), id="bodies-in-files"),
     pytest.param(Served({"recv_bytes": 1}, {}), id="byte-by-byte"),
 ]
-every_server = pytest.mark.parametrize("served", SERVERS)
 
 
 @contextlib.contextmanager
@@ -272,33 +272,23 @@ def ask(server: Running, served: Served, asked: Asked, read: str, answer: str) -
         assert told["CONTENT_LENGTH"] == str(len(asked.body))
 
 
-@every_server
-def test_the_validator_is_silent_for_every_request(
+# (read, answer, requests): every request; every way to read; every way to answer
+WAYS = [
+    ("read", "list", tuple(REQUESTS)),
+    *((read, "list", ("get", "post-empty", "post", "post-chunked", "patch-chunked-long")) for read in READING),
+    *(("read", answer, ("get", "head", "get-http10-without-host", "post-chunked")) for answer in ANSWERING),
+]
+
+
+@pytest.mark.parametrize("served", SERVERS)
+def test_the_validator_is_silent_for_every_request_and_every_way_to_read_and_to_answer(
     served: Served, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with validated(served, caplog, capsys) as server:
-        for asked in REQUESTS.values():
-            ask(server, served, asked, "read", "list")
-
-
-@every_server
-@pytest.mark.parametrize("read", READING)
-def test_the_validator_is_silent_for_every_way_to_read(
-    read: str, served: Served, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with validated(served, caplog, capsys) as server:
-        for name in ("get", "post-empty", "post", "post-chunked", "patch-chunked-long"):
-            ask(server, served, REQUESTS[name], read, "list")
-
-
-@every_server
-@pytest.mark.parametrize("answer", ANSWERING)
-def test_the_validator_is_silent_for_every_way_to_answer(
-    answer: str, served: Served, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
-) -> None:
-    with validated(served, caplog, capsys) as server:
-        for name in ("get", "head", "get-http10-without-host", "post-chunked"):
-            ask(server, served, REQUESTS[name], "read", answer)
+    with validated(served, caplog, capsys) as server, Rows() as rows:
+        for read, answer, names in WAYS:
+            for name in names:
+                with rows.row(f"{name}, {read}, {answer}"):
+                    ask(server, served, REQUESTS[name], read, answer)
 
 
 def test_the_validator_is_silent_for_statuses_without_a_body(
