@@ -1,8 +1,10 @@
 """waitress 3.0.2 from the package index, in its own environment."""
 
+import os
 import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -23,6 +25,12 @@ def pip_done(environment: Path, *arguments: str | Path) -> str:
     done = pip(environment, "--isolated", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def installed(environment: Path) -> dict[str, str]:
+    """Return the packages in a virtual environment, by name, with their versions."""
+    (folder,) = {path.resolve() for path in environment.rglob("site-packages")}
+    return {found.name: found.version for found in metadata.distributions(path=[os.fspath(folder)])}
 
 
 def old_environment(path: Path) -> Path:

@@ -24,7 +24,7 @@ from tests.project.migration import (
     ask,
     split,
 )
-from tests.project.old_waitress import BIN, old_environment
+from tests.project.old_waitress import BIN
 from tests.project.repository import PACKAGES
 from tests.support.client import Client
 from tests.support.servers import running, spawned
@@ -32,7 +32,7 @@ from tests.support.servers import running, spawned
 MODULE = "site_of_a_user"
 CHANGES = [*REQUESTS, *RESPONSES, *PROXIED]
 every_change = pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.name)
-pytestmark = pytest.mark.xdist_group("migration")  # one process runs them all: each server is started once
+pytestmark = pytest.mark.xdist_group("waitress-3.0.2")  # one process runs them all: each server is started once
 
 Address = tuple[str, int]
 
@@ -51,9 +51,8 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
 
 
 @pytest.fixture(scope="module")
-def before(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
-    folder = tmp_path_factory.mktemp("before")
-    yield from serving(old_environment(folder / "environment") / BIN, folder)
+def before(waitress_3_0_2: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+    yield from serving(waitress_3_0_2 / BIN, tmp_path_factory.mktemp("site"))
 
 
 @every_change

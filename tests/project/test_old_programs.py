@@ -3,20 +3,22 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.project.old_programs import PRELUDE, PROGRAMS
-from tests.project.old_waitress import BIN, old_environment
+from tests.project.old_waitress import BIN
 
 SECONDS = 60
 pytestmark = [
-    pytest.mark.xdist_group("old-programs"),  # one process makes the environment
+    pytest.mark.xdist_group("waitress-3.0.2"),  # one process makes the environment
     pytest.mark.skipif("sys.platform == 'win32'", reason="some have unix descriptors, which Windows has not"),
 ]
 
 
+@cache  # both tests run the program here
 def seen_by(python: str | Path, name: str) -> str:
     """Return what a program prints."""
     command = [str(python), "-c", PRELUDE + PROGRAMS[name]]
@@ -26,8 +28,8 @@ def seen_by(python: str | Path, name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def seen_before(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    python = old_environment(tmp_path_factory.mktemp("before") / "environment") / BIN / "python"
+def seen_before(waitress_3_0_2: Path) -> Callable[[str], str]:
+    python = waitress_3_0_2 / BIN / "python"
     return lambda name: seen_by(python, name)
 
 

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from release import build_all
-from tests.project.old_waitress import BIN, old_environment, pip, pip_done
+from tests.project.old_waitress import BIN, installed, old_environment, pip, pip_done
 from tests.project.repository import BY_IMPORT_NAME, PACKAGES
 from tests.support.client import Client
 from tests.support.servers import spawned
@@ -25,8 +24,8 @@ def make():
 
 def versions(environment: Path) -> dict[str, str]:
     """Return the installed packages of this project or its predecessor, by name, with their versions."""
-    lines = pip_done(environment, "list", "--format=freeze").splitlines()
-    return dict(line.split("==") for line in lines if line.startswith("waitress"))
+    found = installed(environment)
+    return {name: version for name, version in found.items() if name.startswith("waitress")}
 
 
 def answer_of(command: list[str | Path], folder: Path) -> str:
@@ -44,8 +43,9 @@ def environment(tmp_path: Path) -> Path:
     return old_environment(tmp_path / "environment")
 
 
+@pytest.mark.xdist_group("wheels")
 @pytest.mark.timeout(240)
-def test_an_upgrade_from_waitress_3_0_2_keeps_what_serves(environment: Path, tmp_path: Path) -> None:
+def test_an_upgrade_from_waitress_3_0_2_keeps_what_serves(environment: Path, dist: Path, tmp_path: Path) -> None:
     folder = tmp_path / "site"
     folder.mkdir()
     (folder / "site_of_a_user.py").write_text(APPLICATION, encoding="utf-8")
@@ -59,9 +59,7 @@ def test_an_upgrade_from_waitress_3_0_2_keeps_what_serves(environment: Path, tmp
     assert versions(environment) == {"waitress": "3.0.2"}
     before = [answer_of(way, folder) for way in ways]
 
-    dist = tmp_path / "dist"
-    build_all(dist)
-    pip_done(environment, "install", "--no-index", "--find-links", dist, "--upgrade", "waitress")
+    pip_done(environment, "install", "--no-index", "--no-compile", "--find-links", dist, "--upgrade", "waitress")
 
     assert versions(environment) == {package.name: package.version for package in PACKAGES}
     assert "waitress" not in pip(environment, "--isolated", "check").stdout  # PyPy comes with others that it reports
