@@ -15,7 +15,7 @@ SHORT_TICK_SECONDS = 0.05
 SHORT_TICKS = f"""
 from waitress_core.reactor.reactor import Reactor
 
-Reactor.tick_seconds = {SHORT_TICK_SECONDS}
+Reactor.usual_tick_seconds = {SHORT_TICK_SECONDS}
 """
 
 # At the head of a program that serves: a server that ends waits so long for its threads.
@@ -28,7 +28,7 @@ ServerRun.threads_seconds = 0.1
 
 def shorten_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the servers of this process tick twenty times a second."""
-    monkeypatch.setattr(Reactor, "tick_seconds", SHORT_TICK_SECONDS)
+    monkeypatch.setattr(Reactor, "usual_tick_seconds", SHORT_TICK_SECONDS)
 
 
 def shorten_close(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:

@@ -628,7 +628,7 @@ def test_a_worker_with_more_than_others_steps_aside_until_it_has_not(accept_from
     assert not accepting.is_watching
     assert accepting.tick(SHARE_SECONDS)
     assert accepting.is_watching
-    assert accepting.reactor.tick_seconds == type(accepting.reactor).tick_seconds
+    assert accepting.reactor.tick_seconds == accepting.reactor.usual_tick_seconds
 
 
 def test_a_worker_steps_aside_for_a_moment_only(accept_from: AcceptFrom) -> None:
@@ -668,4 +668,4 @@ def test_a_worker_that_is_dismissed_accepts_who_woke_it_and_ticks_at_once(accept
     assert accepting.accepted == ["1"]
     assert accepting.reactor.tick_seconds == 0
     accepting.acceptor.stop()
-    assert accepting.reactor.tick_seconds == type(accepting.reactor).tick_seconds
+    assert accepting.reactor.tick_seconds == accepting.reactor.usual_tick_seconds

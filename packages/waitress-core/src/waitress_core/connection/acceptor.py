@@ -266,7 +266,7 @@ class Acceptor:
         self._aside_checks -= 1
         if not (self._aside_checks and self._share.has_more_than_others()):
             self.resume()
-        return self._reactor.now < self._ticked_at + type(self._reactor).tick_seconds
+        return self._reactor.now < self._ticked_at + self._reactor.usual_tick_seconds
 
     def tick(self) -> None:
         """Once a second, or in RETRY_SECONDS: accept again, if that may help."""

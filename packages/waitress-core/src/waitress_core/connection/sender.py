@@ -50,7 +50,7 @@ class Sender:
 
     # --- application thread, while a task runs
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | memoryview) -> None:
         """Send bytes, or leave them to the reactor; waits while the client makes room at once, and at the watermark.
 
         Raises:

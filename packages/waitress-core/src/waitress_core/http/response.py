@@ -13,8 +13,7 @@ Framing (RFC 9112 6.3, seen from the sender)
 """
 
 import enum
-from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
 
 from .response_fields import (
     STATUSES,
@@ -24,7 +23,7 @@ from .response_fields import (
     checked_value,
     parse_content_length,
 )
-from .response_head import NO_FIELDS, TEMPLATES, new_template
+from .response_head import NO_FIELDS, TEMPLATES, HeaderTemplate, new_template
 
 # RFC 9110 15.3.5, 15.3.6, 15.4.5: responses without content. 204 and 304 end with their head, 205 needs a length of 0.
 _NULL_BODY = ("204", "205", "304")
@@ -83,19 +82,20 @@ class Response:
         self.is_started = False  # `start` has been called
         self.has_head = False  # `make_head` has been called: status and headers are final
 
-    def start(self, status: str, headers: Iterable[tuple[str, str]]) -> None:
-        """Set status and headers, in place of earlier ones.
+    def start(self, status: Any, headers: Any) -> None:
+        """Set status (str) and headers (`list[tuple[str, str]]`), in place of earlier ones.
 
         Raises:
             AssertionError, HeaderError: they cannot be sent (`checked_*`); the earlier ones are kept.
         """
         # Unknown ones are checked after the `except`, so that their errors do not have the KeyError as their context.
         try:
-            known_status = STATUSES[status]
+            known_status: str | None = STATUSES[status]
         except (KeyError, TypeError):  # TypeError: not hashable, so not a str
             known_status = None
-        status = known_status or checked_status(status)
-        names, values = [], []
+        checked: str = known_status or checked_status(status)
+        names: list[Any] = []
+        values: list[Any] = []
         try:
             for name, value in headers:
                 names.append(name)
@@ -103,7 +103,7 @@ class Response:
         except (TypeError, ValueError) as error:
             raise HeaderError("headers must be a list of tuples (name, value)") from error
         try:
-            known_template = TEMPLATES[tuple(names)]
+            known_template: HeaderTemplate | None = TEMPLATES[tuple(names)]
         except (KeyError, TypeError):
             known_template = None
         template = known_template or new_template(tuple(names))
@@ -116,7 +116,7 @@ class Response:
                 checked_value(value, name)
         index = template.content_length_index
         self.content_length = None if index < 0 else parse_content_length(values[index])
-        self.status = status
+        self.status = checked
         self._template = template
         self._values = values
         self.is_started = True
@@ -131,7 +131,7 @@ class Response:
         """Whether the client would take a close of the connection for the end of the body."""
         return self.framing is CLOSE
 
-    def early_hints(self, headers: Iterable[tuple[str, str]]) -> bytes:
+    def early_hints(self, headers: Any) -> bytes:
         """Return a 103 (Early Hints) with these fields (RFC 8297): an interim response, sent ahead of this one.
 
         Empty for HTTP/1.0, which has no interim responses (RFC 9110 15.2), and without a field.

@@ -46,7 +46,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sized
 from contextlib import suppress
-from typing import Any, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from ..safe_logger import SafeLogger
 from ..throttled_logger import ThrottledLogger
@@ -90,7 +90,7 @@ def _nothing() -> None:
 class Reactor:
     """The handlers of one server, by their descriptors, and the turn that serves them."""
 
-    tick_seconds = TICK_SECONDS  # an attribute, so that a test can shorten it
+    usual_tick_seconds: ClassVar[float] = TICK_SECONDS  # an attribute, so that a test can shorten it
 
     def __init__(
         self,
@@ -118,6 +118,7 @@ class Reactor:
         self._on_tick = on_tick
         self._on_wake = on_wake
         self.now = clock()  # the instant at which the poll of this turn ended
+        self.tick_seconds = self.usual_tick_seconds  # between two ticks now
         self._next_tick_at = self.now
         self._starts_at_end = False  # of the list of what is ready
         self._faults = ThrottledLogger(logger, LOG_SECONDS)  # one that stays does not fill the log
@@ -177,7 +178,7 @@ class Reactor:
 
     def tick_every(self, seconds: float | None = None) -> None:
         """Tick as often as this from now on, or by default as usual."""
-        self.tick_seconds = type(self).tick_seconds if seconds is None else seconds
+        self.tick_seconds = self.usual_tick_seconds if seconds is None else seconds
         self._next_tick_at = min(self._next_tick_at, self.now + self.tick_seconds)
 
     def turn(self, timeout: float) -> None:
@@ -197,13 +198,13 @@ class Reactor:
             self.now = self.clock()
             self._call_notified()
             if self._ready:
-                timeout = 0
+                timeout = 0.0
         elif timeout > self.tick_seconds:  # not in each turn of a busy server, which ticks soon enough
             timeout = self.tick_seconds
         with self._lock:
             self._is_polling = not self._notified
             if self._notified:
-                timeout = 0
+                timeout = 0.0
         try:
             events = self.poller.poll(timeout)
         except BaseException:

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..http.request import Request
-from .environ import EnvironBuilder
-from .task import WSGITask
+from .task import EnvironSource, WSGITask
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -26,11 +25,11 @@ class ProxiedTask(WSGITask):
             self._environ_builder = _AddingBuilder(self._environ_builder, proxy.environ)
 
 
-class _AddingBuilder(EnvironBuilder):
+class _AddingBuilder:
     """Adds to each environ of another builder."""
 
-    def __init__(self, builder: EnvironBuilder, added: dict[str, str]) -> None:
-        self.__dict__.update(builder.__dict__)
+    def __init__(self, builder: EnvironSource, added: dict[str, str]) -> None:
+        self.is_tls = builder.is_tls
         self._build = builder.build
         self._added = added
 

@@ -2,15 +2,18 @@
 
 Runs on an application thread. It is the only file that calls an application, and whatever an application does ends
 here: in a response, or in a closed connection and a log record, and with `close` called on what it returned.
+
+What an application gives is `Any` until it has been checked: a compiled function refuses an argument of another type
+than it declares, with a TypeError in place of the error that PEP 3333 or this server has for it.
 """
 
 import contextlib
 import logging
 import math
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from waitress_buffers import BufferStorageError, ReadOnlyFileBuffer
 
@@ -22,7 +25,7 @@ from ..http.error_responses import SERVER_ERROR, SERVER_ERROR_DETAIL, ErrorRespo
 from ..http.request import Request
 from ..http.response import Response
 from ..safe_logger import SafeLogger
-from .environ import EnvironBuilder, add_tls
+from .environ import add_tls
 from .proxy_errors import MalformedProxyHeader
 from .proxy_headers import ProxyPolicy
 
@@ -48,6 +51,19 @@ class TaskContext(Protocol):
         """What is called with each request."""
 
 
+class EnvironSource(Protocol):
+    """What builds the environs of tasks."""
+
+    @property
+    def is_tls(self) -> bool:
+        """Whether each environ needs `add_tls`."""
+
+    def build(
+        self, request: Request, remote_addr: str, remote_port: str, client_disconnected: Callable[[], bool]
+    ) -> "WSGIEnvironment":
+        """Return the environ of one request from one peer."""
+
+
 class WSGITask:
     """Answers one request of one connection."""
 
@@ -62,7 +78,7 @@ class WSGITask:
     )
 
     def __init__(
-        self, context: TaskContext, environ_builder: EnvironBuilder, connection: Connection, request: Request
+        self, context: TaskContext, environ_builder: EnvironSource, connection: Connection, request: Request
     ) -> None:
         head = request.head
         self._arrived_at = connection.reactor.now
@@ -169,9 +185,7 @@ class WSGITask:
             if close is not None:
                 close()
 
-    def start_response(
-        self, status: str, headers: list[tuple[str, str]], exc_info: ExcInfo | None = None
-    ) -> Callable[[bytes], object]:
+    def start_response(self, status: Any, headers: Any, exc_info: Any = None) -> Callable[[bytes], object]:
         """Take the application's status and headers (PEP 3333, "The start_response() Callable").
 
         PEP 3333 has positional arguments; programs also call it by these names, which every server has.
@@ -188,7 +202,7 @@ class WSGITask:
         response.start(status, headers)
         return self.write
 
-    def __call__(self, headers: Iterable[tuple[str, str]]) -> None:
+    def __call__(self, headers: Any) -> None:
         """Send a 103 (Early Hints) with these fields, before the response starts: the task is its `wsgi.early_hints`.
 
         An HTTP/1.0 client gets nothing.
@@ -202,7 +216,7 @@ class WSGITask:
     def _send_interim(self, head: bytes) -> None:
         self._connection.sender.send(head)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Any) -> None:
         """Send a piece of the body: the old way next to the returned iterable (PEP 3333, "The write() Callable")."""
         if not isinstance(data, bytes):
             data = _bytes_of(data)
@@ -239,11 +253,11 @@ class WSGITask:
             self._response.persists = False
         return self._response.make_head()
 
-    def _send_body(self, body: Iterable[bytes]) -> None:
+    def _send_body(self, body: Any) -> None:
         response = self._response
         try:
-            count = len(body)  # type: ignore[arg-type]  # most iterables have no length: that is the question
-        except TypeError:
+            count: int | None = len(body)
+        except TypeError:  # most iterables have no length
             count, body = None, _iterator(body)
         for piece in body:
             if count == 1 and response.content_length is None and response.is_started and not response.has_head:
@@ -350,15 +364,15 @@ class WSGITask:
             logger.info("Connection cut off by the server while serving %s", path)
 
 
-def _bytes_of(piece: object) -> bytes:
+def _bytes_of(piece: Any) -> bytes:
     """Return the content of a piece that is not `bytes` (PEP 3333): a copy, because its owner may change it."""
     try:
-        return memoryview(piece).tobytes()  # type: ignore[arg-type]  # whether it has a buffer is the question
+        return memoryview(piece).tobytes()
     except TypeError:
         raise TypeError(f"a piece of a response body must be bytes, not {type(piece).__name__}") from None
 
 
-def _iterator(body: Iterable[bytes]) -> Iterable[bytes]:
+def _iterator(body: Any) -> Any:
     try:
         return iter(body)
     except TypeError as error:
