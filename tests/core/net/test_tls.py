@@ -1,15 +1,17 @@
 """The TLS transport: records of every size, cut anywhere, between a client that is stepped by hand and a socket."""
 
 import contextlib
-import itertools
+import io
 import os
 import random
 import select
 import socket
 import ssl
+import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -548,65 +550,175 @@ def test_a_client_that_only_makes_the_server_talk_is_dropped(ends: Ends) -> None
         transport._answer_locked()
 
 
-class Busy:
-    """A session that notices when two threads use it at once."""
+class Meeting:
+    """Sees whether two threads are within OpenSSL at once.
 
-    def __init__(self, session: Any) -> None:
-        self._session = session
-        self._users = itertools.count()
-        self._inside = 0
+    The first one stays there until a second one has come too, or waits for the transport's lock: nothing is left to
+    chance, and nothing to time.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._inside: list[int] = []
+        self._waiting = 0
+        self.first_is_inside = threading.Event()
+        self.is_over = False  # nobody else comes
         self.overlaps = 0
 
-    def _call(self, name: str, *arguments: Any) -> Any:
-        self._inside += 1
-        if self._inside > 1:
-            self.overlaps += 1
+    @contextlib.contextmanager
+    def attended(self) -> Iterator[None]:
+        """Be within OpenSSL."""
+        with self._changed:
+            self._inside.append(threading.get_ident())
+            self.overlaps += len(set(self._inside)) > 1
+            self.first_is_inside.set()
+            self._changed.notify_all()
+            assert self._changed.wait_for(lambda: self.is_over or self._waiting or self.overlaps, timeout=20)
         try:
-            threading.Event().wait(0.0002)  # as the GIL is released within OpenSSL
-            return getattr(self._session, name)(*arguments)
+            yield
         finally:
-            self._inside -= 1
+            with self._changed:
+                self._inside.remove(threading.get_ident())
 
-    def read(self, *arguments: Any) -> Any:
-        return self._call("read", *arguments)
+    def wait_for_lock(self, lock: threading.Lock) -> None:
+        if lock.acquire(blocking=False):
+            return
+        with self._changed:
+            self._waiting += 1
+            self._changed.notify_all()
+        lock.acquire()
+        with self._changed:
+            self._waiting -= 1
 
-    def write(self, *arguments: Any) -> Any:
-        return self._call("write", *arguments)
+    def end(self) -> None:
+        with self._changed:
+            self.is_over = True
+            self._changed.notify_all()
 
-    def unwrap(self) -> Any:
-        return self._call("unwrap")
+
+class WatchedLock:
+    """The lock of a transport; a thread that waits for it says so."""
+
+    def __init__(self, meeting: Meeting) -> None:
+        self._meeting = meeting
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        self._meeting.wait_for_lock(self._lock)
+
+    def __exit__(self, *error: object) -> None:
+        self._lock.release()
 
 
-def test_one_session_is_never_used_by_two_threads_at_once(ends: Ends) -> None:
-    """A task sends while the reactor reads ahead; without the lock their calls overlap within milliseconds."""
+class Watched:
+    """A session, or a buffer of one, in which threads can meet: each of its methods and attributes."""
+
+    def __init__(self, real: Any, meeting: Meeting) -> None:
+        self._real = real
+        self._meeting = meeting
+
+    def __getattr__(self, name: str) -> Any:
+        if not callable(getattr(type(self._real), name, None)):
+            with self._meeting.attended():
+                return getattr(self._real, name)
+
+        def call(*arguments: Any) -> Any:
+            with self._meeting.attended():
+                return getattr(self._real, name)(*arguments)
+
+        return call
+
+
+@contextlib.contextmanager
+def watched(ends: Ends, meeting: Meeting) -> Iterator[Any]:
+    """Have threads meet in the session of an open connection, and in its buffers."""
     transport: Any = ends.transport
-    busy = transport._session = Busy(transport._session)
-    transport._read_into = busy.read
-    done = threading.Event()
-    failures: list[BaseException] = []
+    transport._lock = WatchedLock(meeting)
+    for name in ("_session", "_incoming", "_outgoing"):
+        setattr(transport, name, Watched(getattr(transport, name), meeting))
+    transport._read_into = transport._session.read
+    yield transport
+
+
+def prepared_file(data: bytes) -> ReadOnlyFileBuffer:
+    file = ReadOnlyFileBuffer(io.BytesIO(data))
+    file.prepare()
+    return file
+
+
+# What a task does, and what the leader does meanwhile
+OF_TASKS: dict[str, Callable[[TlsTransport], object]] = {
+    "send": lambda transport: transport.send(b"y" * 50),
+    "send-batch": lambda transport: transport.send(bytes(BATCH_BYTES)),
+    "send-file": lambda transport: transport.send_file(prepared_file(b"y" * 50), 50),
+    "tls": lambda transport: transport.tls,
+}
+OF_THE_LEADER: dict[str, Callable[[TlsTransport], object]] = {
+    "receive": lambda transport: transport.receive(8192),
+    "receive-into": lambda transport: transport.receive_into(BUFFER, 8192),
+    "tls": lambda transport: transport.tls,
+    "end-output": lambda transport: transport.end_output(),
+    "end": lambda transport: transport.end(is_complete=True),
+}
+
+
+@pytest.mark.parametrize("leaders", OF_THE_LEADER)
+@pytest.mark.parametrize("tasks", OF_TASKS)
+@pytest.mark.parametrize("leader_is_first", [False, True], ids=["task-first", "leader-first"])
+def test_a_thread_that_finds_another_within_a_session_waits(
+    ends: Ends, tasks: str, leaders: str, leader_is_first: bool
+) -> None:
+    """A task sends while the reactor reads ahead, for example. Without the lock each of these pairs meets."""
+    ends.peer.turn = lambda: None
+    ends.peer.send(b"x" * 10)
+    calls = [OF_TASKS[tasks], OF_THE_LEADER[leaders]]
+    first, second = reversed(calls) if leader_is_first else calls
+    meeting = Meeting()
+    with watched(ends, meeting) as transport, ThreadPoolExecutor(2) as pool:
+        done = [pool.submit(first, transport)]
+        assert meeting.first_is_inside.wait(20)
+        done.append(pool.submit(second, transport))
+        for one in done:
+            one.add_done_callback(lambda _: meeting.end())
+        for one in done:
+            with contextlib.suppress(Disconnected):  # after `end`
+                one.result(20)
+    assert meeting.overlaps == 0
+
+
+def test_both_directions_at_once_stay_intact(ends: Ends) -> None:
+    """Nothing slows these threads down, so their calls meet wherever they may."""
+    transport, peer = ends.transport, ends.peer
+    peer.turn = lambda: None
+    data = os.urandom(RUN_BYTES)
+    size, received = 100 * len(data), bytearray()
+    is_over = threading.Event()
 
     def send() -> None:
-        try:
-            for _ in range(100):
-                assert transport.send(b"y" * 50) == 50
-        except BaseException as error:
-            failures.append(error)
-        finally:
-            done.set()
+        sent = 0
+        while sent < size:
+            sent += transport.send(memoryview(data)[sent % len(data) :])
 
-    thread = threading.Thread(target=send)
-    thread.start()
-    received = b""
-    ends.peer.turn = lambda: None
-    sent = 0
-    while not done.is_set():
-        ends.peer.send(b"x" * 10)
-        sent += 10
-        received += transport.receive(8192) or b""
-    thread.join()
-    while len(received) < sent:
-        received += transport.receive(8192) or b""
-    assert failures == []
-    assert busy.overlaps == 0
-    assert received == b"x" * sent
-    assert ends.peer.receive(5000) == b"y" * 5000
+    def receive() -> bytes:
+        pieces = []
+        while not is_over.is_set():
+            pieces.append(transport.receive(8192) or b"")
+        return b"".join(pieces)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            sending, receiving = pool.submit(send), pool.submit(receive)
+            try:
+                while len(received) < size:
+                    peer.send(b"x" * 10)
+                    with contextlib.suppress(ssl.SSLWantReadError):
+                        received += peer.session.read(1 << 20)
+            finally:
+                is_over.set()
+            sending.result(20)
+            assert not receiving.result(20).strip(b"x")
+    finally:
+        sys.setswitchinterval(interval)
+    assert received == data * 100
