@@ -1,4 +1,4 @@
-"""The environ that an application gets: what stands in it of the request, of the settings and of the server."""
+"""The environ that an application gets: what it has of the request, of the settings and of the server."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from wsgiref.validate import validator
 import pytest
 
 from tests.functional.applications import Recorder, answering, environ_of, get
+from tests.support.rows import each_row
 from tests.support.servers import running
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def test_an_untrusted_proxy_header_is_removed(settings: dict[str, Any], value: s
     assert environ_of(get("X-Forwarded-Proto: https"), **settings).get("HTTP_X_FORWARDED_PROTO") == value
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("prefix", "target", "script_name", "path_info"),
     [
         pytest.param("/foo", "/foo/bar", "/foo", "/bar", id="S25-stripped"),

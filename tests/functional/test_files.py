@@ -15,6 +15,7 @@ import pytest
 
 from tests.functional.applications import SECONDS, Headers, errors_in, get
 from tests.support.processes import becomes_true
+from tests.support.rows import each_row
 from tests.support.servers import running
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def sending(
     status: str = "200 OK",
     wrap: Callable[[Any, Any], Iterable[bytes]] = lambda wrapper, file: wrapper(file),
 ) -> WSGIApplication:
-    """Make an application that returns a wrapped file, opened anew for each request."""
+    """Make an application that returns a wrapped file, opened again for each request."""
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         start_response(status, list(headers))
@@ -39,7 +40,7 @@ def sending(
 
 
 class Seekable:
-    """Reads, seeks and tells, and is nothing else: no descriptor, no base class. Counts its closes."""
+    """Has read, seek and `tell`, and is nothing else: no descriptor, no base class. Counts its closes."""
 
     def __init__(self, content: bytes = CONTENT) -> None:
         self._file = io.BytesIO(content)
@@ -137,9 +138,9 @@ def test_the_wrapper_takes_a_file_and_a_block_size(
 
 
 @pytest.mark.promise("S31", "S32")
-@pytest.mark.parametrize("open_file", SEEKABLE)
-@pytest.mark.parametrize("position", [0, 1, 70_000, len(CONTENT) - 1, len(CONTENT)])
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@each_row("open_file", SEEKABLE)
+@each_row("position", [0, 1, 70_000, len(CONTENT) - 1, len(CONTENT)])
+@each_row("version", ["1.0", "1.1"])
 def test_a_file_is_sent_from_its_position_to_its_end(
     open_file: OpenPath, position: int, version: str, path: Path
 ) -> None:
@@ -255,7 +256,7 @@ def test_a_status_without_content_sends_nothing_of_a_file(open_file: OpenPath, s
             client.send(get())
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("said", "position", "sent"),
     [
         pytest.param(None, 0, 102_400, id="S32-none"),
@@ -268,8 +269,8 @@ def test_a_status_without_content_sends_nothing_of_a_file(open_file: OpenPath, s
         pytest.param(0, 0, 0, id="S32-nothing-of-it"),
     ],
 )
-@pytest.mark.parametrize("open_file", SEEKABLE)
-@pytest.mark.parametrize("name", ["Content-Length", "content-length"])
+@each_row("open_file", SEEKABLE)
+@each_row("name", ["Content-Length", "content-length"])
 def test_content_length_is_what_the_application_says_but_never_more_than_there_is(
     said: int | None, position: int, sent: int, open_file: OpenPath, name: str, path: Path
 ) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.functional.applications import SECONDS, errors_in, exceptions_in, get, set_at_end
+from tests.support.rows import each_row
 from tests.support.servers import running
 
 if TYPE_CHECKING:
@@ -69,10 +70,10 @@ def returning(pieces: Iterable[bytes], *headers: tuple[str, str], status: str | 
 
 
 @pytest.mark.promise("S82")
-@pytest.mark.parametrize("kind", [Pieces, SizedPieces])
-@pytest.mark.parametrize("pieces", [(), (b"",), (b"abc",), (b"abc", b"def"), (bytes(1_000_000),) * 30])
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@each_row("kind", [Pieces, SizedPieces])
+@each_row("pieces", [(), (b"",), (b"abc",), (b"abc", b"def"), (bytes(1_000_000),) * 30])
+@each_row("method", ["GET", "HEAD"])
+@each_row("version", ["1.0", "1.1"])
 def test_close_is_called_once_at_the_end(kind: type[Pieces], pieces: Any, method: str, version: str) -> None:
     body = kind(*pieces)
     with running(returning(body)) as server, server.client() as client:
@@ -89,7 +90,7 @@ def test_close_is_called_once_at_the_end(kind: type[Pieces], pieces: Any, method
 
 
 @pytest.mark.promise("S82")
-@pytest.mark.parametrize(
+@each_row(
     ("pieces", "headers", "status"),
     [
         pytest.param((b"abc",), [], "204 No Content", id="no-content"),
@@ -106,8 +107,8 @@ def test_close_is_called_once_at_the_end(kind: type[Pieces], pieces: Any, method
         pytest.param(("abc",), [], "200 OK", id="first-piece-of-str"),
     ],
 )
-@pytest.mark.parametrize("kind", [Pieces, SizedPieces])
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@each_row("kind", [Pieces, SizedPieces])
+@each_row("method", ["GET", "HEAD"])
 def test_close_is_called_once_whatever_happens(
     pieces: Any, headers: Any, status: str | None, kind: type[Pieces], method: str
 ) -> None:
@@ -215,11 +216,11 @@ def test_close_is_called_when_the_client_has_left(how: str, caplog: pytest.LogCa
 @pytest.mark.promise("S82")
 def test_close_is_called_when_the_client_left_before_the_first_piece() -> None:
     has_left = threading.Event()
-    begun = threading.Event()
+    entered = threading.Event()
 
     class Waiting(Pieces):
         def __iter__(self) -> Iterator[bytes]:
-            begun.set()
+            entered.set()
             assert has_left.wait(SECONDS)
             while True:
                 yield b"x" * 65536
@@ -228,7 +229,7 @@ def test_close_is_called_when_the_client_left_before_the_first_piece() -> None:
     with running(returning(body), threads=1) as server, set_at_end(has_left):
         client = server.client()
         client.send(get())
-        assert begun.wait(SECONDS)
+        assert entered.wait(SECONDS)
         client.reset()
         has_left.set()
         assert body.closed.wait(SECONDS)

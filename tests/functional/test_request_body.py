@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.functional.applications import SECONDS, Recorder, get, post, set_at_end
+from tests.support.rows import each_row
 from tests.support.servers import running
 
 if TYPE_CHECKING:
@@ -162,9 +163,9 @@ READS: list[Any] = [
 
 
 @pytest.mark.promise("S51")
-@pytest.mark.parametrize(("read", "expected"), READS)
-@pytest.mark.parametrize("framing", ["chunked", "length"])
-@pytest.mark.parametrize("inbuf_overflow", [1, 524_288], ids=["on-disk", "in-memory"])
+@each_row(("read", "expected"), READS)
+@each_row("framing", ["chunked", "length"])
+@each_row("inbuf_overflow", [1, 524_288], ids=["on-disk", "in-memory"])
 def test_the_input_is_a_file(
     read: Callable[[Any], list[Any]], expected: list[Any], framing: str, inbuf_overflow: int
 ) -> None:
@@ -369,7 +370,7 @@ def test_continue_waits_for_the_response_before_it() -> None:
 
 
 def head_of(size: int) -> bytes:
-    """Write a request whose head, empty line included, is of that size."""
+    """Write a request with a head, empty line included, of that size."""
     return get("X: " + "a" * (size - len(get("X: "))))
 
 
@@ -390,16 +391,16 @@ def test_a_head_of_exactly_the_limit_is_read_and_one_byte_more_is_431(limit: int
 
 
 @pytest.mark.parametrize(
-    "begin",
+    "start",
     [
         pytest.param(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ", id="S85-one-value"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: localhost\r\n", id="S85-one-name"),
     ],
 )
-def test_a_head_without_end_is_cut_off_at_the_limit(begin: bytes) -> None:
+def test_a_head_without_end_is_cut_off_at_the_limit(start: bytes) -> None:
     recorder = Recorder()
     with running(recorder, max_request_header_size=10_000) as server, server.client() as client:
-        client.send(begin + b"a" * 10_000)
+        client.send(start + b"a" * 10_000)
         assert client.response().status == 431
         assert client.rest() == b""
     assert recorder.paths == []

@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from tests.functional.applications import Recorder, environ_of, get, refusal_of
+from tests.support.rows import each_row
 from tests.support.servers import running
 
 
-@pytest.mark.parametrize(
+@each_row(
     ("lines", "value"),
     [
         pytest.param(b"X: a\r\n b", "a b", id="S49-blank"),
@@ -25,7 +26,7 @@ from tests.support.servers import running
         pytest.param(b"X: a" + b"\r\n b" * 100, "a" + " b" * 100, id="S49-hundred-folds"),
     ],
 )
-@pytest.mark.parametrize("after", [b"", b"Y: z\r\n"], ids=["last", "not-last"])
+@each_row("after", [b"", b"Y: z\r\n"], ids=["last", "not-last"])
 def test_each_fold_of_a_field_becomes_one_blank(lines: bytes, value: str, after: bytes) -> None:
     environ = environ_of(b"GET / HTTP/1.1\r\nHost: localhost\r\n" + lines + b"\r\n" + after + b"\r\n")
     assert environ["HTTP_X"] == value

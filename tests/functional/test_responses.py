@@ -11,6 +11,7 @@ import pytest
 
 from tests.functional.applications import Headers, answering, errors_in, get
 from tests.support.client import Client, Response
+from tests.support.rows import each_row
 from tests.support.servers import running
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 def making(
     make_body: Callable[[], Iterable[bytes]], *headers: tuple[str, str], status: str = "200 OK"
 ) -> WSGIApplication:
-    """Make an application that makes its body anew for each request; /next is answered `next`."""
+    """Make an application that makes its body again for each request; /next is answered `next`."""
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/next":
@@ -162,8 +163,8 @@ PIECES = [
 
 
 @pytest.mark.promise("S56")
-@pytest.mark.parametrize("pieces", PIECES)
-@pytest.mark.parametrize("kind", ["generator", "iterator", "list"])
+@each_row("pieces", PIECES)
+@each_row("kind", ["generator", "iterator", "list"])
 def test_without_a_length_http11_is_chunked(pieces: tuple[bytes, ...], kind: str) -> None:
     bodies: dict[str, Callable[[], Iterable[bytes]]] = {
         "generator": generated(*pieces),
@@ -320,10 +321,10 @@ def test_head_has_the_fields_of_get() -> None:
 
 
 @pytest.mark.promise("S64")
-@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
-@pytest.mark.parametrize("body", BODIES)
-@pytest.mark.parametrize("headers", [[], [("Content-Length", "10")]], ids=["no-length", "length-10"])
-@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@each_row("status", ["204 No Content", "304 Not Modified"])
+@each_row("body", BODIES)
+@each_row("headers", [[], [("Content-Length", "10")]], ids=["no-length", "length-10"])
+@each_row("method", ["GET", "HEAD"])
 def test_a_status_without_content_has_no_body_and_no_framing(
     status: str, body: Callable[[], Iterable[bytes]], headers: Headers, method: str
 ) -> None:
@@ -357,7 +358,7 @@ TOO_FEW = "application returned too few bytes (3) for specified Content-Length (
 
 
 def assert_one_warning(caplog: pytest.LogCaptureFixture, text: str) -> None:
-    """The log has this warning, and what more it may say, and no other."""
+    """The log has this warning, perhaps with more behind it, and no other."""
     [warning] = errors_in(caplog.records)
     assert warning.startswith(text)
     assert [record.name for record in caplog.records if record.getMessage() == warning] == ["waitress"]
@@ -482,7 +483,7 @@ def test_an_endless_body_ends_at_content_length() -> None:
 
 
 @pytest.mark.promise("S03", "S56", "S57")
-@pytest.mark.parametrize(
+@each_row(
     ("version", "fields", "connection"),
     [
         ("1.1", [], None),
@@ -499,7 +500,7 @@ def test_an_endless_body_ends_at_content_length() -> None:
         ("1.0", ["Connection: keep-alive, close"], "close"),
     ],
 )
-@pytest.mark.parametrize("status", ["200 OK", "404 Not Found", "302 Found"])
+@each_row("status", ["200 OK", "404 Not Found", "302 Found"])
 def test_the_connection_persists_where_both_ends_can_see_the_end(
     version: str, fields: list[str], connection: str | None, status: str
 ) -> None:

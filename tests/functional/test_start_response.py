@@ -12,6 +12,7 @@ import pytest
 
 from tests.functional.applications import SECONDS, answering, errors_in, exceptions_in, get, post, set_at_end
 from tests.support.client import Client, Response
+from tests.support.rows import each_row
 from tests.support.servers import running
 
 if TYPE_CHECKING:
@@ -378,7 +379,7 @@ def read_to_the_end(client: Client) -> None:
 def test_a_body_that_the_connection_s_end_would_end_is_cut_by_a_reset(
     call: Callable[[Any], Iterable[bytes]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Without a length in HTTP/1.0 there is no other way to tell the client that something is missing."""
+    """Without a length in HTTP/1.0 there is no other way to show the client that something is missing."""
     with running(calling(call)) as server, server.client() as client:
         client.send(get(version="1.0"))
         with pytest.raises(ConnectionResetError):
@@ -388,7 +389,7 @@ def test_a_body_that_the_connection_s_end_would_end_is_cut_by_a_reset(
 
 @pytest.mark.promise("S62")
 def test_a_status_that_is_refused_is_no_replacement_after_output() -> None:
-    """The application learns of its own exception, whatever else it says."""
+    """The application is given its own exception, whatever else it does."""
     learnt: list[type[BaseException]] = []
 
     def call(start_response: Any) -> Iterable[bytes]:
@@ -425,9 +426,9 @@ def test_start_response_again_without_exc_info_is_refused(again: Any, caplog: py
 
 
 @pytest.mark.promise("S83")
-@pytest.mark.parametrize("version", ["1.0", "1.1"])
-@pytest.mark.parametrize("length", [None, 16])
-@pytest.mark.parametrize(
+@each_row("version", ["1.0", "1.1"])
+@each_row("length", [None, 16])
+@each_row(
     ("pieces", "returned"),
     [
         ([b"written;"], [b"returned"]),

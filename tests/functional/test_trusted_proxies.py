@@ -13,6 +13,7 @@ import pytest
 from tests.functional.applications import Recorder, environ_of, get, refusal_of
 from tests.support.client import Client
 from tests.support.processes import serving_program
+from tests.support.rows import each_row
 from tests.support.servers import running
 
 SEVERAL = "10.0.0.0/8 127.0.0.0/8 ::1 2001:db8::/32"
@@ -31,7 +32,7 @@ def remote_addr_of(address: Any, **settings: Any) -> str:
 
 @contextlib.contextmanager
 def both_families() -> Iterator[socket.socket]:
-    """A socket that takes IPv4 clients too, whose addresses are mapped."""
+    """A socket that takes IPv4 clients too, with mapped addresses."""
     if not socket.has_dualstack_ipv6():
         pytest.skip("this system has no socket for both families")
     with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as sock:
@@ -100,10 +101,8 @@ BY_X: dict[str, Any] = {
 SEEN = ("REMOTE_ADDR", "REMOTE_PORT", "SERVER_NAME", "SERVER_PORT", "HTTP_HOST", "wsgi.url_scheme", "HTTP_FORWARDED")
 
 
-@pytest.mark.parametrize("joint", [None, ", ", ","], ids=["line-of-its-own", "appended", "appended-without-blank"])
-@pytest.mark.parametrize(
-    "opened", [';x="', ';x=a"b', ';x="\\', ';x="a\\"', '"', ';x="a"b', ";x=", ";x", ";x=[", ";for=a"]
-)
+@each_row("joint", [None, ", ", ","], ids=["line-of-its-own", "appended", "appended-without-blank"])
+@each_row("opened", [';x="', ';x=a"b', ';x="\\', ';x="a\\"', '"', ';x="a"b', ";x=", ";x", ";x=[", ";for=a"])
 def test_a_quotation_mark_of_a_client_swallows_nothing_that_its_proxy_adds(joint: str | None, opened: str) -> None:
     lines = [FORGED + opened, ADDED] if joint is None else [joint.join([FORGED + opened, ADDED])]
     response = refusal_of(get(*(f"Forwarded: {line}" for line in lines)), **BY_FORWARDED)

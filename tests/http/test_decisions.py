@@ -39,8 +39,8 @@ def server() -> Iterator[Running]:
         yield server
 
 
-@pytest.mark.parametrize("send", WAYS_TO_SEND)
-@pytest.mark.parametrize(("decision", "answer"), SERVED)
+@each_row("send", WAYS_TO_SEND)
+@each_row(("decision", "answer"), SERVED)
 def test_a_request_is_served_as_decided(
     decision: Decision, answer: dict[str, str], send: Send, server: Running
 ) -> None:

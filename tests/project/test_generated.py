@@ -9,6 +9,7 @@ import pytest
 
 from generate import FILES, ROOT, schema
 from tests.support.ids import short_id
+from tests.support.rows import each_row
 from waitress_cli.command_settings import ALL_SETTINGS
 from waitress_core.config.sources import read_file
 from waitress_core.config.toml_file import as_toml
@@ -26,7 +27,7 @@ def test_a_generated_file_fits_the_tables(path: Path) -> None:
     assert path.read_text(encoding="utf-8") == FILES[path](), "call `make generated`"
 
 
-@pytest.mark.parametrize("setting", ALL_SETTINGS, ids=lambda setting: setting.name)
+@each_row("setting", ALL_SETTINGS, ids=lambda setting: setting.name)
 def test_the_schema_accepts_what_the_command_accepts(setting: Any, tmp_path: Path) -> None:
     differs = []
     for value in VALUES:

@@ -28,13 +28,13 @@ class Rows:
         self._failed: dict[str, BaseException] = {}
 
     @contextlib.contextmanager
-    def row(self, row_id: str) -> Iterator[None]:
+    def row(self, row_id: str | Callable[[], str]) -> Iterator[None]:
         """Run a row; keep what it raises."""
         self.count += 1
         try:
             yield
         except FAILURES as error:
-            self._failed[row_id] = error
+            self._failed[row_id if isinstance(row_id, str) else row_id()] = error
 
     def __enter__(self) -> "Rows":
         return self
@@ -54,17 +54,19 @@ def each_row(
     All rows share the fixtures of the test: it must leave them as it found them.
     """
     arguments = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
-    table = [_row(row, arguments, ids) for row in rows]
+    table = [_row(row, arguments) for row in rows]
     assert table, "a table without rows"
     if not callable(ids):
         table = [(row_id, values) for row_id, (_, values) in zip(ids, table, strict=True)]
+    name_of = ids if callable(ids) else short_id
 
     def of_rows(test: Test) -> Test:
         @functools.wraps(test)
         def test_of_rows(**fixtures: Any) -> None:
             with Rows() as all_rows:
                 for row_id, values in table:
-                    with all_rows.row(row_id):
+                    # A row is named when it fails: the text of a large value takes long.
+                    with all_rows.row(row_id or functools.partial(_joined, name_of, values)):
                         test(**values, **fixtures)
 
         signature = inspect.signature(test)
@@ -75,14 +77,15 @@ def each_row(
     return of_rows
 
 
-def _row(row: Any, arguments: list[str], ids: Callable[[Any], object] | Sequence[str]) -> tuple[str, dict[str, Any]]:
-    """Return the id of a row, and its values by argument."""
-    row_id = None
+def _row(row: Any, arguments: list[str]) -> tuple[str, dict[str, Any]]:
+    """Return the id of a row, empty if it has none, and its values by argument."""
+    row_id: object = None
+    values: Sequence[Any] = (row,) if len(arguments) == 1 else row
     if isinstance(row, type(pytest.param())):
-        assert not row.marks, f"a row has no marks of its own: {row}"
-        values, row_id = row.values, row.id
-    else:
-        values = (row,) if len(arguments) == 1 else row
-    name_of = ids if callable(ids) else short_id
-    name = row_id if isinstance(row_id, str) else "-".join(str(name_of(value) or short_id(value)) for value in values)
-    return name, dict(zip(arguments, values, strict=True))
+        assert not row.marks, f"a row cannot have marks: {row}"
+        row_id, values = row.id, row.values
+    return row_id if isinstance(row_id, str) else "", dict(zip(arguments, values, strict=True))
+
+
+def _joined(name_of: Callable[[Any], object], values: dict[str, Any]) -> str:
+    return "-".join(str(name_of(value) or short_id(value)) for value in values.values())
