@@ -3,14 +3,17 @@
 import contextlib
 import socket
 from collections.abc import Callable, Iterator
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from tests.core.connecting import CheckedConnection, Harness
 from tests.support.pairs import receive_all
+from waitress_core.connection.overdue import BY_STATE, Client, on_handshake_overdue
 from waitress_core.connection.receiver import CHUNKED_READ_BYTES
-from waitress_core.connection.states import CLOSED, LINGER, Ending
+from waitress_core.connection.states import CLOSED, HANDSHAKE, IDLE, LINGER, Ending, ReceiveState
+from waitress_core.reactor.poller import READ
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
@@ -28,7 +31,7 @@ SETTINGS: dict[str, Any] = {
 
 
 class HeldUp(Harness):
-    """A server whose poll has ended without events when the bytes came, and goes on much later."""
+    """A server with a poll that has ended without events when the bytes came; it goes on much later."""
 
     def go_on_after(self, seconds: float) -> None:
         """Go on with the turn in which nothing was ready, after so long."""
@@ -153,3 +156,33 @@ class _Counting:
     def receive_into(self, buffer: memoryview, size: int) -> int | None:
         self._reads.append(1)
         return self._receive_into(buffer, size)
+
+
+def test_each_state_with_a_deadline_has_its_check(harness: HeldUp) -> None:
+    timed = {state for state in ReceiveState if harness.context.receive_deadlines[state] is not None}
+    assert timed | {HANDSHAKE} == set(BY_STATE)
+
+
+class _Handshaking:
+    """A client in its handshake, the rest of which is perhaps in the socket."""
+
+    def __init__(self, *, has_come: bool) -> None:
+        self.receiver = SimpleNamespace(state=HANDSHAKE)
+        self.ended: list[tuple[str, str]] = []
+        self._has_come = has_come
+
+    def on_ready(self, readiness: int) -> None:
+        assert readiness == READ
+        if self._has_come:
+            self.receiver.state = IDLE
+
+    def end_handshake(self, result: str, reason: str) -> None:
+        self.ended.append((result, reason))
+
+
+@pytest.mark.parametrize("has_come", [True, False], ids=["has-come", "is-missing"])
+def test_a_handshake_ends_only_if_its_rest_has_not_come(has_come: bool, harness: HeldUp) -> None:
+    client = _Handshaking(has_come=has_come)
+    on_handshake_overdue(cast(Client, client), harness.context)
+    assert client.ended == ([] if has_come else [("late", "not complete in time")])
+    assert harness.context.counters.deadlines.counts()["handshake"] == (0 if has_come else 1)
