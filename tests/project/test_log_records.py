@@ -3,23 +3,26 @@
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 from tests.project.repository import PACKAGES, ROOT
 
+pytestmark = pytest.mark.xdist_group("log-records")  # one process reads the packages
+
 PAGE = (ROOT / "docs" / "reference" / "log-records.md").read_text(encoding="utf-8")
 LEVELS = {name: name.upper() for name in ("debug", "info", "warning", "error", "critical", "log")}
 LEVELS["exception"] = "ERROR"
 
-# Calls whose text is made elsewhere: the text on the page.
+# Calls with a text that is made elsewhere: the text on the page.
 MADE_ELSEWHERE = {
     ("waitress/server.py", "text"): "Serving on http://{}:{}",
     ("waitress_cli/serve.py", "'Serving on %s'"): "Serving on http://{}:{}",
     ("waitress_cli/serve.py", "'%s'"): "waitress-core %s on %s with %s serves %s",
 }
-# Calls whose text comes from the program, or from the caller of a ThrottledLogger.
+# Calls with a text from the program, or from the caller of a ThrottledLogger.
 OF_THE_CALLER = {
     ("waitress_core/throttled_logger.py", "level"),
     ("waitress_core/safe_logger.py", "level"),
@@ -91,13 +94,14 @@ def records_in(module: Path, name: str) -> Iterator[Record]:
         yield loggers[receiver], LEVELS[call.func.attr], known
 
 
-def records_of_the_packages() -> set[Record]:
-    return {
+@cache
+def records_of_the_packages() -> frozenset[Record]:
+    return frozenset(
         record
         for package in PACKAGES
         for module in package.modules
         for record in records_in(module, f"{package.import_name}/{module.relative_to(package.source).as_posix()}")
-    }
+    )
 
 
 def unsafe_calls_in(module: Path) -> Iterator[str]:
