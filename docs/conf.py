@@ -19,7 +19,7 @@ extensions = [
 ]
 exclude_patterns = ["_build", "benchmarks", "examples", "requirements.txt"]
 nitpicky = True
-# Signatures name types of the standard library, whose documentation is not here, and of files that are not the API.
+# Signatures name types of the standard library, documented elsewhere, and of files that are not the API.
 nitpick_ignore_regex = [
     ("py:.*", r"(?!waitress).*"),
     ("py:.*", r"waitress_core\.(observability|connection|reactor|http)\..*"),

@@ -1,7 +1,7 @@
 """Draws the state machines of the code: a line `% states MODULE:TABLE` becomes a table and an inline SVG.
 
 The table `dict[State, set of State]` in the code is the only source, so a diagram cannot show a move that the code does
-not make. The states stand in a column, in the order of the table; a move down is an arc on the right, one back up an
+not make. The states are in a column, in the order of the table; a move down is an arc on the right, one back up an
 arc on the left. No script, no picture file, no network.
 """
 
@@ -33,14 +33,14 @@ def fill_in_states(app: Sphinx, document: str, source: list[str]) -> None:
 
 
 def machine_as_markdown(moves: Moves) -> str:
-    """Write a diagram of the moves, and the same as a table for who cannot see it."""
+    """Write a diagram of the moves, and the same as a table for anyone who cannot see it."""
     rows = [f"| `{state.name}` | {_names(moves, state) or 'nothing: the end'} |" for state in moves]
     table = "\n".join(["| from | to |", "|---|---|", *rows])
     return f"```{{raw}} html\n{machine_as_svg(moves)}\n```\n\n{table}\n"
 
 
 def machine_as_svg(moves: Moves) -> str:
-    """Draw the states as boxes in a column and the moves as arcs beside them."""
+    """Draw the states as boxes in a column and the moves as arcs next to them."""
     places = {state: row for row, state in enumerate(moves)}
     longest = max((abs(places[end] - places[start]) for start in moves for end in moves[start]), default=1)
     side = _reach(longest) + STROKE
@@ -60,7 +60,7 @@ def _names(moves: Moves, start: Enum) -> str:
 
 
 def _in_order(moves: Moves, start: Enum) -> list[Enum]:
-    """The ends of the moves in the order of the table: a set has none of its own."""
+    """The ends of the moves in the order of the table: a set has no order."""
     return [state for state in moves if state in moves[start]]
 
 

@@ -1,4 +1,4 @@
-"""Serve the application by TLS with cheroot, whose command has no option for it: PORT THREADS CERTIFICATE KEY."""
+"""Serve the application by TLS with cheroot; its command has no option for it: PORT THREADS CERTIFICATE KEY."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def serve(port: int, context: ssl.SSLContext | None = None) -> None:
 
 
 def answer(head: bytes) -> bytes:
-    """Return the response to a request without a body, whose head is complete."""
+    """Return the response to a request without a body, with a complete head."""
     request_line, *lines = head.decode("latin-1")[:-4].split("\r\n")
     method, target, _ = request_line.split(" ")
     path, _, query = target.partition("?")

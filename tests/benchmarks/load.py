@@ -122,7 +122,7 @@ def connect(port: int, *, speaks_tls: bool = False) -> socket.socket:
 def handshakes_per_second(port: int, seconds: float, *, resumes: bool) -> float:
     """Return how many connections one `openssl s_time` makes in a second, by new handshakes or by resumed sessions.
 
-    Sessions are resumed with TLS 1.2: of 1.3, whose tickets come after the handshake, s_time resumes none.
+    Sessions are resumed with TLS 1.2: with 1.3 tickets come after the handshake, and s_time resumes none.
 
     Raises:
         RuntimeError: the connections or the resumed sessions are missing.

@@ -38,7 +38,7 @@ def spread(case: Case, table: Table) -> float:
 
 
 def noisy_cases(result: dict[str, Any]) -> Iterator[str]:
-    """Return a line for each case whose rounds or whose machine were too restless."""
+    """Return a line for each case with rounds, or on a machine, that varied too much."""
     for name, table in result["cases"].items():
         differs, steal = spread(BY_NAME[name], table) if name in BY_NAME else 0, result["steal"].get(name, 0)
         if max(differs, steal) > MOST_NOISE:

@@ -77,7 +77,7 @@ def environ_of_an_order() -> WSGIEnvironment:
 
 
 def microseconds_alone(seconds: float) -> float:
-    """Return the processor time of a request that no server has read, and whose response none sends."""
+    """Return the processor time of a request that no server reads, with a response that none sends."""
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         if not status.startswith("200"):

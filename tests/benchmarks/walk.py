@@ -71,7 +71,7 @@ def climbs_in(calls: list[Call]) -> list[Call]:
     found: list[Call] = []
     for call in calls:
         depth, file, _ = call
-        # Turns and tasks are called by the dispatcher, which may stand outside what was recorded.
+        # Turns and tasks are called by the dispatcher, which may be outside what was recorded.
         caller = callers.get(depth - 1, "waitress_core/threads/dispatcher.py")
         if layer_of(file) > layer_of(caller):
             found.append(call)

@@ -1,4 +1,4 @@
-"""Several workers, beside one and beside those of gunicorn and granian: python -m tests.benchmarks.workers
+"""Several workers, compared with one and with those of gunicorn and granian: python -m tests.benchmarks.workers
 
 With `--python COMMAND` also two workers side by side on a free-threaded interpreter, which needs no packages. Linux.
 """
@@ -38,7 +38,7 @@ from tests.support.platforms import signal_number
 APPLICATION = "workers_application:application"
 QUANTITIES = (REQUESTS, P50, P99, CPU, FAILED)
 WORKERS = 4  # of the figures that are no throughput
-CLIENTS = 100  # whose shares are counted
+CLIENTS = 100  # the share of each is counted
 CONNECTIONS = 1000  # that come one after the other, for wake-ups
 WAIT_SECONDS = 30.0
 

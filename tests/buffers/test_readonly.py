@@ -22,7 +22,7 @@ CONTENT = bytes(range(256)) * 40
 
 
 class Overriding(io.BufferedReader):
-    """A file whose content is not that of its descriptor."""
+    """A file with content that is not that of its descriptor."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         return super().read(size).swapcase()

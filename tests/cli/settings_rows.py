@@ -14,7 +14,7 @@ class Row(NamedTuple):
     words: list[str]
     text: str
     value: Any
-    beside: tuple[tuple[str, str], ...] = ()  # settings without which this one has no meaning
+    needed: tuple[tuple[str, str], ...] = ()  # settings without which this one has no meaning
 
 
 _CERTIFIED = ("tls_certificate", "a.pem")
@@ -79,7 +79,7 @@ ROWS = [
     Row("asyncore_use_poll", ["--asyncore-use-poll"], "true", True),
     Row("worker_kind", ["--worker-kind=process"], "process", "process"),
 ]
-# All others are numbers, without a word of their own to say about it.
+# All others are numbers, without a note about it.
 ROWS += [
     Row(setting.name, [f"--{setting.name.replace('_', '-')}=77"], "77", 77)
     for setting in SETTINGS

@@ -19,7 +19,7 @@ from waitress_core import Adjustments, CannotStartThread, DeferredApplication
 
 
 class Recorder:
-    """Stands in for `serve`; raises what it is told to."""
+    """A fake `serve`, which raises what a test wants."""
 
     def __init__(self, fault: Exception | None = None) -> None:
         self.fault = fault
@@ -221,8 +221,8 @@ def test_a_good_value_is_given_to_the_server_as_it_is(row: Row) -> None:
     # Otherwise the workers would import the application.
     words = [*row.words, "--preload"] if row.name in OF_PROCESSES else row.words
     assert main([*words, "main_shop:application"], serve) == 0
-    beside = {"access_log": "true"} if row.name == "access_log_format" else {}
-    assert serve.calls == [("application", {row.name: row.text, **beside})]
+    needed = {"access_log": "true"} if row.name == "access_log_format" else {}
+    assert serve.calls == [("application", {row.name: row.text, **needed})]
 
 
 @pytest.mark.parametrize(

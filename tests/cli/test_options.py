@@ -99,7 +99,7 @@ def test_the_access_log_may_have_a_file(arguments: list[str], given: dict[str, s
     assert (command.given, command.applications) == (given, applications)
 
 
-# Options of waitress 3.0.2; `no-` stands for an option with and without it.
+# Options of waitress 3.0.2; `no-` means an option with and without it.
 OLD_OPTIONS = """
 help call host port no-ipv4 no-ipv6 listen threads trusted-proxy trusted-proxy-count trusted-proxy-headers
 no-log-untrusted-proxy-headers no-clear-untrusted-proxy-headers url-scheme url-prefix backlog recv-bytes send-bytes

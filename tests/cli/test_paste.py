@@ -25,7 +25,7 @@ def test_every_setting_may_be_a_string(row: Row) -> None:
     if not is_possible_here(row):
         pytest.skip("this system has no IPv6")
     recorder = Recorder()
-    settings: dict[str, Any] = {**dict(row.beside), row.name: row.text}
+    settings: dict[str, Any] = {**dict(row.needed), row.name: row.text}
     assert serve_paste(application, {"here": "/srv"}, _server=recorder, **settings) == 0
     assert recorder.application is application
     assert what_it_is(row, recorder.adjustments) == row.value

@@ -84,7 +84,7 @@ def test_the_settings_in_force_are_toml_with_their_sources(
     ]
     assert "channel_timeout = 120  # default" in lines
     assert 'unix_socket_perms = "600"  # default' in lines
-    assert "# port = 8080  # default" in lines  # without a meaning beside `listen`
+    assert "# port = 8080  # default" in lines  # without a meaning next to `listen`
 
 
 @pytest.mark.filterwarnings("ignore:send_bytes:DeprecationWarning")
@@ -92,7 +92,7 @@ def test_the_settings_in_force_are_toml_with_their_sources(
 def test_the_settings_can_be_read_again_from_what_is_printed(row: Row | None, folder: Path) -> None:
     if row is not None and (not is_possible_here(row) or row.name in ("sockets", "tls_context")):
         pytest.skip("this system has not what it is about")
-    words = [*row.words, *(f"--{name.replace('_', '-')}={text}" for name, text in row.beside)] if row else []
+    words = [*row.words, *(f"--{name.replace('_', '-')}={text}" for name, text in row.needed)] if row else []
     given = configure(parse(words), {})
     (folder / "w.toml").write_text(settings_as_toml(given.given), encoding="utf-8")
     again = read_file("w.toml", ALL_SETTINGS, {})

@@ -19,7 +19,7 @@ from waitress_core import BaseWSGIServer
 
 
 class Server:
-    """Stands in for a server."""
+    """A fake server."""
 
     def __init__(self, application: Any, **settings: Any) -> None:
         self.done: list[Any] = [(application, settings)]

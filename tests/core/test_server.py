@@ -40,19 +40,19 @@ class Held:
     """An application that waits in /held until it is released."""
 
     def __init__(self) -> None:
-        self.begun = threading.Event()
+        self.entered = threading.Event()
         self.gate = threading.Event()
 
     def __call__(self, environ: Environ, start_response: StartResponse) -> list[bytes]:
         if environ["PATH_INFO"] == "/held":
-            self.begun.set()
+            self.entered.set()
             assert self.gate.wait(SOON)
         return application(environ, start_response)
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder whose path is short enough for unix sockets."""
+    """A folder with a path that is short enough for unix sockets."""
     path = Path(tempfile.mkdtemp(prefix="ws"))
     yield path
     shutil.rmtree(path)
@@ -269,7 +269,7 @@ def test_close_waits_for_a_running_application() -> None:
     thread = start(server)
     with Client(address_of(server)) as client:
         client.send(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert held.begun.wait(SOON)
+        assert held.entered.wait(SOON)
         closer = threading.Thread(target=server.close)
         closer.start()
         closer.join(0.05)
@@ -290,7 +290,7 @@ def test_an_application_that_outlasts_close_is_told_of_and_its_thread_ends_with_
     thread = start(server)
     with Client(address_of(server)) as client:
         client.send(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert held.begun.wait(SOON)
+        assert held.entered.wait(SOON)
         server.close()
         assert client.rest() == b""
     assert ended(thread)
@@ -302,7 +302,7 @@ def test_an_application_that_outlasts_close_is_told_of_and_its_thread_ends_with_
 
 
 class FailingFile(ReadOnlyFileBuffer):
-    """A file whose closing fails, once it is closed."""
+    """A file with a `close` that fails once it is closed."""
 
     __slots__ = ()
 
@@ -499,7 +499,7 @@ def test_a_host_that_raises_while_it_waits_ends_the_server_in_order(monkeypatch:
     monkeypatch.setattr(server, "while_waiting", fail)
     with pytest.raises(OSError, match="no tea"):
         server.run()
-    assert tidied == [True]  # the lead has ended by itself, and with it what had begun
+    assert tidied == [True]  # the leader has ended by itself, and what it had started too
     assert server.socket.fileno() == -1
 
 

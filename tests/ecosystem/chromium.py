@@ -96,7 +96,7 @@ class Page:
 
 
 def _dup_above(number: int, descriptor: int) -> int:
-    """Return a copy of a descriptor whose number is above this one."""
+    """Return a copy of a descriptor, with a number above this one."""
     low = []
     while (copy := os.dup(descriptor)) <= number:
         low.append(copy)

@@ -51,7 +51,7 @@ class Kind:
     """A program that is put in front: `program` of Debian's `package`, with a page that has blocks in a language.
 
     `options` are those of its command line, given its folder and the file of its configuration, which `whole` makes of
-    the folder and of what stands on the page; `merge` puts a later block of the page into the first one.
+    the folder and of what is on the page; `merge` puts a later block of the page into the first one.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Kind:
 
 
 def _merge_sections(first: str, part: str) -> str:
-    """Put sections in the place of those with the same heading, new ones first; a heading begins at the margin."""
+    """Put sections in the place of those with the same heading, new ones first; a heading starts at the margin."""
     old, new = (
         {section.partition("\n")[0]: section for section in re.split(r"^(?=\w)", text, flags=re.MULTILINE)}
         for text in (first, part)
@@ -111,7 +111,7 @@ access_log off;
 def _whole_of_apache(folder: Path, page: str) -> str:
     names = "mpm_event authz_core headers ssl proxy proxy_http proxy_balancer lbmethod_byrequests slotmem_shm"
     load = "\n".join(f"LoadModule {name}_module {APACHE_MODULES}/mod_{name}.so" for name in names.split())
-    # Started by root, it must be told whose rights to go on with.
+    # Started by root, it must be told with which user's rights to go on.
     user = "User www-data\nGroup www-data" if sys.platform != "win32" and os.geteuid() == 0 else ""
     (listen,) = re.findall(r"<VirtualHost (.*)>", page)
     return f"""
@@ -230,7 +230,7 @@ def front(kind: Kind, configuration: str, addresses: dict[str, str], host: str =
             try:
                 yield Front(host, port, certificate)
             except BaseException:
-                print(f"{kind.name} has logged:", *process.log, sep="\n")  # shown beside the failure
+                print(f"{kind.name} has logged:", *process.log, sep="\n")  # shown with the failure
                 raise
             process.signal()
             process.wait()

@@ -184,7 +184,7 @@ def test_more_clients_than_threads_upload_at_once(url: str) -> None:
     def upload(number: int) -> None:
         def pieces() -> Iterator[bytes]:
             yield b"begun"
-            all_there.wait(60)  # every upload has begun before any ends: none of them holds a thread meanwhile
+            all_there.wait(60)  # every upload has started before any ends: none of them holds a thread meanwhile
             yield bytes([number]) * 300_000
 
         with httpx_client(url) as client:

@@ -214,7 +214,7 @@ def fields(lines: list[str]) -> list[str]:
 def test_head_gives_the_fields_of_get(path: str, url: str) -> None:
     got = curl("--verbose", f"{url}{path}")
     head = curl("--verbose", "--head", f"{url}{path}")
-    # The length of /environ differs: it tells the method and the port.
+    # The length of /environ differs: it shows the method and the port.
     different = ("Content-Length:",) if path == "/environ" else ()
     assert [line for line in fields(head.received()) if not line.startswith(different)] == [
         line for line in fields(got.received()) if not line.startswith(different)

@@ -156,21 +156,21 @@ def test_a_range_beyond_the_end_is_refused_and_costs_no_connection(falcon_url: s
 
 @needs_curl
 def test_curl_resumes_a_download(bottle_url: str, large: LargeFile, tmp_path: Path) -> None:
-    begun = tmp_path / "begun"
+    partial = tmp_path / "partial"
     with large.path.open("rb") as file:
-        begun.write_bytes(file.read(LARGE_BYTES - 1_000_000))
+        partial.write_bytes(file.read(LARGE_BYTES - 1_000_000))
     done = curl(
         "--continue-at",
         "-",
         "--output",
-        begun,
+        partial,
         "--write-out",
         "%{http_code} %{size_download}",
         f"{bottle_url}/files/large",
     )
     assert done.text == "206 1000000"
-    assert hashlib.sha256(begun.read_bytes()).hexdigest() == large.digest
-    begun.unlink()  # pytest keeps its folders
+    assert hashlib.sha256(partial.read_bytes()).hexdigest() == large.digest
+    partial.unlink()  # pytest keeps its folders
 
 
 def test_a_file_that_has_not_changed_is_not_sent_again(bottle_url: str) -> None:

@@ -210,7 +210,7 @@ def test_uploads_of_several_clients_at_once_do_not_mix(url: str) -> None:
     def upload(number: int) -> None:
         def pieces() -> Iterator[bytes]:
             yield b"begun "
-            together.wait(30)  # every request has begun before any of them ends
+            together.wait(30)  # every request has started before any of them ends
             for _ in range(20):
                 yield bytes([number]) * 50_000
 

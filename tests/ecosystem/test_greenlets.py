@@ -1,4 +1,4 @@
-"""gevent and eventlet: programs whose threads are greenlets, because they patch the standard library.
+"""gevent and eventlet: programs with threads that are greenlets, because they patch the standard library.
 
 Each greenlet that waits by anything but the patched modules stops all of them.
 """

@@ -26,7 +26,7 @@ def read(section: str, folder: Path) -> Adjustments:
 def test_every_setting_may_be_in_the_file(row: Row, tmp_path: Path) -> None:
     if not is_possible_here(row):
         pytest.skip("this system has no IPv6")
-    lines = [f"{name} = {text}" for name, text in [*row.beside, (row.name, row.text)]]
+    lines = [f"{name} = {text}" for name, text in [*row.needed, (row.name, row.text)]]
     assert what_it_is(row, read("\n".join(lines), tmp_path)) == row.value
 
 

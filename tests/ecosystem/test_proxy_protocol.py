@@ -1,4 +1,4 @@
-"""Real proxies that say by the PROXY protocol who the client is, with the configurations of the page."""
+"""Real proxies that name the client with the PROXY protocol, with the configurations of the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Pyramid application served by `pserve` from an ini file whose server is `egg:waitress#main`."""
+"""A Pyramid application served by `pserve` from an ini file with the server `egg:waitress#main`."""
 
 import stat
 from collections.abc import Iterator

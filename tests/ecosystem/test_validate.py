@@ -1,4 +1,4 @@
-"""`wsgiref.validate` around an application finds nothing to say, whatever the request and however the server is set.
+"""`wsgiref.validate` around an application finds no fault, whatever the request and however the server is set.
 
 The validator raises AssertionError in the thread that runs the application, which the server logs; it warns by
 WSGIWarning, which is an error here; and it writes to standard error about an iterator that was never closed.

@@ -39,7 +39,7 @@ class Recorder:
 
 
 class Held:
-    """Answers when `released` is set; `entered` tells that it is called."""
+    """Answers when `released` is set; `entered` is set when it is called."""
 
     def __init__(self) -> None:
         self.entered = threading.Event()
@@ -118,7 +118,7 @@ def errors_in(records: Iterable[logging.LogRecord]) -> list[str]:
 
 
 def exceptions_in(records: Iterable[logging.LogRecord]) -> list[BaseException]:
-    """Return the exceptions whose tracebacks the log records have."""
+    """Return the exceptions with tracebacks in the log records."""
     return [record.exc_info[1] for record in records if record.exc_info and record.exc_info[1]]
 
 

@@ -1,4 +1,4 @@
-"""A server whose calls fail when a test says so, a script of requests to it, and what holds whatever has failed.
+"""A server with calls that fail when a test wants it, a script of requests to it, and what holds whatever has failed.
 
 It has two listeners: the calls on one's connections fail, those on the other's are those of a healthy client.
 """
@@ -77,7 +77,7 @@ def receive(client: Client, size: int) -> bytes:
 
 @dataclass
 class Served:
-    """A server whose one listener is faulty, and what it answers to the script when nothing fails."""
+    """A server with one listener, which is faulty, and what it answers to the script when nothing fails."""
 
     server: BaseWSGIServer
     faulty: FaultyListener
@@ -89,7 +89,7 @@ class Served:
     def ask(self, *refusals: int) -> int:
         """Send the script to the faulty listener; return how many answers came before the connection ended.
 
-        What came of a further one is its beginning: no byte is another's, doubled or left out. Or it is a refusal
+        What came of a further one is its start: no byte is another's, doubled or left out. Or it is a refusal
         with one of these statuses, and the end.
         """
         answered = 0
@@ -132,7 +132,7 @@ class Served:
 
 
 def faulty_poller(listener: FaultyListener) -> Poller:
-    """Make a poller whose calls fail for the connections of a listener."""
+    """Make a poller with calls that fail for the connections of a listener."""
     poller = best_poller()
 
     def failing(name: str, call: Callable[..., None]) -> Callable[..., None]:
@@ -191,6 +191,6 @@ def serving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogC
                 assert len(application.threads) <= 2
         assert becomes_true(lambda: open_descriptors() <= before)
     assert list(temporary.iterdir()) == []
-    # A fixture ends in a phase of its own, with records of its own.
+    # A fixture ends in its own phase, with its own records.
     records = [record for phase in ("call", "teardown") for record in caplog.get_records(phase)]
     assert [text for text in errors_in(records) if not text.startswith(it.told)] == []

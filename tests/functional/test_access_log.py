@@ -63,7 +63,7 @@ def test_the_name_of_a_format_turns_the_log_on(lines: Lines) -> None:
 
 
 def generated(*pieces: bytes) -> WSGIApplication:
-    """Make an application whose body has no length."""
+    """Make an application with a body without a length."""
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterator[bytes]:
         start_response("200 OK", [])
@@ -219,7 +219,7 @@ def test_a_slow_readers_line_comes_when_all_is_sent(lines: Lines) -> None:
     with logging_server(answering([b"x" * LARGE]), outbuf_high_watermark=2 * LARGE) as server:
         with server.client() as client, server.client() as other:
             client.send(get(target="/large"))
-            client.socket.recv(1, 2)  # MSG_PEEK: it has begun
+            client.socket.recv(1, 2)  # MSG_PEEK: it has started
             other.send(b"nonsense\r\n\r\n")
             other.rest()
             assert lines.one["status"] == 400  # but no line of the other

@@ -86,16 +86,16 @@ def test_started_it_serves_until_it_is_shut_down() -> None:
     assert server.stats().connections == 0
 
 
-@pytest.mark.parametrize("begin", ["run", "start", "__enter__"])
-def test_starting_again_is_a_clear_error(begin: str) -> None:
+@pytest.mark.parametrize("method", ["run", "start", "__enter__"])
+def test_starting_again_is_a_clear_error(method: str) -> None:
     server = create_server(hello, listen="127.0.0.1:0")
     server.start()
     with pytest.raises(RuntimeError, match="this server is serving already: create_server makes another one"):
-        getattr(server, begin)()
+        getattr(server, method)()
     assert read(server.url + "/still") == b"/still"
     server.close()
     with pytest.raises(RuntimeError, match="this server has ended: create_server makes another one"):
-        getattr(server, begin)()
+        getattr(server, method)()
 
 
 def test_a_server_that_was_closed_before_it_was_started_serves_nobody() -> None:
@@ -132,7 +132,7 @@ def test_a_start_without_a_thread_left_leaves_nothing(threads_before_it: int, mo
     with pytest.raises(RuntimeError, match="can't start new thread"):
         server.start()
     monkeypatch.undo()
-    assert len(started) == threads_before_it  # one that works, the spare, the watchdog: the fourth waits
+    assert len(started) == threads_before_it  # one that works, the standby, the watchdog: the fourth waits
     assert waitress_threads() == set()
     with pytest.raises(OSError):
         socket.create_connection(address, 1)
@@ -251,7 +251,7 @@ def test_with_a_delay_new_clients_are_still_answered(caplog: pytest.LogCaptureFi
     server = create_server(hello, listen="127.0.0.1:0", shutdown_delay=1)
     server.start()
     with in_thread(server.shutdown):
-        while not caplog.messages:  # the line that says that it begins
+        while not caplog.messages:  # the line that reports the start
             with Client(address_of(server)) as client:
                 client.get()
         with Client(address_of(server)) as client:

@@ -314,7 +314,7 @@ class BadIterator:
 
 
 class BadClose:
-    """An iterable whose close fails."""
+    """An iterable with a `close` that fails."""
 
     def __iter__(self) -> Iterator[bytes]:
         return iter([b"body"])

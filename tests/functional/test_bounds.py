@@ -131,7 +131,7 @@ def test_a_body_on_its_way_is_held_in_a_file(first: bytes, again: bytes, tmp_pat
     with serving_program(APPLICATION, tmp_path) as served, holding_at_most(served, 512 * KIB):
         with twenty_clients(served, first) as clients:
             assert send_side_by_side(clients, again) > 0.9 * CLIENTS * SENT_BYTES
-            for client in clients[:3]:  # the bodies have been taken, and the answer comes when they are there wholly
+            for client in clients[:3]:  # the bodies have been taken, and the answer comes when all of them is there
                 client.end_output()
                 assert client.response().status == 400
 

@@ -29,7 +29,7 @@ def blocks(size: int) -> Iterator[bytes]:
 
 
 class Closing:
-    """An iterable that tells when the server has closed it: then the application is done with."""
+    """An iterable that shows when the server has closed it: then the application is done with."""
 
     def __init__(self, pieces: Iterable[bytes], closed: threading.Event) -> None:
         self._pieces = pieces
@@ -182,7 +182,7 @@ def test_a_client_that_does_not_read_holds_no_thread(kind: str, warm: bool, tmp_
         slow = [server.client() for _ in range(4)]
         for client in slow:
             client.send(get(target=f"/{kind}"))
-        for client in slow:  # once its response has begun, the thread has seen to it
+        for client in slow:  # once its response has started, the thread has seen to it
             assert client.socket.recv(1, socket.MSG_PEEK)
         for _ in range(50):
             assert quick.get("/quick").body == b"quick"
@@ -248,11 +248,11 @@ class Slow:
 
     def __init__(self) -> None:
         self.may_end = threading.Event()
-        self.begun = threading.Semaphore(0)
+        self.entered = threading.Semaphore(0)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         if environ["PATH_INFO"] == "/slow":
-            self.begun.release()
+            self.entered.release()
             assert self.may_end.wait(SECONDS)
         start_response("200 OK", [])
         return [environ["PATH_INFO"].encode()]
@@ -271,7 +271,7 @@ def test_slow_requests_do_not_block_other_connections(threads: int, warm: int) -
         for client in slow:
             client.send(get(target="/slow"))
         for _ in slow:
-            assert application.begun.acquire(timeout=SECONDS)
+            assert application.entered.acquire(timeout=SECONDS)
         for _ in range(20):
             assert quick.get("/quick").body == b"/quick"
         with server.client() as another:
@@ -292,8 +292,8 @@ def test_more_slow_requests_than_threads_wait_and_are_all_answered(threads: int)
         for client in clients:
             client.send(get(target="/slow"))
         for _ in range(threads):
-            assert application.begun.acquire(timeout=SECONDS)
-        assert not application.begun.acquire(timeout=0.1)
+            assert application.entered.acquire(timeout=SECONDS)
+        assert not application.entered.acquire(timeout=0.1)
         application.may_end.set()
         for client in clients:
             assert client.response().body == b"/slow"
@@ -341,11 +341,11 @@ def test_with_one_thread_it_is_always_the_same() -> None:
 @pytest.mark.promise("S41")
 def test_a_slow_iterable_does_not_block_other_connections() -> None:
     may_end = threading.Event()
-    begun = threading.Event()
+    entered = threading.Event()
 
     def pieces() -> Iterator[bytes]:
-        yield b"begun;"
-        begun.set()
+        yield b"entered;"
+        entered.set()
         assert may_end.wait(SECONDS)
         yield b"ended"
 
@@ -355,12 +355,12 @@ def test_a_slow_iterable_does_not_block_other_connections() -> None:
 
     with running(application, threads=2) as server, set_at_end(may_end), server.client() as slow:
         slow.send(get(target="/slow"))
-        assert begun.wait(SECONDS)
+        assert entered.wait(SECONDS)
         with server.client() as quick:
             for _ in range(20):
                 assert quick.get("/quick").body == b"quick"
         may_end.set()
-        assert slow.response().body == b"begun;ended"
+        assert slow.response().body == b"entered;ended"
 
 
 # --- S42: several requests on one connection
@@ -381,7 +381,7 @@ def test_pipelined_requests_are_answered_in_order(cut: str, threads: int) -> Non
         else:
             for byte in b"".join(requests):
                 client.send(bytes([byte]))
-        assert application.begun.acquire(timeout=SECONDS)
+        assert application.entered.acquire(timeout=SECONDS)
         application.may_end.set()
         assert [client.response().body for _ in range(3)] == [b"/slow", b"/2", b"/3"]
         assert client.get("/4").body == b"/4"
@@ -472,17 +472,17 @@ def test_nothing_is_served_after_the_last_response(last: bytes) -> None:
 def test_nothing_is_served_after_a_fault_of_the_application(cut: str) -> None:
     """The 500 ends the connection; what was sent behind the request is not taken for another."""
     called: list[str] = []
-    begun, may_end = threading.Event(), threading.Event()
+    entered, may_end = threading.Event(), threading.Event()
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         called.append(environ["PATH_INFO"])
-        begun.set()
+        entered.set()
         assert may_end.wait(SECONDS)
         raise ValueError
 
     with running(application) as server, set_at_end(may_end), server.client() as client:
         client.send(get(target="/1") + (get(target="/2") if cut == "one-segment" else b""))
-        assert begun.wait(SECONDS)
+        assert entered.wait(SECONDS)
         if cut == "later":
             client.send(get(target="/2"))
         may_end.set()
@@ -497,7 +497,7 @@ def test_pipelined_requests_before_the_end_of_input_are_all_answered() -> None:
     with running(application) as server, set_at_end(application.may_end), server.client() as client:
         client.send(get(target="/slow") + get(target="/2") + get(target="/3") + b"GET /4 HT")
         client.end_output()
-        assert application.begun.acquire(timeout=SECONDS)
+        assert application.entered.acquire(timeout=SECONDS)
         application.may_end.set()
         assert [client.response().body for _ in range(3)] == [b"/slow", b"/2", b"/3"]
         rest = client.rest()

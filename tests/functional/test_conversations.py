@@ -1,6 +1,6 @@
 """Conversations: requests of all kinds in any order, cut anywhere, are answered in their order as each is alone.
 
-What each request is answered with stands in the tests of its kind; here is what they could do to one another on one
+What each request is answered with is in the tests of its kind; here is what they could do to one another on one
 connection.
 """
 
@@ -160,7 +160,7 @@ class Asked:
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     """Return the parts of bytes between these places, which are in per mille of the length."""
     ends = sorted(len(data) * place // 1000 for place in places)
-    return [data[begin:end] for begin, end in zip([0, *ends], [*ends, len(data)], strict=True)]
+    return [data[start:end] for start, end in zip([0, *ends], [*ends, len(data)], strict=True)]
 
 
 sizes = st.one_of(st.integers(0, 300), st.integers(0, 40_000), st.integers(100_000, 250_000))

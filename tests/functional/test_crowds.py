@@ -1,6 +1,6 @@
-"""Crowds of hostile clients beside one healthy client, which must not notice them.
+"""Crowds of hostile clients next to one healthy client, which must not notice them.
 
-The server is a process of its own with four threads; the crowd and the healthy client are this process's.
+The server is its own process with four threads; the crowd and the healthy client are this process's.
 """
 
 from __future__ import annotations
@@ -95,18 +95,18 @@ CROWDS = {**{kind: [kind] for kind in KINDS}, "all": [*KINDS]}
 
 def answered_within(client: Client, request: bytes = get(), status: int = 200) -> float:
     """Ask, and give how long the answer took."""
-    began = time.monotonic()
+    started_at = time.monotonic()
     client.send(request)
     assert client.response().status == status
-    return time.monotonic() - began
+    return time.monotonic() - started_at
 
 
-def answered_anew_within(served: Program, request: bytes = get(), status: int = 200) -> float:
+def connected_and_answered_within(served: Program, request: bytes = get(), status: int = 200) -> float:
     """Connect and ask, and give how long both took."""
-    began = time.monotonic()
+    started_at = time.monotonic()
     with served.client() as client:
         answered_within(client, request, status)
-    return time.monotonic() - began
+    return time.monotonic() - started_at
 
 
 def is_not_kept_waiting(ask: Callable[[], float]) -> bool:
@@ -177,7 +177,7 @@ class Crowd:
 def test_a_healthy_client_does_not_notice_a_crowd_nor_its_resets(kinds: list[str], tmp_path: Path) -> None:
     with serving(tmp_path, threads=4, connection_limit=200) as served:
         with served.client() as healthy, Crowd(served, kinds) as crowd:
-            assert is_not_kept_waiting(lambda: answered_within(healthy) + answered_anew_within(served))
+            assert is_not_kept_waiting(lambda: answered_within(healthy) + connected_and_answered_within(served))
 
             def ask_after_a_reset() -> float:
                 crowd.reset_one()
@@ -202,7 +202,7 @@ def silent_clients(address: tuple[str, int], count: int) -> Iterator[list[socket
 
 @contextlib.contextmanager
 def enough_descriptors(count: int) -> Iterator[None]:
-    """Let this process, and the children it makes meanwhile, have so many descriptors beside what it has."""
+    """Let this process, and the children it makes meanwhile, have so many descriptors besides what it has."""
     if sys.platform == "win32":
         pytest.skip(f"needs {count} sockets: select() of Windows takes 512")
     import resource
@@ -227,7 +227,7 @@ def test_two_thousand_silent_clients_cost_little_where_there_is_room_for_them(tm
             before = resident_bytes(served.id)
             with silent_clients(served.address, 2000):
                 assert becomes_true(lambda: open_descriptors(served.id) > 2000)
-                assert is_not_kept_waiting(lambda: answered_within(healthy) + answered_anew_within(served))
+                assert is_not_kept_waiting(lambda: answered_within(healthy) + connected_and_answered_within(served))
                 assert resident_bytes(served.id) - before < 2000 * 8192
                 assert comes_to_rest(served.id, most_switches=120), "those that say nothing cost time"
         assert not [line for line in served.process.log if "WARNING" in line or "ERROR" in line]
@@ -238,13 +238,13 @@ def test_two_thousand_silent_clients_cost_little_where_there_is_room_for_them(tm
 def test_two_thousand_silent_clients_give_way_where_there_is_no_room_for_them(tmp_path: Path) -> None:
     """A thousand are held; each has its time to say something. A client after them waits for that, but not longer."""
     with serving(tmp_path, SHORT_SPARE + APPLICATION, threads=4) as served:
-        answered_anew_within(served)
+        connected_and_answered_within(served)
         before = resident_bytes(served.id)
         with silent_clients(served.address, 2000), served.client(timeout=60) as in_its_turn:
             answered_within(in_its_turn)
             # Now all that are left have had their time.
-            assert becomes_true(lambda: answered_anew_within(served) < MOMENT)
-            assert is_not_kept_waiting(lambda: answered_anew_within(served))
+            assert becomes_true(lambda: connected_and_answered_within(served) < MOMENT)
+            assert is_not_kept_waiting(lambda: connected_and_answered_within(served))
             assert open_descriptors(served.id) < 1050
             assert resident_bytes(served.id) - before < 16 * MIB
         told = [line for line in served.process.log if "WARNING" in line or "ERROR" in line]
@@ -258,7 +258,7 @@ def test_two_thousand_silent_clients_give_way_where_there_is_no_room_for_them(tm
 def test_twenty_that_take_nothing_of_200_mb_cost_no_memory_and_hold_up_no_io(threads: int, tmp_path: Path) -> None:
     watermark = 4 * MIB
     with serving(tmp_path, threads=threads, outbuf_high_watermark=watermark) as served:
-        answered_anew_within(served)
+        connected_and_answered_within(served)
         before = resident_bytes(served.id)
         with contextlib.ExitStack() as stack:
             clients = [stack.enter_context(served.client()) for _ in range(20)]
@@ -267,9 +267,9 @@ def test_twenty_that_take_nothing_of_200_mb_cost_no_memory_and_hold_up_no_io(thr
             for client in clients[: min(threads, 20)]:
                 assert client.socket.recv(1, socket.MSG_PEEK)
             # All threads may wait, but not who accepts, reads, parses, refuses and sends.
-            assert is_not_kept_waiting(lambda: answered_anew_within(served, b"nonsense\r\n\r\n", 400))
+            assert is_not_kept_waiting(lambda: connected_and_answered_within(served, b"nonsense\r\n\r\n", 400))
             if threads > 20:
-                assert is_not_kept_waiting(lambda: answered_anew_within(served))
+                assert is_not_kept_waiting(lambda: connected_and_answered_within(served))
             assert peak_bytes(served.id) - before < 20 * watermark
         with served.client() as healthy:
             answered_within(healthy)

@@ -1,6 +1,6 @@
 """Few clients that do little must not keep all others out: at default settings a healthy one is answered in 3 seconds.
 
-The server is a process of its own. The attackers are a thread of this process, a few more than the server has room for;
+The server is its own process. The attackers are a thread of this process, a few more than the server has room for;
 one that is closed comes again at once.
 """
 
@@ -221,7 +221,7 @@ def longest_wait_during(served: Program, head: bytes, count: int) -> float:
     It asks on a connection that it has, and on a new one, in turn.
     """
 
-    def ask_anew() -> Response:
+    def ask_on_a_new_connection() -> Response:
         with served.client() as newcomer:
             return newcomer.get()
 
@@ -236,7 +236,7 @@ def longest_wait_during(served: Program, head: bytes, count: int) -> float:
                 attacker.send(head[-1:])
         waiting, longest = [one.socket for one in attackers], 0.0
         while waiting:
-            for ask in (healthy.get, ask_anew):
+            for ask in (healthy.get, ask_on_a_new_connection):
                 started_at = time.monotonic()
                 assert ask().body == b"ok"
                 longest = max(longest, time.monotonic() - started_at)

@@ -1,6 +1,6 @@
 """Hostile and unlucky clients: they vanish, talk nonsense, flood, or neither speak nor listen, at no cost to others.
 
-What a malformed request is answered with stands in test_bad_input, how long a slow one may take in test_limits.
+What a malformed request is answered with is in test_bad_input, how long a slow one may take in test_limits.
 """
 
 from __future__ import annotations
@@ -304,8 +304,8 @@ READ = 512  # recv_bytes
 def test_what_comes_behind_a_bad_request_that_fills_a_read_is_not_run(size: int, lookahead: int) -> None:
     """CVE-2024-49768: with a lookahead it was, when it came before the connection was closed."""
     recorder = Recorder()
-    begin, end = b"GET / HTTP/1.1\r\nHost: a\r\nBad : ", b"\r\n\r\n"
-    bad = begin + b"x" * (size - len(begin) - len(end)) + end
+    start, end = b"GET / HTTP/1.1\r\nHost: a\r\nBad : ", b"\r\n\r\n"
+    bad = start + b"x" * (size - len(start) - len(end)) + end
     with running(recorder, recv_bytes=READ, channel_request_lookahead=lookahead) as server:
         for pieces in ([bad + get(target="/smuggled")], [bad, get(target="/smuggled")], [get(target="/first") + bad]):
             for _ in range(10):
@@ -411,10 +411,10 @@ def test_clients_that_never_finish_hold_no_thread(words: bytes) -> None:
     with running(Recorder(), threads=1) as server, contextlib.ExitStack() as stack:
         for _ in range(80):
             stack.enter_context(server.client()).send(words)
-        began = time.monotonic()
+        started_at = time.monotonic()
         for _ in range(20):
             assert is_well(server)
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - started_at < 15
 
 
 def test_clients_that_never_read_hold_no_thread() -> None:
@@ -427,10 +427,10 @@ def test_clients_that_never_read_hold_no_thread() -> None:
     with running(application, threads=1) as server, contextlib.ExitStack() as stack:
         for _ in range(10):
             stack.enter_context(server.client()).send(get(target="/large"))
-        began = time.monotonic()
+        started_at = time.monotonic()
         for _ in range(20):
             assert is_well(server)
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - started_at < 15
 
 
 @pytest.mark.promise("S42")

@@ -42,7 +42,7 @@ MANNERS = pytest.mark.parametrize("leave", [reset, end_output_and_reset, pipelin
 
 
 class News:
-    """`/news` gives empty pieces until there is something to say, which never comes; `closed` is set by its end."""
+    """`/news` gives empty pieces until there is news, which never comes; `closed` is set by its end."""
 
     def __init__(self, first: bytes, pause: float) -> None:
         self.first = first

@@ -1,4 +1,4 @@
-"""The life of a server: it starts wholly or not at all, ends when it is told to, and leaves nothing behind."""
+"""The life of a server: it starts completely or not at all, ends when it is told to, and leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def application(environ, start_response):
 
 @pytest.fixture
 def program(tmp_path: Path) -> Callable[..., contextlib.AbstractContextManager[Program]]:
-    """Serve the application above in a process of its own, with the settings given."""
+    """Serve the application above in its own process, with the settings given."""
 
     def serve(source: str = APPLICATION, **settings: Any) -> contextlib.AbstractContextManager[Program]:
         if hasattr(os, "mkfifo"):
@@ -85,16 +85,16 @@ def refuses(address: tuple[str, int]) -> bool:
         return True
 
 
-def begin(client: Client, program: Program, path: str = "/wait") -> None:
+def start_request(client: Client, program: Program, path: str = "/wait") -> None:
     """Send a request, and wait until the application is busy with it."""
     client.send(get(target=path))
     program.process.wait_for_line(f"{path} waits")
 
 
 def seconds_to_end(program: Program) -> float:
-    began = time.monotonic()
+    started_at = time.monotonic()
     program.process.wait()
-    return time.monotonic() - began
+    return time.monotonic() - started_at
 
 
 def status_of(program: Program) -> int:
@@ -190,7 +190,7 @@ def test_the_loop_timeout_is_a_second_unless_set() -> None:
 def test_a_request_that_runs_is_answered_before_the_end(number: int, program: Serve, tmp_path: Path) -> None:
     with program() as served, served.client() as client, served.client() as idle:
         assert idle.get("/").header("Connection") is None
-        begin(client, served)
+        start_request(client, served)
         served.process.signal(number)
         assert becomes_true(lambda: refuses(served.address))
         assert idle.rest() == b""
@@ -209,7 +209,7 @@ def test_a_request_that_runs_is_answered_before_the_end(number: int, program: Se
 def test_requests_that_are_queued_are_answered_before_the_end(program: Serve, tmp_path: Path) -> None:
     with program(threads=1) as served, contextlib.ExitStack() as stack:
         first = stack.enter_context(served.client())
-        begin(first, served)
+        start_request(first, served)
         queued = [stack.enter_context(served.client()) for _ in range(5)]
         for client in queued:
             client.send(get(target="/queued"))
@@ -228,7 +228,7 @@ def test_requests_that_are_queued_are_answered_before_the_end(program: Serve, tm
 @needs_fifo
 def test_requests_that_are_pipelined_are_answered_before_the_end(program: Serve, tmp_path: Path) -> None:
     with program() as served, served.client() as client, served.client() as other:
-        begin(client, served)
+        start_request(client, served)
         client.send(get(target="/") * 3)
         for _ in range(2):  # the second is read in a later turn than what is pipelined
             assert other.get("/").status == 200
@@ -247,7 +247,7 @@ def test_requests_that_are_pipelined_are_answered_before_the_end(program: Serve,
 def test_connections_in_the_backlog_are_served_before_the_end(program: Serve, tmp_path: Path) -> None:
     """The limit keeps them there: connected, with a request sent, and not accepted."""
     with program(connection_limit=1) as served, served.client() as busy:
-        begin(busy, served)
+        start_request(busy, served)
         with served.client() as waiting:
             waiting.send(get(target="/from-the-backlog"))
             served.process.signal()
@@ -266,10 +266,10 @@ def test_connections_in_the_backlog_are_served_before_the_end(program: Serve, tm
 def test_slow_readers_get_all_of_their_response_before_the_end(path: str, program: Serve) -> None:
     with program() as served, served.client() as client:
         client.send(get(target=path, version="1.0"))
-        begun = client.socket.recv(1000)
+        arrived = client.socket.recv(1000)
         served.process.signal()
         assert becomes_true(lambda: refuses(served.address))
-        received = len(begun)
+        received = len(arrived)
         while data := client.socket.recv(200_000):
             received += len(data)
             time.sleep(0.002)  # slow, compared with the server
@@ -297,7 +297,7 @@ def test_a_request_that_has_started_to_arrive_is_taken_before_the_end(program: S
 @pytest.mark.parametrize("first", ["SIGTERM", "SIGINT"])
 def test_a_further_sigint_ends_at_once(first: str, program: Serve) -> None:
     with program(SHORT_END + APPLICATION, shutdown_timeout=1000) as served, served.client() as client:
-        begin(client, served)
+        start_request(client, served)
         served.process.signal(getattr(signal, first))
         assert becomes_true(lambda: refuses(served.address))
         time.sleep(AGAIN_SECONDS)
@@ -311,7 +311,7 @@ def test_a_further_sigint_ends_at_once(first: str, program: Serve) -> None:
 def test_the_drain_ends_after_shutdown_timeout(program: Serve) -> None:
     assert Adjustments().shutdown_timeout == 25
     with program(SHORT_END + APPLICATION, shutdown_timeout=1) as served, served.client() as client:
-        begin(client, served)
+        start_request(client, served)
         served.process.signal()
         assert 0.9 < seconds_to_end(served) < 15
         assert client.rest() == b""

@@ -327,7 +327,7 @@ def test_a_body_limit_of_zero_is_no_bodies() -> None:
 @pytest.mark.parametrize("framing", ["length", "chunked"])
 @pytest.mark.parametrize("size", [9_999, 10_000, 10_001, 100_000, 1_000_000])
 def test_a_body_arrives_whole_on_both_sides_of_its_overflow(framing: str, size: int) -> None:
-    """Beyond inbuf_overflow it lies in a file; the application cannot tell."""
+    """Beyond inbuf_overflow it lies in a file; the application does not notice."""
     recorder = Recorder()
     body = bytes(number % 251 for number in range(size))
     with running(recorder, inbuf_overflow=10_000) as server, server.client() as client:
@@ -498,7 +498,7 @@ def test_a_reader_that_takes_nothing_is_cut_off_and_gives_its_thread_back(skippi
 def test_a_reader_that_keeps_its_rate_gets_everything(skipping_clock: SkippingClock) -> None:
     application = Torrent(300)
     with running(application, **SMALL_OUTBOX) as server, server.client() as client:
-        # A small buffer, or the system tells the server only every few seconds that something was read.
+        # A small buffer, or the system informs the server only every few seconds that something was read.
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         client.send(get("Connection: close", target="/torrent"))
         received = 0

@@ -180,7 +180,7 @@ def test_an_ipv6_address_is_in_brackets(tmp_path: Path) -> None:
         host, port = program.address
         assert host == "::1"
         assert answers(program.address)
-        # As the address stands in a URL.
+        # As the address is written in a URL.
         assert any(f"Serving on http://[::1]:{port}" in line for line in program.process.log)
 
 
@@ -267,17 +267,17 @@ def test_no_name_is_looked_up(settings: dict[str, Any], monkeypatch: pytest.Monk
 
 
 def namespace_command() -> list[str]:
-    """Return the command that runs another one in a network of its own, where only the loopback interface is up.
+    """Return the command that runs another one in its own network, where only the loopback interface is up.
 
     Skips where that is not to be had.
     """
     unshare, shell = shutil.which("unshare"), shutil.which("sh")
     if unshare is None or shell is None or shutil.which("ip") is None:
-        pytest.skip("needs the commands unshare and ip (of Linux) for a network of its own")
+        pytest.skip("needs the commands unshare and ip (of Linux) for its own network")
     command = [unshare, "--net", "--map-root-user", shell, "-c", 'ip link set lo up && exec "$0" "$@"']
     probe = subprocess.run([*command, "true"], capture_output=True, text=True)
     if probe.returncode:
-        pytest.skip(f"needs the right to make a network of its own: {probe.stderr.strip()}")
+        pytest.skip(f"needs the right to make its own network: {probe.stderr.strip()}")
     return command
 
 
@@ -591,7 +591,7 @@ def test_accepting_waits_for_no_lookup_of_the_peer(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(socket, "getnameinfo", slow)
     recorder = Recorder()
     with running(recorder) as server:
-        began = time.monotonic()
+        started_at = time.monotonic()
         assert answers(server.address)
-        assert time.monotonic() - began < 9
+        assert time.monotonic() - started_at < 9
     assert recorder.environs[0]["REMOTE_HOST"] == "127.0.0.1"

@@ -157,7 +157,7 @@ def test_a_file_beyond_2_gib_is_sent_to_its_last_byte(large_file: Path, tmp_path
             assert read_exactly(client, 12) == b"\x002 GiB here\x00"
             receive(client, GIB - 6 - 12)
             assert read_exactly(client, 12) == b"\x00last bytes."
-            # Nothing more came, nor anything less: the next response stands where it should.
+            # Nothing more came, nor anything less: the next response is where it should be.
             client.send(get(target="/file?" + str(3 * GIB - 4)))
             assert client.response().body == b"tes."
         after = status(address)

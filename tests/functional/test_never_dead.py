@@ -126,7 +126,7 @@ def broken_log(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 def ask(server: Running, path: str, *fields: str) -> int:
-    """Return the status of the answer, on a connection of its own."""
+    """Return the status of the answer, on its own connection."""
     with server.client() as client:
         return client.get(path, *fields).status
 

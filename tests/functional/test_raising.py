@@ -1,6 +1,6 @@
 """Applications that raise, in each phase of a call: they cost their client the rest of its answer, and leave nothing.
 
-What such a client is answered stands in test_start_response and test_iterables.
+What such a client is answered is in test_start_response and test_iterables.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The command as a service: with one process, and with several, what it tells and writes while it lives."""
+"""The command as a service: with one process, and with several, what it reports and writes while it lives."""
 
 import re
 import sys

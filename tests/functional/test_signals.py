@@ -43,7 +43,7 @@ def application(environ, start_response):
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Callable[..., contextlib.AbstractContextManager[Program]]:
-    """Serve the application in a process of its own, without a terminal."""
+    """Serve the application in its own process, without a terminal."""
 
     def serve(set_up: str = "", **settings: Any) -> contextlib.AbstractContextManager[Program]:
         return serving_program(set_up + APPLICATION, tmp_path, **settings)
@@ -60,7 +60,7 @@ def open_gate(tmp_path: Path) -> None:
         pass
 
 
-def begin(client: Client, program: Program) -> None:
+def start_request(client: Client, program: Program) -> None:
     client.send(get(target="/wait"))
     program.process.wait_for_line("waits")
 
@@ -82,7 +82,7 @@ def begin(client: Client, program: Program) -> None:
 )
 def test_signals_at_once_lose_no_running_request(numbers: list[str], serve: Serve, tmp_path: Path) -> None:
     with serve() as served, served.client() as client:
-        begin(client, served)
+        start_request(client, served)
         for number in numbers:
             served.process.signal(getattr(signal, number))
         served.process.wait_for_line("Stopping: ")
@@ -93,7 +93,7 @@ def test_signals_at_once_lose_no_running_request(numbers: list[str], serve: Serv
 
 def test_sigterm_drains_however_often_it_comes(serve: Serve, tmp_path: Path) -> None:
     with serve() as served, served.client() as client:
-        begin(client, served)
+        start_request(client, served)
         for _ in range(3):
             served.process.signal(signal.SIGTERM)
             time.sleep(1.2 * AGAIN_SECONDS)
@@ -126,7 +126,7 @@ def test_a_server_under_timeout_loses_no_running_request(tmp_path: Path) -> None
 @pytest.mark.parametrize("last", ["SIGINT", "SIGQUIT"])
 def test_a_further_signal_ends_at_once_and_blames_no_client(first: str, last: str, serve: Serve) -> None:
     with serve(shutdown_timeout=1000) as served, served.client() as client, served.client() as reader:
-        begin(client, served)
+        start_request(client, served)
         reader.send(get(target="/large"))
         assert reader.socket.recv(10)
         served.process.signal(getattr(signal, first))
@@ -145,7 +145,7 @@ def test_a_further_signal_ends_at_once_and_blames_no_client(first: str, last: st
 
 def test_sigquit_alone_ends_at_once(serve: Serve) -> None:
     with serve() as served, served.client() as client:
-        begin(client, served)
+        start_request(client, served)
         served.process.signal(signal_number("SIGQUIT"))
         assert served.process.wait() == 0
         assert client.rest() == b""
@@ -203,7 +203,7 @@ def with_log_file(path: Path) -> str:
 def test_log_files_are_reopened(name: str, serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "the.log"
     with serve(with_log_file(path)) as served, served.client() as client:
-        begin(client, served)
+        start_request(client, served)
         moved = path.rename(tmp_path / "the.log.1")
         served.process.signal(getattr(signal, name))
         served.process.wait_for_line(f"{name}: 1 log file\\(s\\) reopened")
@@ -219,8 +219,8 @@ def test_log_files_are_reopened(name: str, serve: Serve, tmp_path: Path) -> None
 
 def test_sigusr1_logs_statistics_and_each_running_request(serve: Serve, tmp_path: Path) -> None:
     with serve(threads=3) as served, served.client() as client, served.client() as other:
-        begin(client, served)
-        begin(other, served)
+        start_request(client, served)
+        start_request(other, served)
         for _ in range(2):
             served.process.signal(signal_number("SIGUSR1"))
             statistics = served.process.wait_for_line("Statistics: (.*)")[1]
@@ -272,7 +272,7 @@ def application(environ, start_response):
 
 
 class Terminal:
-    """A program whose terminal is the test."""
+    """A program with the test as its terminal."""
 
     def __init__(self, source: str, tmp_path: Path) -> None:
         script = tmp_path / "script.py"

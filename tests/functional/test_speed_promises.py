@@ -1,7 +1,7 @@
 """Promises of speed, measured loosely: no busy loop, no wait for a timer, large files as quick as by a plain loop.
 
-What the server really achieves beside its peers, `make bench` measures. And a promise of the suite itself: that it may
-run several times at once.
+What the server really achieves compared with its peers, `make bench` measures. And a promise of the suite itself: that
+it may run several times at once.
 """
 
 from __future__ import annotations
@@ -227,7 +227,7 @@ def test_no_request_waits_for_a_timer(path: str, uses: str, tmp_path: Path) -> N
     with serving_program(QUICK, tmp_path, threads=2) as program:
 
         def ask() -> float:
-            began = time.monotonic()
+            started_at = time.monotonic()
             with program.client() as client:
                 for _ in range(REQUESTS):
                     if uses == "one-connection":
@@ -235,7 +235,7 @@ def test_no_request_waits_for_a_timer(path: str, uses: str, tmp_path: Path) -> N
                     else:
                         with program.client() as other:
                             assert other.get(path).status == 200
-            return time.monotonic() - began
+            return time.monotonic() - started_at
 
         assert any(ask() < REQUESTS * TIMER_SECONDS * 0.6 for _ in range(5))
 
@@ -245,13 +245,13 @@ def test_a_body_that_comes_in_pieces_is_taken_at_once(tmp_path: Path) -> None:
     with serving_program(QUICK, tmp_path) as program, program.client() as client:
 
         def ask() -> float:
-            began = time.monotonic()
+            started_at = time.monotonic()
             for _ in range(REQUESTS):
                 client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
                 assert client.response().status == 100
                 client.send(b"ab")
                 assert client.response().status == 200
-            return time.monotonic() - began
+            return time.monotonic() - started_at
 
         assert any(ask() < REQUESTS * TIMER_SECONDS * 0.6 for _ in range(5))
 
@@ -285,13 +285,13 @@ def download_seconds(address: tuple[str, int]) -> float:
     """Return how long it takes to read the file, and no longer than necessary."""
     room = memoryview(bytearray(1_000_000))
     with Client(address) as client:
-        began = time.monotonic()
+        started_at = time.monotonic()
         client.send(get("Connection: close"))
         received = 0
         while size := client.socket.recv_into(room):
             received += size
         assert received > FILE_BYTES
-        return time.monotonic() - began
+        return time.monotonic() - started_at
 
 
 @pytest.mark.plain  # the plain loop does not encrypt
@@ -317,9 +317,9 @@ def test_a_large_file_is_sent_as_quickly_as_by_a_plain_loop(tmp_path: Path) -> N
             assert min(ours) < min(theirs) * 3, (ours, theirs)
 
 
-# --- the suite beside itself
+# --- the suite next to itself
 
-# What opens a listening socket in a test. (`serve` would not return; tests that call it give it a server of their own.)
+# What opens a listening socket in a test. (`serve` would not return; tests that call it give it their own server.)
 OPENERS = {"bind", "create_server", "running", "serving_program", "TcpWSGIServer", "WSGIServer"}
 NAMES_A_PORT = re.compile(r":0*[1-9][0-9]*(\s|$)")
 
@@ -363,7 +363,7 @@ def test_tests_that_listen_run_twice_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--numprocesses=0"]
     runs = [
         subprocess.Popen(
-            # In a folder of its own: pytest tidies up the one that all runs of a user share.
+            # In its own folder: pytest tidies up the one that all runs of a user share.
             [*command, f"--basetemp={tmp_path / name}", "tests/functional/test_listening.py"],
             cwd=ROOT,
             env=environment,

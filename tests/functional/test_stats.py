@@ -1,4 +1,4 @@
-"""What real servers tell of themselves by `stats()`."""
+"""What real servers report of themselves by `stats()`."""
 
 from __future__ import annotations
 

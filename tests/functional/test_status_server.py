@@ -1,4 +1,4 @@
-"""A real status server next to a real server: what it tells, and that it answers whatever becomes of the other."""
+"""A real status server next to a real server: what it reports, and that it answers whatever becomes of the other."""
 
 from __future__ import annotations
 

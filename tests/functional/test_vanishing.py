@@ -1,6 +1,6 @@
 """Clients that vanish: in each state that a connection can be in, and ten thousand one after the other.
 
-What the server makes of the requests of such clients stands in test_hostile.
+What the server makes of the requests of such clients is in test_hostile.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Workers whose application dies, hangs, grows, or does what no application should: they are replaced."""
+"""Workers with an application that dies, hangs, grows, or does what no application should: they are replaced."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ LIMIT = 60 << 20  # bytes; without the leak a worker has half of them
 
 @pytest.fixture
 def memory_group() -> Iterator[Path]:
-    """A control group whose processes have LIMIT bytes, of either version of cgroups."""
+    """A control group with LIMIT bytes for its processes, of either version of cgroups."""
     for name in ("memory/memory.limit_in_bytes", "memory.max"):
         group = (Path("/sys/fs/cgroup") / name).parent / f"waitress-test-{os.getpid()}"
         try:

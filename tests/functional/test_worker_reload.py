@@ -232,7 +232,7 @@ def test_a_server_that_is_stopped_stops_its_successor_too(tmp_path: Path) -> Non
         assert becomes_true(lambda: has_ended(successor))
 
 
-# Looks at files again and again, as watchfiles does where the system does not tell of changes.
+# Looks at files again and again, as watchfiles does where the system does not report changes.
 WATCHFILES = """
 import os, time
 

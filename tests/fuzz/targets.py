@@ -36,7 +36,7 @@ from waitress_parser import Limits, RequestHead, RequestParser
 from waitress_parser.proxy_protocol import ProxyHeader
 
 MOST = 20_000  # bytes of one input; more shows nothing more
-TURNS = 500  # after which a connection whose client has ended must be closed
+TURNS = 500  # after which a connection that its client has ended must be closed
 LIMITS = Limits(
     max_head_bytes=600,
     max_request_line_bytes=200,
@@ -109,7 +109,7 @@ def fuzz_proxy_protocol(data: bytes) -> None:
 def fuzz_proxy_headers(data: bytes) -> None:
     """MalformedProxyHeader, or an environ of which each value can be used: no other error, no empty host or port.
 
-    Nothing that comes before the elements of the trusted proxies changes what they say.
+    Nothing that comes before the elements of the trusted proxies changes what they add.
     """
     choice = data[0] if data else 0
     # What the parser lets through: no control character but HTAB, no blanks at the ends.

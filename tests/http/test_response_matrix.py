@@ -77,7 +77,7 @@ class Case(NamedTuple):
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether the application gives less than it has promised: only the end of the connection tells."""
+        """Whether the application gives less than it has promised: only the end of the connection shows it."""
         if self.body == "file":
             return False  # its own length is sent where it is the shorter one
         has_body = self.method != "HEAD" and self.status[:3] not in WITHOUT_BODY

@@ -135,7 +135,7 @@ def test_a_fold_in_a_field_that_frames_or_routes_is_refused(name: str) -> None:
     ],
 )
 def test_several_cookie_lines_are_joined_as_one_would_be_written(lines: bytes, cookie: str) -> None:
-    """RFC 9113 8.2.3: "concatenated [...] using the two-octet delimiter of 0x3b, 0x20"."""
+    """RFC 9113 8.2.3: `concatenated [...] using the two-octet delimiter of 0x3b, 0x20`."""
     assert head_of(GET + HOST + lines + b"\r\n").values["cookie"] == cookie
 
 

@@ -1,4 +1,4 @@
-"""The request line: method, target, version, and lines that are none."""
+"""The request line: method, target, version, and lines that are not one."""
 
 import pytest
 

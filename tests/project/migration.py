@@ -319,10 +319,10 @@ def as_markdown(table: str) -> str:
 
 def split(table: str, text: str) -> tuple[str, str, str]:
     """Return the text of the page before a table, the table, and the text after it."""
-    before, begin, rest = text.partition(f"<!-- {table} -->\n\n")
+    before, marker, rest = text.partition(f"<!-- {table} -->\n\n")
     content, end, behind = rest.partition(f"\n<!-- end of {table} -->\n")
     assert end, f"{PAGE} has no place for the table of {table}"
-    return before + begin, content, end + behind
+    return before + marker, content, end + behind
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Programs that use names of waitress 3.0.2, as those that were found do: they run with that version, and with this.
 
-Each is a text, run by an interpreter of its own, that prints what it sees; both versions must print the same.
+Each is a text, run by its own interpreter, that prints what it sees; both versions must print the same.
 """
 
 PRELUDE = """

@@ -19,7 +19,7 @@ from waitress_core import SETTINGS, Adjustments
 
 PYTHON_BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 DOCUMENTS = [path for path in project_files() if path.suffix == ".md"]
-# Their programs run in tests of their own: one sets up logging for the whole process, the other needs packages.
+# Their programs run in their own tests: one sets up logging for the whole process, the other needs packages.
 ELSEWHERE = ("logging.md", "middleware.md", "serve-frameworks.md")
 WITH_PYTHON = [
     path for path in DOCUMENTS if PYTHON_BLOCK.search(path.read_text(encoding="utf-8")) and path.name not in ELSEWHERE
@@ -83,7 +83,7 @@ def test_each_broken_link_fails_the_documentation_with_its_own_warning(tmp_path:
 
 
 def serve_one_page(application: Callable[..., Iterable[bytes]], **settings: Any) -> None:
-    """Stand in for `waitress.serve` in the examples: check the settings, and ask the application for one page."""
+    """Replace `waitress.serve` in the examples: check the settings, and ask the application for one page."""
     Adjustments(**settings)
     environ: dict[str, Any] = {}
     setup_testing_defaults(environ)

@@ -1,4 +1,4 @@
-"""The page on logging shows what the server writes; its programs run in processes of their own: they change logging."""
+"""The page on logging shows what the server writes; its programs run in their own processes: they change logging."""
 
 import json
 import re

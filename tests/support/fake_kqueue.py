@@ -1,4 +1,4 @@
-"""A kqueue that stands on epoll, for the poller of macOS and the BSDs on Linux.
+"""A kqueue on top of epoll, for the poller of macOS and the BSDs on Linux.
 
 It is as strict as the real one: a filter that was not added cannot be deleted, and an event is of one filter.
 """

@@ -1,4 +1,4 @@
-"""A poller that tells what a test has told it, and remembers what it was asked."""
+"""A poller that reports what a test has given it, and remembers what it was asked."""
 
 from collections import deque
 from collections.abc import Callable

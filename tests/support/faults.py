@@ -1,4 +1,4 @@
-"""Which of many calls fails: for fakes that stand before real calls on sockets and files."""
+"""Which of many calls fails: for fakes in front of real calls on sockets and files."""
 
 import os
 import threading

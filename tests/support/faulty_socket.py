@@ -1,6 +1,6 @@
-"""Real sockets whose calls fail when a test says so: a listener, and the connections that it accepts.
+"""Real sockets with calls that fail when a test wants it: a listener, and the connections that it accepts.
 
-Where a server sends a file by the system no method of the socket is called: `FaultyListener.os_sendfile` stands
+Where a server sends a file by the system no method of the socket is called: `FaultyListener.os_sendfile` is
 in for that call.
 """
 
@@ -77,7 +77,7 @@ class FaultyListener(socket.socket):
         return accepted, peer
 
     def os_sendfile(self, out: int, file: int, offset: int, size: int) -> int:
-        """Stand in for os.sendfile."""
+        """Take the place of os.sendfile."""
         if out in self.descriptors:
             self.faults.before("sendfile")
             size = min(size, self.most_bytes)

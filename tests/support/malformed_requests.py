@@ -5,7 +5,7 @@ application is not called, and nothing that follows on the connection is read. W
 is the violation that shows first. The limits are those of `LIMITS` and `SERVER_LIMITS`.
 
 `tests/http/test_malformed_requests.py` parses every row in every cut and sends it to a server;
-`tests/http/decisions.py` shows some rows on the page. Tests of one function of the parser have values of their own, and
+`tests/http/decisions.py` shows some rows on the page. Tests of one function of the parser have their own values, and
 so has `tests/functional/test_hostile.py` for requests of 200,000 bytes.
 """
 

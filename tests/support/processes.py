@@ -1,4 +1,4 @@
-"""An application served by a process of its own, and what the system tells of a process."""
+"""An application served by its own process, and what the system reports of a process."""
 
 import contextlib
 import os
@@ -71,7 +71,7 @@ class Program:
 def serving_program(
     source: str, tmp_path: Path, at_end: str = "", *, has_short_ticks: bool = False, **settings: Any
 ) -> Iterator[Program]:
-    """Serve the `application` that the text defines, in a process of its own; `at_end` is one statement after `run`."""
+    """Serve the `application` that the text defines, in its own process; `at_end` is one statement after `run`."""
     if has_short_ticks:
         source = SHORT_TICKS + source
     settings.setdefault("listen", "127.0.0.1:0")
@@ -152,7 +152,7 @@ def becomes_true(condition: Callable[[], bool], seconds: float = SECONDS) -> boo
 def free_port() -> int:
     """Return a port that nobody listens on, and that the system gives to nobody who lets it choose.
 
-    For programs that cannot tell which one the system has chosen for them.
+    For programs that cannot report which one the system has chosen for them.
     """
     # The system's numbers: libraries for tests seed `random`, and two runs at once would choose the same ports.
     for port in random.SystemRandom().sample(range(20_000, 30_000), 100):
@@ -163,7 +163,7 @@ def free_port() -> int:
 
 
 def wait_until_accepted(server: Spawned, address: tuple[str, int], seconds: float = SECONDS) -> None:
-    """Wait until a program that does not tell when it is ready accepts a connection; it must not end before."""
+    """Wait until a program that does not report when it is ready accepts a connection; it must not end before."""
 
     def is_accepted_or_has_ended() -> bool:
         with contextlib.suppress(OSError), socket.create_connection(address):

@@ -2,7 +2,7 @@
 
 from xdist.scheduler import LoadGroupScheduling
 
-QUICK = ("tests/buffers/", "tests/core/", "tests/http/", "tests/parser/")  # folders whose tests take milliseconds
+QUICK = ("tests/buffers/", "tests/core/", "tests/http/", "tests/parser/")  # folders with tests that take milliseconds
 
 
 class CasesTogether(LoadGroupScheduling):  # type: ignore[misc]  # xdist has no types

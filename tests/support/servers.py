@@ -1,4 +1,4 @@
-"""Real servers for tests: one in this process, or one in a process of its own, each on a port that the system chose."""
+"""Real servers for tests: one in this process, or one in its own process, each on a port that the system chose."""
 
 import contextlib
 import os
@@ -87,7 +87,7 @@ def waitress_threads() -> set[threading.Thread]:
 
 
 class Spawned:
-    """A server in a process of its own; `log` has the lines of its standard error so far."""
+    """A server in its own process; `log` has the lines of its standard error so far."""
 
     def __init__(
         self,

@@ -24,9 +24,9 @@ class Failure(NamedTuple):
 class SteadyLoad:
     """So many clients that keep their connections, and so many that make one for each request.
 
-    `answers` counts the bodies of the responses; `failures` says how each failed request did. A client whose
-    connection was announced as closed opens another one; a connection that ends otherwise is a failure. Each request
-    says whose it is: `X-Request: CLIENT NUMBER`.
+    `answers` counts the bodies of the responses; `failures` says how each failed request did. A client opens another
+    connection when the end of its connection was announced; a connection that ends otherwise is a failure. Each
+    request names its client: `X-Request: CLIENT NUMBER`.
     """
 
     def __init__(self, address: Any, *, keeping: int, new: int, path: str = "/") -> None:

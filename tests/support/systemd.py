@@ -1,4 +1,4 @@
-"""What stands in for systemd, as a service sees it."""
+"""What takes the place of systemd, as a service sees it."""
 
 import contextlib
 import socket

@@ -62,9 +62,9 @@ def test_a_channel_shows_its_client() -> None:
 
 
 def test_a_channel_for_what_is_no_server_that_runs_says_so() -> None:
-    stand_in: Any = object()
+    dummy: Any = object()
     with pytest.raises(TypeError, match=r"an HTTPChannel is made by a server that runs, .* and not for object"):
-        HTTPChannel(stand_in, None, ("127.0.0.1", 1), stand_in)
+        HTTPChannel(dummy, None, ("127.0.0.1", 1), dummy)
 
 
 def test_the_classes_that_it_uses_are_its_attributes() -> None:

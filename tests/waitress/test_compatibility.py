@@ -76,7 +76,7 @@ def test_what_is_not_as_it_was_has_a_reason() -> None:
 
 @pytest.fixture(scope="module")
 def objects() -> Iterator[dict[str, Any]]:
-    """Return an object of each class whose attributes are not all the class's."""
+    """Return an object of each class that has attributes besides the class's."""
     own: list[Any] = []
 
     class Noting(task.WSGITask):

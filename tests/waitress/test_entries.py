@@ -1,4 +1,4 @@
-"""What stands in the map of a server, as a program sees it."""
+"""What is in the map of a server, as a program sees it."""
 
 import logging
 

@@ -18,7 +18,7 @@ def application(environ: Any, start_response: Any) -> list[bytes]:
 
 
 class NoServer:
-    """Stands in for a server, and ends at once."""
+    """Takes the place of a server, and ends at once."""
 
     def run(self) -> None:
         pass

@@ -65,7 +65,7 @@ def test_replacing_what_nothing_here_uses_is_refused(monkeypatch: pytest.MonkeyP
         monkeypatch.setattr(task, "build_http_date", lambda when: "today")
     with pytest.raises(AttributeError, match=r"waitress\.wasyncore\.utilities can be read"):
         monkeypatch.setattr("waitress.wasyncore.utilities", None)
-    task.own_name = 1  # type: ignore[attr-defined]  # a program may have names of its own
+    task.own_name = 1  # type: ignore[attr-defined]  # a program may have its own names
     del task.own_name  # type: ignore[attr-defined]
 
 

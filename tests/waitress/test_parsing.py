@@ -57,7 +57,7 @@ class Parser(HTTPRequestParser):
 def serving(
     parser_class: type[HTTPRequestParser] = Parser, error_task_class: type[ErrorTask] | None = None, **settings: Any
 ) -> Iterator[Any]:
-    """Run a server whose channels have these classes."""
+    """Run a server with channels of these classes."""
     Parser.heads = []
     names: dict[str, Any] = {"parser_class": parser_class}
     if error_task_class is not None:
@@ -162,9 +162,9 @@ def test_what_is_refused_is_answered_and_nothing_after_it_is_parsed(
 
 def test_a_client_that_ends_within_a_request_is_answered_400() -> None:
     with serving() as server:
-        for begun in (b"GET /tea HTTP", CHUNKED + b"3\r\nwa"):
+        for part in (b"GET /tea HTTP", CHUNKED + b"3\r\nwa"):
             with Client(address_of(server)) as client:
-                client.send(begun)
+                client.send(part)
                 client.socket.shutdown(socket.SHUT_WR)
                 assert client.response().status == 400
         with Client(address_of(server)) as client:

@@ -1,4 +1,4 @@
-"""`waitress.serve` as programs use it, each in a process of its own."""
+"""`waitress.serve` as programs use it, each in its own process."""
 
 import signal
 import socket
@@ -220,7 +220,7 @@ def test_with_profile_the_statistics_are_printed_after_the_end(tmp_path: Path) -
 
 
 class Server:
-    """Stands in for a server; the class remembers how it was made."""
+    """Takes the place of a server; the class remembers how it was made."""
 
     made: list[Any]
 

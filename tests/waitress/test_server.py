@@ -177,7 +177,7 @@ def test_an_address_that_is_taken_leaves_nothing_open() -> None:
 
 
 class Hooked(TcpWSGIServer):
-    """Comes to its socket in steps of its own, and notes them."""
+    """Comes to its socket in its own steps, and notes them."""
 
     def create_socket(self, family: int = socket.AF_INET, type: int = socket.SOCK_STREAM) -> None:
         self.steps = ["create_socket"]

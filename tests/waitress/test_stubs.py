@@ -1,4 +1,4 @@
-"""Every name in the stubs of `types-waitress` exists, and takes the arguments that they say."""
+"""Every name in the stubs of `types-waitress` exists, and takes the arguments that they have."""
 
 import ast
 import inspect

@@ -15,7 +15,7 @@ from waitress.utilities import BadRequest
 
 
 def server_with(task_class: type[Task], application: Any = application, **settings: Any) -> Any:
-    """Make a server whose requests are this class's."""
+    """Make a server with requests of this class."""
 
     class Channel(HTTPChannel):
         pass
@@ -172,7 +172,7 @@ class Unseekable(io.BytesIO):
     def seek(self, position: int, whence: int = 0) -> int:
         raise io.UnsupportedOperation
 
-    tell = None  # type: ignore[assignment]  # it cannot tell either
+    tell = None  # type: ignore[assignment]  # it has no position either
 
 
 class Teapot(Task):

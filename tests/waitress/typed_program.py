@@ -1,6 +1,6 @@
 """A program that was written with the types of `types-waitress`, and is checked with ours: see test_types.
 
-It uses what programs use: the functions, a server of its own, channels, tasks, the parser and the rest.
+It uses what programs use: the functions, its own server, channels, tasks, the parser and the rest.
 """
 
 import logging

@@ -65,7 +65,7 @@ class Share:
 
 
 class Accepting:
-    """An acceptor whose listener accepts what a test has written down, without a client."""
+    """An acceptor with a listener that accepts what a test has written down, without a client."""
 
     def __init__(
         self,

@@ -1094,7 +1094,7 @@ def test_a_body_that_came_quickly_and_then_drips_gets_408_as_soon(make: Make, th
 
 
 @pytest.mark.parametrize(
-    "begin",
+    "start",
     [
         pytest.param(b"GET / HTTP/1.1\r\nX: ", id="head"),
         pytest.param(POST % 100_000, id="body"),
@@ -1103,9 +1103,9 @@ def test_a_body_that_came_quickly_and_then_drips_gets_408_as_soon(make: Make, th
         pytest.param(POST_CHUNKED + b"0\r\nX: ", id="trailer"),
     ],
 )
-def test_a_byte_every_two_seconds_ends_in_half_a_minute_by_default(harness: Harness, begin: bytes) -> None:
+def test_a_byte_every_two_seconds_ends_in_half_a_minute_by_default(harness: Harness, start: bytes) -> None:
     connection, client = harness.open()
-    client.sendall(begin)
+    client.sendall(start)
     harness.turn_until(lambda: state_of(connection) != "idle")
     for second in range(31):
         if second == 29:
@@ -1123,7 +1123,7 @@ def test_a_byte_every_two_seconds_ends_in_half_a_minute_by_default(harness: Harn
 
 
 class SystemRoom:
-    """How many data the system takes of what is sent: a real one has timers of its own, and moves some later."""
+    """How many data the system takes of what is sent: a real one has its own timers, and moves some later."""
 
     data = 100_000
 
@@ -1522,7 +1522,7 @@ def crowd(harness: Harness, client: socket.socket) -> None:
 
 
 @pytest.mark.parametrize(
-    ("begin", "answer", "ending"),
+    ("start", "answer", "ending"),
     [
         (read_ahead, b"answer", Ending.PERSIST),
         (end_input, b"answer", Ending.PERSIST),
@@ -1542,13 +1542,13 @@ def crowd(harness: Harness, client: socket.socket) -> None:
 )
 def test_the_end_of_a_response_starts_a_turn_when_there_is_something_to_do(
     harness: Harness,
-    begin: Callable[[Harness, socket.socket], None],
+    start: Callable[[Harness, socket.socket], None],
     answer: bytes,
     ending: Ending,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     connection, client = harness.open()
-    begin(harness, client)
+    start(harness, client)
     task = harness.next_task()
     harness.turn(2)  # the end of the input is seen
     connection.sender.send(answer)

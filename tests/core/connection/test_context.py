@@ -52,7 +52,7 @@ class Noting:
 
 
 class Sharing:
-    """A context whose reactor is turned by hand."""
+    """A context with a reactor that is turned by hand."""
 
     def __init__(self) -> None:
         self.clock = ManualClock()

@@ -139,7 +139,7 @@ def test_a_running_request_makes_no_room(make: Make) -> None:
 
 
 class Blocked:
-    """A client whose task waits at the watermark, on a thread of its own."""
+    """A client with a task that waits at the watermark, on its own thread."""
 
     def __init__(self, harness: ManagedHarness) -> None:
         self.connection, self.client = harness.accept()

@@ -296,7 +296,7 @@ def test_a_further_request_is_held_when_it_is_complete(
         others = pieces
     for piece in others:
         assert receiving.send(piece) is None
-    for _ in range(2):  # it is a look, which changes nothing
+    for _ in range(2):  # looking changes nothing
         assert receiving.receiver.holds_request() is expected
     if expected:
         assert receiving.next_request().head.path == ("/" if b"POST" in pieces[0] else "/2")

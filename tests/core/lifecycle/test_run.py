@@ -132,7 +132,7 @@ class Stepping:
         self.clients: list[socket.socket] = []
 
     def start(self) -> None:
-        """Serve, as `run` begins to."""
+        """Serve, as `run` does first."""
         self.run.manager.start()
         self.run._enter(State.SERVING)
         self.turn()
@@ -495,9 +495,9 @@ def test_closing_does_not_wait_for_a_response_of_a_task_that_has_just_ended(make
     stepping.take_task().service()  # its end has not been seen by the reactor
     assert client.recv(1000)
     stepping.stop(State.CLOSING)
-    began = stepping.clock()
+    before = stepping.clock()
     stepping.turn_until(lambda: stepping.has_ended)
-    assert stepping.clock() == began
+    assert stepping.clock() == before
 
 
 def test_the_second_signal_ends_at_once(make: Make) -> None:

@@ -1,4 +1,4 @@
-"""Signals: what each asks for, and whose handlers are in place."""
+"""Signals: what each asks for, and which handlers are in place."""
 
 import faulthandler
 import io

@@ -28,7 +28,7 @@ LOOPBACK = ListenAddress(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP,
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder whose path is short enough for unix sockets."""
+    """A folder with a path that is short enough for unix sockets."""
     path = Path(tempfile.mkdtemp(prefix="wl"))
     yield path
     shutil.rmtree(path)

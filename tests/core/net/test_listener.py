@@ -21,7 +21,7 @@ needs_unix = pytest.mark.skipif(AF_UNIX is None, reason="this system has no unix
 
 
 def listening(*accepts: object) -> Listener:
-    """Return a listener whose socket gives this when it accepts."""
+    """Return a listener with a socket that gives this when it accepts."""
     return Listener(as_socket(FakeSocket(accept=list(accepts))), owns_socket=True)
 
 

@@ -22,7 +22,7 @@ class Task:
 
 @pytest.fixture
 def thread_id() -> Iterator[int]:
-    """A thread that stands in a function of a name that is looked for."""
+    """A thread in a function with a name that is looked for."""
     entered, released = threading.Event(), threading.Event()
 
     def wait_for_the_database() -> None:

@@ -36,7 +36,7 @@ def test_what_systemd_says_to_another_process_stays(successor: Any) -> None:
     }
 
 
-# It is ready, and tells its parent when it has another one.
+# It is ready, and informs its parent when it has another one.
 SERVES = f"""
 import json, os, time
 pipe, _ = json.loads(os.environ[{HANDOVER_VARIABLE!r}])

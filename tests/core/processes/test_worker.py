@@ -1,4 +1,4 @@
-"""A worker's own side, without a process: what it tells in its slot, and when it asks to end."""
+"""A worker's own side, without a process: what it writes into its slot, and when it asks to end."""
 
 import logging
 import os
@@ -31,7 +31,7 @@ def close_pipes() -> Iterator[None]:
 
 
 class Serving:
-    """A worker whose server serves, as its parent's child."""
+    """A worker with a server that serves, as its parent's child."""
 
     def __init__(self, supervisor: int | None = None, **settings: Any) -> None:
         self.slot = Scoreboard(slots=1).take()

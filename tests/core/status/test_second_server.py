@@ -42,7 +42,7 @@ def ask(server: Made, path: str, **environ: str) -> tuple[str, str]:
     return statuses[0][:3], body.decode()
 
 
-def test_it_has_low_limits_one_thread_of_its_own_name_and_a_short_end() -> None:
+def test_it_has_low_limits_one_thread_with_its_own_name_and_a_short_end() -> None:
     server = made()
     assert isinstance(server.application, StatusApplication)
     assert server.settings == {**LIMITS, "listen": "127.0.0.1:9180"}

@@ -92,7 +92,7 @@ class Watching:
 
 
 class Running:
-    """A dispatcher whose turns give what the test delivers."""
+    """A dispatcher with turns that give what the test delivers."""
 
     def __init__(self, dispatcher: Dispatcher) -> None:
         self.dispatcher = dispatcher
@@ -150,7 +150,7 @@ class Running:
 
     @property
     def reactor(self) -> str:
-        """Return the name of the thread whose turn is the current one."""
+        """Return the name of the thread that runs the current turn."""
         return self._last_turn
 
     def stop(self) -> int:
@@ -178,7 +178,7 @@ Make = Callable[..., Running]
 
 @pytest.fixture
 def still(monkeypatch: pytest.MonkeyPatch) -> Time:
-    """Time that stands still."""
+    """Time that does not pass."""
     return Time(monkeypatch)
 
 

@@ -29,7 +29,7 @@ class Slot:
 
 
 class Watched:
-    """A watchdog whose sleeps and waits the test plays."""
+    """A watchdog with sleeps and waits that the test plays."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.policy = LeadershipPolicy()

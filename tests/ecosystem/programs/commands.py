@@ -22,7 +22,7 @@ import requests
 from tests.support.servers import Running, Spawned, spawned
 
 PROGRAMS = Path(__file__).parent
-# What makes pserve log on standard error, to be put behind an ini file that does not say.
+# What makes pserve log on standard error, to be put behind an ini file that does not log.
 INI_LOGGING = "[loggers]" + (PROGRAMS / "pyramid.ini").read_text(encoding="utf-8").partition("[loggers]")[2]
 COMMANDS = Path(sys.executable).parent  # where installing a package puts its commands
 LARGE_BYTES = 100 * 1024 * 1024
@@ -71,7 +71,7 @@ def served(
         try:
             yield server
         except BaseException:
-            print("The server has logged:", *server.log, sep="\n")  # shown beside the failure
+            print("The server has logged:", *server.log, sep="\n")  # shown with the failure
             raise
         server.signal()
         status = server.wait()
@@ -153,11 +153,11 @@ class Curled:
         return self.text.splitlines()
 
     def sent(self) -> list[str]:
-        """Return the head lines that curl sent, as `--verbose` tells them."""
+        """Return the head lines that curl sent, as `--verbose` shows them."""
         return [line[2:] for line in self.said.splitlines() if line.startswith("> ")]
 
     def received(self) -> list[str]:
-        """Return the head lines that curl received, as `--verbose` tells them."""
+        """Return the head lines that curl received, as `--verbose` shows them."""
         return [line[2:] for line in self.said.splitlines() if line.startswith("< ")]
 
 

@@ -1,4 +1,4 @@
-"""An application that tells what New Relic's agent knows of its request; as a program it calls `waitress.serve`."""
+"""An application that shows what New Relic's agent knows of its request; as a program it calls `waitress.serve`."""
 
 from __future__ import annotations
 

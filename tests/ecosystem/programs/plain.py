@@ -1,4 +1,4 @@
-"""A WSGI application without a framework, for clients: it tells what it was asked, and answers in every shape.
+"""A WSGI application without a framework, for clients: it shows what it was asked, and answers in every shape.
 
 waitress-serve --listen=127.0.0.1:0 plain:application
 """

@@ -20,7 +20,7 @@ def hello(request: Any) -> Any:
 
 
 def environ(request: Any) -> Any:
-    """Tell what the server says of itself and of the client."""
+    """Return what the environ has about the server and the client."""
     return {name: value for name, value in request.environ.items() if isinstance(value, str)}
 
 

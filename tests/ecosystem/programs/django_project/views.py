@@ -24,7 +24,7 @@ def visits(request: Any) -> Any:
 
 
 def upload(request: Any) -> Any:
-    """Tell what a form brought: its fields, and name, size and SHA-256 of each file."""
+    """Return what a form brought: its fields, and name, size and SHA-256 of each file."""
     files = {}
     for name, file in request.FILES.items():
         digest = hashlib.sha256()
@@ -57,7 +57,7 @@ def file(request: Any) -> Any:
 
 
 def where(request: Any) -> Any:
-    """Tell under which address this page was asked for."""
+    """Return under which address this page was asked for."""
     return JsonResponse({"uri": request.build_absolute_uri(), "is_secure": request.is_secure()})
 
 
