@@ -28,11 +28,11 @@ _PORT = r"(?::(?P<port>[0-9]{0,5}))?"
 _PLAIN = r"[A-Za-z0-9\-._~!$&'()*+;=]*"
 _NAME = re.compile(rf"(?=[^:]){_PLAIN}(?:%[0-9A-Fa-f]{{2}}{_PLAIN})*{_PORT}")
 
+# Text, which `re` compiles for the first client that names a server by its address, and keeps.
 # IP-literal = "[" IPv6address "]"
-_LITERAL = re.compile(rf"\[(?P<address>[0-9A-Fa-f:.]{{2,45}})\]{_PORT}")
-
-_DIGITS_16_BITS = re.compile(r"[0-9A-Fa-f]{1,4}")
-_DECIMAL_8_BITS = re.compile(r"25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9]")
+_LITERAL = rf"\[(?P<address>[0-9A-Fa-f:.]{{2,45}})\]{_PORT}"
+_DIGITS_16_BITS = r"[0-9A-Fa-f]{1,4}"
+_DECIMAL_8_BITS = r"25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9]"
 
 MAX_REMEMBERED = 256
 MAX_REMEMBERED_CHARACTERS = 255
@@ -45,7 +45,7 @@ def is_authority(text: str) -> bool:
         return True
     if len(text) > MAX_EXAMINED_CHARACTERS:
         return False
-    match = _LITERAL.fullmatch(text) if text.startswith("[") else _NAME.fullmatch(text)
+    match = re.fullmatch(_LITERAL, text) if text.startswith("[") else _NAME.fullmatch(text)
     if match is None or int(match["port"] or 0) > 65535:
         return False
     if text.startswith("[") and not is_ipv6_address(match["address"]):
@@ -70,7 +70,7 @@ def is_ipv6_address(text: str) -> bool:
         if not is_ipv4_address(groups.pop()):
             return False
         groups += ["0", "0"]
-    if not all(_DIGITS_16_BITS.fullmatch(group) for group in groups):
+    if not all(re.fullmatch(_DIGITS_16_BITS, group) for group in groups):
         return False
     # In RFC 3986 "::" may replace a single group too; RFC 5952 only advises against it.
     return len(groups) <= 7 if gap else len(groups) == 8
@@ -82,4 +82,4 @@ def is_ipv4_address(text: str) -> bool:
     Source: RFC 3986 section 3.2.2.
     """
     numbers = text.split(".")
-    return len(numbers) == 4 and all(_DECIMAL_8_BITS.fullmatch(number) for number in numbers)
+    return len(numbers) == 4 and all(re.fullmatch(_DECIMAL_8_BITS, number) for number in numbers)

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import enum
 import re
+from functools import cache
 from typing import Final
 
 from .errors import (
@@ -44,9 +45,15 @@ _LINE_START = re.compile(rb"(%s)(?:[;\r\t ]|\Z)" % _SIZE)
 
 # Apart from whitespace, every alternative starts with a character that cannot come before it: no backtracking into what
 # was matched. Whitespace is matched once before "=" and once before ";".
+# Text: it is compiled for the first chunked body, not at import.
 _EXTENSION = rf"[\t ]*;[\t ]*{TCHAR}+(?:[\t ]*=[\t ]*(?:{TCHAR}+|{QUOTED_STRING}))?".encode("latin-1")
-_EXTENSIONS = re.compile(rb"(?:%s)*" % _EXTENSION)
-_LINE = re.compile(rb"(%s)(?:\r\n|(?:%s)+\r\n)" % (_SIZE, _EXTENSION))  # the alternatives are for speed
+_EXTENSIONS = rb"(?:%s)*" % _EXTENSION
+_LINE = rb"(%s)(?:\r\n|(?:%s)+\r\n)" % (_SIZE, _EXTENSION)  # the alternatives are for speed
+
+
+@cache
+def _whole_line() -> re.Pattern[bytes]:
+    return re.compile(_LINE)
 
 
 class Step(enum.Enum):
@@ -68,10 +75,11 @@ _TRAILERS: Final = Step.TRAILERS
 class ChunkedBody:
     """Decodes one chunked body."""
 
-    __slots__ = ("_extension_bytes", "_limits", "_line", "_remaining", "_step", "_total", "_trailers")
+    __slots__ = ("_extension_bytes", "_limits", "_line", "_remaining", "_step", "_total", "_trailers", "_whole_line")
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._whole_line = _whole_line()
         self._step = _SIZE_LINE
         self._remaining = 0  # bytes of the current chunk's data still to come
         self._total = 0  # announced sizes of all chunks so far
@@ -136,7 +144,7 @@ class ChunkedBody:
         limits = self._limits
         line = None
         if self._line is None:  # a line that came in pieces goes the other way: no byte is matched again and again
-            line = _LINE.match(data, position, position + limits.max_chunk_line_bytes + len(CRLF))
+            line = self._whole_line.match(data, position, position + limits.max_chunk_line_bytes + len(CRLF))
         if line is not None:
             digits, line_end = line[1], line.end() - len(CRLF)
         else:
@@ -172,7 +180,7 @@ class ChunkedBody:
             if max_line <= max_with_extension:
                 raise ChunkLineTooLong(max_line)
             raise ChunkExtensionsTooLong(max_extension)
-        if line_end != NOT_YET and not _EXTENSIONS.fullmatch(data, start.end(1), line_end):
+        if line_end != NOT_YET and not re.fullmatch(_EXTENSIONS, data[start.end(1) : line_end]):
             raise InvalidChunkExtension if data.find(b";", position, line_end) >= 0 else InvalidChunkSize
         return start[1], line_end
 

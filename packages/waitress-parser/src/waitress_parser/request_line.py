@@ -28,11 +28,11 @@ _KNOWN_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "
 # RFC 9110 section 2.5: a higher minor version is served as the highest one that the server knows.
 _VERSIONS = {"HTTP/1.0": "1.0", **{f"HTTP/1.{minor}": "1.1" for minor in range(1, 10)}}
 
-_VERSION = re.compile(r"HTTP/[0-9]\.[0-9]")
-_NOT_VISIBLE = re.compile("[^!-~]")
-
+# Text, which `re` compiles for the first odd line, and keeps.
+_VERSION = r"HTTP/[0-9]\.[0-9]"
+_NOT_VISIBLE = "[^!-~]"
 # A target with spaces in it, which is a common mistake. Spaces at its ends may belong to the line as well.
-_SPACED = re.compile(r"[^ ]+ ([^ ]+) .*[^ ] HTTP/[0-9]\.[0-9]")
+_SPACED = r"[^ ]+ ([^ ]+) .*[^ ] HTTP/[0-9]\.[0-9]"
 
 
 def parse_request_line(line: str) -> tuple[str, str, str]:
@@ -43,7 +43,7 @@ def parse_request_line(line: str) -> tuple[str, str, str]:
     try:
         method, target, version_sent = line.split(" ")
     except ValueError:
-        spaced = _SPACED.fullmatch(line)
+        spaced = re.fullmatch(_SPACED, line)
         raise StartLineInvalid(unencoded(0x20, len(spaced[1])) if spaced else "") from None
     try:
         # No `get`: without the global lock CPython 3.13 takes 30 us for it when another thread has made the dict.
@@ -51,13 +51,13 @@ def parse_request_line(line: str) -> tuple[str, str, str]:
     except KeyError:
         version = ""
     if method not in _KNOWN_METHODS or not version or not target:
-        if not is_token(method) or not target or not _VERSION.fullmatch(version_sent):
+        if not is_token(method) or not target or not re.fullmatch(_VERSION, version_sent):
             raise StartLineInvalid
         if method != method.upper():
             raise MethodNotUpperCase(method)
     # Visible ASCII and nothing else. Control characters never get here, but HTAB and obs-text do.
     if not (target.isascii() and target.isprintable()):
-        odd = _NOT_VISIBLE.search(target)
+        odd = re.search(_NOT_VISIBLE, target)
         assert odd is not None
         error: ProtocolError = BadTarget(unencoded(ord(odd[0]), odd.start()))
     elif not version:

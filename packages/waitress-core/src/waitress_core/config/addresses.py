@@ -14,8 +14,7 @@ IPPROTO_IPV6: int = getattr(socket, "IPPROTO_IPV6", 41)
 IPV6_V6ONLY: int = getattr(socket, "IPV6_V6ONLY", 27)
 AF_UNIX: int | None = getattr(socket, "AF_UNIX", None)
 
-_NUMBER = re.compile(r"-?[0-9]+")
-_DESCRIPTOR = re.compile(r"[0-9]{1,9}")  # more digits have no int of C
+_DESCRIPTOR = r"[0-9]{1,9}"  # more digits have no int of C
 
 _PRELUDE = "proxy+"
 _EXAMPLE_PORTS = {"http": 8080, "https": 8443}
@@ -128,7 +127,7 @@ def _kind_and_place(text: str, place: str) -> tuple[Literal["inet", "systemd", "
             raise ValueError(f"{text!r} names no socket, as systemd:web does; systemd alone is all of them")
         return "systemd", rest
     if host == "fd" and colon:
-        if not _DESCRIPTOR.fullmatch(rest):
+        if not re.fullmatch(_DESCRIPTOR, rest):
             raise ValueError(f"{text!r} names no descriptor, as fd:3 does")
         return "fd", rest
     if host == "unix" and not rest.isdecimal():
@@ -189,7 +188,7 @@ def _resolve_word(listen_word: ListenWord, default_port: str, family: int) -> li
     host, port = split_listen_word(place, default_port)
     if not host or not port:
         raise ValueError(f"{word!r} is not HOST:PORT, [IPV6]:PORT or *:PORT")
-    if _NUMBER.fullmatch(port):
+    if port.isascii() and port.removeprefix("-").isdigit():
         if not 0 <= int(port) <= 65535:
             raise ValueError(f"the port of {word!r} is not between 0 and 65535")
     elif sys.platform == "win32":

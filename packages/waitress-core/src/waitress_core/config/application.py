@@ -19,7 +19,7 @@ NO_APPLICATION = (
 )
 
 _ASYNC = 0x80 | 0x200  # CO_COROUTINE, CO_ASYNC_GENERATOR
-_NAME = re.compile(r"[\w.]+:[\w.]+")  # MODULE:OBJECT
+_NAME = r"[\w.]+:[\w.]+"  # MODULE:OBJECT
 
 
 class DeferredApplication:
@@ -81,7 +81,7 @@ def _takes_two_plainly(application: object) -> bool:
 
 def _fault_of(application: object, name: str) -> str | None:
     if isinstance(application, str):
-        word = application if _NAME.fullmatch(application) else "MODULE:OBJECT"
+        word = application if re.fullmatch(_NAME, application) else "MODULE:OBJECT"
         return f"it is the string {application[:100]!r}: give the object itself, or type waitress-serve {word}"
     if isinstance(application, ModuleType):
         return f"it is a module; name the object in it, as in {application.__name__}:application"
