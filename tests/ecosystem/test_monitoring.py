@@ -162,6 +162,20 @@ def test_a_browser_shows_the_figures_live(server: Running, tmp_path: Path, schem
 
 
 @needs_chromium
+def test_a_phone_shows_each_value_of_a_worker_with_its_title(server: Running, tmp_path: Path) -> None:
+    with page(tmp_path) as shown:
+        shown.show(f"{status_url(server)}/", 400, 900)
+        shown.wait_for("document.getElementById('state').textContent === 'ready'")
+        cells = "[...document.querySelectorAll('#workers td')]"
+        titles = shown.value(f"{cells}.map(cell => getComputedStyle(cell, '::before').content)")
+        assert titles[:2] == ['"Process "', '"State "']
+        assert len(titles) == 9
+        boxes = shown.value(f"{cells}.map(cell => [cell.getBoundingClientRect().right, cell.clientWidth])")
+        assert all(right <= 400 and shown_width > 0 for right, shown_width in boxes)
+        assert not shown.value("document.querySelector('#workers').scrollWidth > innerWidth")
+
+
+@needs_chromium
 def test_the_page_asks_for_the_token(tmp_path: Path) -> None:
     token = "0123456789abcdef"
     with running(by_status, status_listen="127.0.0.1:0", status_token=token) as server, page(tmp_path) as shown:
