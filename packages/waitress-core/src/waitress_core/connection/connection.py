@@ -112,7 +112,7 @@ class Connection:
         self.interest = 0
         # With a status server. The method of the request, and the instant at which it was complete: set by the reactor.
         # The instant at which its task, or the one before it, has started: set by the task.
-        self.measured: tuple[str, float] | None = None
+        self.measured = ("", 0.0)
         self.called_at = 0.0
         # From the task to the reactor. The task sets `_finished` as its last act: what becomes of the connection, the
         # status of the response ("" when none has started), and the instant. `exchange`, for the access log, before it.
@@ -272,7 +272,7 @@ class Connection:
             # Reset only when it was seen: a task may set it between an earlier notification and this line.
             self._finished = self._task = None
             self._ending, status, ended_at = finished
-            if self.measured is None or context.measures is None:
+            if context.measures is None:
                 context.counters.by_status[status[:1]] += 1
             else:
                 context.measures.end(self.measured, self.called_at, status, ended_at)

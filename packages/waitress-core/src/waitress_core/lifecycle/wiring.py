@@ -76,6 +76,8 @@ def make_ticks(
         from ..observability.request_timeout import RequestTimeouts
 
         ticks.append(RequestTimeouts(adj.request_timeout, dispatcher.running, give_up).tick)
+    if context.measures is not None:
+        ticks.append(context.measures.tick)
     if context.refusals is not None:
         ticks.append(context.refusals.tick)
     if observer.tls_contexts is not None:
