@@ -11,7 +11,7 @@ import pytest
 
 from tests.cli.helpers import APPLICATION, command, run_command
 from tests.support.client import Client
-from tests.support.platforms import signal_number
+from tests.support.platforms import make_fifo, signal_number
 from tests.support.processes import becomes_true
 from tests.support.servers import Spawned, spawned
 
@@ -284,6 +284,63 @@ def test_a_signal_ends_the_command_with_exit_status_0(when: str, number: signal.
         server.signal(number)
         assert server.wait() == 0
     assert not [line for line in server.log if "Traceback" in line]
+
+
+# At its exit the process waits for the other end of the FIFO `gate`.
+EXITS = """
+import atexit, os, sys
+from waitress_core.lifecycle import signals
+
+signals.AGAIN_SECONDS = {again}
+process = os.getpid()
+
+def at_exit():
+    if os.getpid() == process:
+        print("exits", file=sys.stderr)
+        open("gate").close()
+
+atexit.register(at_exit)
+
+def application(environ, start_response):
+    start_response("200 OK", [])
+    return [b"ok"]
+"""
+
+
+def exits(folder: Path, again: float) -> Path:
+    make_fifo(folder / "gate")
+    (folder / "exits.py").write_text(EXITS.format(again=again), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signal can be sent to one process")
+@pytest.mark.parametrize("program", ["waitress-serve", "python -m waitress"])
+@pytest.mark.parametrize("options", [[], ["--workers=2", "--preload"]], ids=["one", "supervisor"])
+def test_signals_end_nothing_between_the_ends_of_server_and_process(
+    program: str, options: list[str], tmp_path: Path
+) -> None:
+    words = [command()] if program == "waitress-serve" else [sys.executable, "-m", "waitress"]
+    folder = exits(tmp_path, again=60)
+    with spawned([*words, "--listen=127.0.0.1:0", *options, "exits:application"], folder) as server:
+        server.wait_for_address()
+        server.signal(signal.SIGTERM)
+        server.wait_for_line("^exits$")
+        for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGTERM", "SIGINT"):
+            server.signal(signal_number(name))
+        (folder / "gate").write_bytes(b"")
+        assert server.wait() == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signal can be sent to one process")
+@pytest.mark.parametrize("name", ["SIGINT", "SIGQUIT"])
+def test_ctrl_c_and_sigquit_end_a_process_whose_exit_hangs(name: str, tmp_path: Path) -> None:
+    folder = exits(tmp_path, again=0)
+    with spawned([command(), "--listen=127.0.0.1:0", "exits:application"], folder) as server:
+        server.wait_for_address()
+        server.signal(signal.SIGTERM)
+        server.wait_for_line("^exits$")
+        server.signal(signal_number(name))
+        assert server.wait() == -signal_number(name)
 
 
 LOG_CONFIG = """{

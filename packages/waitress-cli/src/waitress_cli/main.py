@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from waitress_core import CannotStartThread, CannotStartWorker, DeferredApplication, wants_worker_processes
+from waitress_core.lifecycle.signals import ends_with_server
 from waitress_core.safe_logger import SafeLogger
 
 from .serve import serve as _serve
@@ -25,6 +26,12 @@ logger = SafeLogger(logging.getLogger("waitress"))
 
 LOG_FORMAT = "%(asctime)s %(levelname)s [%(name)s] %(message)s"
 LOG_FORMAT_OF_WORKERS = "%(asctime)s [%(process)d] %(levelname)s [%(name)s] %(message)s"
+
+
+def command() -> int:
+    """Run the command in a process that ends with it; return the exit status."""
+    ends_with_server()
+    return main()
 
 
 def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) -> int:

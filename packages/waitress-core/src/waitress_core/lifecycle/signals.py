@@ -18,12 +18,16 @@ Supervisors, `timeout` and shells often signal a process and then its group: the
 milliseconds. That must cut nobody off, so only what somebody types again, or a signal that nobody sends by chance, ends
 a server at once.
 
+In a process that ends with its server (`ends_with_server`), signals end nothing after the server's end either: its exit
+status would tell of a signal where the server has drained.
+
 A handler decides (`action_for`) and leaves a request for another thread (`SignalRequests`): it takes no lock and logs
 nothing.
 
 Thread: the main thread, the only one in which Python runs signal handlers.
 """
 
+import atexit
 import contextlib
 import enum
 import os
@@ -31,7 +35,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
@@ -73,6 +77,8 @@ SUPERVISOR_ACTIONS = {
 _TYPED = {"SIGINT": "Ctrl-C", "SIGBREAK": "Ctrl-Break"}
 _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 
+_ends_with_server = False  # this process
+_ignored: list[int] = []  # signals, since the end of the server
 _replaced: dict[int, Any] = {}  # handlers that a context has replaced, by signal; the main thread only
 
 
@@ -159,7 +165,43 @@ def handled_signals(on_signal: Callable[[str], None], names: Collection[str] = A
     try:
         yield
     finally:
-        _give_back(replaced)
+        if _ends_with_server:
+            _ignore_until_exit(replaced)
+        else:
+            _give_back(replaced)
+
+
+def ends_with_server() -> None:
+    """Say that this process ends when its server has ended.
+
+    Call it first: what is registered with `atexit` after this runs before signals are ignored for good.
+    """
+    global _ends_with_server
+    _ends_with_server = True
+    atexit.register(_ignore_for_good)
+
+
+def _ignore_until_exit(numbers: Iterable[int]) -> None:
+    """Ignore signals, except that SIGQUIT ends the process, and Ctrl-C does if it hangs."""
+    ended_at = time.monotonic()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and time.monotonic() - ended_at >= AGAIN_SECONDS:
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+
+    for number in numbers:
+        if number == getattr(signal, "SIGQUIT", None):
+            _give_back([number])
+        else:
+            signal.signal(number, handle)
+            _ignored.append(number)
+
+
+def _ignore_for_good() -> None:
+    # At its end the interpreter takes handlers away, and then a signal would end it; but it goes on to ignore.
+    for number in _ignored:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def is_main_thread() -> bool:

@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, Collection, Iterable
 from typing import NoReturn, Protocol
 
-from ..lifecycle.signals import give_signals_back
+from ..lifecycle.signals import ends_with_server, give_signals_back
 from ..safe_logger import SafeLogger
 from .worker import Worker, WorkerServer, report
 
@@ -96,6 +96,7 @@ def _leave_parent(close: Iterable[Callable[[], object]], mask: Collection[int]) 
         close_one()
     give_signals_back()
     atexit._clear()  # what is to be done at the end of the parent is not the child's to do
+    ends_with_server()
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
