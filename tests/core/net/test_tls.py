@@ -181,6 +181,17 @@ def test_a_client_of_old_versions_only_is_told_why() -> None:
             ends.peer.until_done(ends.peer.session.do_handshake)
 
 
+def test_a_handshake_ends_with_one_ticket() -> None:
+    with contextlib.closing(Ends()) as ends:
+        peer = ends.shake_hands().peer
+        peer.step()
+        data, records = peer.incoming.read(), 0
+        while data:
+            data = data[5 + int.from_bytes(data[3:5], "big") :]
+            records += 1
+        assert records == 1
+
+
 def test_a_handshake_without_room_waits_for_room() -> None:
     with contextlib.closing(Ends(buffer_bytes=2048)) as ends:
         peer, transport = ends.peer, ends.transport
