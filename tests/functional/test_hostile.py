@@ -138,7 +138,7 @@ def test_responses_that_end_their_connection_while_the_reactor_waits_cost_nothin
         )  # it raises for a closed descriptor
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:
-        time.sleep(0.003)  # so that the worker has no lead when it ends
+        time.sleep(0.003)  # so that its thread is not the leader when it ends
         start_response("200 OK", [])
         return [b"ok"]
 

@@ -33,12 +33,13 @@ from waitress_cli import main
 sys.exit(main(sys.argv[1:]))
 """
 PROGRAM = """
-import logging, time
+import logging, os, time
 
 def application(environ, start_response):
     if environ["PATH_INFO"] == "/slow":
         logging.warning("slow")
-        time.sleep(1)
+        while not os.path.exists("gate"):
+            time.sleep(0.01)
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
 """
@@ -290,6 +291,7 @@ def test_several_worker_processes_are_told_together_and_one_by_one(tmp_path: Pat
             process.signal()
             assert becomes_true(lambda: ask("/ready").body == b"not ready: it is stopping\n")
             assert ask("/health").status == 200
+            (tmp_path / "gate").touch()
             assert client.response().status == 200
         assert process.wait() == 0
     with pytest.raises(OSError):
