@@ -25,6 +25,7 @@ from tests.support import over_tls
 from tests.support.client import Client, Response
 from tests.support.processes import Program, becomes_true, serving_program
 from tests.support.servers import Running, running
+from waitress_core.connection import room
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -290,8 +291,23 @@ def test_four_slow_readers_do_not_keep_the_threads_from_others(caplog: pytest.Lo
                     with contextlib.suppress(OSError):
                         reader.socket.recv(SLOW // 10)
             assert healthy.response().body == b"ok"
-        assert time.monotonic() - started_at < 10
+        assert time.monotonic() - started_at < 14
     assert "Client 127.0.0.1 does not read its response: connection reset" in caplog.messages
+
+
+@pytest.mark.one_worker
+def test_forty_slow_readers_keep_the_threads_from_others_little_longer_than_four(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """If each had BEHIND_SECONDS, and the rest of a second, the forty would have the four threads for 20 seconds."""
+    monkeypatch.setattr(room, "BEHIND_SECONDS", 1.0)
+    with running(much, outbuf_high_watermark=1_000_000) as server, contextlib.ExitStack() as stack:
+        slow_readers(server, 40, "/much", stack)
+        assert becomes_true(lambda: server.server.stats().queue_depth > 30)
+        started_at = time.monotonic()
+        with server.client() as healthy:
+            assert healthy.get().body == b"ok"
+        assert time.monotonic() - started_at < 14
 
 
 def test_a_reader_that_is_worth_a_thread_keeps_it_though_others_wait() -> None:

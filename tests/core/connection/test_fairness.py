@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import math
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -14,10 +15,11 @@ from tests.support.certificates import server_file
 from tests.support.pairs import is_open
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.data_rate import QUICK
-from waitress_core.connection.manager import blocking_of
-from waitress_core.connection.room import BEHIND_SECONDS, PATIENCE
+from waitress_core.connection.manager import BLOCKED_TICK_SECONDS, blocking_of
+from waitress_core.connection.room import BEHIND_SECONDS, LEAST_BEHIND_SECONDS, PATIENCE
 from waitress_core.connection.sender import ClientDisconnected
 from waitress_core.connection.states import Ending
+from waitress_core.reactor.reactor import TICK_SECONDS
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
@@ -206,12 +208,30 @@ def test_as_many_slow_readers_go_as_requests_wait(
     harness.context.waiting_requests = lambda: requests.pop() if requests and now() else 0
 
     def now() -> bool:
-        return all(blocking_of(one.connection).behind_seconds >= BEHIND_SECONDS for one in clients)
+        blocking = [blocking_of(one.connection) for one in clients]
+        return all(one is not None and one.behind_seconds >= BEHIND_SECONDS for one in blocking)
 
     harness.pass_seconds(8)
     assert sum(gone(clients)) == min(waiting, 3)
     client = clients[0].connection.remote_addr
     assert caplog.messages == [f"Client {client} does not read its response: connection reset"] * min(waiting, 3)
+
+
+def test_the_more_requests_wait_the_sooner_slow_readers_go(blocked: tuple[ManagedHarness, list[Blocked]]) -> None:
+    """Each tick of those that follow each other sooner is enough for a few."""
+    harness, clients = blocked
+    threads = harness.context.adj.threads
+    harness.context.waiting_requests = lambda: 100 * threads if not all(gone(clients)) else 0
+    for one in clients:
+        take(harness, one, 300_000)
+    harness.pass_seconds(1)  # none is behind yet
+    assert gone(clients) == [False] * 3
+    for _ in range(math.ceil(LEAST_BEHIND_SECONDS / BLOCKED_TICK_SECONDS) + 1):
+        harness.clock.advance(BLOCKED_TICK_SECONDS)
+        harness.turn()
+    assert gone(clients) == [True] * 3
+    harness.pass_seconds(1)
+    assert harness.reactor.tick_seconds == TICK_SECONDS
 
 
 def test_the_slowest_reader_goes_first(blocked: tuple[ManagedHarness, list[Blocked]]) -> None:

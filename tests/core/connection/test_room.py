@@ -5,6 +5,7 @@ import pytest
 from waitress_core.connection.data_rate import QUICK
 from waitress_core.connection.room import (
     BEHIND_SECONDS,
+    LEAST_BEHIND_SECONDS,
     PATIENCE,
     Blocking,
     Waiting,
@@ -109,6 +110,16 @@ def test_ten_thousand_connections_are_ordered_in_a_moment() -> None:
     assert len(order(*rows)) == 10_000
 
 
-def test_those_that_are_furthest_behind_free_their_threads_first() -> None:
-    those = [Blocking(1, BEHIND_SECONDS), Blocking(2, 0.0), Blocking(3, 20.0), Blocking(4, BEHIND_SECONDS - 0.1)]
-    assert [one.descriptor for one in order_for_threads(those)] == [3, 1]
+@pytest.mark.parametrize(("requests", "expected"), [(0, []), (1, [3]), (2, [3, 1]), (5, [3, 1, 4])])
+def test_those_that_are_furthest_behind_free_their_threads_first(requests: int, expected: list[int]) -> None:
+    those = [Blocking(1, BEHIND_SECONDS), Blocking(2, 0.0), Blocking(3, 20.0), Blocking(4, BEHIND_SECONDS / 2)]
+    assert [one.descriptor for one in order_for_threads(those, requests=requests, threads=4)] == expected
+
+
+@pytest.mark.parametrize(
+    ("requests", "seconds"),
+    [(1, 0.8 * BEHIND_SECONDS), (4, 0.5 * BEHIND_SECONDS), (12, 0.25 * BEHIND_SECONDS), (1000, LEAST_BEHIND_SECONDS)],
+)
+def test_the_more_requests_wait_the_sooner_a_client_frees_its_thread(requests: int, seconds: float) -> None:
+    late, early = Blocking(1, seconds), Blocking(2, seconds - 0.01)
+    assert order_for_threads([early, late], requests=requests, threads=4) == [late]

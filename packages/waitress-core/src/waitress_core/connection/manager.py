@@ -15,6 +15,7 @@ from .context import DRAINING, Endpoint, ServerContext
 from .room import Blocking, Waiting, order_for_room, order_for_threads
 from .states import BODY, FLUSH, HANDSHAKE, HEAD, LINGER
 
+BLOCKED_TICK_SECONDS = 0.2  # while clients make threads wait that requests wait for
 SPARED_SECONDS = 1.0  # for so long a connection may be idle, whoever else waits
 
 
@@ -35,6 +36,7 @@ class ConnectionManager:
         self._on_closed = on_closed
         # Who makes room next, in this order, as chosen since the last tick: choosing goes through all connections
         self._chosen: deque[Waiting] = deque()
+        self._ticks_often = False  # for `_free_threads`
         self._acceptor = Acceptor(
             context,
             endpoints,
@@ -53,8 +55,8 @@ class ConnectionManager:
         return self._acceptor.check_share()
 
     def tick(self) -> None:
-        """Once a second: accept again, if that may help; end clients that keep threads from others; close
-        idle connections while draining.
+        """Accept again, if that may help; end clients that keep threads from others; close idle connections while
+        draining. Called once a second, or in BLOCKED_TICK_SECONDS.
         """
         self._chosen.clear()
         self._acceptor.tick()
@@ -129,11 +131,17 @@ class ConnectionManager:
 
     def _free_threads(self) -> None:
         """While requests wait for a thread, end as many clients that make threads wait for them too long."""
-        count = self._context.waiting_requests()
-        if count > 0:
-            blocking = [blocking_of(connection) for connection in self.connections.values()]
-            for one in order_for_threads(blocking)[:count]:
-                reset_if_blocking(self.connections[one.descriptor], one)
+        requests = self._context.waiting_requests()
+        connections = list(self.connections.values()) if requests > 0 else []
+        blocking = [one for one in map(blocking_of, connections) if one is not None]
+        for one in order_for_threads(blocking, requests=requests, threads=self._context.adj.threads):
+            self.connections[one.descriptor].reset_slow_reader("room")
+        if blocking and self._reactor.tick_seconds > BLOCKED_TICK_SECONDS:
+            self._reactor.tick_every(BLOCKED_TICK_SECONDS)
+            self._ticks_often = True
+        elif self._ticks_often and not blocking:
+            self._reactor.tick_every()
+            self._ticks_often = False
 
     def _close_longest_handshake(self) -> bool:
         """Close the connection that has been in its handshake longest, if that is long enough."""
@@ -187,15 +195,14 @@ def _waits_as(connection: Connection, seen: Waiting) -> bool:
     return now is not None and now.state == seen.state and now.since == seen.since
 
 
-def blocking_of(connection: Connection) -> Blocking:
-    """Return how slowly a client takes output for which its task waits."""
+def blocking_of(connection: Connection) -> Blocking | None:
+    """Return how slowly a client takes output for which its task waits; None when it does not wait.
+
+    What the system takes now is sent first: it reports room only when there is much.
+    """
     outbox = connection.sender.outbox
-    return Blocking(connection.descriptor, 0.0 if outbox is None else outbox.behind_seconds)
-
-
-def reset_if_blocking(connection: Connection, seen: Blocking) -> None:
-    """Reset a connection if its task waits for the client as it was seen to, and the client takes nothing now."""
-    before = connection.sender.sent_bytes
+    if outbox is None or not outbox.is_waited_for:
+        return None
     connection.on_ready(WRITE)
-    if connection.sender.sent_bytes == before and blocking_of(connection) == seen:
-        connection.reset_slow_reader("room")
+    behind = outbox.behind_seconds(connection.reactor.now)
+    return None if behind is None or connection.is_gone else Blocking(connection.descriptor, behind)

@@ -179,25 +179,34 @@ class Outbox:
 
     def is_too_slow(self, now: float) -> bool:
         """Whether the client takes its output too slowly."""
-        always, while_waiting, sent_bytes = self._rate, self._rate_while_waiting, self.sent_bytes
+        always, while_waiting = self._rate, self._rate_while_waiting
         if always is None or while_waiting is None:
             return False
+        is_too_slow = always.is_too_slow(now, self.sent_bytes)
+        return self._charge_waiting(while_waiting, now) or is_too_slow
+
+    def _charge_waiting(self, rate: MinDataRate, now: float) -> bool:
+        """Charge the time since the last check if a task has waited in it; return whether the budget is used up."""
         with self._changed:
             # Also one that has just been let go on: a client could take its output just before each check.
             has_waited, self._has_waited = self.is_waited_for or self._has_waited, False
-        is_too_slow = always.is_too_slow(now, sent_bytes)
-        return while_waiting.is_too_slow(now, sent_bytes, is_free=not has_waited) or is_too_slow
+        return rate.is_too_slow(now, self.sent_bytes, is_free=not has_waited)
 
     @property
     def bytes_per_second(self) -> float:
         """The present rate of the client, which takes its response: see `data_rate`."""
         return 0.0 if self._rate is None else self._rate.bytes_per_second
 
-    @property
-    def behind_seconds(self) -> float:
-        """How far the client is behind the rate at which it must take output while a task waits; 0 when none waits."""
+    def behind_seconds(self, now: float) -> float | None:
+        """Return how far the client is behind the rate at which it must take output while a task waits for it.
+
+        None when no task waits.
+        """
         rate = self._rate_while_waiting
-        return 0.0 if rate is None or not self.is_waited_for else rate.behind_seconds
+        if rate is None or not self.is_waited_for:
+            return None
+        self._charge_waiting(rate, now)
+        return rate.behind_seconds
 
     def abort(self) -> list[ReadOnlyFileBuffer]:
         """Drop what is pending and end the wait of a task; return the files, which an application thread closes."""

@@ -14,7 +14,7 @@ of a proxy or of a whole company. A client that moves bytes at QUICK (see `data_
 clients than fit, each with a large file, would end each other's transfers, and none would finish.
 
 When no thread is free and requests wait for one, a client that makes a thread wait goes in the same way, if it is slow:
-the one that is furthest behind the rate that a thread is worth.
+the one that is furthest behind the rate that a thread is worth. The more requests wait, the sooner.
 
 Pure: states, instants and rates in, an order out. Never reads a clock.
 """
@@ -30,7 +30,10 @@ from .data_rate import QUICK
 # starts, others wait for 3 s. Halved: at the limit, a client is closed because a packet had to be sent again.
 PATIENCE = {"linger": 1.0, "handshake": 1.5, "head": 1.5, "flush": 1.5, "body": 1.5}
 
-BEHIND_SECONDS = 3.0  # of its minimum rate, from which on a client that makes a thread wait may go; see `data_rate`
+# Behind its minimum rate (see `data_rate`), from which on a client that makes a thread wait may go. The more requests
+# wait for a thread, the sooner: down to what a client far away needs to take something.
+BEHIND_SECONDS = 3.0
+LEAST_BEHIND_SECONDS = 0.25
 
 _RANKS = {"linger": 0, "handshake": 1, "head": 1, "flush": 1, "body": 2}
 
@@ -102,8 +105,13 @@ def network_of(address: str) -> str | bytes:
 _IPV4_MAPPED = bytes(10) + b"\xff\xff"
 
 
-def order_for_threads(connections: Iterable[Blocking]) -> list[Blocking]:
-    """Return those that may be ended for a request that waits for a thread, the slowest client first."""
-    late = [one for one in connections if one.behind_seconds >= BEHIND_SECONDS]
+def order_for_threads(connections: Iterable[Blocking], *, requests: int, threads: int) -> list[Blocking]:
+    """Return those that are ended for `requests` that wait for one of `threads`, the slowest client first.
+
+    One for each request at most. The clients of these requests may be as slow: all of them together have BEHIND_SECONDS
+    or so, but none has so little that it could not show whether it takes anything.
+    """
+    patience = max(BEHIND_SECONDS * threads / (threads + requests), LEAST_BEHIND_SECONDS)
+    late = [one for one in connections if one.behind_seconds >= patience]
     late.sort(key=lambda one: one.behind_seconds, reverse=True)
-    return late
+    return late[:requests]
