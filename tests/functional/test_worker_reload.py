@@ -232,6 +232,71 @@ def test_a_server_that_is_stopped_stops_its_successor_too(tmp_path: Path) -> Non
         assert becomes_true(lambda: has_ended(successor))
 
 
+def write_waiting_shop(tmp_path: Path, version: str) -> None:
+    """Write an application whose import waits for the file `go`."""
+    write_shop(tmp_path, version)
+    waiting = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
+    (tmp_path / "shop.py").write_text(waiting + (tmp_path / "shop.py").read_text(encoding="utf-8"), encoding="utf-8")
+
+
+def test_signals_that_come_too_early_are_acted_on_later(tmp_path: Path) -> None:
+    write_waiting_shop(tmp_path, "first")
+    with command(tmp_path, "--workers=2") as (process, address), contextlib.ExitStack() as stack:
+        for _ in range(2):  # while it starts
+            process.signal(signal_number("SIGHUP"))
+            process.wait_for_line("SIGHUP: postponed until the server has started")
+        (tmp_path / "go").touch()
+        process.wait_for_line(r"SIGHUP: replacing 2 worker\(s\)")
+        process.wait_for_line(r"Reloaded: 2 worker\(s\)")
+        (tmp_path / "go").unlink()
+        write_waiting_shop(tmp_path, "second")
+        process.signal(signal_number("SIGHUP"))
+        process.wait_for_line(r"SIGHUP: replacing 2 worker\(s\)")  # and not at once for the second of those before
+        process.signal(signal_number("SIGUSR2"))  # while it reloads
+        process.wait_for_line("SIGUSR2: postponed until the server has started, reloaded")
+        write_shop(tmp_path, "third")
+        process.signal(signal_number("SIGHUP"))
+        process.wait_for_line(r"SIGHUP: replacing")  # the reload starts again, and the new workers serve at once
+        (tmp_path / "go").touch()
+        process.wait_for_line(r"Reloaded: 2 worker\(s\)")
+        successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) takes over when it serves")[1])
+        stack.callback(end, successor)
+        process.signal(signal_number("SIGHUP"))
+        process.wait_for_line(rf"Process {successor} serves in place of this one")
+        assert process.process.wait(20) == 0
+        with Client(address) as client:
+            assert client.get("/").body == b"third"
+        end(successor)
+        assert becomes_true(lambda: has_ended(successor))
+
+
+def test_a_reload_that_waits_for_a_successor_follows_when_that_fails(tmp_path: Path) -> None:
+    write_shop(tmp_path, "first")
+    with command(tmp_path, "--workers=2") as (process, address):
+        workers_of(process, 2)
+        with (tmp_path / "shop.py").open("w", encoding="utf-8") as shop:
+            shop.write("import os, sys, time\nprint('waits', file=sys.stderr)\n")
+            shop.write("while not os.path.exists('go'): time.sleep(0.01)\nraise ValueError\n")
+        process.signal(signal_number("SIGUSR2"))
+        process.wait_for_line(r"SIGUSR2: process (\d+) takes over when it serves")
+        process.wait_for_line("^waits$")
+        for name, then in (("SIGHUP", "postponed until"), ("SIGUSR2", "ignored, because the server hands over")):
+            process.signal(signal_number(name))
+            process.wait_for_line(f"{name}: {then}")
+        write_shop(tmp_path, "second")
+        (tmp_path / "go").touch()
+        process.wait_for_line("The successor, process .* has ended")
+        process.wait_for_line(r"Reloaded: 2 worker\(s\)")
+
+        def body() -> bytes:
+            with Client(address) as client:
+                return client.get("/").body
+
+        assert becomes_true(lambda: body() == b"second")  # a worker that retires may accept one more client
+        process.signal()
+        assert process.wait() == 0
+
+
 # Looks at files again and again, as watchfiles does where the system does not report changes.
 WATCHFILES = """
 import os, time

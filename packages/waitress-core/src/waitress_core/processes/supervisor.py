@@ -91,6 +91,7 @@ class Supervisor:
         self._stop: Stop | None = None
         self._failure: CannotStartWorker | None = None
         self._successor: Successor | None = None
+        self._postponed: dict[signals.Action, str] = {}  # actions that cannot start yet, with their signals
         self.successor_pid = 0
         self._status = StatusProcess(server) if adj.status_listen else None
 
@@ -146,6 +147,9 @@ class Supervisor:
         self._reap()
         self._read_reports()
         self._step()
+        if self._postponed and self.state is SupervisorState.SERVING and self._successor is None:
+            self._actions.extendleft(reversed(self._postponed.items()))
+            self._postponed.clear()
         while self._actions:
             self._act(*self._actions.popleft())
         self._note_successor()
@@ -412,8 +416,7 @@ class Supervisor:
 
     def _reload(self, name: str) -> None:
         """Replace all workers by fresh ones, one after the other."""
-        if self._successor is not None or self.state not in (SupervisorState.SERVING, SupervisorState.RELOADING):
-            logger.warning("%s: ignored while the server starts, reloads, hands over or ends", name)
+        if not self._may(signals.Action.RELOAD, name, SupervisorState.SERVING, SupervisorState.RELOADING):
             return
         try:
             self._target = self._server.remake(self._target)
@@ -438,8 +441,7 @@ class Supervisor:
 
     def _start_successor(self, name: str) -> None:
         """Start the command again, as it is installed now, to take over."""
-        if self.state is not SupervisorState.SERVING or self._successor is not None:
-            logger.warning("%s: ignored while the server starts, reloads, hands over or ends", name)
+        if not self._may(signals.Action.HAND_OVER, name, SupervisorState.SERVING):
             return
         listeners = [*self._target.listeners, *self._server.status_listeners]
         try:
@@ -449,6 +451,19 @@ class Supervisor:
             logger.error("%s: cannot start a successor: %s", name, error)
         else:
             logger.info("%s: process %d takes over when it serves", name, self._successor.pid)
+
+    def _may(self, action: signals.Action, name: str, *states: SupervisorState) -> bool:
+        """Whether the supervisor is in one of these states, without a successor; otherwise the action may follow."""
+        if self._successor is None and self.state in states:
+            return True
+        if self.state is SupervisorState.STOPPING or (
+            self._successor is not None and action is signals.Action.HAND_OVER
+        ):
+            logger.warning("%s: ignored, because the server hands over or ends", name)
+        else:
+            self._postponed[action] = name  # once, however often it was asked for
+            logger.info("%s: postponed until the server has started, reloaded, or failed to hand over", name)
+        return False
 
     def _change_count(self, name: str, by: int) -> None:
         """Have one worker more or fewer; at least one."""
