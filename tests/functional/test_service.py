@@ -32,7 +32,14 @@ def test_a_service_reports_to_systemd_and_keeps_its_files_through_its_life(worke
     pid = tmp_path / "it.pid"
     config.write_text(LOG_CONFIG % "first")
     systemd = Systemd(str(tmp_path / "notify"))
-    words = [command(), "--listen=127.0.0.1:0", f"--workers={workers}", *FILES, "service_shop:application"]
+    words = [
+        command(),
+        "--listen=127.0.0.1:0",
+        f"--workers={workers}",
+        "--worker-kind=process",
+        *FILES,
+        "service_shop:application",
+    ]
     environment = {"NOTIFY_SOCKET": systemd.address, "WATCHDOG_USEC": "1000000"}
 
     def get(count: int, target: str) -> None:

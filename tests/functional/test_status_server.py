@@ -69,6 +69,7 @@ def metric(server: Running, sample: str) -> float | None:
     return None
 
 
+@pytest.mark.one_worker
 @pytest.mark.parametrize("access_log", [False, True], ids=["no-log", "log"])
 def test_requests_are_counted_as_they_end(access_log: bool) -> None:
     with running(by_status, status_listen=HERE, access_log=access_log) as server, server.client() as client:
@@ -227,6 +228,7 @@ def test_the_token_is_wanted_for_figures_only() -> None:
         assert ask(server, "/ready").status == 200
 
 
+@pytest.mark.one_worker
 def test_a_server_without_one_measures_nothing() -> None:
     with running(by_status) as server, server.client() as client:
         client.get("/200")
@@ -258,7 +260,13 @@ def test_several_worker_processes_are_told_together_and_one_by_one(tmp_path: Pat
     (tmp_path / "shop.py").write_text(PROGRAM)
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    arguments = ["--listen=127.0.0.1:0", "--workers=2", f"--status-listen=127.0.0.1:{port}", "shop:application"]
+    arguments = [
+        "--listen=127.0.0.1:0",
+        "--workers=2",
+        "--worker-kind=process",
+        f"--status-listen=127.0.0.1:{port}",
+        "shop:application",
+    ]
     with spawned([sys.executable, "-c", COMMAND, *arguments], tmp_path) as process:
         address = process.wait_for_address()
 

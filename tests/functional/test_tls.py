@@ -187,6 +187,7 @@ def test_the_access_log_has_fields_of_tls(caplog: pytest.LogCaptureFixture) -> N
     assert '"CN=Ada Lovelace,' in second
 
 
+@pytest.mark.one_worker  # each logs it
 def test_a_tls_hello_at_a_plain_port_is_logged_as_what_it_is(caplog: pytest.LogCaptureFixture) -> None:
     with running(application) as server:
         for _ in range(3):

@@ -38,6 +38,7 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+@pytest.mark.one_worker  # each logs it
 @pytest.mark.parametrize("connect", [start_tls, ask_by_https], ids=["ssl", "http.client"])
 @pytest.mark.parametrize(("seconds", "records"), [(60.0, 1), (0.0, 3)], ids=["minute", "no-wait"])
 def test_a_client_that_starts_tls_is_named_in_one_record_a_minute(

@@ -130,7 +130,7 @@ def limit():
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (size + (50 << 20), resource.RLIM_INFINITY))
 
-{GREEDY.replace("kept.append", "limit(); kept.append")}
+{GREEDY.replace('kept.append(b"x" * (100 << 20))', "limit(); kept.append(bytes(8 << 30))")}
 """
 
 
