@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -96,7 +97,7 @@ def test_each_line_is_one_write(size: int, tmp_path: Path, monkeypatch: pytest.M
     for _ in range(2):
         handler.emit(logging.LogRecord("x", logging.INFO, "", 0, "x" * size, None, None))
     handler.close()
-    assert writes == [size + 1] * 2
+    assert writes == [size + len(os.linesep)] * 2
 
 
 WRITER = """

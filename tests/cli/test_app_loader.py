@@ -3,6 +3,7 @@
 import code
 import importlib
 import os
+import re
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -151,7 +152,7 @@ EXPECTED_WORDS = "expected MODULE:OBJECT, dotted names as in package.module:appl
         ),
         ("./loaded_shop.py", f"{EXPECTED_WORDS}{NOT_ITS_FILE} loaded_shop:application"),
         ("src/shop.py:app", f"{EXPECTED_WORDS}{NOT_ITS_FILE} --app-dir=src shop:app"),
-        ("/srv/shop:app", f"{EXPECTED_WORDS}{NOT_ITS_FILE} --app-dir=/srv shop:app"),
+        ("/srv/shop:app", f"{EXPECTED_WORDS}{NOT_ITS_FILE} --app-dir={os.path.normpath('/srv')} shop:app"),
         ("", EXPECTED_WORDS),
         (":", EXPECTED_WORDS),
         (":application", EXPECTED_WORDS),
@@ -208,6 +209,18 @@ def test_a_file_that_gives_way_to_another_module_is_told_of(tmp_path: Path, monk
         "Cannot import WSGI application 'code:application': module 'code' has no attribute 'application'; "
         f"that module is {code.__file__}, and comes before {tmp_path / 'code.py'}: give yours another name"
     )
+
+
+def test_a_file_that_gives_way_to_a_module_in_a_zip_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the standard library is where Python for Windows is shipped with a program."""
+    with zipfile.ZipFile(tmp_path / "library.zip", "w") as archive:
+        archive.writestr("loaded_hidden.py", "")
+    monkeypatch.syspath_prepend(tmp_path / "library.zip")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loaded_hidden.py").write_text("application = None", encoding="utf-8")
+    hider = re.escape(str(tmp_path / "library.zip" / "loaded_hidden.py"))
+    with pytest.raises(CannotLoadError, match=rf"that module is {hider}, and comes before "):
+        load_application("loaded_hidden:application", calls=False)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows lets few make links")

@@ -155,7 +155,9 @@ def _remedy(error: Exception, module_name: str, name: str) -> str:
 def _shadow(name: str) -> str:
     """Return a hint if another module hides one of the current folder, which is searched last; otherwise nothing."""
     found, wanted = getattr(sys.modules.get(name), "__file__", None), os.path.abspath(f"{name}.py")
-    if found is None or not os.path.exists(wanted) or not os.path.exists(found) or os.path.samefile(found, wanted):
+    if found is None or not os.path.exists(wanted):
+        return ""
+    if os.path.exists(found) and os.path.samefile(found, wanted):  # a module in a zip file has a path, but no file
         return ""
     return f"; that module is {found}, and comes before {wanted}: give yours another name"
 
