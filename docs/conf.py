@@ -30,8 +30,8 @@ html_theme = "furo"
 html_title = "waitress"
 # Until this version is published; it is on every page, because a search may lead to any of them.
 html_theme_options = {
-    "announcement": "Not on PyPI yet: <code>pip install waitress</code> installs another server. From a checkout of "
-    "the repository: <code>pip install packages/*</code>",
+    "announcement": "Not on PyPI yet: <code>pip install waitress</code> installs another server. In a checkout of "
+    "the repository, use <code>pip install packages/*</code>",
 }
 html_copy_source = False
 html_static_path = ["_static"]

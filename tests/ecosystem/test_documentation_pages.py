@@ -17,10 +17,11 @@ pytestmark = [
 ]
 
 WITHOUT_TEXT = {"genindex.html", "search.html", "py-modindex.html"}
-# What is wider than its place, or than the window: code that has to be scrolled, tables, pictures.
+# What is wider than its place, or than the window: code that has to be scrolled, tables, pictures, the line at the top.
 CUT = """
-    [...document.querySelectorAll("article :is(pre, .table-wrapper, table, svg, img)")]
-    .filter(e => e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().right > innerWidth + 1)
+    [...document.querySelectorAll(".announcement, article :is(pre, .table-wrapper, table, svg, img)")]
+    .filter(e => e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().right > innerWidth + 1
+        || e.matches(".announcement") && e.scrollHeight > e.clientHeight + 1)
     .map(e => `${e.tagName} of ${e.scrollWidth}: ${e.textContent.trim().slice(0, 60)}`)
 """
 # A text that cannot be told from what is behind it.
