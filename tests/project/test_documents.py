@@ -51,7 +51,27 @@ def test_the_documentation_builds_without_a_warning_and_names_every_setting(tmp_
     assert marked == {setting.name for setting in SETTINGS if not setting.has_effect}
 
 
-@pytest.mark.parametrize("word", ["metrics", "ASGI", "static files", "workers", "reload", "TLS", "X-Forwarded-For"])
+WORDS_THAT_PEOPLE_SEARCH_FOR = [
+    "metrics",
+    "ASGI",
+    "static files",
+    "workers",
+    "reload",
+    "HTTPS",
+    "certificate",
+    "graceful",
+    "Docker",
+    "Kubernetes",
+    "PROXY protocol",
+    "slow",
+    "memory",
+    "timeout",
+    "X-Forwarded-For",
+    "systemd",
+]
+
+
+@pytest.mark.parametrize("word", WORDS_THAT_PEOPLE_SEARCH_FOR)
 def test_a_word_that_people_search_for_leads_somewhere_from_the_home_page(word: str) -> None:
     rows = re.findall(r"^\| (.*?) \| .*\]\(.*\) \|$", (ROOT / "docs" / "index.md").read_text("utf-8"), re.MULTILINE)
     assert [row for row in rows if word in row]
