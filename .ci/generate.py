@@ -20,9 +20,9 @@ from waitress_core.config.casts import (
     as_address_words,
     as_boolean_or_text,
     as_bytes,
+    as_path,
     as_paths,
     as_seconds,
-    path_iftruthy,
     str_iftruthy,
 )
 
@@ -74,7 +74,7 @@ def _keyword(setting: Setting) -> str:
         kind += " | str"
     if setting.cast is as_address_words:
         kind = "str | Iterable[object]"  # or addresses and networks of the module ipaddress
-    if setting.cast is path_iftruthy:
+    if setting.cast is as_path:
         kind = PATH
     elif setting.cast is as_paths:
         kind = f"{PATH} | Iterable[{PATH}]"

@@ -230,7 +230,6 @@ def test_a_good_value_is_given_to_the_server_as_it_is(row: Row) -> None:
     [
         ("", ["--access-log-format=json"], "true"),
         ("", ["--access-log-file=its.log"], "true"),
-        ("", ["--access-log-file="], None),
         ("", ["--access-log-format=json", "--no-access-log"], "false"),
         ("access_log = false", ["--access-log-format=json"], "true"),
         ("access_log_format = 'json'", [], "true"),
@@ -246,6 +245,21 @@ def test_a_format_or_a_file_turns_the_access_log_on_unless_its_source_or_a_stron
     assert main(["--config=w.toml", *words, "main_shop:application"], serve) == 0
     ((_, settings),) = serve.calls
     assert settings.get("access_log") == access_log
+
+
+@pytest.mark.parametrize("name", ["pid_file", "log_config", "access_log_file", "chdir", "app_dir"])
+@pytest.mark.parametrize("by", ["option", "variable"])
+def test_an_empty_path_is_a_mistake_and_its_source_is_named(
+    name: str, by: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    option, variable = f"--{name.replace('_', '-')}", f"WAITRESS_{name.upper()}"
+    if by == "variable":
+        monkeypatch.setenv(variable, "")
+    words = [f"{option}="] if by == "option" else []
+    assert main([*words, "main_shop:application"], Recorder()) == 1
+    kind = "folder" if "dir" in name else "file"
+    source = option if by == "option" else variable
+    assert capsys.readouterr().err == f"Error: {source}='': expected the path of a {kind}\n"
 
 
 def test_levels_next_to_a_file_that_has_them_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

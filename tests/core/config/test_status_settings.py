@@ -58,7 +58,7 @@ def test_what_cannot_be_is_refused_with_its_name(settings: dict[str, Any], messa
     assert str(caught.value).startswith(message)
 
 
-@pytest.mark.parametrize("token", ["short", "0123456789 abcdef", "0123456789abcdeé", "0123456789abcdef\n"])
+@pytest.mark.parametrize("token", ["", "short", "0123456789 abcdef", "0123456789abcdeé", "0123456789abcdef\n"])
 def test_a_token_that_is_invalid_is_refused_and_not_shown(token: str) -> None:
     with pytest.raises(ValueError) as caught:
         adjustments(status_listen="127.0.0.1:0", status_token=token)

@@ -101,6 +101,6 @@ def test_what_has_no_meaning_is_refused_and_says_why(settings: dict[str, Any], m
     assert str(caught.value) == message
 
 
-@pytest.mark.parametrize("settings", [{"tls_key": ""}, {"tls_minimum_version": "1.3"}, {"tls_certificate": ""}])
+@pytest.mark.parametrize("settings", [{"tls_key": None}, {"tls_minimum_version": "1.3"}, {"tls_certificate": []}])
 def test_what_changes_nothing_is_accepted_without_a_certificate(settings: dict[str, Any]) -> None:
     assert not Adjustments(listen=HERE, **settings).has_tls

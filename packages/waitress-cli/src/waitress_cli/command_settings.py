@@ -5,11 +5,13 @@ its value from `Configuration.command` in `main`.
 """
 
 from waitress_core import SETTINGS, Setting
-from waitress_core.config.casts import as_words, asbool
+from waitress_core.config.casts import as_path, as_words, asbool
+from waitress_core.config.settings import A_PATH
 
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 
 GROUP = "Command"
+A_FOLDER = "the path of a folder"
 
 
 def _as_level(value: object) -> str:
@@ -37,8 +39,16 @@ COMMAND_SETTINGS: tuple[Setting, ...] = (
         asbool,
         accepts="true or false",
     ),
-    Setting("chdir", GROUP, "text", "", "Change to this folder first.", str),
-    Setting("app_dir", GROUP, "text", "", "Import the application from this folder too.", str),
+    Setting("chdir", GROUP, "text", "", "Change to this folder first.", as_path, accepts=A_FOLDER),
+    Setting(
+        "app_dir",
+        GROUP,
+        "text",
+        "",
+        "Import the application from this folder too.",
+        as_path,
+        accepts="the path of a folder",
+    ),
     Setting(
         "preload",
         GROUP,
@@ -83,7 +93,8 @@ COMMAND_SETTINGS: tuple[Setting, ...] = (
         "",
         "File that configures logging, instead of log_level: .json or .toml for logging.config.dictConfig, any other "
         "for fileConfig. It is read again at SIGHUP.",
-        str,
+        as_path,
+        accepts=A_PATH,
     ),
     Setting(
         "access_log_file",
@@ -91,7 +102,8 @@ COMMAND_SETTINGS: tuple[Setting, ...] = (
         "text",
         "",
         "Append the access log to this file, which is reopened at SIGHUP and SIGUSR1. - is standard output.",
-        str,
+        as_path,
+        accepts=A_PATH,
     ),
     Setting(
         "pid_file",
@@ -100,7 +112,8 @@ COMMAND_SETTINGS: tuple[Setting, ...] = (
         "",
         "Write the process id to this file while the server runs. The server refuses to start if the process in it is "
         "still running.",
-        str,
+        as_path,
+        accepts=A_PATH,
     ),
 )
 

@@ -84,16 +84,30 @@ def as_paths(value: object) -> list[str]:
     """Return paths: a string is split on white space, of an iterable each item is one."""
     if value is None:
         return []
-    if isinstance(value, (str, os.PathLike)):
-        return value.split() if isinstance(value, str) else [os.fspath(value)]
+    if isinstance(value, str):
+        return [filled_str(path) for path in value.split() or [""]]
+    if isinstance(value, os.PathLike):
+        return [os.fspath(value)]
     if isinstance(value, Iterable) and not isinstance(value, bytes):
-        return [os.fspath(item) for item in value]
+        return [filled_str(os.fspath(item)) for item in value]
     raise ValueError("a string or an iterable of paths is needed")
 
 
-def path_iftruthy(value: object) -> str | None:
-    """Return a path as a string, or None if it is empty."""
-    return os.fspath(value) if value else None  # type: ignore[call-overload]  # it raises on the rest
+def as_path(value: object) -> str | None:
+    """Return a path as a string; None for None."""
+    return None if value is None else filled_str(os.fspath(value))  # type: ignore[call-overload]  # it raises on the rest
+
+
+def as_filled_text(value: object) -> str | None:
+    """Return the value as a string; None for None."""
+    return None if value is None else filled_str(str(value))
+
+
+def filled_str(text: str) -> str:
+    """Return the text unless it is empty: a variable that should name a certificate, and is empty, is a mistake."""
+    if not text.strip():
+        raise ValueError("it is empty")
+    return text
 
 
 def as_word_set(value: object) -> set[str]:

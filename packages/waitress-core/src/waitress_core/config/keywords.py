@@ -268,7 +268,7 @@ class Settings(TypedDict, total=False):
     command line: prefer status_token_file.
     """
 
-    status_token_file: str | None
+    status_token_file: str | os.PathLike[str] | None
     """File with the token. Only its owner and group may be able to read it."""
 
     ready_queue_seconds: float | str

@@ -11,8 +11,10 @@ from .casts import (
     as_address_words,
     as_boolean_or_text,
     as_bytes,
+    as_filled_text,
     as_header_name,
     as_lower_word,
+    as_path,
     as_paths,
     as_port_or_service,
     as_seconds,
@@ -24,10 +26,11 @@ from .casts import (
     as_worker_count,
     asbool,
     asoctal,
-    path_iftruthy,
     slash_fixed_str,
     str_iftruthy,
 )
+
+A_PATH = "the path of a file"  # what is accepted
 
 # --- checks: each returns None for an accepted value, otherwise what is accepted
 
@@ -617,6 +620,7 @@ SETTINGS: tuple[Setting, ...] = (
         "http://. More certificates, each for one server name: NAME=CERTIFICATE or NAME=CERTIFICATE,KEY.",
         as_paths,
         "paths",
+        accepts="the paths of files, separated by spaces",
     ),
     Setting(
         "tls_key",
@@ -624,7 +628,8 @@ SETTINGS: tuple[Setting, ...] = (
         "text",
         None,
         "File with the private key. Default: the certificate's file.",
-        path_iftruthy,
+        as_path,
+        accepts=A_PATH,
     ),
     Setting(
         "tls_key_password_file",
@@ -632,7 +637,8 @@ SETTINGS: tuple[Setting, ...] = (
         "text",
         None,
         "File with the password of encrypted keys.",
-        path_iftruthy,
+        as_path,
+        accepts=A_PATH,
     ),
     Setting(
         "tls_client_ca",
@@ -640,7 +646,8 @@ SETTINGS: tuple[Setting, ...] = (
         "text",
         None,
         "File with the CAs (PEM) that issue the certificates of clients: see tls_client_certificate.",
-        path_iftruthy,
+        as_path,
+        accepts=A_PATH,
     ),
     _choice(
         "tls_client_certificate",
@@ -689,8 +696,9 @@ SETTINGS: tuple[Setting, ...] = (
         None,
         "Token that clients of the status server must send, as Authorization: Bearer TOKEN. Other users can see it on "
         "the command line: prefer status_token_file.",
-        str_iftruthy,
+        as_filled_text,
         check=_is_status_token,
+        accepts=f"{LEAST_TOKEN_CHARACTERS} or more visible ASCII characters",
         is_secret=True,
     ),
     Setting(
@@ -699,7 +707,8 @@ SETTINGS: tuple[Setting, ...] = (
         "text",
         None,
         "File with the token. Only its owner and group may be able to read it.",
-        str_iftruthy,
+        as_path,
+        accepts=A_PATH,
     ),
     _seconds(
         "ready_queue_seconds",
