@@ -49,6 +49,8 @@ def test_the_documentation_builds_without_a_warning_and_names_every_setting(tmp_
     entries = dict(re.findall(r'id="confval-(\w+)">(.*?)</dd></dl>', text, re.DOTALL))
     marked = {name for name, entry in entries.items() if "Accepted, without effect" in entry}
     assert marked == {setting.name for setting in SETTINGS if not setting.has_effect}
+    api = (tmp_path / "reference" / "python-api.html").read_text(encoding="utf-8")
+    assert ">Type<" not in api  # napoleon takes the text before a colon in the first line of an attribute for its type
 
 
 WORDS_THAT_PEOPLE_SEARCH_FOR = [

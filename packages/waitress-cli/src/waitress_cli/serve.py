@@ -35,14 +35,14 @@ def serve(
     _read_settings: Callable[[], dict[str, Any]] | None = None,
     **settings: "Unpack[Settings]",
 ) -> None:
-    """Serve the application until SIGTERM, SIGINT or Ctrl-C; the settings are those of `waitress_core.Adjustments`.
+    """Serve the application until SIGTERM, SIGINT or Ctrl-C, with the settings as keyword arguments.
 
-    Gives the root logger a handler for standard error if the logger `waitress` would find none. Logs each address and
-    the version of the server.
+    If the logger `waitress` has no handler, the root logger gets one for standard error. Each address and the version
+    of the server are logged.
 
-    Private: `_server` makes the server, `_quiet` leaves logging alone, `_profile` prints a profile at the end,
-    `_on_serving` is called once the server serves, `_read_settings` returns the settings of now, for the workers that a
-    supervisor starts after SIGHUP.
+    Parameters with an underscore are private: `_server` makes the server, `_quiet` leaves logging alone, `_profile`
+    prints a profile at the end, `_on_serving` is called when the server serves, `_read_settings` returns the current
+    settings, for the workers that a supervisor starts after SIGHUP.
 
     Raises:
         ValueError: a setting is invalid, or the application is None.

@@ -149,12 +149,15 @@ class BaseWSGIServer:
 
     @property
     def listeners(self) -> list[Listener]:
-        """What it listens on."""
+        """The listeners, in the order of the settings."""
         return self._listeners
 
     @property
     def urls(self) -> list[str]:
-        """The address of each listener: `http://HOST:PORT`, `https://HOST:PORT`, or `http://unix:PATH`."""
+        """The address of each listener.
+
+        It is `http://HOST:PORT`, `https://HOST:PORT`, or `http://unix:PATH`.
+        """
         return [listener.url for listener in self._listeners]
 
     @property
@@ -216,10 +219,10 @@ class BaseWSGIServer:
         In the main thread the two signals do what `shutdown` does, unless the program handles them; a further SIGINT
         half a second or more later ends the server at once.
 
-        If the server has been closed before, this returns at once: a thread that closes it cannot know how far the
-        thread that runs it has got.
+        If the server has been closed before, this returns at once, because the thread that has closed it may not know
+        whether this one had already called `run`.
 
-        In the main thread systemd is told what the server does, if that has set NOTIFY_SOCKET (see `lifecycle.notify`).
+        In the main thread, this notifies systemd of what the server does, if NOTIFY_SOCKET is set (`lifecycle.notify`).
 
         Raises:
             RuntimeError: the server is running or has run.
@@ -518,11 +521,11 @@ class BaseWSGIServer:
             run.wake_leader()
 
     def shutdown(self, timeout: float | None = None) -> None:
-        """End the server in order: answer what has started, close what is idle, and accept nothing new.
+        """End the server gracefully: answer the requests in progress, close idle connections, and accept nothing new.
 
-        With `shutdown_delay`, new clients are answered for that long first. What is not done `timeout` seconds after
-        the call, by default `shutdown_timeout`, is cut off, and the log reports it. A server that does not run is
-        closed.
+        With `shutdown_delay`, new clients are answered for that long first. Requests that are not answered `timeout`
+        seconds after the call, by default `shutdown_timeout`, are cut off, and the log reports it. A server that does
+        not run is closed.
 
         Thread: any, any number of times; the shortest time counts. Returns as `close` does.
         """
@@ -536,8 +539,8 @@ class BaseWSGIServer:
     def close(self) -> None:
         """End the server now: running requests and responses that are being sent get 5 seconds, all others are cut off.
 
-        Thread: any, any number of times. Returns when everything has ended; in an application, a signal handler, or
-        anything else that the thread in `run` does, it returns at once.
+        Thread: any, any number of times. Returns when everything has ended. If the application, a signal handler or
+        other code in the thread of `run` calls it, it returns at once.
         """
         self.request_stop(State.CLOSING, self.close_seconds)
         if self._has_run.locked():

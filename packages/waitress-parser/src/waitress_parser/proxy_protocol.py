@@ -82,7 +82,7 @@ _STREAM, _DATAGRAM = 1, 2  # transports, in the lower half
 
 
 class ProxyProtocolError(Exception):
-    """Not the header of a proxy that is acceptable here: close the connection, and interpret nothing of it.
+    """The bytes are not an acceptable header: close the connection, and interpret nothing of it.
 
     `detail` is one line of printable ASCII, for the log.
     """
@@ -93,7 +93,7 @@ class ProxyProtocolError(Exception):
 
 
 class NoProxyHeader(ProxyProtocolError):
-    """The first bytes are those of neither version: what arrives is the client's."""
+    """The connection starts with something else than a header of either version."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(f'no PROXY protocol header: the connection starts with "{shown(data.decode("latin-1"))}"')
@@ -104,7 +104,7 @@ class InvalidProxyLine(ProxyProtocolError):
 
 
 class InvalidProxyBlock(ProxyProtocolError):
-    """A header of version 2 with a value that the specification does not have, or with parts that do not fit."""
+    """A header of version 2 with a value that the specification does not define, or with parts of wrong lengths."""
 
 
 class ProxyHeaderTooLong(ProxyProtocolError):
@@ -116,52 +116,54 @@ class ProxyHeaderTooLong(ProxyProtocolError):
 
 
 class ChecksumMismatch(ProxyProtocolError):
-    """The CRC32c in the header is not that of the header."""
+    """The CRC32c in the header does not match the header."""
 
     def __init__(self) -> None:
         super().__init__("the CRC32c of the PROXY protocol header does not match")
 
 
 class ProxyTls(NamedTuple):
-    """How the client is connected with the proxy, if by TLS."""
+    """The TLS connection between the client and the proxy."""
 
     version: str
     """For example "TLSv1.3"; empty if unknown."""
     cipher: str
     """OpenSSL's name; empty if unknown."""
     has_client_certificate: bool
-    """The client has shown a certificate, in this TLS session."""
+    """Whether the client has sent a certificate in this TLS session."""
     is_verified: bool
-    """It has, and the proxy has verified it."""
+    """Whether it has, and the proxy has verified it."""
     common_name: str
-    """The common name (CN) of that certificate; empty if there is none. Any text, with control characters too."""
+    """The common name (CN) of that certificate; empty if there is none. It may have control characters."""
 
 
 class ProxyHeader(NamedTuple):
-    """What a proxy says about a connection."""
+    """The header that a proxy sends about a connection."""
 
     size: int
-    """Bytes of the header: what follows is the client's."""
+    """Number of bytes of the header; the client has sent the bytes after it."""
     version: int
     """1 or 2."""
     is_local: bool
-    """The proxy has opened the connection for itself, for example for a health check (LOCAL)."""
+    """Whether the proxy has opened the connection for itself, for example for a health check (LOCAL)."""
     family: str
-    """"TCP4", "TCP6", "UNIX", or "UNKNOWN": then there are no addresses, and those of the connection itself hold."""
+    """"TCP4", "TCP6", "UNIX", or "UNKNOWN". If "UNKNOWN", use the addresses of the connection."""
     source: str = ""
     """The client's address; for UNIX a path, decoded as latin-1, with `@` in place of the NUL of an abstract name."""
     source_port: int = 0
+    """The client's port; 0 for UNIX."""
     destination: str = ""
-    """The address that the client has connected to."""
+    """The address to which the client has connected."""
     destination_port: int = 0
+    """The port to which the client has connected; 0 for UNIX."""
     tlvs: tuple[tuple[int, bytes], ...] = ()
     """Type and value of each TLV of version 2, in wire order."""
     tls: ProxyTls | None = None
-    """None: the client speaks no TLS with the proxy, or the proxy does not report it."""
+    """None if the client does not speak TLS with the proxy, or the proxy does not report it."""
 
     @property
     def unique_id(self) -> bytes:
-        """The proxy's name for the connection, at most 128 bytes; empty if there is none."""
+        """The proxy's id of the connection, at most 128 bytes; empty if there is none."""
         return dict(self.tlvs).get(TLV_UNIQUE_ID, b"")
 
 

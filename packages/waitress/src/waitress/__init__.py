@@ -79,16 +79,16 @@ def serve(
     _on_serving: Callable[[], None] | None = None,
     **settings: "Unpack[Settings]",
 ) -> None:
-    """Serve the application until SIGTERM, SIGINT or Ctrl-C; the settings are those of `waitress.adjustments`.
+    """Serve the application until SIGTERM, SIGINT or Ctrl-C, with the settings as keyword arguments.
 
-    Gives the root logger a handler for standard error if the logger `waitress` would find none, and logs each address.
+    If the logger `waitress` has no handler, the root logger gets one for standard error. Each address is logged.
 
-    Private: `_server` makes the server, `_quiet` leaves logging alone, `_profile` prints a profile at the end,
-    `_on_serving` is called once the server serves.
+    Parameters with an underscore are private: `_server` makes the server, `_quiet` leaves logging alone, `_profile`
+    prints a profile at the end, `_on_serving` is called when the server serves.
 
     Raises:
-        ValueError: the settings, or an application that is None.
-        OSError: an address that cannot be had.
+        ValueError: a setting is invalid, or the application is None.
+        OSError: an address cannot be bound.
     """
     # Looked up in each call: programs put their own `waitress.create_server` there.
     make_server = create_server if _server is None else _server
@@ -98,7 +98,7 @@ def serve(
 def serve_paste(app: "WSGIApplication", global_conf: Mapping[str, str] | None, **settings: Any) -> int:
     """Serve the application with the settings of a section `[server:main]`, which are strings; return 0 at the end.
 
-    This is what PasteDeploy calls for `use = egg:waitress`; nothing is taken from `global_conf`. Raises: see `serve`.
+    PasteDeploy calls this for `use = egg:waitress`; `global_conf` is ignored. Raises: see `serve`.
     """
     serve(app, **settings)  # looked up in each call: programs put their own `waitress.serve` there
     return 0

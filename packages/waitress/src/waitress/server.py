@@ -655,15 +655,15 @@ def create_server(
     _dispatcher: TaskSink | None = None,
     **adjustments: "Unpack[Settings]",
 ) -> BaseWSGIServer:
-    """Make the server that the settings ask for, listening: on a unix socket, on one address, or on several.
+    """Create the server that the settings ask for, listening on a unix socket, on one address, or on several.
 
     `map` is a dict in which the server keeps everything open, by descriptor: a server ends when its map is emptied.
-    Requests go to `_dispatcher`, if it is given. `_sock` is a socket to listen on. Without `_start` one TCP address is
-    bound, but does not listen before `run`.
+    Requests go to `_dispatcher`, if it is given. `_sock` is a socket to listen on. Without `_start`, a single TCP
+    address is bound, but does not listen before `run`.
 
     Raises:
-        ValueError: the settings, or an application that is None.
-        OSError: an address that cannot be had; nothing stays open.
+        ValueError: a setting is invalid, or the application is None.
+        OSError: an address cannot be bound; nothing stays open.
     """
     adj = Adjustments(**adjustments)
     unix = BaseWSGIServer if AF_UNIX is None else UnixWSGIServer  # the former raises what the system lacks

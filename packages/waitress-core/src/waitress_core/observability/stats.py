@@ -45,32 +45,38 @@ HANDSHAKES = {
 
 
 class ServerStats(NamedTuple):
-    """A server at one moment; `_asdict()` returns it for JSON. Counters start with `run` or `start`, and only grow.
+    """The figures of a server at one moment; `_asdict()` returns them for JSON.
 
-    If nothing else happens, it may take a second until a response that has ended is counted.
+    Counters start at zero with `run` or `start`, and only grow. If nothing else happens, it may take a second until a
+    response that has ended is counted.
     """
 
     connections: int
     """Open client connections."""
     idle_connections: int
-    """Those of them that wait for a request of which no byte has arrived."""
+    """Connections that wait for a request, without a byte of it."""
     connections_by_state: Mapping[str, int]
-    """Open connections by state: "handshake" until TLS is agreed on; "idle"; "head" and "body" while a request arrives;
-    "task" while a request waits for a thread or runs; "flush" while the rest of a response is sent; "linger" while only
-    the client's end is awaited.
+    """Open connections by state.
+
+    "handshake" during the handshake of TLS; "idle"; "head" and "body" while a request arrives; "task" while a request
+    waits for a thread or runs; "flush" while the rest of a response is sent; "linger" while the server waits for the
+    client to close.
     """
     queue_depth: int
     """Requests that wait for a thread."""
     threads: int
     """Threads that run the application."""
     threads_busy: int
-    """Those of them that run it now."""
+    """Threads that run it now."""
     oldest_request_seconds: float
-    """How long the oldest of the running calls of the application has been running; 0 with none."""
+    """How long the oldest running call of the application has been running; 0 if none runs."""
     requests: int
-    """Requests that have ended, however they did."""
+    """Requests that have ended, in any way."""
     responses: Mapping[str, int]
-    """The same by the class of their status: "2xx", "3xx", "4xx", "5xx"; "none" where no response could start."""
+    """Requests that have ended, by the class of their status.
+
+    "2xx", "3xx", "4xx", "5xx"; "none" if no response could start.
+    """
     bytes_in: int
     """Bytes received."""
     bytes_out: int
