@@ -333,7 +333,7 @@ def test_signals_end_nothing_between_the_ends_of_server_and_process(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signal can be sent to one process")
 @pytest.mark.parametrize("name", ["SIGINT", "SIGQUIT"])
-def test_ctrl_c_and_sigquit_end_a_process_whose_exit_hangs(name: str, tmp_path: Path) -> None:
+def test_ctrl_c_and_sigquit_end_a_process_that_hangs_at_its_exit(name: str, tmp_path: Path) -> None:
     folder = exits(tmp_path, again=0)
     with spawned([command(), "--listen=127.0.0.1:0", "exits:application"], folder) as server:
         server.wait_for_address()

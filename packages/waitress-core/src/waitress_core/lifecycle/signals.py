@@ -19,7 +19,7 @@ milliseconds. That must cut nobody off, so only what somebody types again, or a 
 a server at once.
 
 In a process that ends with its server (`ends_with_server`), signals end nothing after the server's end either: its exit
-status would tell of a signal where the server has drained.
+status would report a signal although the server has drained.
 
 A handler decides (`action_for`) and leaves a request for another thread (`SignalRequests`): it takes no lock and logs
 nothing.
