@@ -233,7 +233,7 @@ def test_a_server_that_is_stopped_stops_its_successor_too(tmp_path: Path) -> Non
 
 
 def write_waiting_shop(tmp_path: Path, version: str) -> None:
-    """Write an application whose import waits for the file `go`."""
+    """Write an application that waits for the file `go` while it is imported."""
     write_shop(tmp_path, version)
     waiting = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
     (tmp_path / "shop.py").write_text(waiting + (tmp_path / "shop.py").read_text(encoding="utf-8"), encoding="utf-8")
