@@ -19,7 +19,7 @@ import httpx
 import pytest
 import requests
 
-from tests.functional.applications import CROWDED
+from tests.functional.applications import CROWDED, Recorder
 from tests.support.certificates import authority_file, client_context, client_file, server_file
 from tests.support.client import Client
 from tests.support.platforms import signal_number
@@ -268,6 +268,35 @@ def test_a_client_that_has_said_goodbye_still_gets_its_answer() -> None:
         may_answer.set()
         assert client.response().body == b"True"
         assert client.is_closed_within(5)
+
+
+OPENSSL = shutil.which("openssl")
+
+
+@pytest.mark.skipif(OPENSSL is None, reason="openssl is not installed")
+def test_a_client_may_ask_for_new_keys_between_two_requests() -> None:
+    recorder = Recorder()
+    with running(recorder, tls_certificate=server_file()) as server:
+        host, port = server.address
+        command = [str(OPENSSL), "s_client", "-tls1_3", "-connect", f"{host}:{port}"]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        ) as client:
+            stuck = threading.Timer(20, client.kill)
+            stuck.start()
+            for line, answer in (
+                (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"HTTP/1.1 200"),
+                (b"K\n", b"KEYUPDATE"),  # a command of s_client, which has the server update its keys too
+                (b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"HTTP/1.1 200"),
+            ):
+                assert client.stdin is not None
+                assert client.stdout is not None
+                client.stdin.write(line)
+                client.stdin.flush()
+                while answer not in (read := client.stdout.readline()):
+                    assert read, f"openssl ended before {answer!r}"
+            stuck.cancel()
+    assert len({environ["REMOTE_PORT"] for environ in recorder.environs}) == 1
 
 
 def test_a_response_that_is_cut_off_never_looks_complete() -> None:
