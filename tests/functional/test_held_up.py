@@ -22,14 +22,19 @@ from tests.support.processes import serving_program
 CLIENTS = 20
 
 APPLICATION = """
-import ctypes
+import ctypes, sys
 
-keep_the_interpreter = ctypes.PyDLL(None).usleep  # unlike CDLL, it does not let other threads run
+def keep_the_interpreter(milliseconds):
+    # By PyDLL, which, unlike CDLL, does not let other threads run
+    if sys.platform == "win32":
+        ctypes.PyDLL("kernel32").Sleep(milliseconds)
+    else:
+        ctypes.PyDLL(None).usleep(1000 * milliseconds)
 
 def application(environ, start_response):
     body = environ["wsgi.input"].read()
     if environ["PATH_INFO"] == "/hold":
-        keep_the_interpreter(2_500_000)
+        keep_the_interpreter(2500)
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
 """
@@ -50,10 +55,10 @@ REQUESTS = {
     "chunked-body": (post("Transfer-Encoding: chunked"), b"c350\r\n" + bytes(50_000) + b"\r\n0\r\n\r\n"),
 }
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs usleep and SIGSTOP")
+needs_stop = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGSTOP")
 
 
-@pytest.mark.parametrize("manner", ["interpreter", "signal"])
+@pytest.mark.parametrize("manner", ["interpreter", pytest.param("signal", marks=needs_stop)])
 @pytest.mark.parametrize("state", REQUESTS)
 def test_requests_that_come_while_the_server_is_held_up_are_answered(state: str, manner: str, tmp_path: Path) -> None:
     first, rest = REQUESTS[state]
@@ -76,6 +81,7 @@ def test_requests_that_come_while_the_server_is_held_up_are_answered(state: str,
         assert [client.response().status for client in clients] == [200] * CLIENTS
 
 
+@needs_stop
 def test_a_client_that_reads_slowly_is_not_reset_because_the_server_was_held_up(tmp_path: Path) -> None:
     source = APPLICATION.replace('[b"ok"]', "(bytes(1_000_000) for _ in range(20))").replace(
         '[("Content-Length", "2")]', "[]"
