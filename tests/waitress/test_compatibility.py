@@ -93,7 +93,7 @@ def objects() -> Iterator[dict[str, Any]]:
     made = Server(application, host="127.0.0.1", port=0)
     memory = buffers.BytesIOBasedBuffer()
     overflowable = buffers.OverflowableBuffer(10)
-    wrapper = wasyncore.file_wrapper(0) if "file_wrapper" not in LACKING else None
+    wrapper = wasyncore.file_wrapper(0) if hasattr(wasyncore, "file_wrapper") else None
     with running(made), Client(address_of(made)) as client:
         client.get()
         assert becomes_true(lambda: bool(own))
