@@ -6,7 +6,9 @@ import socket
 import sys
 from collections.abc import Iterator
 from importlib import metadata
-from pathlib import Path
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path, PurePath
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from tests.cli.helpers import APPLICATION
 from tests.cli.settings_rows import ROWS, Row, is_possible_here
+from tests.support.builds import IS_COMPILED
 from tests.support.certificates import server_file
 from waitress_cli import main
 from waitress_cli.command_settings import ALL_SETTINGS
@@ -48,21 +51,42 @@ def test_the_version_names_packages_and_interpreter(capsys: pytest.CaptureFixtur
     assert main(["--version"], no_serve) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"waitress {metadata.version('waitress')}"
-    assert f"waitress-core {metadata.version('waitress-core')}" in lines
+    core = f"waitress-core {metadata.version('waitress-core')}"
+    assert (f"{core} (compiled)" if IS_COMPILED else core) in lines
     assert lines[-1].startswith(f"{platform.python_implementation()} {platform.python_version()} on ")
 
 
 def test_a_package_that_is_not_installed_has_no_version(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def version(name: str) -> str:
+    def distribution(name: str) -> SimpleNamespace:
         if name == "waitress":
             raise metadata.PackageNotFoundError(name)
-        return "1"
+        return SimpleNamespace(version="1", files=None)
 
-    monkeypatch.setattr(metadata, "version", version)
+    monkeypatch.setattr(metadata, "distribution", distribution)
     assert main(["--version"], no_serve) == 0
     assert capsys.readouterr().out.startswith("waitress-cli 1\n")
+
+
+def test_a_package_with_extension_modules_is_called_compiled(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {
+        "waitress-core": [
+            PurePath("waitress_core/server.py"),
+            PurePath(f"waitress_core/states{EXTENSION_SUFFIXES[0]}"),
+        ],
+        "waitress-parser": [PurePath("waitress_parser/machine.py")],
+    }
+
+    def distribution(name: str) -> SimpleNamespace:
+        return SimpleNamespace(version="1", files=files.get(name))
+
+    monkeypatch.setattr(metadata, "distribution", distribution)
+    assert main(["--version"], no_serve) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1:4] == ["waitress-cli 1", "waitress-core 1 (compiled)", "waitress-parser 1"]
 
 
 # --- --print-config

@@ -15,9 +15,10 @@ from typing import Any
 import pytest
 
 from tests.core.connecting import CheckedConnection, Harness, socket_of
+from tests.support.builds import interpreted_only
 from tests.support.pairs import receive_all, reset, tcp_pair
 from tests.support.tls_peer import TlsPeer
-from waitress_buffers import ReadOnlyFileBuffer, StorageFullError, StorageUnavailableError
+from waitress_buffers import OverflowBuffer, ReadOnlyFileBuffer, StorageFullError, StorageUnavailableError
 from waitress_core.connection import receiver as receiver_module
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.context import State
@@ -42,10 +43,10 @@ from waitress_core.connection.states import (
     ReceiveState,
     SendState,
 )
-from waitress_core.http.request import Request
 from waitress_core.net.tls import TlsTransport
 from waitress_core.net.transport import Disconnected, SocketTransport
 from waitress_core.reactor.poller import READ, WRITE
+from waitress_core.reactor.reactor import Reactor
 from waitress_parser import RequestParser
 
 GET = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -942,10 +943,10 @@ def test_a_body_that_cannot_be_stored_is_refused(
     error: OSError,
     status: int,
 ) -> None:
-    def append(request: Request, data: bytes, overflow: int) -> None:
+    def append(buffer: OverflowBuffer, data: bytes) -> None:
         raise error
 
-    monkeypatch.setattr(Request, "append", append)
+    monkeypatch.setattr(OverflowBuffer, "append", append)
     connection, client = harness.open()
     client.sendall(b"POST /up?load HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345")
     harness.turn_to(connection, LINGER)
@@ -1469,6 +1470,7 @@ class RacingConnection(CheckedConnection):
         self.kept = finished
 
 
+@interpreted_only("no property of a subclass replaces an attribute")
 def test_a_task_that_ends_while_its_earlier_notification_is_handled_is_seen(harness: Harness) -> None:
     connection, client = harness.open(kind=RacingConnection)
     assert isinstance(connection, RacingConnection)
@@ -1480,9 +1482,15 @@ def test_a_task_that_ends_while_its_earlier_notification_is_handled_is_seen(harn
     assert not connection.is_racing
 
 
+def note_wake_ups(monkeypatch: pytest.MonkeyPatch, reactor: Reactor, woken: list[str]) -> None:
+    """Have a reactor believe that it polls, and note the wake-ups that would end the poll."""
+    reactor._is_polling = True
+    monkeypatch.setattr(reactor._wake_up, "wake", lambda: woken.append("woken"))
+
+
 def test_the_end_of_a_response_waits_for_the_next_turn(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     woken: list[str] = []
-    monkeypatch.setattr(harness.reactor, "wake_if_polling", lambda: woken.append("woken"))
+    note_wake_ups(monkeypatch, harness.reactor, woken)
     connection, client = harness.open()
     start_task(harness, connection, client)
     harness.next_task().answer(b"answer")
@@ -1553,7 +1561,7 @@ def test_the_end_of_a_response_starts_a_turn_when_there_is_something_to_do(
     harness.turn(2)  # the end of the input is seen
     connection.sender.send(answer)
     woken: list[str] = []
-    monkeypatch.setattr(harness.reactor, "wake_if_polling", lambda: woken.append("woken"))
+    note_wake_ups(monkeypatch, harness.reactor, woken)
     task.finish(ending)
     assert woken == ["woken"]
 

@@ -4,8 +4,8 @@ import contextlib
 import errno
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
-from types import SimpleNamespace
 
 import pytest
 
@@ -89,7 +89,7 @@ class Turning:
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Replace sleeps; return their seconds."""
     seconds: list[float] = []
-    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=seconds.append))
+    monkeypatch.setattr(time, "sleep", seconds.append)
     return seconds
 
 

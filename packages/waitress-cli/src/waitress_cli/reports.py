@@ -5,6 +5,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 from importlib import metadata
+from importlib.machinery import EXTENSION_SUFFIXES
 from itertools import groupby
 from typing import Any
 
@@ -19,6 +20,8 @@ from .configuration import Configuration, configure, go_to_folders, load
 from .options import CommandLine
 
 PACKAGES = ("waitress", "waitress-cli", "waitress-core", "waitress-parser", "waitress-buffers")
+
+_EXTENSIONS = tuple(EXTENSION_SUFFIXES)
 
 # A default of the first has no meaning unless the second is given.
 _NEEDS = {"access_log_format": "access_log", "trusted_proxy_count": "trusted_proxy"}
@@ -44,13 +47,18 @@ def report(command: CommandLine, environ: Mapping[str, str]) -> int:
 
 
 def version_text() -> str:
-    """Return the versions of the packages that are installed, and of the interpreter, a line each."""
+    """Return the versions of the packages that are installed, and of the interpreter, a line each.
+
+    "(compiled)" follows that of a wheel with extension modules.
+    """
     lines = []
     for name in PACKAGES:
         try:
-            lines.append(f"{name} {metadata.version(name)}")
+            distribution = metadata.distribution(name)
         except metadata.PackageNotFoundError:
             continue
+        is_compiled = any(file.name.endswith(_EXTENSIONS) for file in distribution.files or ())
+        lines.append(f"{name} {distribution.version}{' (compiled)' if is_compiled else ''}")
     lines.append(f"{platform.python_implementation()} {platform.python_version()} on {platform.platform(terse=True)}")
     return "".join(f"{line}\n" for line in lines)
 

@@ -5,6 +5,7 @@ error from `start_response`, and the client gets a 500.
 """
 
 from collections.abc import Set
+from typing import Any
 
 # PEP 3333: an application may not use the fields by which connections are managed (RFC 2616 13.5.1).
 HOP_BY_HOP: Set[str] = frozenset(
@@ -35,7 +36,7 @@ def is_token(name: str) -> bool:
     return bool(name) and _TOKEN_CHARACTERS.issuperset(name)
 
 
-def checked_name(name: str) -> str:
+def checked_name(name: Any) -> str:
     """Return a header name as it is sent, with each part capitalised.
 
     Raises:
@@ -53,7 +54,7 @@ def checked_name(name: str) -> str:
     return "-".join(part.capitalize() for part in name.split("-"))
 
 
-def checked_value(value: str, name: str = "") -> str:
+def checked_value(value: Any, name: Any = "") -> str:
     """Return a header value or a status unchanged if it can be sent; `name`, the header's, is for the message.
 
     Raises:
@@ -74,7 +75,7 @@ def checked_value(value: str, name: str = "") -> str:
     return value
 
 
-def checked_status(status: str) -> str:
+def checked_status(status: Any) -> str:
     """Return status code and reason phrase as they are sent.
 
     Raises:

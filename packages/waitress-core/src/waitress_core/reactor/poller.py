@@ -10,11 +10,11 @@ Thread: the leader only.
 import select
 import sys
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 # The values of EPOLLIN, POLLIN and EPOLLOUT, POLLOUT: the common pollers translate nothing.
-READ = 1
-WRITE = 4
+READ: Final = 1
+WRITE: Final = 4
 
 EVENTS = 1024  # taken from kqueue in one turn
 # FD_SETSIZE: CPython on Windows is built for so many sockets; elsewhere descriptor numbers must be lower, and few other
