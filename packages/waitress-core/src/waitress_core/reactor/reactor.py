@@ -45,7 +45,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sized
-from contextlib import suppress
 from typing import Any, ClassVar, Protocol, TypeVar
 
 from ..safe_logger import SafeLogger
@@ -171,9 +170,10 @@ class Reactor:
         elif interest:
             self.poller.modify(handler.descriptor, interest)
         else:
-            # The owner of a given socket may have closed it, and epoll has forgotten it then.
-            with suppress(OSError, ValueError, KeyError):
+            try:
                 self.poller.unregister(handler.descriptor)
+            except (OSError, ValueError, KeyError):
+                pass  # the owner of a given socket has closed it, and epoll has forgotten it
         handler.interest = interest
 
     def tick_every(self, seconds: float | None = None) -> None:
