@@ -1,8 +1,10 @@
 """The channels by their old name: what a program may override and read."""
 
+import gc
 import logging
 import re
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -59,6 +61,17 @@ def test_a_channel_shows_its_client() -> None:
         channel.will_close = True
         assert client.rest() == b""
     assert not channel.connected
+
+
+@pytest.mark.skipif(sys.implementation.name == "pypy", reason="PyPy keeps attributes otherwise than in a dict")
+def test_an_idle_channel_has_no_dict() -> None:
+    server = create_server(application, listen="127.0.0.1:0")
+    with running(server), Client(address_of(server)) as client:
+        client.get()
+        channel = only_channel(server)
+        assert not [each for each in gc.get_referents(channel) if isinstance(each, dict)]
+        attributes = vars(channel)  # from here on there is one
+        assert [each for each in gc.get_referents(channel) if isinstance(each, dict)] == [attributes]
 
 
 def test_a_channel_for_what_is_no_server_that_runs_says_so() -> None:

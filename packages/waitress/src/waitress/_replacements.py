@@ -14,7 +14,7 @@ modules. Until one does, each request takes the fast path: a task of `waitress_c
     server.task_dispatcher, _dispatcher   not the server's own, likewise     the same; a signal's end shuts it down
     channel_class of a server             are_unchanged, when a run starts   HTTPChannel.service answers each request
     any of HTTPChannel, Task, WSGITask    are_unchanged, when a run starts   HTTPChannel.service answers each request
-    HTTPChannel.received                  is_replaced, when a client comes   it is called first with what is received
+    HTTPChannel.received                  is_ours, when a client comes       it is called first with what is received
     parser_class, HTTPRequestParser       is_ours, when a run starts         each request is parsed by it (_parsing)
     error_task_class, ErrorTask           is_ours, when a run starts         it answers faults (_parsing, task)
     add_channel, del_channel              is_ours, when a run starts         they enter a channel, and take it off
@@ -30,8 +30,8 @@ modules. Until one does, each request takes the fast path: a task of `waitress_c
       (handle_read, readable ...)         when a run starts
     names that a module only imported     OldModule (_modules), at once      AttributeError: nothing uses them
 
-A method is replaced on an object, on its class or by a subclass. Any other method that a program may override (`bind`,
-`maintenance`, `set_socket_options` ...) is simply called.
+A method is replaced on its class or by a subclass, and on an object where is_replaced notices it. Any other method that
+a program may override (`bind`, `maintenance`, `set_socket_options` ...) is simply called.
 
 Attributes are compared as they are in the class, by identity: a compiled method has no `__func__` to compare.
 """

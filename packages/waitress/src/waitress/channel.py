@@ -24,7 +24,7 @@ from ._entries import BY_REACTOR, Entry
 from ._lazy import LazyAttribute
 from ._left_out import LeftOut
 from ._modules import old_module
-from ._replacements import are_unchanged, is_replaced, replaceable
+from ._replacements import are_unchanged, is_ours, is_replaced, replaceable
 from .task import ErrorTask, Task, WSGITask, logged
 
 if TYPE_CHECKING:
@@ -69,7 +69,8 @@ class HTTPChannel(Entry):
                 "your own in place of a channel"
             ) from None
         self.creation_time = time.time()  # when the client was accepted
-        if server.has_program_parser or is_replaced(self, "received"):
+        # Its class alone: to look at the object would make its `__dict__`, 64 bytes for each idle connection.
+        if server.has_program_parser or not is_ours(type(self), "received"):
             self._tap = self._make_tap(adj)
             self.connection.use_parser(self._tap)
 
@@ -187,7 +188,7 @@ class HTTPChannel(Entry):
     def _make_tap(self, adj: Adjustments) -> "TappedParser | ProgramParser":
         from ._parsing import ProgramParser, TappedParser  # lazy import: few programs replace anything of a parser
 
-        tap = self.received if is_replaced(self, "received") else None
+        tap = None if is_ours(type(self), "received") else self.received
         if not self.server.has_program_parser:
             return TappedParser(adj, tap or self.received)
         has_error_tasks = is_replaced(self, "error_task_class") or not are_unchanged(ErrorTask)
