@@ -182,3 +182,36 @@ def test_no_annotation_is_compiled_by_an_import() -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout == ""
+
+
+PATTERNS = """
+import re, sys
+sys.path[:0] = sys.argv[1].split("|")
+for name in sys.argv[2].split():
+    __import__(name)
+compile_pattern = re.compile
+
+def report_and_compile(pattern, flags=0):
+    print(sys._getframe(1).f_globals["__name__"])
+    return compile_pattern(pattern, flags)
+
+re.compile = report_and_compile
+import waitress
+"""
+
+# Each plain request may use these patterns. What few requests use is compiled for the first of them.
+COMPILED_AT_IMPORT = [
+    "waitress_core.wsgi.environ",
+    "waitress_parser.authority",
+    "waitress_parser.body",
+    "waitress_parser.grammar",
+    "waitress_parser.lines",
+]
+
+
+def test_only_patterns_of_plain_requests_are_compiled_by_an_import() -> None:
+    sources = "|".join(str(package.source.parent) for package in PACKAGES)
+    command = [sys.executable, "-S", "-c", PATTERNS, sources, NEEDED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.split()) == COMPILED_AT_IMPORT
