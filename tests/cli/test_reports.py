@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import socket
 import sys
 from collections.abc import Iterator
@@ -107,6 +108,7 @@ def test_the_settings_in_force_are_toml_with_their_sources(
         "max_request_body_size = 10485760  # w.toml",
     ]
     assert "channel_timeout = 120  # default" in lines
+    assert "# tls_key is not set  # default" in lines  # an empty path would be refused
     assert 'unix_socket_perms = "600"  # default' in lines
     assert "# port = 8080  # default" in lines  # without a meaning next to `listen`
 
@@ -168,7 +170,7 @@ def test_whatever_is_given_a_check_ends_with_lines(monkeypatch: pytest.MonkeyPat
 
 def test_every_setting_is_printed_but_those_from_python_only() -> None:
     text = settings_as_toml({})
-    printed = {line.removeprefix("# ").partition(" = ")[0] for line in text.splitlines() if " = " in line}
+    printed = set(re.findall(r"^(?:# )?(\w+) (?:=|is not set)", text, re.MULTILINE))
     assert printed == {setting.name for setting in ALL_SETTINGS} - {"sockets", "tls_context"}
     parse_toml(text)
 

@@ -82,6 +82,8 @@ def settings_as_toml(given: dict[str, Given]) -> str:
 def _line(setting: Setting, given: dict[str, Given]) -> str:
     name = setting.name
     if name not in given:
+        if setting.default in (None, ""):
+            return f"# {name} is not set  # default"
         mark = "# " if _is_idle(setting, given) else ""
         return f"{mark}{name} = {_as_value(setting, setting.default)}  # default"
     source = as_toml(given[name].source)[1:-1]  # a path may have a line break
@@ -92,7 +94,7 @@ def _line(setting: Setting, given: dict[str, Given]) -> str:
 
 def _is_idle(setting: Setting, given: dict[str, Given]) -> bool:
     """Return whether a default has no meaning with what is given."""
-    if not setting.has_effect or setting.default in (None, ""):
+    if not setting.has_effect:
         return True
     if setting.name in _NEEDS and _NEEDS[setting.name] not in given:
         return True
