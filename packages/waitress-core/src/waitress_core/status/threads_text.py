@@ -18,7 +18,9 @@ def _lines(snapshot: Snapshot) -> Iterator[str]:
     yield f"Process {snapshot['pid']}, {snapshot['state']}: {threads['busy']} threads busy, {threads['idle']} idle"
     if snapshot["queue_depth"]:
         oldest = snapshot["queue_oldest_seconds"]
-        yield f"{snapshot['queue_depth']} requests wait for a thread, the first for {oldest:.3f} seconds"
+        depth = snapshot["queue_depth"]
+        waiting = "1 request waits" if depth == 1 else f"{depth} requests wait"
+        yield f"{waiting} for a thread, the first for {oldest:.3f} seconds"
     for run in snapshot["running"]:
         yield ""
         yield f"{run['thread']}: {run['request']}, for {run['seconds']:.3f} seconds"
