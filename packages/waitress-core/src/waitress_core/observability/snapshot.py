@@ -49,18 +49,18 @@ class RunningRequest(TypedDict):
 
 
 class Totals(TypedDict):
-    """What can be added up over several workers; of `queue_oldest_seconds` that is the greatest."""
+    """Figures that can be added up over several workers; of `queue_oldest_seconds`, the greatest counts."""
 
     requests: dict[str, dict[str, int]]
-    """Requests that have ended, by method and class of status; `none` where no response could start."""
+    """Requests that have ended, by method and class of status; `none` if no response could start."""
     durations: HistogramFigures
-    """Time of requests, from the moment at which they were complete to the end of their task."""
+    """Time from the complete request to the end of its task."""
     waits: HistogramFigures
-    """Time of requests, from the moment at which they were complete to the start of their task."""
+    """Time from the complete request to the start of its task."""
     refused: dict[str, int]
     """Requests that were refused, by rule."""
     deadlines: dict[str, int]
-    """Deadlines that struck, by kind."""
+    """Deadlines that clients have missed, by kind."""
     bytes_in: int
     """Bytes received."""
     bytes_out: int
@@ -70,26 +70,26 @@ class Totals(TypedDict):
     connections_ended: dict[str, int]
     """Connections that have ended, by reason."""
     threads: dict[str, int]
-    """Application threads by state: `busy`, `idle`; `lost` are those of requests that were given up and run on."""
+    """Application threads by state: `busy`, `idle`, `lost` (their request was given up, and still runs)."""
     queue_depth: int
     """Requests that wait for a thread."""
     queue_oldest_seconds: float
-    """How long the first of them has waited; 0 with none."""
+    """How long the first waiting request has waited; 0 if none waits."""
     tls_handshakes: dict[str, int]
     """TLS handshakes, by result."""
     log_lines_dropped: int
-    """Lines of the access log that were left out."""
+    """Lines of the access log that were dropped."""
 
 
 class Snapshot(Totals):
     """One worker at one moment. Counters start with the worker, and only grow."""
 
     version: int
-    """1; another number when a field means something else, or is gone."""
+    """1; it changes when a field gets another meaning, or is removed."""
     worker: int
-    """Number of the worker, from 1; 0 where there is only one."""
+    """Number of the worker, from 1; 0 if there is only one."""
     pid: int
-    """Number of its process."""
+    """Its process id."""
     state: str
     """`starting`, `serving`, `leaving`, `draining`, `closing` or `closed`."""
     at: float
@@ -97,15 +97,15 @@ class Snapshot(Totals):
     started_at: float
     """When the process started, in seconds since 1970."""
     is_short_of_threads: bool
-    """Whether so many are lost that no more are started in their place."""
+    """Whether so many threads are lost that they are no longer replaced."""
     is_refusing: bool
-    """Whether requests are refused by `queue_limit` or `queue_timeout`, or were in the last 5 seconds."""
+    """Whether `queue_limit` or `queue_timeout` refuses requests, or has done so in the last 5 seconds."""
     memory_bytes: int | None
-    """Resident memory; null where the system does not report it."""
+    """Resident memory; null if the system does not report it."""
     open_descriptors: int | None
-    """Open descriptors; null where the system does not report it."""
+    """Open descriptors; null if the system does not report it."""
     running: list[RunningRequest]
-    """What application threads work on, the longest first."""
+    """The running requests, the longest first."""
 
 
 def make_snapshot(

@@ -74,22 +74,21 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "waitress_http_requests_total",
         "counter",
-        "Requests that have ended, by method (one that is not registered is `other`) and class of status; `none` is a "
-        "request that could not be answered.",
+        "Requests that have ended, by method (`other` if it is not registered) and class of status (`none` if no "
+        "response could start).",
         _requests,
         "method, status",
     ),
     Metric(
         "waitress_http_request_duration_seconds",
         "histogram",
-        "Time of requests, from the moment at which they were complete until their response was sent, or left to be "
-        "sent as the client reads it.",
+        "Time from the complete request until its response was sent, or only waited for the client to read it.",
         _histogram("durations"),
     ),
     Metric(
         "waitress_http_request_queue_seconds",
         "histogram",
-        "Time of requests, from the moment at which they were complete until a thread has started to answer them.",
+        "Time from the complete request until a thread started to answer it.",
         _histogram("waits"),
     ),
     Metric(
@@ -134,7 +133,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "waitress_deadlines_total",
         "counter",
-        "Deadlines that struck, by kind.",
+        "Deadlines that clients have missed, by kind.",
         _by("kind", "deadlines"),
         "kind",
     ),
@@ -149,7 +148,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "waitress_queue_oldest_seconds",
         "gauge",
-        "How long the request that has waited longest for a thread has waited; 0 with none.",
+        "Time that the oldest waiting request has waited for a thread; 0 if none waits.",
         _one("queue_oldest_seconds"),
     ),
     Metric(
