@@ -103,7 +103,7 @@ REQUESTS = [
         "served; `SERVER_PROTOCOL` is `HTTP/1.1`",
         ("SERVER_PROTOCOL",),
     ),
-    Change("a blank behind the version", get(version=b"HTTP/1.1 "), "served", "400"),
+    Change("a blank after the version", get(version=b"HTTP/1.1 "), "served", "400"),
     Change("blanks, or two empty lines, before the request", b"\r\n\r\n" + get(), "served", "400"),
     Change(
         "HTAB in the target",
@@ -113,7 +113,7 @@ REQUESTS = [
         ("PATH_INFO",),
     ),
     Change("no slash before the path", get(target=b"a"), "served", "400"),
-    Change("a bracket without its fellow", get(target=b"http://[::1/"), "no answer", "400"),
+    Change("a bracket that is not closed", get(target=b"http://[::1/"), "no answer", "400"),
     Change("CONNECT", get(target=b"a:1", method=b"CONNECT"), "served", "501"),
     Change(
         "a whole URL as its target",
