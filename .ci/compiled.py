@@ -65,7 +65,7 @@ strict = True
 ignore_missing_imports = True
 """
 
-# What a process of its own runs for each group: mypyc ends its process at the first error.
+# What a separate process runs for each group: mypyc ends its process at the first error.
 COMPILE = """\
 import sys
 from setuptools import setup
