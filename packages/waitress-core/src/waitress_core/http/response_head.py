@@ -7,6 +7,7 @@ name (the sort is stable: repeated fields keep their order).
 
 from collections.abc import Callable, Set
 from operator import itemgetter
+from typing import Any
 
 from . import response_fields
 from .dates import current_date
@@ -32,7 +33,7 @@ class HeaderTemplate:
 
     __slots__ = ("_names", "_plans", "content_length_index")
 
-    def __init__(self, names: tuple[str, ...]) -> None:
+    def __init__(self, names: tuple[Any, ...]) -> None:
         """Check the names.
 
         Raises:
@@ -95,7 +96,7 @@ class HeaderTemplate:
         return texts, itemgetter(*order)
 
 
-def new_template(names: tuple[str, ...]) -> HeaderTemplate:
+def new_template(names: tuple[Any, ...]) -> HeaderTemplate:
     """Return a new template for these names; cache it while there is room. Raises as `HeaderTemplate`."""
     template = HeaderTemplate(names)
     # A set that is not frozen may change at any time: then check the names of each response again.
