@@ -1,10 +1,15 @@
 """The queue of the application threads: what waits is counted once, whoever takes it, gives it up or loses it."""
 
+from __future__ import annotations
+
 import threading
+from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from waitress_core import Dispatcher
 from waitress_core.threads.running import ThreadSlot
 from waitress_core.threads.task_queue import TaskQueue
 from waitress_core.threads.tasks import InternalTask
@@ -71,6 +76,29 @@ def test_internal_tasks_that_wait_are_no_requests_that_wait(queue: TaskQueue[str
     assert len(queue.take_tasks(lambda one: False)) == 1
     queue.put_task(task())
     assert queue.waiting_count == 1
+
+
+class Changing(deque[Any]):
+    """Changed by another thread at each moment: it has no items when they are asked for, and cannot be iterated."""
+
+    def __iter__(self) -> Iterator[Any]:
+        raise RuntimeError("deque mutated during iteration")
+
+    def copy(self) -> Changing:
+        return Changing(iter(self))
+
+    def __getitem__(self, index: Any) -> Any:
+        raise IndexError(index)
+
+
+def test_what_other_threads_change_meanwhile_is_read_without_an_error(queue: TaskQueue[str]) -> None:
+    queue._items = Changing([(task(), 0.0)])
+    assert queue.oldest_waiting_seconds == 0
+    dispatcher = Dispatcher(1)
+    dispatcher.ready = Changing([task()])
+    assert dispatcher.ready_count == 0
+    dispatcher.ready = deque([task(), Internal(), task()])
+    assert dispatcher.ready_count == 2
 
 
 @pytest.mark.parametrize("warning_seconds", [0.0, 1e-9], ids=["each", "late"])

@@ -199,7 +199,11 @@ class Dispatcher:
     @property
     def ready_count(self) -> int:
         """Requests that wait for the leader to run them, or to hand them off. Thread: any."""
-        return sum(not isinstance(task, InternalTask) for task in self.ready.copy())
+        count = 0
+        with suppress(IndexError):  # By index: without the GIL no deque can be iterated that another thread changes
+            for index in range(len(self.ready)):
+                count += not isinstance(self.ready[index], InternalTask)
+        return count
 
     @property
     def oldest_waiting_seconds(self) -> float:

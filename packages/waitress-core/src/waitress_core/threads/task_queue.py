@@ -61,9 +61,11 @@ class TaskQueue(Generic[Message]):
     @property
     def oldest_waiting_seconds(self) -> float:
         """For how long the oldest request has waited; 0 with none."""
-        for item in self._items.copy():
-            if isinstance(item, tuple) and not isinstance(item[0], InternalTask):
-                return max(0.0, _now() - item[1])
+        with suppress(IndexError):  # By index: without the GIL no deque can be iterated that others change
+            for index in range(len(self._items)):
+                item = self._items[index]
+                if isinstance(item, tuple) and not isinstance(item[0], InternalTask):
+                    return max(0.0, _now() - item[1])
         return 0.0
 
     # --- putting
