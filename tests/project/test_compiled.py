@@ -50,7 +50,7 @@ def names_with_two_types(source: str) -> Iterator[tuple[str, str]]:
 UNCHECKED = {("next_request", "error"), ("_append", "error"), ("service", "error")}
 
 
-def test_an_exception_has_a_name_of_its_own() -> None:
+def test_each_exception_has_its_own_name() -> None:
     """A variable of compiled code has one type: the second exception of that name would be a TypeError."""
     found = {each for path in MODULES.values() for each in names_with_two_types(path.read_text(encoding="utf-8"))}
     assert found <= UNCHECKED
