@@ -84,7 +84,8 @@ def platform_tag() -> str:
     if sys.implementation.name != "cpython":
         raise SystemExit("compiled wheels are for CPython")
     python = f"cp{sys.version_info.major}{sys.version_info.minor}"
-    return f"{python}-{python}{sys.abiflags}-{re.sub('[-.]', '_', sysconfig.get_platform())}"
+    flags = sysconfig.get_config_var("ABIFLAGS") or ""
+    return f"{python}-{python}{flags}-{re.sub('[-.]', '_', sysconfig.get_platform())}"
 
 
 def compile_wheels(directory: Path, packages: Sequence[str] = tuple(GROUPS)) -> list[Path]:
