@@ -74,8 +74,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run one test more at once than there are processors: most of the long ones wait for a deadline of a server."""
-    return (os.cpu_count() or 1) + 1
+    """Run two tests more at once than there are processors: most of the long ones wait for a deadline of a server."""
+    return (os.cpu_count() or 1) + 2
 
 
 @pytest.hookimpl(optionalhook=True)
