@@ -140,7 +140,9 @@ def test_calls_that_signals_interrupt_are_made_again(tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(body)
     upload = post(f"Content-Length: {len(body)}", body=body)
     at_end = "is_over.set()"
-    with serving_program(INTERRUPTED, tmp_path, at_end, inbuf_overflow=1000, outbuf_overflow=1000) as served:
+    with serving_program(
+        INTERRUPTED, tmp_path, at_end, inbuf_overflow=1000, outbuf_overflow=1000, queue_warning_seconds=60
+    ) as served:
         with served.client() as client:
             for path in ("/file", "/interrupt"):
                 assert client.get(path).status == 200

@@ -149,6 +149,9 @@ def becomes_true(condition: Callable[[], bool], seconds: float = SECONDS) -> boo
     return True
 
 
+_given: set[int] = set()  # by `free_port`, which might choose the same one again before it is listened on
+
+
 def free_port() -> int:
     """Return a port that nobody listens on, and that the system gives to nobody who lets it choose.
 
@@ -158,7 +161,9 @@ def free_port() -> int:
     for port in random.SystemRandom().sample(range(20_000, 30_000), 100):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
-            return port
+            if port not in _given:
+                _given.add(port)
+                return port
     raise AssertionError("no port is free")
 
 
