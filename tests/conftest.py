@@ -81,9 +81,9 @@ def pytest_xdist_auto_num_workers() -> int:
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
     """Share the tests out; another `--dist` than that of pyproject.toml stays what it is."""
-    from tests.support.scheduling import CasesTogether
+    from tests.support.scheduling import FromBothEnds
 
-    return CasesTogether(config, log) if config.getoption("dist") == "loadgroup" else None
+    return FromBothEnds(config, log) if config.getoption("dist") == "loadgroup" else None
 
 
 def pytest_collection_finish() -> None:
@@ -131,6 +131,7 @@ PROMISE_ID = re.compile(r"S(0[1-9]|[1-8][0-9]|9[0-2])")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.nodeid.startswith("tests/functional/"))  # most of these wait: see FromBothEnds
     failing = failing_here()
     for item in items:
         for test_id in (item.nodeid, item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]):
