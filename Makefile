@@ -20,7 +20,7 @@ BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary
 
 .DELETE_ON_ERROR:
-.PHONY: help run test typecheck $(PLATFORMS:%=typecheck-%) lint format pytest test-tls test-side-by-side test-compiled test-compiled-parser test-all test-windows test-ecosystem fuzz soak soak-workers bench figures generated docs dist bump clean
+.PHONY: help run test typecheck $(PLATFORMS:%=typecheck-%) lint format pytest test-tls test-side-by-side test-compiled test-compiled-parser test-all test-windows test-ecosystem fuzz fuzz-compiled soak soak-workers bench figures generated docs dist bump clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -105,6 +105,10 @@ fuzz: $(VENV)/tests.stamp ## search for input that breaks a guarantee: SECONDS=6
 	$(PIP_INSTALL) "atheris >=2.3"
 	$(BIN)/python tests/fuzz/fuzz.py $(SECONDS)
 
+fuzz-compiled: ## the same on compiled wheels, which the search cannot see into
+	@$(MAKE) --no-print-directory VENV=.venvs/compiled .venvs/compiled/compiled.stamp
+	@$(MAKE) --no-print-directory VENV=.venvs/compiled fuzz
+
 soak: $(VENV)/tests.stamp ## load with resets, uploads and slow readers, drains, a check for leaks: MINUTES=10
 	$(BIN)/python -m tests.soak.soak $(MINUTES)
 
@@ -116,6 +120,8 @@ soak-workers: $(VENV)/tests.stamp ## workers reloaded, replaced and killed under
 # In an environment without the test requirements, some of which have hooks that Python runs at each start.
 bench: ## the benchmarks, about half an hour: CASES="hello16" ROUNDS=5 OUTPUT=result.json
 	@$(MAKE) --no-print-directory VENV=.venvs/bench .venvs/bench/packages.stamp
+	@if ! command -v $${CC:-cc} >/dev/null; then echo "No C compiler: the compiled build is not measured"; \
+	else $(MAKE) --no-print-directory VENV=.venvs/compiled .venvs/compiled/compiled.stamp; fi
 	.venvs/bench/bin/python -m tests.benchmarks.bench $(if $(CASES),--cases $(CASES)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	    $(if $(OUTPUT),--output $(OUTPUT))
 

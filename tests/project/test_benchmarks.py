@@ -120,6 +120,16 @@ def test_each_server_of_this_repository_answers_next_to_idle_connections(running
         assert download_seconds(port, "/json")[1] > 9000
 
 
+def test_without_compiled_wheels_the_compiled_build_is_left_out_by_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(servers, "WHEELS", tmp_path)
+    (tmp_path / "waitress-1.0-py3-none-any.whl").touch()
+    table = measure_case(Case("x", "", (Contender("compiled", servers.COMPILED_WHEELS, lambda seconds: {}),), ()), 1, 1)
+    assert table == {}
+    assert f"compiled is left out: no compiled wheel in {tmp_path}" in capsys.readouterr().err
+
+
 @on_linux
 @pytest.mark.parametrize("kind", servers.TLS_KEYS)
 def test_this_server_and_one_loop_answer_over_tls(kind: str) -> None:
