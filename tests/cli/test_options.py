@@ -120,7 +120,7 @@ def test_the_page_on_moving_lists_what_was_short_enough_in_3_0_2_and_is_not_now(
     shorts = {name[:end] for name in old for end in range(3, len(name))} - old
     lost = sorted(short for short in shorts if len(meant(short, old)) == 1 and len(meant(short, now)) > 1)
     page = " ".join((ROOT / "docs" / "how-to" / "migrate.md").read_text(encoding="utf-8").split())
-    assert f"{', '.join(f'`{short}`' for short in lost[:-1])} and `{lost[-1]}` could be one of several" in page
+    assert f"{', '.join(f'`{short}`' for short in lost[:-1])} and `{lost[-1]}` are ambiguous now" in page
 
 
 @each_row("setting", ALL_SETTINGS, ids=lambda setting: setting.name)
