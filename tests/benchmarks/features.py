@@ -443,7 +443,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
             has_an_access_log,
             {"waitress": ("--access-log",), "gunicorn": ("--access-logfile=-",), "granian": ("--access-log",)},
         ),
-        "the line of code that keeps a request waiting, in the log": Row(
+        "a slow request is logged, with the code that it runs": Row(
             logs_where_a_slow_request_is, {"waitress": ("--log-slow-requests=0.5",)}
         ),
         "metrics for Prometheus": Row(
@@ -466,10 +466,10 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "an id for each request": Row(gives_request_ids, {"waitress": ("--request-id-header=X-Request-ID",)}),
     },
     "Slow clients and too much load": {
-        "slow senders of a body occupy no thread": Row(takes_no_thread_for_slow_senders),
-        "slow readers of 8 MB occupy no thread": Row(takes_no_thread_for_slow_readers),
-        "a head that does not end is given up": Row(gives_up_a_head_that_does_not_end),
-        "503 for what a full queue cannot hold": Row(
+        "a client that sends a body slowly occupies no thread": Row(takes_no_thread_for_slow_senders),
+        "a client that reads 8 MB slowly occupies no thread": Row(takes_no_thread_for_slow_readers),
+        "a request head that never ends is given up": Row(gives_up_a_head_that_does_not_end),
+        "a request is answered 503 if the queue is full": Row(
             refuses_what_the_queue_cannot_hold,
             {
                 "waitress": (f"--queue-limit={THREADS}",),

@@ -113,7 +113,7 @@ def test_any_name_is_loaded_or_refused(rest: str) -> None:
 
 @pytest.mark.parametrize("opening", ["(", "[", "-", "{1:"])
 def test_arguments_that_are_nested_too_deeply_are_refused(opening: str) -> None:
-    with pytest.raises(CannotLoadError, match="is no call with literals"):
+    with pytest.raises(CannotLoadError, match="is not a call with literals"):
         load_application(f"loaded_shop:make_for({opening * 100_000}", calls=False)
 
 
@@ -126,9 +126,9 @@ A2WSGI = (
     "it is an ASGI application, and this is a WSGI server: serve a2wsgi.ASGIMiddleware(app) in its place (pip install "
     "a2wsgi), or run it by an ASGI server"
 )
-GAVE = "what --call got from it is no application:"
+GAVE = "what --call got from it is not an application:"
 NO_ARGUMENTS = "--call gives a factory no arguments, and this one takes"
-NO_LITERALS = "is no call with literals, as ('test', 2, debug=True) is"
+NO_LITERALS = "is not a call with literals, as ('test', 2, debug=True) is"
 NOT_ITS_FILE = "; name the module, not its file:"
 NOT_HERE = f"; it is neither installed nor in {os.getcwd()}"
 EXPECTED_WORDS = "expected MODULE:OBJECT, dotted names as in package.module:application"
@@ -176,7 +176,7 @@ EXPECTED_WORDS = "expected MODULE:OBJECT, dotted names as in package.module:appl
             "loaded_shop:application()",
             "it takes (environ, start_response); it is the application itself: leave the parentheses out",
         ),
-        ("loaded_shop:make_none()", "what it returned is no application: it is None"),
+        ("loaded_shop:make_none()", "what it returned is not an application: it is None"),
         (
             "loaded_shop:text",
             "it is the string 'shop:app': give the object itself, or type waitress-serve shop:app",

@@ -161,7 +161,7 @@ def test_what_cannot_be_asked_is_one_line(
 def test_a_server_that_is_no_status_server_is_named_as_that(capsys: pytest.CaptureFixture[str]) -> None:
     with running(Recorder()) as server:
         assert status_command.main([server.url], {}) == 1
-    assert "is no status server of this version: 200 OK" in capsys.readouterr().err
+    assert "is not a status server of this version: 200 OK" in capsys.readouterr().err
 
 
 def test_watching_goes_on_until_it_is_interrupted(

@@ -183,7 +183,7 @@ def test_the_first_failure_is_reported_to_standard_error(
     for _ in range(3):
         SafeLogger(standard).error("tea")
     written = capsys.readouterr().err
-    assert written.startswith("waitress: the log has raised, and a record is lost; this is reported once\n")
+    assert written.startswith("waitress: logging has failed, and a record is lost; this is reported once\n")
     assert written.count("LookupError: no request id") == 1
 
 

@@ -140,7 +140,7 @@ def test_a_request_that_has_waited_too_long_is_answered_503_and_never_called(
     assert len(application.queue_seconds) == 2
     records = [text for text in caplog.messages if text.startswith("Requests are answered 503")]
     assert len(records) == 1
-    assert records[0].startswith("Requests are answered 503, because of queue_timeout: one has waited for 0.")
+    assert records[0].startswith("Requests are answered 503, because of queue_timeout: a request has waited for 0.")
     lines = [record.getMessage() for record in caplog.records if record.name == "waitress.access"]
     assert sorted(lines) == ["/0 503", "/1 503", "/2 503", "/first 200", "/later 200"]
 
@@ -163,7 +163,7 @@ def test_a_request_that_finds_too_many_before_it_is_answered_503_at_once(caplog:
         assert run is not None
         assert run._context.counters.refused.counts()["queue_limit"] == 3
     (record,) = [text for text in caplog.messages if text.startswith("Requests are answered 503")]
-    assert record == "Requests are answered 503, because of queue_limit: one has found 2 waiting before it"
+    assert record == "Requests are answered 503, because of queue_limit: a request has found 2 others waiting"
     lines = [record.getMessage() for record in caplog.records if record.name == "waitress.access"]
     assert sorted(lines) == ["/0 200", "/1 200", "/first 200", *["/refused 503"] * 3]
 

@@ -124,8 +124,8 @@ def test_a_certificate_that_the_proxy_has_not_verified_names_nobody() -> None:
     ("data", "reason"),
     [
         (get(), 'no PROXY protocol header: the connection starts with "GET / HTTP/1.1'),
-        (b"PROXY TCP4 a b c d\r\n" + get(), '"PROXY TCP4 a b c d" is no line of the PROXY protocol'),
-        (block(command=0x2F), "0x2F is no version and command of the PROXY protocol"),
+        (b"PROXY TCP4 a b c d\r\n" + get(), '"PROXY TCP4 a b c d" is not a line of the PROXY protocol'),
+        (block(command=0x2F), "0x2F is not a version and command of the PROXY protocol"),
         (block(TCP4 + bytes(5000)), "a PROXY protocol header of 5028 bytes, which exceeds the limit of 4096"),
     ],
     ids=["absent", "malformed-line", "malformed-block", "too-long"],

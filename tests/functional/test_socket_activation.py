@@ -65,7 +65,7 @@ def test_tcp_and_unix_sockets_are_served_side_by_side(shop: Path) -> None:
     ("options", "word", "fault"),
     [
         (["--fdname=web"], "systemd:shop", "systemd has passed no socket of that name, but web; .*"),
-        (["--datagram"], "systemd", "descriptor 3 is no stream socket: .*"),
+        (["--datagram"], "systemd", "descriptor 3 is not a stream socket: .*"),
         (["--accept"], "systemd", "descriptor 3 is a socket that does not listen; .* Accept=yes .*"),
     ],
     ids=["name", "datagram", "accept"],

@@ -69,7 +69,7 @@ def test_a_worker_that_hangs_writes_its_stacks_and_is_replaced(tmp_path: Path) -
         workers_of(program.process, 2)
         with program.client() as client:
             client.send(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
-            program.process.wait_for_line(r"Worker \d+ has not ticked for 1 seconds \(worker_timeout\): it is killed")
+            program.process.wait_for_line(r"Worker \d+ has not responded for 1 seconds \(worker_timeout\): it is")
             program.process.wait_for_line(r"The threads of worker \d+, when it ended:")
             program.process.wait_for_line(r"in application")
             program.process.wait_for_line(r"Worker \d+ has ended: killed by SIGABRT")

@@ -84,7 +84,7 @@ def test_workers_come_and_go_by_signals(tmp_path: Path) -> None:
     with serve(tmp_path) as program:
         workers_of(program.process, 2)
         program.process.signal(signal_number("SIGTTIN"))
-        program.process.wait_for_line(r"SIGTTIN: 3 worker\(s\) wanted")
+        program.process.wait_for_line(r"SIGTTIN: 3 worker\(s\) from now on")
         third = workers_of(program.process, 1)
         program.process.signal(signal_number("SIGTTOU"))
         program.process.wait_for_line(rf"Worker {third[0]} has ended$")

@@ -54,7 +54,7 @@ def test_a_reload_under_load_shows_new_code_and_fails_no_request(tmp_path: Path)
             write_shop(tmp_path, "raise ValueError('in the new code')")
             process.signal(signal_number("SIGHUP"))
             process.wait_for_line(r"Worker \d+ could not start: .*in the new code")
-            process.wait_for_line(r"The reload has failed: 2 worker\(s\)")
+            process.wait_for_line(r"The reload has failed: 2 old worker\(s\)")
             before = load.count
             assert becomes_true(lambda: load.count > before + 100)
         assert load.failures == []
@@ -83,7 +83,7 @@ def test_a_reload_reads_the_settings_again_or_leaves_all_as_it_is(tmp_path: Path
             assert becomes_true(lambda: ident(address) == "second")
             write("workers = 0\n")
             process.signal(signal_number("SIGHUP"))
-            process.wait_for_line(r"SIGHUP: .*workers.*; the settings and workers from before stay")
+            process.wait_for_line(r"SIGHUP: .*workers.*; settings and workers stay as they were")
             assert ident(address) == "second"
         assert load.failures == []
         process.signal()
@@ -160,7 +160,7 @@ def test_a_reload_takes_the_log_level_and_the_application_of_the_command(tmp_pat
         assert answer() == b"first"
         write("loud", "first:application")
         process.signal(signal_number("SIGHUP"))
-        process.wait_for_line(r"SIGHUP: .*log_level.*; the settings and workers from before stay")
+        process.wait_for_line(r"SIGHUP: .*log_level.*; settings and workers stay as they were")
         write("debug", "second:application")
         process.signal(signal_number("SIGHUP"))
         process.wait_for_line(r"Reloaded: 2 worker\(s\) replaced")
@@ -184,7 +184,7 @@ def test_a_successor_takes_over_under_load_and_no_request_fails(tmp_path: Path) 
             write_shop(tmp_path, "raise ValueError('in the new code')")
             process.signal(signal_number("SIGUSR2"))
             process.wait_for_line(r"Error: .*in the new code")
-            process.wait_for_line(r"The successor, process \d+, has ended: exit status 1; this server serves on")
+            process.wait_for_line(r"The successor, process \d+, has ended: exit status 1; this server keeps serving")
             write_shop(tmp_path, "newer")
             process.signal(signal_number("SIGUSR2"))
             successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) takes over when it serves")[1])

@@ -110,8 +110,8 @@ def recycle(process: Spawned, unused: int) -> object:
     "do",
     [
         by_signal("SIGHUP", "replacing 3 worker"),
-        by_signal("SIGTTIN", "4 worker.* wanted"),
-        by_signal("SIGTTOU", "2 worker.* wanted"),
+        by_signal("SIGTTIN", "4 worker.* from now on"),
+        by_signal("SIGTTOU", "2 worker.* from now on"),
         by_signal("SIGUSR2", r"process \d+ takes over when it serves"),
         kill,
         recycle,

@@ -144,12 +144,12 @@ def test_every_version_command_family_and_transport_that_is_not_specified_is_ref
     for byte in set(range(256)) - {0x20, 0x21}:
         assert outcome_in_every_cut(block(command=byte)) == (
             InvalidProxyBlock,
-            f"0x{byte:02X} is no version and command of the PROXY protocol",
+            f"0x{byte:02X} is not a version and command of the PROXY protocol",
         )
     for byte in set(range(256)) - {family << 4 | transport for family, transport in product(range(4), range(3))}:
         assert outcome_in_every_cut(block(family=byte)) == (
             InvalidProxyBlock,
-            f"0x{byte:02X} is no family and transport of the PROXY protocol",
+            f"0x{byte:02X} is not a family and transport of the PROXY protocol",
         )
 
 

@@ -137,7 +137,7 @@ def test_what_is_there_is_there_and_what_is_left_out_is_not(state: str, objects:
                 is_there = False
                 # The server here is of a subclass, which binds its socket by a method.
                 if row.home in objects and row.name != "bind_server_socket":
-                    with pytest.raises(AttributeError, match=f"{row.name} of waitress 3.0 cannot be had: "):
+                    with pytest.raises(AttributeError, match=f"{row.name} of waitress 3.0 is not available: "):
                         getattr(objects[row.home], row.name)
             else:
                 is_there = hasattr(owner, row.name) or hasattr(objects.get(row.home), row.name)

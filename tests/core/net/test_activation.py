@@ -83,8 +83,8 @@ def test_a_descriptor_needs_no_systemd(passed: list[socket.socket]) -> None:
     ("text", "given", "fault"),
     [
         ("systemd", {}, "LISTEN_FDS is not set, so no socket was passed; a socket unit of systemd passes .*"),
-        ("systemd", environ("none"), "LISTEN_FDS=none is no number of sockets"),
-        ("systemd", environ(0), "LISTEN_FDS=0 is no number of sockets"),
+        ("systemd", environ("none"), "LISTEN_FDS=none is not a number of sockets"),
+        ("systemd", environ(0), "LISTEN_FDS=0 is not a number of sockets"),
         (
             "systemd:web",
             environ(process_id=1),
@@ -97,7 +97,7 @@ def test_a_descriptor_needs_no_systemd(passed: list[socket.socket]) -> None:
         ),
         ("systemd:shop", environ(names=""), "systemd has passed no socket of that name, but without names; .*"),
         ("systemd", environ(10**8), r"descriptor \d+ is not open, although LISTEN_FDS=100000000"),
-        ("systemd", environ("9" * 5000), "LISTEN_FDS=9+ is no number of sockets"),
+        ("systemd", environ("9" * 5000), "LISTEN_FDS=9+ is not a number of sockets"),
         ("fd:999999999", {}, r"descriptor 999999999 is not open"),
     ],
     ids=[
@@ -124,7 +124,7 @@ def test_what_was_not_passed_is_refused(
     ("kind", "fault"),
     [
         ("file", "not a socket"),
-        ("datagrams", "no stream socket: a socket unit has ListenStream= for it"),
+        ("datagrams", "not a stream socket: a socket unit has ListenStream= for it"),
         ("connected", "a socket that does not listen; a socket unit with Accept=yes passes such, .*"),
         ("bound", "a socket that does not listen; .*"),
     ],
@@ -155,7 +155,7 @@ def test_what_is_fine_stays_open_when_another_is_refused(passed: list[socket.soc
 
 
 def test_a_socket_is_listened_on_once(passed: list[socket.socket]) -> None:
-    with pytest.raises(ValueError, match=r"Cannot listen on systemd: descriptor \d+ is listened on already"):
+    with pytest.raises(ValueError, match=r"Cannot listen on systemd: descriptor \d+ is already used"):
         found("systemd", environ(), (module.FIRST_DESCRIPTOR + 2,))
 
 

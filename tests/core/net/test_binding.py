@@ -314,7 +314,7 @@ def test_anything_else_at_the_path_is_left_there_and_named(folder: Path, kind: s
         if kind == "link":
             (folder / "target").write_text("precious")
         path.symlink_to(folder / "target")
-    cause = "by a link to what is not there" if kind == "link to nothing" else "by what is not a socket"
+    cause = "by a link to a file that does not exist" if kind == "link to nothing" else "by a file that is not a socket"
     with pytest.raises(OSError, match=f"Cannot listen on {path}: .* {cause}") as caught:
         bind_unix(str(path), 0o600, 5)
     assert caught.value.errno == errno.EADDRINUSE

@@ -50,7 +50,7 @@ class ByteQueue(Protocol):
 
 
 class ReadableFile(Protocol):
-    """All that a file wrapper may rely on in a file (PEP 3333, "Optional Platform-Specific File Handling")."""
+    """What a file must have for a file wrapper (PEP 3333, "Optional Platform-Specific File Handling")."""
 
     def read(self, size: int, /) -> bytes:
         """Return up to `size` bytes, none at the end of the file."""

@@ -80,7 +80,7 @@ class ReadOnlyFileBuffer:
 
     @property
     def file_descriptor(self) -> int | None:
-        """Descriptor from which os.sendfile at `offset` sends the prepared bytes; None if it would send others.
+        """Descriptor from which os.sendfile at `offset` sends the prepared bytes; None if it would send other bytes.
 
         None before prepare(), after close(), and for all but plain regular files: a gzip file has a descriptor too, but
         that reads the compressed bytes. Read it again for each use: a number is reused once its file is closed.

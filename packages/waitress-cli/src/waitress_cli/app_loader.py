@@ -67,7 +67,7 @@ def load_application(name: str, *, calls: bool) -> Any:
     fault = "it is None" if application is None else application_fault(application)
     if fault is not None:
         called = "what --call got from it" if calls else "what it returned"
-        raise CannotLoadError(name, f"{called} is no application: {fault}")
+        raise CannotLoadError(name, f"{called} is not an application: {fault}")
     return application
 
 
@@ -86,7 +86,7 @@ def _read_arguments(text: str) -> Arguments:
             return tuple(map(ast.literal_eval, call.args)), keywords
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         pass
-    raise ValueError(f"{text} is no call with literals, as ('test', 2, debug=True) is")
+    raise ValueError(f"{text} is not a call with literals, as ('test', 2, debug=True) is")
 
 
 def _check_takes(name: str, factory: Any, arguments: Arguments, *, calls: bool) -> None:

@@ -23,14 +23,14 @@ CLEAR_SCREEN = "\x1b[H\x1b[J"
 _HELP = """\
 Usage: waitress-serve status [ADDRESS] [--watch] [--token-file=FILE]
 
-Print what a server does, which has been started with --status-listen=ADDRESS:
-HOST:PORT, a URL, or the path of a unix socket. Without ADDRESS it is that of
+Print what a server does that was started with --status-listen=ADDRESS. ADDRESS
+is HOST:PORT, a URL, or the path of a unix socket; by default it is the value of
 the environment variable WAITRESS_STATUS_LISTEN, or 127.0.0.1:9180.
 
-  --watch            Print it again and again, until Ctrl-C.
-  --token-file=FILE  The token that the server wants, from a file; otherwise it
-                     is that of WAITRESS_STATUS_TOKEN or
-                     WAITRESS_STATUS_TOKEN_FILE.
+  --watch            Print it again every two seconds, until Ctrl-C.
+  --token-file=FILE  Read the token of the server from this file. By default, it
+                     is the value of WAITRESS_STATUS_TOKEN, or in the file that
+                     WAITRESS_STATUS_TOKEN_FILE names.
 """
 
 Document = dict[str, Any]
@@ -140,7 +140,7 @@ def ask(address: str, token: str = "") -> Document:
             raise ValueError
     except (ValueError, KeyError, TypeError):
         raise CannotAskError(
-            f"what answers at {address} is no status server of this version: {response.status} {response.reason}"
+            f"the server at {address} is not a status server of this version: {response.status} {response.reason}"
         ) from None
     return document
 

@@ -103,6 +103,6 @@ def _report(error: BaseException) -> None:
         stream = sys.stderr
         if stream is not None:
             text = "".join(traceback.format_exception(error))
-            stream.write(f"waitress: the log has raised, and a record is lost; this is reported once\n{text}")
+            stream.write(f"waitress: logging has failed, and a record is lost; this is reported once\n{text}")
     except BaseException:  # there is nowhere left to report it
         return

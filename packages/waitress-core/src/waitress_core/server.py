@@ -58,7 +58,7 @@ Kind = TypeVar("Kind")
 
 
 class BaseWSGIServer:
-    """A server; its class says on which listeners.
+    """A server; its subclasses differ in the listeners that they have.
 
     `application` may be replaced before `run`. With `dispatcher`, every request goes to its `add_task`. The settings
     are `adj`, or keyword arguments.
@@ -248,7 +248,7 @@ class BaseWSGIServer:
     def start(self) -> None:
         """Serve in the background until `shutdown` or `close`; it serves when this returns. Signals are not handled.
 
-        The threads do not keep the process alive. As a context manager, a server is started, and closed at the end.
+        The threads do not keep the process alive. As a context manager, a server starts, and is closed at the end.
 
         Raises: as `run`.
         """

@@ -84,7 +84,7 @@ class ForbiddenOctet(ProtocolError):
 
 
 class TlsHandshake(ProtocolError):
-    """The first bytes of a TLS ClientHello in place of a request: an `https:` URL, or a proxy's, with a plain port."""
+    """The first bytes of TLS in place of a request: a client, or a proxy, uses `https:` with the port of plain HTTP."""
 
     def __init__(self) -> None:
         super().__init__("This port speaks plain HTTP, and the client started TLS")
@@ -171,7 +171,7 @@ class FoldWithoutField(ProtocolError):
 
 
 class FoldedField(ProtocolError):
-    """A continuation line in a field that frames, routes or authorises: recipients differ in how they read it."""
+    """A continuation line in a field about framing, routing or authorisation: recipients could read it differently."""
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Folded header: {shown(name)}")

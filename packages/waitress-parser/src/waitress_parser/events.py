@@ -52,7 +52,7 @@ class BodyPiece(NamedTuple):
 class EndOfMessage(NamedTuple):
     """The request is complete; `trailers` is its trailer section: (lower-case name, value), in wire order.
 
-    Trailers are never merged into the fields of the head, and those that would frame, route or authorise are dropped.
+    Trailers are never merged into the fields of the head. Those about framing, routing or authorisation are dropped.
     The list of a message without trailers is shared: do not change it.
     """
 

@@ -35,7 +35,7 @@ class Limits(_Fields):
 
     `max_head_bytes` counts from the first byte of the request line to the empty line, both included.
     `max_request_line_bytes` is without CRLF. `max_fields` counts the lines of the field section, continuation lines
-    too. The limits of bytes and fields of a head hold for a trailer section as well. `max_body_bytes` counts decoded
+    too. The limits of bytes and fields of a head also apply to a trailer section. `max_body_bytes` counts decoded
     content. `max_chunk_line_bytes` is one chunk-size line without CRLF, `max_chunk_extension_bytes` the sum of
     all chunk extensions of one message.
 

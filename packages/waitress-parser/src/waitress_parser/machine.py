@@ -133,7 +133,7 @@ class RequestParser:
         A bytes object is kept as it is when nothing is held. A memoryview (contiguous, format "B") is copied, unless
         all of it is content of a fixed-length body and nothing else is held: then it becomes a BodyPiece, and its
         buffer may be filled again once that piece is used. After an error the data is dropped. Raises RuntimeError
-        after an `end_of_input()` that was no error.
+        after an `end_of_input()` that raised no error.
         """
         if not data or self._step is _FAILED:
             return

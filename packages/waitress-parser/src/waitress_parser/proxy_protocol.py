@@ -8,15 +8,15 @@
 
 Source: "The PROXY protocol, versions 1 & 2", section 2, by Willy Tarreau (proxy-protocol.txt of HAProxy).
 
-Whoever may send such a header may say that it is anybody: read one from proxies that you trust, and only from those.
+Anyone who can send such a header can claim any address: read it only from proxies that you trust.
 
 Choices where the specification leaves one:
 
-- UNKNOWN, LOCAL and everything that is no stream (UDP, for example) say nothing about the client: the header is
-  valid, without addresses and TLVs, and the connection's own addresses hold.
+- UNKNOWN, LOCAL and everything that is not a stream (UDP, for example) say nothing about the client: the header is
+  valid, without addresses and TLVs. Use the addresses of the connection itself.
 - A header of version 2 may have at most `max_bytes`: with its TLVs, it could have 64 KiB.
 - A CRC32c is checked if there is one.
-- Addresses are given out in one form, that of `inet_ntop`, in whatever form a proxy has written them.
+- Addresses are returned in the form of `inet_ntop`, whatever form a proxy has written them in.
 
 Pure: no clock, no I/O, no state. `read_proxy_header` reads everything that has arrived so far, each time: a header is
 short, and of one that is not complete only the first bytes are read.
@@ -93,7 +93,7 @@ class ProxyProtocolError(Exception):
 
 
 class NoProxyHeader(ProxyProtocolError):
-    """The connection starts with something else than a header of either version."""
+    """The connection starts with something other than a header of either version."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__(f'no PROXY protocol header: the connection starts with "{shown(data.decode("latin-1"))}"')
@@ -211,7 +211,7 @@ def _read_line(data: bytes, max_bytes: int) -> ProxyHeader | NeedMore:
             _port(destination_port),
         )
     except ValueError:
-        raise InvalidProxyLine(f'"{shown(line)}" is no line of the PROXY protocol') from None
+        raise InvalidProxyLine(f'"{shown(line)}" is not a line of the PROXY protocol') from None
 
 
 def _address(family: str, text: str) -> str:
@@ -236,9 +236,9 @@ def _port(text: str) -> int:
 def _read_block(data: bytes, max_bytes: int) -> ProxyHeader | NeedMore:
     # In the order of the bytes, and each as soon as it is there: then the fault is the same however they were cut.
     if len(data) > 12 and (data[12] >> 4 != 2 or data[12] & 0xF > _PROXY):
-        raise InvalidProxyBlock(f"0x{data[12]:02X} is no version and command of the PROXY protocol")
+        raise InvalidProxyBlock(f"0x{data[12]:02X} is not a version and command of the PROXY protocol")
     if len(data) > 13 and (data[13] >> 4 > _UNIX or data[13] & 0xF > _DATAGRAM):
-        raise InvalidProxyBlock(f"0x{data[13]:02X} is no family and transport of the PROXY protocol")
+        raise InvalidProxyBlock(f"0x{data[13]:02X} is not a family and transport of the PROXY protocol")
     if len(data) < _BLOCK_START_BYTES:
         return NEED_MORE
     size = _BLOCK_START_BYTES + int.from_bytes(data[14:16], "big")

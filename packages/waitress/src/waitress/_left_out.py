@@ -35,7 +35,7 @@ class LeftOut:
         self._refuse()
 
     def _refuse(self) -> NoReturn:
-        raise AttributeError(f"{self._name} of waitress 3.0 cannot be had: {self.no_effect}")
+        raise AttributeError(f"{self._name} of waitress 3.0 is not available: {self.no_effect}")
 
 
 def without_effect(reason: str) -> Callable[[Function], Function]:

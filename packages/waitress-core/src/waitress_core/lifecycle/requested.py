@@ -68,7 +68,7 @@ def reload_logging(name: str) -> None:
         try:
             read_settings()
         except Exception:  # of the program; the others, and the files, are not its to stop
-            logger.exception("uncaptured python exception in what reads log settings")
+            logger.exception("uncaptured python exception in a callback that reads log settings")
     reopen_log_files(name)
 
 

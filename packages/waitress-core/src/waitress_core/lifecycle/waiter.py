@@ -87,4 +87,4 @@ class Waiter:
             try:
                 self.callbacks.popleft()()
             except Exception:  # no report is worth a server
-                logger.exception("uncaptured python exception in what a signal has asked for")
+                logger.exception("uncaptured python exception in the response to a signal")

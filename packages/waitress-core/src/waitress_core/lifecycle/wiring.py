@@ -98,7 +98,7 @@ def _submit(adj: Adjustments, dispatcher: Dispatcher) -> Callable[[Task], None]:
         return dispatcher.ready.append
     from ..threads.queue_limit import QueueLimit
 
-    reason = f"one has found {limit} waiting before it"
+    reason = f"a request has found {limit} others waiting"
     return QueueLimit(limit, dispatcher, lambda task: task.refuse("queue_limit", reason)).submit
 
 

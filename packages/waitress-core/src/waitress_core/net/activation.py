@@ -33,7 +33,7 @@ def inherited_sockets(
         descriptors = [int(word.place)] if word.kind == "fd" else _passed_by_systemd(word.place, environ)
         for descriptor in descriptors:
             if descriptor in taken:
-                raise ValueError(f"descriptor {descriptor} is listened on already, by another word of listen")
+                raise ValueError(f"descriptor {descriptor} is already used by another word of listen")
         with contextlib.ExitStack() as to_release:
             sockets = []
             for descriptor in descriptors:
@@ -54,7 +54,7 @@ def _passed_by_systemd(name: str, environ: Mapping[str, str]) -> list[int]:
             "service, and systemd-socket-activate to a command"
         )
     if not _COUNT.fullmatch(count):
-        raise ValueError(f"LISTEN_FDS={count} is no number of sockets")
+        raise ValueError(f"LISTEN_FDS={count} is not a number of sockets")
     if process_id != str(os.getpid()):
         raise ValueError(
             f"the sockets were passed to the process LISTEN_PID={process_id or ''}, and this is {os.getpid()}; a shell "
@@ -98,7 +98,7 @@ def _fault(sock: socket.socket) -> str:
     if sock.family not in (socket.AF_INET, socket.AF_INET6, AF_UNIX):
         return "neither a TCP nor a unix socket"
     if sock.type != socket.SOCK_STREAM:
-        return "no stream socket: a socket unit has ListenStream= for it"
+        return "not a stream socket: a socket unit has ListenStream= for it"
     if not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
         return "a socket that does not listen; a socket unit with Accept=yes passes such, one with Accept=no does not"
     return ""

@@ -131,10 +131,10 @@ def _remove_stale_socket(path: str, family: int) -> None:
         is_socket = stat.S_ISSOCK(os.stat(path).st_mode)
     except FileNotFoundError:
         if os.path.islink(path):
-            raise OSError(errno.EADDRINUSE, f"{in_use} by a link to what is not there") from None
+            raise OSError(errno.EADDRINUSE, f"{in_use} by a link to a file that does not exist") from None
         return
     if not is_socket:
-        raise OSError(errno.EADDRINUSE, f"{in_use} by what is not a socket")
+        raise OSError(errno.EADDRINUSE, f"{in_use} by a file that is not a socket")
     with socket.socket(family, socket.SOCK_STREAM) as client:
         client.setblocking(False)  # a server with a full backlog lets others wait
         try:
@@ -164,7 +164,7 @@ def _set_permissions(path: str, permissions: int) -> None:
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISSOCK(mode):
-            raise OSError(errno.EADDRINUSE, f"{os.strerror(errno.EADDRINUSE)} by what is not a socket")
+            raise OSError(errno.EADDRINUSE, f"{os.strerror(errno.EADDRINUSE)} by a file that is not a socket")
         if stat.S_IMODE(mode) != permissions:
             os.chmod(f"/proc/self/fd/{descriptor}", permissions)
     finally:

@@ -15,7 +15,10 @@ current_request_id: ContextVar[str] = ContextVar("waitress.request_id")
 
 
 class RequestIdFilter(logging.Filter):
-    """Sets `request_id` of each record, to "-" outside a request; a record that has one keeps it. Drops none."""
+    """A filter that gives each log record the id of the current request, as `request_id`; "-" outside a request.
+
+    A record that has the attribute already keeps it. No record is dropped.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Set the attribute; return True."""

@@ -241,7 +241,7 @@ class Supervisor:
             stale = [one for one in self._handles.values() if one.is_stale]
             for one in stale:
                 one.is_stale = False
-            logger.error("The reload has failed: %d worker(s) from before it serve on", len(stale))
+            logger.error("The reload has failed: %d old worker(s) keep serving", len(stale))
             self._figures.note_reload(is_done=False)
             self._enter(SupervisorState.SERVING)
 
@@ -281,7 +281,9 @@ class Supervisor:
         if not is_ready:
             status = successor.wait()  # it has closed the pipe by its end
             logger.error(
-                "The successor, process %d, has ended: %s; this server serves on", successor.pid, how_it_ended(status)
+                "The successor, process %d, has ended: %s; this server keeps serving",
+                successor.pid,
+                how_it_ended(status),
             )
             return
         successor.release()
@@ -332,7 +334,7 @@ class Supervisor:
             handle.send(signal.SIGQUIT)
         elif step.action is Action.ABORT:
             logger.error(
-                "Worker %d has not ticked for %.0f seconds (worker_timeout): it is killed%s",
+                "Worker %d has not responded for %.0f seconds (worker_timeout): it is killed%s",
                 handle.pid,
                 handle.slot.beat_age,
                 "".join(f"; it was running {task}" for task in handle.running()),
@@ -421,7 +423,7 @@ class Supervisor:
         try:
             self._target = self._server.remake(self._target)
         except (ValueError, OSError) as error:
-            logger.error("%s: %s; the settings and workers from before stay", name, error)
+            logger.error("%s: %s; settings and workers stay as they were", name, error)
             return
         adj = self._target.adj
         self._limits = Limits(adj.worker_timeout, adj.shutdown_timeout)
@@ -468,7 +470,7 @@ class Supervisor:
     def _change_count(self, name: str, by: int) -> None:
         """Have one worker more or fewer; at least one."""
         self.wanted = max(1, self.wanted + by)
-        logger.info("%s: %d worker(s) wanted", name, self.wanted)
+        logger.info("%s: %d worker(s) from now on", name, self.wanted)
 
 
 def freeze_memory() -> None:

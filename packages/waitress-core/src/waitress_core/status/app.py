@@ -92,7 +92,7 @@ class StatusApplication:
     def _answer(self, environ: "WSGIEnvironment") -> Answer:
         path = environ["PATH_INFO"]
         if self._checks_host and not is_local_host(environ.get("HTTP_HOST", "")):
-            reason = "Without status_token the status server answers to addresses and to localhost, by no other name"
+            reason = "Without status_token, the status server answers only if Host is an IP address or localhost"
             return Answer("421 Misdirected Request", f"{reason}\n")
         if path not in PATHS:
             return Answer("404 Not Found", f"There is nothing here. The paths are {' '.join(PATHS)}\n")

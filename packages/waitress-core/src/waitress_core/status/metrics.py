@@ -82,7 +82,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "waitress_http_request_duration_seconds",
         "histogram",
-        "Time from the complete request until its response was sent, or only waited for the client to read it.",
+        "Time from the complete request until its response was sent, or was ready and waited only for its client.",
         _histogram("durations"),
     ),
     Metric(

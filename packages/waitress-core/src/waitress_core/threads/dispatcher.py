@@ -382,7 +382,7 @@ class Dispatcher:
         try:
             self._pool.start_application_thread(self._run_application_thread)
         except CannotStartThread as error:
-            logger.error("No thread takes the place of one that is lost: %s", error)
+            logger.error("Cannot start a thread in place of one that is lost: %s", error)
             return
         self._queue.wake_for_all()
 

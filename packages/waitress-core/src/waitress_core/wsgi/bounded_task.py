@@ -33,7 +33,7 @@ class BoundedTask(WSGITask):
         timeout = self._context.adj.queue_timeout
         waited = self._connection.reactor.clock() - self._arrived_at
         if timeout and waited > timeout:
-            self.refuse("queue_timeout", f"one has waited for {waited:.3f} seconds, longer than {timeout}")
+            self.refuse("queue_timeout", f"a request has waited for {waited:.3f} seconds, longer than {timeout}")
         else:
             super().service()
 
