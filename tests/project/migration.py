@@ -93,7 +93,7 @@ REQUESTS = [
     Change("Transfer-Encoding, empty", post(b"Transfer-Encoding:\r\n"), "served", "400"),
     Change("LF within a chunk's line", chunked(b"3\n\r\nabc\r\n" + END), "served", "400"),
     Change("an empty line before a chunk", chunked(b"\r\n3\r\nabc\r\n" + END), "served", "400"),
-    Change("a trailer that is no field", chunked(b"0\r\nabc\r\n\r\n"), "served", "400"),
+    Change("a trailer that is not a field", chunked(b"0\r\nabc\r\n\r\n"), "served", "400"),
     Change("no version", b"GET /\r\n\r\n", "served", "400"),
     Change("HTTP/2.0", get(version=b"HTTP/2.0"), "served", "505"),
     Change(
@@ -103,8 +103,8 @@ REQUESTS = [
         "served; `SERVER_PROTOCOL` is `HTTP/1.1`",
         ("SERVER_PROTOCOL",),
     ),
-    Change("a blank after the version", get(version=b"HTTP/1.1 "), "served", "400"),
-    Change("blanks, or two empty lines, before the request", b"\r\n\r\n" + get(), "served", "400"),
+    Change("a space after the version", get(version=b"HTTP/1.1 "), "served", "400"),
+    Change("spaces, or two empty lines, before the request", b"\r\n\r\n" + get(), "served", "400"),
     Change(
         "HTAB in the target",
         get(target=b"/a\tb"),
@@ -199,9 +199,9 @@ PROXIED = [
         "served; `SERVER_PORT` is `8443`",
         ("SERVER_PORT",),
     ),
-    Change("an X-Forwarded-For with a blank in it", get(HOST + b"X-Forwarded-For: a b\r\n"), "served", "400"),
-    Change("an X-Forwarded-Port that is no port", get(HOST + b"X-Forwarded-Port: a\r\n"), "served", "400"),
-    Change("an X-Forwarded-Host that is no host", get(HOST + b"X-Forwarded-Host: a/b\r\n"), "served", "400"),
+    Change("an X-Forwarded-For with a space in it", get(HOST + b"X-Forwarded-For: a b\r\n"), "served", "400"),
+    Change("an X-Forwarded-Port that is not a port", get(HOST + b"X-Forwarded-Port: a\r\n"), "served", "400"),
+    Change("an X-Forwarded-Host that is not a host", get(HOST + b"X-Forwarded-Host: a/b\r\n"), "served", "400"),
 ]
 RESPONSES = [
     Change("several pieces, or a generator", get(target=b"/pieces"), "200; chunked; ends", "200; chunked; goes on"),
@@ -229,7 +229,7 @@ RESPONSES = [
     Change("a status 600 or above", get(target=b"/999"), "999; Content-Length; goes on", "500; Content-Length; ends"),
     Change("the header Trailer", get(target=b"/trailer"), "200; Content-Length; goes on", "500; Content-Length; ends"),
     Change(
-        "a blank in a header's name", get(target=b"/blank"), "200; Content-Length; goes on", "500; Content-Length; ends"
+        "a space in a header's name", get(target=b"/blank"), "200; Content-Length; goes on", "500; Content-Length; ends"
     ),
     Change(
         "a control character in a value",

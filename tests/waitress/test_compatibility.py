@@ -47,7 +47,7 @@ def rows() -> list[Row]:
     for line in PAGE.read_text(encoding="utf-8").splitlines():
         if line.startswith("## "):
             module = line[3:]
-        elif line.startswith("|") and not line.startswith(("| of |", "|---")):
+        elif line.startswith("|") and not line.startswith(("| class |", "|---")):
             match = ROW.fullmatch(line)
             assert match, f"a row that cannot be read: {line}"
             for name in re.findall(r"`(\w+)`", match[2]):

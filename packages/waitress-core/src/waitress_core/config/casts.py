@@ -139,9 +139,9 @@ def as_socket_list(value: object) -> list[socket.socket]:
 
 
 def as_address_words(value: object) -> str | None:
-    """Return addresses and networks as one string, separated by blanks.
+    """Return addresses and networks as one string, separated by spaces.
 
-    They are given as a string (separated by blanks or commas), as an object of `ipaddress`, or as an iterable of such.
+    They are given as a string (separated by spaces or commas), as an object of `ipaddress`, or as an iterable of such.
     """
     if not value:
         return None

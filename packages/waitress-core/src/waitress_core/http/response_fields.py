@@ -48,7 +48,7 @@ def checked_name(name: Any) -> str:
     if "\r" in name or "\n" in name:
         raise HeaderError("carriage return/line feed character present in header name")
     if not is_token(name):
-        raise HeaderError(f"header name {name!r} is not a token: letters, digits and hyphens, without blanks")
+        raise HeaderError(f"header name {name!r} is not a token: letters, digits and hyphens, without spaces")
     if name.lower() in HOP_BY_HOP:
         raise AssertionError(f'{name} is a "hop-by-hop" header; it cannot be used by a WSGI application (see PEP 3333)')
     return "-".join(part.capitalize() for part in name.split("-"))
