@@ -39,7 +39,7 @@ def settings_as_markdown() -> str:
 
 def table_as_markdown() -> str:
     """Write a table with a row for each setting that has an effect, in the order of the groups."""
-    rows = ["| setting | default | |", "|---|---|---|"]
+    rows = ["| setting | default | what it does |", "|---|---|---|"]
     for setting in SETTINGS:
         if setting.has_effect:
             # A cell may not have a bar, and a short text is enough: the entry below has the rest.

@@ -78,7 +78,7 @@ class Settings(TypedDict, total=False):
 
     proxy_protocol: str
     """Whether a trusted_proxy starts each connection with a PROXY protocol header: off, optional or required. To
-    require it for one address only, write proxy+ before that word of listen. Default: 'off'.
+    require it for one address only, write proxy+ before that address in listen. Default: 'off'.
     """
 
     clear_untrusted_proxy_headers: bool
@@ -175,8 +175,7 @@ class Settings(TypedDict, total=False):
     """Pause the application while this much output is pending. Default: 16777216."""
 
     access_log: bool | str
-    """Log one line for each request to the logger waitress.access. The name of a format chooses that format. Default:
-    False.
+    """Log one line for each request to the logger waitress.access, in the format of access_log_format. Default: False.
     """
 
     access_log_format: str
@@ -223,7 +222,7 @@ class Settings(TypedDict, total=False):
     """Replace a worker process after this time. 0: never. Default: 0."""
 
     max_worker_memory: int
-    """Replace a worker process that uses more resident memory than this. 0: never. Default: 0."""
+    """Replace a worker process that uses more MiB of resident memory than this. 0: never. Default: 0."""
 
     tls_certificate: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
     """File with the certificate and its chain (PEM). Turns on TLS for all TCP listeners except those written as

@@ -352,7 +352,7 @@ SETTINGS: tuple[Setting, ...] = (
         "text",
         "off",
         "Whether a trusted_proxy starts each connection with a PROXY protocol header: off, optional or required. To "
-        "require it for one address only, write proxy+ before that word of listen.",
+        "require it for one address only, write proxy+ before that address in listen.",
         str,
         check=_is_proxy_mode,
         accepts="off, optional or required",
@@ -512,7 +512,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Logging",
         "boolean",
         False,
-        "Log one line for each request to the logger waitress.access. The name of a format chooses that format.",
+        "Log one line for each request to the logger waitress.access, in the format of access_log_format.",
         as_boolean_or_text,
         "or a format",
         _access_log_fault,
@@ -608,7 +608,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Workers",
         0,
         "MiB",
-        "Replace a worker process that uses more resident memory than this. 0: never.",
+        "Replace a worker process that uses more MiB of resident memory than this. 0: never.",
     ),
     # TLS
     Setting(
