@@ -41,7 +41,7 @@ class Document(TypedDict):
     reason: str
     """Why it is not ready; empty if it is."""
     bounds: list[float]
-    """Upper bounds of the buckets of `durations` and `waits`, in seconds; what is longer has one more bucket."""
+    """Upper bounds of the buckets of `durations` and `waits`, in seconds; one more bucket is for longer times."""
     total: Totals
     """The sums over all workers; of `queue_oldest_seconds`, the greatest."""
     workers: list[Snapshot]
