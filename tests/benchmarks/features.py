@@ -404,7 +404,7 @@ class Row(NamedTuple):
 
 
 SECTIONS: dict[str, dict[str, Row]] = {
-    "What others have and this server has not": {
+    "What others have and this server lacks": {
         "HTTP/2": Row(
             speaks_http2,
             {
@@ -421,16 +421,16 @@ SECTIONS: dict[str, dict[str, Row]] = {
         "static files, served by the server itself": Row(
             serves_files_by_itself, {"granian": ("--static-path-mount", str(HERE))}
         ),
-        "figures pushed to statsd": Row(pushes_to_statsd, {"gunicorn": ("--statsd-host=127.0.0.1:{side}",)}),
+        "metrics pushed to statsd": Row(pushes_to_statsd, {"gunicorn": ("--statsd-host=127.0.0.1:{side}",)}),
     },
-    "Without anything in front or around it": {
+    "By itself, without a proxy or a supervisor": {
         "TLS": Row(
             speaks_tls,
             {"waitress": _WAITRESS_TLS, "gunicorn": _GUNICORN_TLS, "granian": _GRANIAN_TLS},
             notes={"cheroot": "from Python"},
         ),
         "several worker processes": Row(has_several_processes, {"waitress": _TWO, "gunicorn": _TWO, "granian": _TWO}),
-        "SIGHUP replaces them and loses no request": Row(
+        "SIGHUP replaces them without losing a request": Row(
             reloads_without_a_lost_request, {"waitress": _TWO, "gunicorn": _TWO, "granian": _TWO}
         ),
         "SIGTERM lets a running request be answered": Row(answers_what_runs_at_sigterm),
@@ -438,7 +438,7 @@ SECTIONS: dict[str, dict[str, Row]] = {
             serves_a_socket_of_systemd, {"waitress": ("--listen=systemd",), "gunicorn": ()}
         ),
     },
-    "To see what it does": {
+    "What it reports": {
         "an access log": Row(
             has_an_access_log,
             {"waitress": ("--access-log",), "gunicorn": ("--access-logfile=-",), "granian": ("--access-log",)},
