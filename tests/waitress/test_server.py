@@ -15,10 +15,12 @@ import pytest
 
 import waitress
 import waitress_core
+from tests.support.certificates import server_file
 from tests.support.client import Client
 from tests.support.processes import becomes_true
 from waitress.adjustments import Adjustments
 from waitress.server import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, WSGIServer, create_server
+from waitress_core.net.handover import offered
 
 TWO = "127.0.0.1:0 127.0.0.1:0"
 unix = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no unix sockets")
@@ -461,3 +463,20 @@ def test_a_forked_child_does_not_wait_for_a_map_that_another_thread_was_changing
     closer.join(20)
     assert not closer.is_alive()
     assert server._map == {}
+
+
+@pytest.mark.parametrize("create", [waitress_core.create_server, create_server], ids=["core", "waitress"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("prelude", ["", "proxy+"], ids=["plain", "proxy"])
+def test_a_listener_that_is_passed_on_is_what_its_word_says(
+    prelude: str, scheme: str, create: Callable[..., Any]
+) -> None:
+    settings = {"trusted_proxy": "127.0.0.1", "trusted_proxy_headers": "forwarded"}
+    if scheme == "https":
+        settings["tls_certificate"] = server_file()
+    with closing(create(application, listen=f"{prelude}127.0.0.1:0", **settings)) as before:
+        with offered(before.listeners), closing(create(application, listen=f"{prelude}127.0.0.1:0", **settings)) as now:
+            assert now.listeners[0].port == before.listeners[0].port
+            for server in (before, now):
+                assert server.listeners[0].scheme == scheme
+                assert server.listeners[0].has_proxy_prelude == bool(prelude)

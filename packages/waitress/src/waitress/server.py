@@ -506,20 +506,16 @@ class TcpWSGIServer(_SingleServer, waitress_core.TcpWSGIServer):
         address = self._given_address or adj.listen[0]
         self.sockinfo, self.family, self.socktype = address, address.family, address.type
         host, port = address.address[:2]
-        handed = handed_over(address.family, address.address)
-        if handed is not None:
-            self.set_socket(handed)
-            self.accepting = True
-            return [Listener(handed, owns_socket=True, scheme=address.scheme or "http")]
         with naming_inet(host, port):
-            self.create_socket(self.family, self.socktype)
+            handed = handed_over(address.family, address.address)
+            if handed is None:
+                self.create_socket(self.family, self.socktype)
+            else:
+                self.set_socket(handed)
             try:
-                self.set_reuse_addr()
-                separate_families(self.socket)
-                if self._binds_socket:
-                    self.bind_server_socket()
-                if self._starts:
-                    self.socket.listen(adj.backlog)
+                if handed is None:
+                    self._bind(adj.backlog)
+                else:  # it listens
                     self.accepting = True
                 return [
                     Listener(
@@ -532,6 +528,15 @@ class TcpWSGIServer(_SingleServer, waitress_core.TcpWSGIServer):
             except BaseException:
                 self.socket.close()
                 raise
+
+    def _bind(self, backlog: int) -> None:
+        self.set_reuse_addr()
+        separate_families(self.socket)
+        if self._binds_socket:
+            self.bind_server_socket()
+        if self._starts:
+            self.socket.listen(backlog)
+            self.accepting = True
 
     def create_socket(self, family: int = socket.AF_INET, type: int = socket.SOCK_STREAM) -> None:
         """Make the socket."""
