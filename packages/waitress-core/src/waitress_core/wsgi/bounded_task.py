@@ -7,7 +7,7 @@ Thread: an application thread, but for the construction and `time_out`.
 """
 
 from collections import deque
-from typing import Any, TypeVar
+from typing import Any
 
 from ..connection.sender import ClientDisconnected
 from ..connection.states import Ending
@@ -15,11 +15,9 @@ from ..http.error_responses import ErrorResponse
 from ..http.response import Response
 from .task import BUSY, WSGITask
 
-Kind = TypeVar("Kind", bound=WSGITask)
-
 
 class BoundedTask(WSGITask):
-    """Answers one request, within `queue_timeout` and `request_timeout`. `bounded` makes a task class one."""
+    """Answers one request, within `queue_timeout` and `request_timeout`. `task_kinds` combines it with another task."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -85,14 +83,3 @@ class BoundedTask(WSGITask):
         if exchange is not None:
             exchange.answer(response.status, len(answer))
         self._connection.give_up(answer + response.frame(body))
-
-
-_bounded: dict[type[WSGITask], type[WSGITask]] = {}  # task class -> its subclass
-
-
-def bounded(kind: type[Kind]) -> type[Kind]:
-    """Return the subclass of a task class with requests that do not wait for too long."""
-    if kind not in _bounded:
-        _bounded[kind] = type(kind.__name__, (BoundedTask, kind), {})
-    found: Any = _bounded[kind]
-    return found  # type: ignore[no-any-return]  # made from `kind`, which `type()` does not say

@@ -3,7 +3,7 @@
 Thread: an application thread, but for the construction.
 """
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ..connection.connection import Connection
 from ..http.request import Request
@@ -18,11 +18,8 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
-Kind = TypeVar("Kind", bound=WSGITask)
-
-
 class IdentifiedTask(WSGITask):
-    """Answers one request that has an id. `identified` makes a task class one."""
+    """Answers one request that has an id. `task_kinds` combines it with another task."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -86,14 +83,3 @@ class _IdentifyingContext:
     def application(self, environ: "WSGIEnvironment", start_response: "StartResponse", /) -> "Iterable[bytes]":
         environ[self._environ_key] = environ["waitress.request_id"] = self._request_id
         return self._context.application(environ, start_response)
-
-
-_identified: dict[type[WSGITask], type[WSGITask]] = {}  # task class -> its subclass
-
-
-def identified(kind: type[Kind]) -> type[Kind]:
-    """Return the subclass of a task class with requests that have ids."""
-    if kind not in _identified:
-        _identified[kind] = type(kind.__name__, (IdentifiedTask, kind), {})
-    found: Any = _identified[kind]
-    return found  # type: ignore[no-any-return]  # made from `kind`, which `type()` does not say

@@ -4,7 +4,7 @@ Thread: an application thread, but for the construction.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ..http.request import Request
 from .task import EnvironSource, WSGITask
@@ -12,11 +12,9 @@ from .task import EnvironSource, WSGITask
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-Kind = TypeVar("Kind", bound=WSGITask)
-
 
 class ProxiedTask(WSGITask):
-    """Answers one request of a connection that may have come by a proxy. `proxied` makes a task class one."""
+    """Answers one request of a connection that may have come by a proxy. `task_kinds` combines it with another task."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -39,14 +37,3 @@ class _AddingBuilder:
         environ = self._build(request, remote_addr, remote_port, client_disconnected)
         environ.update(self._added)
         return environ
-
-
-_proxied: dict[type[WSGITask], type[WSGITask]] = {}  # task class -> its subclass
-
-
-def proxied(kind: type[Kind]) -> type[Kind]:
-    """Return the subclass of a task class for connections with the PROXY protocol."""
-    if kind not in _proxied:
-        _proxied[kind] = type(kind.__name__, (ProxiedTask, kind), {})
-    found: Any = _proxied[kind]
-    return found  # type: ignore[no-any-return]  # made from `kind`, which `type()` does not say

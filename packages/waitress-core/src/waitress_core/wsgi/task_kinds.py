@@ -34,15 +34,27 @@ def task_factory(
 def task_kind(kind: type[Kind], adj: Adjustments) -> type[Kind]:
     """Return the subclass of a task class that does what the settings ask for."""
     if adj.queue_timeout or adj.request_timeout:
-        from .bounded_task import bounded
+        from .bounded_task import BoundedTask
 
-        kind = bounded(kind)
+        kind = _combined(BoundedTask, kind)
     if adj.uses_proxy_protocol:
-        from .proxied_task import proxied
+        from .proxied_task import ProxiedTask
 
-        kind = proxied(kind)
+        kind = _combined(ProxiedTask, kind)
     if adj.request_id_header:
-        from .identified_task import identified
+        from .identified_task import IdentifiedTask
 
-        kind = identified(kind)
+        kind = _combined(IdentifiedTask, kind)
     return kind
+
+
+_subclasses: dict[tuple[type, type], Any] = {}  # (the class that adds something, the task class) -> of both
+
+
+def _combined(addition: type[WSGITask], kind: type[Kind]) -> type[Kind]:
+    """Return the subclass of a task class to which another class of tasks adds something; each is made once."""
+    key = addition, kind
+    if key not in _subclasses:
+        _subclasses[key] = type(kind.__name__, (addition, kind), {})
+    made: type[Kind] = _subclasses[key]
+    return made
