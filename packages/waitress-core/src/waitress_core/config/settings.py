@@ -70,10 +70,6 @@ def _is_utf_8(value: str) -> str | None:
     return None
 
 
-def _is_proxy_mode(value: str) -> str | None:
-    return None if value in ("off", "optional", "required") else "off, optional or required"
-
-
 _NOT_OWN = HOP_BY_HOP | {"content-length", "content-type", "date", "host", "server", "via"}
 
 
@@ -346,16 +342,13 @@ SETTINGS: tuple[Setting, ...] = (
         "Headers to believe from a trusted proxy: forwarded, or x-forwarded-{for,host,proto,port,by}.",
         as_word_set,
     ),
-    Setting(
+    _choice(
         "proxy_protocol",
         "Proxy",
-        "text",
         "off",
+        ("off", "optional", "required"),
         "Whether a trusted_proxy starts each connection with a PROXY protocol header: off, optional or required. To "
         "require it for one address only, write proxy+ before that address in listen.",
-        str,
-        check=_is_proxy_mode,
-        accepts="off, optional or required",
     ),
     _boolean(
         "clear_untrusted_proxy_headers", "Proxy", True, "Hide proxy headers that are not trusted from the application."
