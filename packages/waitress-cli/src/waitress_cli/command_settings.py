@@ -40,15 +40,7 @@ COMMAND_SETTINGS: tuple[Setting, ...] = (
         accepts="true or false",
     ),
     Setting("chdir", GROUP, "text", "", "Change to this folder first.", as_path, accepts=A_FOLDER),
-    Setting(
-        "app_dir",
-        GROUP,
-        "text",
-        "",
-        "Import the application from this folder too.",
-        as_path,
-        accepts="the path of a folder",
-    ),
+    Setting("app_dir", GROUP, "text", "", "Import the application from this folder too.", as_path, accepts=A_FOLDER),
     Setting(
         "preload",
         GROUP,

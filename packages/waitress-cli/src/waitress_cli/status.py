@@ -147,7 +147,8 @@ def ask(address: str, token: str = "") -> Document:
 
 def _tcp(place: str) -> http.client.HTTPConnection:
     try:
-        return http.client.HTTPConnection(place if ":" in place.rpartition("]")[2] else f"{place}:9180", timeout=5)
+        host_and_port = place if ":" in place.rpartition("]")[2] else f"{place}:9180"
+        return http.client.HTTPConnection(host_and_port, timeout=TIMEOUT_SECONDS)
     except http.client.InvalidURL as error:
         raise CannotAskError(f"{place!r} is not HOST:PORT: {error}") from None
 
@@ -208,9 +209,8 @@ def _grown(now: int, before: int | None, seconds: float) -> str:
 
 
 def _latency(total: Document, earlier: Document | None, bounds: Sequence[float]) -> str:
-    from waitress_core.observability.snapshot import (
-        quantile,
-    )  # lazy import: a server of the command needs nothing of it
+    # lazy import: a server of the command needs nothing of it
+    from waitress_core.observability.snapshot import quantile
 
     counts: list[int] = total["durations"]["counts"]
     if earlier is not None:

@@ -64,9 +64,7 @@ class AccessLog:
         self._left_out = ThrottledLogger(server_logger, LOG_SECONDS)  # counts lines
         standard = logging.getLogger("waitress.access")
         if standard.level == logging.NOTSET:
-            standard.setLevel(
-                logging.INFO
-            )  # whoever turns the log on wants to see it, whatever the level of the others
+            standard.setLevel(logging.INFO)  # whoever turns the log on wants to see it, whatever the others' level
 
     def start(
         self, remote_addr: str, head: RequestHead | None, method: str, sent_bytes: int, tls: "Tls | None" = None

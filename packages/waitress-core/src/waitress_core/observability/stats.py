@@ -33,8 +33,6 @@ DEADLINES = {
     "response": "{confval}`response_timeout`, or {confval}`channel_timeout` at less than {confval}`response_rate`",
     "linger": "{confval}`linger_timeout`",
 }
-
-
 # What has become of TLS handshakes.
 HANDSHAKES = {
     "done": "it is complete",
@@ -83,15 +81,17 @@ class ServerStats(NamedTuple):
     """Bytes sent."""
 
 
-def _add_counts(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    return {name: sum(count[name] for count in counts) for name in counts[0]}
+def add_counts(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    """Return the sums of several counts by name; a name that one lacks is 0 there."""
+    names = dict.fromkeys(name for one in counts for name in one)
+    return {name: sum(one.get(name, 0) for one in counts) for name in names}
 
 
 # How a field is added up over several workers, unless it is a sum.
 _ADDITIONS: dict[str, Callable[[Sequence[Any]], Any]] = {
-    "connections_by_state": _add_counts,
+    "connections_by_state": add_counts,
     "oldest_request_seconds": max,
-    "responses": _add_counts,
+    "responses": add_counts,
 }
 
 

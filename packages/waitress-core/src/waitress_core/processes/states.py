@@ -71,5 +71,5 @@ class Event(enum.Enum):
     STATE = "the supervisor has moved to another state"
     READY = "the first worker serves"
     TICK = "a second has passed, and all workers tick"
-    RELOAD = "a signal asks for a reload: the workers that are forked from now on are of the next generation"
+    RELOAD = "a signal asks for a reload: the workers that are forked from now on are fresh ones"
     HANDED_OVER = "another supervisor serves in place of this one"

@@ -84,7 +84,6 @@ class Supervisor:
         self.state = SupervisorState.STARTING
         self.wanted = self._configured = workers
         self._handles: dict[int, WorkerHandle] = {}  # by process
-        self._generation = 0
         self._is_ready = False  # a worker has served
         self._reload_started_at = 0.0
         self._pause = StartPause()
@@ -361,7 +360,7 @@ class Supervisor:
             self._figures.note_start()
             slot[Word.PID] = pid
             slot.beat()
-            self._handles[pid] = WorkerHandle(pid, slot, read_end, self._generation)
+            self._handles[pid] = WorkerHandle(pid, slot, read_end)
         finally:
             os.close(write_end)
 
@@ -431,7 +430,6 @@ class Supervisor:
             self.wanted = self._configured = adj.workers
         requested.reload_logging(name)
         self._server.on_supervisor(Event.RELOAD, self)
-        self._generation += 1
         old = self._of(WorkerState.STARTING, WorkerState.SERVING)
         for handle in old:
             handle.is_stale = True

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..config.adjustments import Adjustments
 from ..connection.context import State
 from ..net.listener import Listener
+from ..observability.process import memory_bytes
 from ..observability.stats import ServerStats
 from ..safe_logger import SafeLogger
 from .scoreboard import Command, Slot, Word
@@ -197,10 +198,9 @@ class Worker:
 
 def resident_bytes() -> int:
     """Return the memory of this process that is in use; if that is unknown, the most that it has had."""
-    if sys.platform == "win32":
-        return 0
-    with contextlib.suppress(OSError), open("/proc/self/statm", "rb") as statm:
-        return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    known = memory_bytes()
+    if known is not None or sys.platform == "win32":
+        return known or 0
     import resource  # lazy import: Linux does not need it
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -26,15 +26,14 @@ MOST_STACK_BYTES = 1024 * 1024  # kept of what faulthandler writes; 4 threads ha
 
 
 class WorkerHandle:
-    """One worker; `generation` counts the reloads before its start."""
+    """One worker."""
 
-    def __init__(self, pid: int, slot: Slot, pipe: int, generation: int) -> None:
+    def __init__(self, pid: int, slot: Slot, pipe: int) -> None:
         os.set_blocking(pipe, False)
         # Set once
         self.pid = pid
         self.slot = slot
         self.pipe = pipe
-        self.generation = generation
         self.started_at = time.monotonic()
         # Changed while it runs
         self.state = WorkerState.STARTING

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from ..observability.histograms import BOUNDS
 from ..observability.snapshot import HistogramFigures, Snapshot, Totals
+from ..observability.stats import add_counts
 
 VERSION = 1
 
@@ -111,14 +112,9 @@ def _greatest(values: Sequence[float]) -> float:
     return max(values, default=0.0)
 
 
-def _add_counts(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    names = dict.fromkeys(name for one in counts for name in one)
-    return {name: sum(one.get(name, 0) for one in counts) for name in names}
-
-
 def _add_requests(requests: Sequence[Mapping[str, Mapping[str, int]]]) -> dict[str, dict[str, int]]:
     methods = dict.fromkeys(method for one in requests for method in one)
-    return {method: _add_counts([one.get(method, {}) for one in requests]) for method in methods}
+    return {method: add_counts([one.get(method, {}) for one in requests]) for method in methods}
 
 
 def _add_histograms(figures: Sequence[HistogramFigures]) -> HistogramFigures:
@@ -134,15 +130,15 @@ ADDITIONS: dict[str, Callable[[Sequence[Any]], object]] = {
     "requests": _add_requests,
     "durations": _add_histograms,
     "waits": _add_histograms,
-    "refused": _add_counts,
-    "deadlines": _add_counts,
+    "refused": add_counts,
+    "deadlines": add_counts,
     "bytes_in": sum,
     "bytes_out": sum,
-    "connections": _add_counts,
-    "connections_ended": _add_counts,
-    "threads": _add_counts,
+    "connections": add_counts,
+    "connections_ended": add_counts,
+    "threads": add_counts,
     "queue_depth": sum,
     "queue_oldest_seconds": _greatest,
-    "tls_handshakes": _add_counts,
+    "tls_handshakes": add_counts,
     "log_lines_dropped": sum,
 }
