@@ -6,7 +6,6 @@ It is the only list of settings: `Adjustments`, the command line and the referen
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ..http.response_fields import HOP_BY_HOP, is_token
 from .casts import (
     as_address_words,
     as_boolean_or_text,
@@ -29,103 +28,23 @@ from .casts import (
     slash_fixed_str,
     str_iftruthy,
 )
+from .checks import (
+    A_TOKEN,
+    access_log_fault,
+    addresses_fault,
+    at_least,
+    header_text_fault,
+    host_fault,
+    log_format_fault,
+    own_header_fault,
+    permission_fault,
+    port_fault,
+    scheme_fault,
+    token_fault,
+    utf_8_fault,
+)
 
 A_PATH = "the path of a file"  # what is accepted
-
-# --- checks: each returns None for an accepted value, otherwise what is accepted
-
-
-def _at_least(least: int) -> Callable[[Any], str | None]:
-    def check(value: int) -> str | None:
-        return None if value >= least else f"a whole number of at least {least}"
-
-    return check
-
-
-def _is_host(value: str) -> str | None:
-    return None if value and "://" not in value else "an address or a name; listen takes http://HOST:PORT"
-
-
-def _is_permission(value: int) -> str | None:
-    return None if 0 <= value <= 0o7777 else "octal permissions between 0 and 7777"
-
-
-def _is_port_or_service(value: str | int) -> str | None:
-    if isinstance(value, int) and not 0 <= value <= 65535:
-        return "a port number between 0 and 65535"
-    return None
-
-
-def _is_header_text(value: str | None) -> str | None:
-    if value is None or (value.isprintable() and value.isascii()):
-        return None
-    return "printable ASCII text"
-
-
-def _is_utf_8(value: str) -> str | None:
-    try:
-        value.encode("utf-8", "surrogateescape")  # so the command line gives bytes that are not UTF-8
-    except UnicodeEncodeError:
-        return "text that has a form in UTF-8"
-    return None
-
-
-_NOT_OWN = HOP_BY_HOP | {"content-length", "content-type", "date", "host", "server", "via"}
-
-
-def _is_own_header(value: str | None) -> str | None:
-    if value is None or (is_token(value) and "_" not in value and value.lower() not in _NOT_OWN):
-        return None
-    return "true, false, or the name of a header that HTTP itself does not use, without an underscore"
-
-
-LEAST_TOKEN_CHARACTERS = 16
-
-
-def _is_status_token(value: str | None) -> str | None:
-    if value is None:
-        return None
-    if len(value) >= LEAST_TOKEN_CHARACTERS and value.isascii() and value.isprintable() and " " not in value:
-        return None
-    return f"{LEAST_TOKEN_CHARACTERS} or more visible ASCII characters"
-
-
-_SCHEME_MARKS = str.maketrans("", "", "+-.")  # RFC 3986 3.1
-
-
-def _is_scheme(value: str) -> str | None:
-    return None if value.isascii() and value.translate(_SCHEME_MARKS).isalnum() else "a URL scheme, as http or https"
-
-
-def _are_addresses(value: str | None) -> str | None:
-    import ipaddress  # lazy import: only servers behind a proxy need it
-
-    for word in (value or "").split():
-        if word in ("*", "localhost"):
-            continue
-        try:
-            ipaddress.ip_network(word, strict=False)
-        except ValueError:
-            return "IP addresses and CIDR networks, * for any peer, or localhost for peers on this machine"
-    return None
-
-
-def _format_fault(text: str) -> str | None:
-    from .log_format import format_fault  # lazy import: only servers with a log format need it
-
-    return format_fault(text)
-
-
-_LOG_SWITCH = "true or false, or the format of its lines: combined, json, or a text with {fields}"
-
-
-def _access_log_fault(value: bool | str) -> str | None:
-    if isinstance(value, bool) or _format_fault(value) is None:
-        return None
-    if "/" in value or "\\" in value or value.endswith(".log"):
-        handler = f"logging.getLogger('waitress.access').addHandler(logging.FileHandler({value!r}))"
-        return f"{_LOG_SWITCH}. For a file, access_log_file of the command, or a handler of waitress.access: {handler}"
-    return _LOG_SWITCH
 
 
 def _accept(value: object) -> str | None:
@@ -187,7 +106,7 @@ def _integer(
         help,
         as_bytes if is_size else as_whole_number,
         unit,
-        _at_least(least),
+        at_least(least),
         f"{accepts}, or one with a unit: 64k, 10m, 1g" if is_size else accepts,
         has_effect,
         bounds={"minimum": least},
@@ -224,7 +143,13 @@ def _boolean(name: str, group: str, default: bool, help: str, *, has_effect: boo
 SETTINGS: tuple[Setting, ...] = (
     # Where to listen
     Setting(
-        "host", "Listening", "text", "0.0.0.0", "Address or name to listen on; * is every address.", str, check=_is_host
+        "host",
+        "Listening",
+        "text",
+        "0.0.0.0",
+        "Address or name to listen on; * is every address.",
+        str,
+        check=host_fault,
     ),
     Setting(
         "port",
@@ -234,7 +159,7 @@ SETTINGS: tuple[Setting, ...] = (
         "TCP port; 0 lets the system choose one.",
         as_port_or_service,
         "port number",
-        _is_port_or_service,
+        port_fault,
         "a port number between 0 and 65535, or the name of a service",
         bounds={"minimum": 0, "maximum": 65535},
     ),
@@ -266,7 +191,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Permissions of the unix socket, in octal digits.",
         asoctal,
         "octal permissions",
-        _is_permission,
+        permission_fault,
         "octal permissions between 0 and 7777, as '660'",
     ),
     Setting(
@@ -290,7 +215,7 @@ SETTINGS: tuple[Setting, ...] = (
         "asyncore_use_poll", "Listening", False, "The best poller of the system is always used.", has_effect=False
     ),
     # What the application sees
-    Setting("url_scheme", "Application", "text", "http", "The value of wsgi.url_scheme.", str, check=_is_scheme),
+    Setting("url_scheme", "Application", "text", "http", "The value of wsgi.url_scheme.", str, check=scheme_fault),
     Setting(
         "url_prefix",
         "Application",
@@ -298,7 +223,7 @@ SETTINGS: tuple[Setting, ...] = (
         "",
         "Path under which the application is served: it becomes SCRIPT_NAME and is removed from PATH_INFO.",
         slash_fixed_str,
-        check=_is_utf_8,
+        check=utf_8_fault,
     ),
     Setting(
         "server_name",
@@ -307,7 +232,7 @@ SETTINGS: tuple[Setting, ...] = (
         "waitress.invalid",
         "The value of SERVER_NAME, unless a trusted proxy header gives one.",
         str,
-        check=_is_header_text,
+        check=header_text_fault,
     ),
     Setting(
         "ident",
@@ -316,7 +241,7 @@ SETTINGS: tuple[Setting, ...] = (
         "waitress",
         "Value of the Server header, or of Via if the application sends Server. Empty: send neither.",
         str_iftruthy,
-        check=_is_header_text,
+        check=header_text_fault,
     ),
     _boolean("expose_tracebacks", "Application", False, "Show the traceback in the body of a 500 response."),
     _integer("threads", "Application", 4, "threads", "Threads that run the application.", 1),
@@ -329,7 +254,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Proxies that may set the proxy headers: addresses and CIDR networks. * is any; localhost is any on this "
         "machine, on a unix socket or a loopback address.",
         as_address_words,
-        check=_are_addresses,
+        check=addresses_fault,
     ),
     _integer(
         "trusted_proxy_count", "Proxy", 1, "hops", "Number of trusted proxies in a row, counted from this server.", 1
@@ -508,7 +433,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Log one line for each request to the logger waitress.access, in the format of access_log_format.",
         as_boolean_or_text,
         "or a format",
-        _access_log_fault,
+        access_log_fault,
     ),
     Setting(
         "access_log_format",
@@ -518,7 +443,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Format of the access log: combined, json, or a text with fields in braces, for example {remote_addr} {target}"
         " {status}.",
         str,
-        check=_format_fault,
+        check=log_format_fault,
     ),
     _seconds(
         "log_slow_requests",
@@ -543,7 +468,7 @@ SETTINGS: tuple[Setting, ...] = (
         "Give each request an id, in this header for the application and in the response, and log it. true is "
         "X-Request-ID.",
         as_header_name,
-        check=_is_own_header,
+        check=own_header_fault,
         accepts="true, false, or the name of a header",
     ),
     # Several workers
@@ -556,7 +481,7 @@ SETTINGS: tuple[Setting, ...] = (
         "WEB_CONCURRENCY, or the number of usable processors.",
         as_worker_count,
         "workers or auto",
-        _at_least(1),
+        at_least(1),
         "a whole number of at least 1, or auto; so is WEB_CONCURRENCY, where auto finds it",
         bounds={"minimum": 1},
     ),
@@ -690,8 +615,8 @@ SETTINGS: tuple[Setting, ...] = (
         "Token that clients of the status server must send, as Authorization: Bearer TOKEN. Other users can see it on "
         "the command line: prefer status_token_file.",
         as_filled_text,
-        check=_is_status_token,
-        accepts=f"{LEAST_TOKEN_CHARACTERS} or more visible ASCII characters",
+        check=token_fault,
+        accepts=A_TOKEN,
         is_secret=True,
     ),
     Setting(

@@ -11,11 +11,10 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from .addresses import ListenAddress, resolve
-from .settings import SETTINGS
+from .checks import A_TOKEN, token_fault
 
 DEFAULT_PORT = "9180"
 
-_TOKEN = next(setting for setting in SETTINGS if setting.name == "status_token")
 _MOST_TOKEN_BYTES = 4096
 
 # Much less than a server of applications needs: it answers probes, and pages of a few operators.
@@ -109,10 +108,10 @@ def read_token(path: str) -> str:
         raise ValueError(f"{named} is open to every user, its permissions are {mode:o}: chmod 600 it")
     try:
         token = data.decode("ascii").strip()
-        if not token or len(data) > _MOST_TOKEN_BYTES or _TOKEN.check(token) is not None:
+        if not token or len(data) > _MOST_TOKEN_BYTES or token_fault(token) is not None:
             raise ValueError
     except ValueError:
-        raise ValueError(f"{named} holds no token: expected one line of {_TOKEN.check('')}") from None
+        raise ValueError(f"{named} holds no token: expected one line of {A_TOKEN}") from None
     return token
 
 
