@@ -44,6 +44,17 @@ def test_the_architecture_names_every_file_of_a_package(package: str) -> None:
     assert [name for name in file_names(package) if f"`{name}`" not in text] == []
 
 
+def test_the_docstring_of_each_folder_of_the_core_names_its_files() -> None:
+    source = BY_IMPORT_NAME["waitress_core"].source
+    missing = [
+        path
+        for path in map(Path, file_names("waitress_core"))
+        if path.parent != Path()
+        if f"`{path.stem}`" not in (source / path.parent / "__init__.py").read_text(encoding="utf-8")
+    ]
+    assert missing == []
+
+
 def test_the_picture_of_a_request_names_files_of_the_core() -> None:
     names = re.findall(r'class="name">(\w+/\w+)<', page("explanation/request.svg"))
     assert len(names) > 8
