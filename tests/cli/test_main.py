@@ -197,7 +197,7 @@ def test_the_logger_shows_that_it_serves_unless_somebody_has_set_its_level(
         (
             "unix-socket-perms",
             "888",
-            "--unix-socket-perms='888': expected octal permissions between 0 and 7777, as '660'",
+            "--unix-socket-perms='888': expected octal permissions between 0 and 7777, such as '660'",
         ),
         ("sockets", "7", "--sockets='7': expected a list of sockets, which only Python code can give"),
         (

@@ -48,7 +48,7 @@ FAULTS: list[Fault] = [
     ({"Unix-Socket": 1}, "Unknown adjustment 'Unix-Socket'; did you mean 'unix_socket'?"),
     (
         {"unix_socket_perms": 0o660},
-        "unix_socket_perms=432: expected octal permissions between 0 and 7777, as '660'",
+        "unix_socket_perms=432: expected octal permissions between 0 and 7777, such as '660'",
     ),
     ({"threads": "x"}, "threads='x': expected a whole number of at least 1"),
     ({"listen": "nowhere.invalid:x:80:"}, "Invalid host/port specified."),

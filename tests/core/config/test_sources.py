@@ -177,7 +177,10 @@ def test_a_pyproject_file_without_the_table_is_refused(text: str, tmp_path: Path
         ("listen = 8080", "listen=8080: expected a list value"),
         ("listen = [8080]", "listen=[8080]: expected a list value"),
         ("listen = '*:${PORT}'", "listen=\"*:${PORT}\": there is no environment variable 'PORT'"),
-        ("unix_socket_perms = 660", "unix_socket_perms=660: expected octal permissions between 0 and 7777, as '660'"),
+        (
+            "unix_socket_perms = 660",
+            "unix_socket_perms=660: expected octal permissions between 0 and 7777, such as '660'",
+        ),
         (
             "sockets = []",
             "sockets=[]: expected a list of sockets, which only Python code can give",

@@ -271,13 +271,14 @@ class BaseWSGIServer:
         self.close()
 
     def call_when_serving(self, callback: Callable[[], None]) -> None:
-        """Have `run` call this once the server serves, in the thread that runs it; what it raises ends the server."""
+        """Register a callback: `run` calls it once the server serves, in its thread; what it raises ends the server."""
         self._on_serving = callback
 
     def call_when_reloading(self, make: "Callable[[], BaseWSGIServer]") -> None:
-        """Have a supervisor call this for SIGHUP: it returns a server with the settings of now, which its workers run.
+        """Register a callback for SIGHUP: it returns a server with the current settings, which the workers then run.
 
-        That finds the listening sockets of this one open. What it raises, a ValueError or OSError, leaves all as it is.
+        A supervisor calls it. The new server gets the listening sockets of this one. If it raises a ValueError or an
+        OSError, nothing changes.
         """
         self._remake = make
 
@@ -514,7 +515,7 @@ class BaseWSGIServer:
         self._wake()
 
     def _wake(self) -> None:
-        """Have the supervisor, or the leaders, see what has been requested. Takes no lock."""
+        """Make the supervisor, or the leaders, check what has been requested. Takes no lock."""
         if self._supervisor is not None:
             self._supervisor.wake()
         for run in self._runs:

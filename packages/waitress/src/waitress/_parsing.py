@@ -131,7 +131,7 @@ class ProgramParser(RequestParser):
         return parser
 
     def _parse(self) -> None:
-        """Have the program's parser read until there is an event, or nothing left to read."""
+        """Let the program's parser read until there is an event, or nothing is left to read."""
         while self._held and not self._events and not self._is_refused:
             parser = self._current
             if parser is None:

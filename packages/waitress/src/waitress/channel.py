@@ -69,7 +69,7 @@ class HTTPChannel(Entry):
                 "your own in place of a channel"
             ) from None
         self.creation_time = time.time()  # when the client was accepted
-        # Its class alone: to look at the object would make its `__dict__`, 64 bytes for each idle connection.
+        # Its class alone: to search the object would make its `__dict__`, 64 bytes for each idle connection.
         if server.has_program_parser or not is_ours(type(self), "received"):
             self._tap = self._make_tap(adj)
             self.connection.use_parser(self._tap)

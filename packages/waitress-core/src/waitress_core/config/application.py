@@ -63,7 +63,7 @@ def application_fault(application: object, name: str = "") -> str | None:
     """Return why this is no WSGI application and what to do, None if it can be one; `name` is its MODULE:OBJECT."""
     try:
         return None if _takes_two_plainly(application) else _fault_of(application, name)
-    except Exception:  # an object may answer for another one, as werkzeug's LocalProxy, and raise whatever it likes
+    except Exception:  # an object may answer for another one, for example werkzeug's LocalProxy, and raise anything
         return None
 
 

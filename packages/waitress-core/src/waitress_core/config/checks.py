@@ -79,7 +79,8 @@ _SCHEME_MARKS = str.maketrans("", "", "+-.")  # RFC 3986 3.1
 
 def scheme_fault(value: str) -> str | None:
     """Check a URL scheme."""
-    return None if value.isascii() and value.translate(_SCHEME_MARKS).isalnum() else "a URL scheme, as http or https"
+    is_scheme = value.isascii() and value.translate(_SCHEME_MARKS).isalnum()
+    return None if is_scheme else "a URL scheme, such as http or https"
 
 
 def addresses_fault(value: str | None) -> str | None:

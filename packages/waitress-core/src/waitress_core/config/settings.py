@@ -192,7 +192,7 @@ SETTINGS: tuple[Setting, ...] = (
         asoctal,
         "octal permissions",
         permission_fault,
-        "octal permissions between 0 and 7777, as '660'",
+        "octal permissions between 0 and 7777, such as '660'",
     ),
     Setting(
         "sockets",

@@ -94,7 +94,7 @@ class Connection:
         self.remote_addr = remote_addr
         self.remote_port = remote_port
         self.reactor = context.reactor
-        self.proxy = proxy  # what its proxy has said, by the PROXY protocol
+        self.proxy = proxy  # what its proxy has reported, by the PROXY protocol
         self.receiver = Receiver(transport, context)
         self.sender = Sender(transport, context)
         # Whether the client has ended its output, or the connection: `waitress.client_disconnected`. Made once: a bound
@@ -354,14 +354,14 @@ class Connection:
             context.measures.count(method, status)
 
     def _start_exchange(self, log: "AccessLog", method: str = "") -> "Exchange":
-        """Have the access log report a request that gets no task."""
+        """Start the line of the access log for a request that gets no task."""
         request = self.receiver.request
         head = None if request is None else request.head
         self.exchange = log.start(self.remote_addr, head, method, self.sender.sent_bytes, self.tls)
         return self.exchange
 
     def _end_exchange(self, exchange: "Exchange") -> None:
-        """Have an application thread write the line of a response that has ended, or has failed."""
+        """Let an application thread write the line of a response that has ended, or has failed."""
         self.exchange = None
         exchange.end(self.sender.sent_bytes)
         if exchange.reserve_room():

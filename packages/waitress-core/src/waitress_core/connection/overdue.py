@@ -1,6 +1,6 @@
 """What is done about a client that is late, by the state of its connection.
 
-Each function looks into the socket before it gives up on the client: an application that keeps the interpreter, or a
+Each function reads the socket before it gives up on the client: an application that keeps the interpreter, or a
 signal, may have held up the server. The bytes have come in time, and nobody has read them.
 
 Thread: the leader, once a second.

@@ -1,7 +1,7 @@
 """Clients that have connected to a listener with the PROXY protocol, until their header has arrived.
 
 A client becomes a connection when its header is complete, with the address that the header says. Only peers that are a
-trusted proxy may send one: what others send is not even looked at.
+trusted proxy may send one: what others send is not even read.
 
     mode        a trusted proxy                             any other peer
     required    must send a header, or is closed            is closed

@@ -20,8 +20,8 @@ logger = SafeLogger(logging.getLogger("waitress"))
 
 FLUSH_BYTES = 256 * 1024  # sent for one connection in one turn, so that a fast reader does not hold up the others
 PROMPT_SECONDS = 0.002  # a client that makes room within these reads as fast as it is sent to
-NO_VARIABLES = Context()
 SEND_FILE_BYTES = 1024 * 1024  # of a file given to the system in one call by a task
+NO_VARIABLES = Context()  # while the reactor has no file to close
 
 
 class ClientDisconnected(Exception):

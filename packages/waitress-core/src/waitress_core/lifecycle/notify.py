@@ -42,7 +42,7 @@ class Notifier:
     """Sends messages to the socket `address`, a path or `@` and an abstract name.
 
     `serving_status` describes for people a server that serves. `keep_alive_seconds` is half of the time within which
-    systemd expects to be told that the server is alive; None if it does not watch that.
+    systemd expects a sign that the server is alive; None if it does not watch that.
     """
 
     def __init__(

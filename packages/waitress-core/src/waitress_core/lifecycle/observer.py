@@ -60,4 +60,4 @@ class WorkerSlot(AcceptShare, Protocol):
         """Do what is to be done once a second."""
 
     def ask_to_be_replaced(self, reason: str) -> None:
-        """Have another worker take its place. Thread: any."""
+        """Ask for another worker in its place. Thread: any."""

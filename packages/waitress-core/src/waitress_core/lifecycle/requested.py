@@ -58,7 +58,7 @@ def act(server: Server, action: Action, name: str) -> None:
 
 
 def read_at_reload(read_settings: Callable[[], None]) -> None:
-    """Have log settings read again at each SIGHUP by this call, which logs itself what is wrong with them."""
+    """Call this at each SIGHUP, to read log settings again. It logs itself what is wrong with them."""
     _log_settings.append(read_settings)
 
 

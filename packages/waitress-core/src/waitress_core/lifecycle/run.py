@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 logger = SafeLogger(logging.getLogger("waitress"))
 
 THREADS_SECONDS = 2.0  # for threads that run no application to end, on a machine under load
-# Ticks of a reactor, once a second, that may fail to come before systemd is not told any more that the server is alive.
+# Ticks of a reactor, once a second, without which systemd is no longer notified that the server is alive.
 # Doubled: a reactor that hangs is noticed as much later. Halved: one that was late on a machine under load would count.
 STALLED_TICKS = 3
 NAMED_AT_MOST = 10  # connections that the record of a cut-off names
@@ -106,8 +106,9 @@ class ServerRun:
         self._reactor.wake()
 
     def call_soon_threadsafe(self, callback: Callable[[], None]) -> None:
-        """Have the leader call this, which must not block, between two turns: the way to close a connection from
-        another thread. After the end nothing is called: everything is closed by then.
+        """Let the leader call this, which must not block, between two turns.
+
+        So another thread can close a connection. After the end nothing is called: everything is closed by then.
         """
         self._callbacks.append(callback)
         self._reactor.wake()
@@ -117,7 +118,7 @@ class ServerRun:
         self.call_soon_threadsafe(partial(self.manager.remove_listener, self._listeners[number]))
 
     def wake_waiter(self) -> None:
-        """Have `Observer.while_waiting` called at once."""
+        """Make the thread that waits call `Observer.while_waiting` at once."""
         self._waiter.wake()
 
     # --- the thread in run(), or the one of start(): runs no application code and, while there is a leader, no I/O

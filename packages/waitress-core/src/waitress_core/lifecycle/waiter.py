@@ -32,7 +32,7 @@ class Waiter:
         callbacks: deque[Callable[[], None]],
         *,
         check: Callable[[], None],  # once in `seconds`, and after `wake`
-        is_alive: Callable[[], bool],  # whether systemd may be told so
+        is_alive: Callable[[], bool],  # whether systemd may be notified of that
         notifier: "Notifier | None",
         seconds: float,
     ) -> None:
@@ -52,12 +52,12 @@ class Waiter:
     # --- any thread
 
     def call(self, callback: Callable[[], None]) -> None:
-        """Have this called soon."""
+        """Call this soon, in the thread that waits."""
         self.callbacks.append(callback)
         self._woken.set()
 
     def wake(self) -> None:
-        """Have it check, and call what a signal handler has left, at once."""
+        """Make it check, and call what a signal handler has left, at once."""
         self._woken.set()
 
     def end(self) -> None:

@@ -84,7 +84,7 @@ def offered(listeners: Sequence[Listener]) -> Iterator[None]:
 
 
 def take_received() -> Handover | None:
-    """Return the same, and forget it: what is started from now on gets nothing."""
+    """Return what this process was handed, and forget it: what is started from now on gets nothing."""
     global _received
     handover, _received = received(), None
     os.environ.pop(HANDOVER_VARIABLE, None)

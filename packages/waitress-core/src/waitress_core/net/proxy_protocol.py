@@ -37,7 +37,7 @@ class HeaderReader:
             Disconnected: the connection has ended.
         """
         try:
-            # Looked at, and taken when it is known to be of a header: the poller would go on reporting what is left.
+            # Peeked, and taken when it is known to be of a header: the poller would go on reporting what is left.
             data = self._socket.recv(MAX_PROXY_HEADER_BYTES, socket.MSG_PEEK)
             if not data:
                 raise ConnectionResetError(errno.ECONNRESET, "the connection has ended before a PROXY protocol header")
@@ -54,7 +54,7 @@ class HeaderReader:
 
 
 class ProxyInfo:
-    """What its proxy has said about a connection."""
+    """What its proxy has reported about a connection."""
 
     __slots__ = ("_request_count", "_unique_id", "environ")
 

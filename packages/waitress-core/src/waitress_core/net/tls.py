@@ -97,7 +97,7 @@ class TlsTransport(SocketTransport):
         self._is_established = False
         # What arrives is not decrypted: the client has sent a plain request, or output has ended, and it is discarded.
         self._is_raw = False
-        self._has_ended = False  # the client has said that nothing more comes
+        self._has_ended = False  # the client has reported that nothing more comes
         self._has_more = False  # records have come with the end of the handshake
         # Made by whoever asks first, the leader or a task, which find the same
         self._info: TlsInfo | None = None
@@ -122,7 +122,7 @@ class TlsTransport(SocketTransport):
         if not self._is_established:
             data = SocketTransport.receive(self, HELLO_BYTES)
             if data:
-                self._look_at_first(data)
+                self._check_first_byte(data)
                 self._incoming.write(data)
                 self._shake_hands()
             elif data is not None:
@@ -134,7 +134,7 @@ class TlsTransport(SocketTransport):
                 return WRITE
         return 0 if self._is_established else READ
 
-    def _look_at_first(self, data: bytes) -> None:
+    def _check_first_byte(self, data: bytes) -> None:
         """Raise PlainRequest if the first byte is one of a request: a method, or an empty line before it."""
         if not self._has_started:
             self._has_started = True
@@ -169,7 +169,7 @@ class TlsTransport(SocketTransport):
         if self._has_more:
             self._has_more = False
             return self._decrypt(b"")
-        # A deadline looks into the socket before it gives a client up: a record that is there is read to its end.
+        # A deadline reads once more before it gives up on a client: a record that is there is read to its end.
         left = UNFINISHED_BYTES
         while left > 0:
             arrived = SocketTransport.receive(self, size)

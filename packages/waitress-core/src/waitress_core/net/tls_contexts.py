@@ -220,7 +220,7 @@ def _strong_ciphers(context: ssl.SSLContext) -> str:
 
 
 def _note_server_names(context: ssl.SSLContext, by_name: dict[str, ssl.SSLContext]) -> None:
-    """Have each session know which name its client asks for, and take the certificate of that name."""
+    """Make each session note the name that its client asks for, and use the certificate of that name."""
 
     def choose(session: ssl.SSLObject, name: str | None, context: ssl.SSLContext) -> None:
         if name is None:

@@ -101,7 +101,7 @@ def _leave_parent(close: Iterable[Callable[[], object]], mask: Collection[int]) 
 
 
 def _report_faults_to(pipe: int) -> None:
-    """Have faults, and the supervisor's SIGABRT, write the stacks of all threads where the supervisor reads them."""
+    """Write the stacks of all threads to the pipe at a fault, and at the SIGABRT that the supervisor sends."""
     if not faulthandler.is_enabled():
         faulthandler.enable(pipe, all_threads=True)
 

@@ -33,7 +33,7 @@ def fork(run_child: Callable[[Collection[int]], object]) -> int:
 
 @contextlib.contextmanager
 def signals_blocked() -> Iterator[Collection[int]]:
-    """Have no signal delivered in this context; yield the mask from before."""
+    """Block all signals in this context; yield the mask from before."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     try:
         yield mask

@@ -56,7 +56,7 @@ class Word(enum.IntEnum):
 
 
 class Command(enum.IntEnum):
-    """What a worker is to do; it looks at each tick, and before it accepts."""
+    """What a worker is to do; it checks that at each tick, and before it accepts."""
 
     SERVE = 0
     RETIRE = 1  # another serves in its place: accept no more, answer what is there, end
@@ -74,7 +74,7 @@ class Scoreboard:
         self._slots = slots
         self._payloads_at = (1 + slots) * WORDS * WORD_BYTES
         self.memory = mmap.mmap(-1, self._payloads_at + slots * PAYLOAD_BYTES)  # anonymous: no file, no name
-        # Row 0 has no worker: its first word is the number of rows to look at.
+        # Row 0 has no worker: its first word is the number of rows to read.
         self.words = memoryview(self.memory)[: self._payloads_at].cast("Q")
 
     def take(self) -> "Slot":

@@ -55,7 +55,7 @@ class SideSlot:
 
 
 class SideRun(ServerRun):
-    """A further run of a server: its program is told by the first one what happens to the server."""
+    """A further run of a server: the first one reports to the program what happens to the server."""
 
     _waiting_thread: threading.Thread | None = None  # once it has started
 

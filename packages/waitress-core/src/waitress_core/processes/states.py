@@ -8,7 +8,7 @@ A worker, as the supervisor sees it:
     STOPPING  it drains, because the server ends (SIGTERM)           the server's end
     ABORTED   it writes the stacks of its threads (SIGABRT)          `worker_timeout` without a tick
     KILLED    nothing more can be done (SIGKILL)                     it has not ended in time
-    ENDED     the system has told how it ended                       its end, in any state
+    ENDED     the system has reported how it ended                   its end, in any state
 
 The supervisor:
 
@@ -66,7 +66,7 @@ SUPERVISOR_TRANSITIONS: dict[SupervisorState, frozenset[SupervisorState]] = {
 
 
 class Event(enum.Enum):
-    """What an observer of the supervisor is told."""
+    """What the supervisor reports to its server."""
 
     STATE = "the supervisor has moved to another state"
     READY = "the first worker serves"

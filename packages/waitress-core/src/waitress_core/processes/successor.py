@@ -1,11 +1,11 @@
 """Another supervisor, of the version that is installed now: started by this one, with its listening sockets.
 
-It is the same command in the same folder. Once its workers serve it says so by a pipe, and this one retires. If it ends
-before that, nothing has changed.
+It is the same command in the same folder. Once its workers serve it reports that by a pipe, and this one retires. If
+it ends before that, nothing has changed.
 
-Its parent is a guard, a process that only waits for it, and ends when it takes over: then its parent is systemd, where
-that has started this one. It must be when systemd is told of the new main process: for the end of one that is not its
-child systemd does not wait, but kills the whole service at once (MAINPID=, KillMode=mixed).
+Its parent is a guard, a process that only waits for it, and ends when it takes over: then its parent is systemd, if
+systemd has started this one. It must be when systemd is notified of the new main process: systemd does not wait for the
+end of a process that is not its child, but kills the whole service at once (MAINPID=, KillMode=mixed).
 
 Thread: the supervisor's only one.
 """
@@ -63,7 +63,7 @@ class Successor:
         self.wait()
 
     def is_ready(self) -> bool | None:
-        """Whether it serves; None as long as it has not said so."""
+        """Whether it serves; None as long as it has not reported that."""
         os.set_blocking(self.pipe, False)
         try:
             return bool(os.read(self.pipe, 1))
@@ -71,7 +71,7 @@ class Successor:
             return None
 
     def stop(self) -> None:
-        """Have it end."""
+        """Ask it to end."""
         if self.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGTERM)

@@ -82,7 +82,7 @@ class SupervisedServer:
     def __init__(self, server: Server, make: Callable[[], Server] | None = None) -> None:
         self._server = server
         self._make = make
-        self._reloading = ExitStack()  # while the supervisor reloads: systemd is told of its end
+        self._reloading = ExitStack()  # while the supervisor reloads: systemd is notified of its end
 
     @property
     def adj(self) -> Adjustments:

@@ -97,7 +97,7 @@ class Supervisor:
     # --- any thread
 
     def wake(self) -> None:
-        """Have the loop look at once. Takes no lock: a signal handler may call it."""
+        """Make the loop check at once. Takes no lock: a signal handler may call it."""
         self._waiting.wake()
 
     def stats(self) -> ServerStats | None:
@@ -466,7 +466,7 @@ class Supervisor:
         return False
 
     def _change_count(self, name: str, by: int) -> None:
-        """Have one worker more or fewer; at least one."""
+        """Change the number of workers that are wanted; it stays at least one."""
         self.wanted = max(1, self.wanted + by)
         logger.info("%s: %d worker(s) from now on", name, self.wanted)
 

@@ -78,7 +78,7 @@ class SupervisorView(Protocol):
     successor_pid: int
 
     def wake(self) -> None:
-        """Have it look at once what is to be done."""
+        """Make its loop check at once."""
 
     def stats(self) -> ServerStats | None:
         """Return what all workers do together; None before there is one."""
@@ -181,7 +181,7 @@ class Worker:
             logger.info("This worker is replaced: %s", reason)
 
     def ask_to_be_replaced(self, reason: str) -> None:
-        """Have another worker take its place. Thread: any."""
+        """Ask for another worker in its place. Thread: any."""
         self._wish = reason
 
     def _reason_to_be_replaced(self) -> str:

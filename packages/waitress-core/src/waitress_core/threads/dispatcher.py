@@ -29,7 +29,6 @@ Rules
 8. A thread that an exception has reached (no task, turn or record lets one through, but `PyThreadState_SetAsyncExc`
    raises one anywhere) goes on, and starts the next term if it may have led. What is lost nevertheless, a thread or
    leadership, `check` replaces.
-
 9. Each task runs in a copy of the context (`contextvars`) that its thread started with, its log records included.
 
 Guarantees, each with its test in tests/core/threads

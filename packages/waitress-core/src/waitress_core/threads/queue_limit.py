@@ -18,7 +18,7 @@ class QueueLimit:
     """
 
     def __init__(self, limit: int, dispatcher: Dispatcher, refuse: Callable[[Any], None]) -> None:
-        """`refuse(task)` does what is to be done with a task in place of running it."""
+        """`refuse(task)` answers a task that does not run."""
         # Set once
         self._limit = limit
         self._dispatcher = dispatcher
@@ -28,7 +28,7 @@ class QueueLimit:
         self._internal: deque[int] = deque()  # for each internal task that is ready, how many were submitted before it
 
     def submit(self, task: Task) -> None:
-        """Have the task run, or refuse it."""
+        """Pass a task to the dispatcher, or refuse it."""
         ready, internal = self._dispatcher.ready, self._internal
         taken = self._submitted - len(ready)  # they are taken in the order in which they were submitted
         while internal and internal[0] < taken:

@@ -35,8 +35,8 @@ class TaskQueue(Generic[Message]):
         # thread raises in one of them arrives when its wait ends, and a task in its hands would be lost.
         self._items: deque[tuple[Task, float] | Message] = deque()
         self._wake_ups: MessageQueue[None] = message_queue()
-        # Guarded by self._lock: without it two threads could count one item once, and `take_thread` could promise a
-        # thread that is busy
+        # Guarded by self._lock: without it two threads could count one item once, and `reserve_thread` could promise
+        # a thread that is busy
         self._lock = threading.Lock()
         self._outstanding = 0  # items that are waiting, or that an application thread works on
         self._internal = 0  # internal tasks that are waiting
@@ -175,7 +175,7 @@ class TaskQueue(Generic[Message]):
             logger.warning("Task queue depth is %d", depth)
 
     def wake_one(self) -> None:
-        """Have a thread check whether there is an item: one that has failed may have got a wake-up, and no item."""
+        """Make a thread check for an item: one that has failed may have got a wake-up, and no item."""
         self._wake_ups.put(None)
 
     def wake_for_all(self) -> None:

@@ -1,4 +1,4 @@
-"""A task with an environ that has what the PROXY protocol has said about its connection.
+"""A task with an environ that has what the PROXY protocol has reported about its connection.
 
 Thread: an application thread, but for the construction.
 """
