@@ -232,15 +232,11 @@ def test_a_server_that_is_stopped_stops_its_successor_too(tmp_path: Path) -> Non
         assert becomes_true(lambda: has_ended(successor))
 
 
-def write_waiting_shop(tmp_path: Path, version: str) -> None:
-    """Write an application that waits for the file `go` while it is imported."""
-    write_shop(tmp_path, version)
-    waiting = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
-    (tmp_path / "shop.py").write_text(waiting + (tmp_path / "shop.py").read_text(encoding="utf-8"), encoding="utf-8")
+UNTIL_GO = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
 
 
 def test_signals_that_come_too_early_are_acted_on_later(tmp_path: Path) -> None:
-    write_waiting_shop(tmp_path, "first")
+    write_shop(tmp_path, "first", at_import=UNTIL_GO)
     with command(tmp_path, "--workers=2") as (process, address), contextlib.ExitStack() as stack:
         for _ in range(2):  # while it starts
             process.signal(signal_number("SIGHUP"))
@@ -249,11 +245,11 @@ def test_signals_that_come_too_early_are_acted_on_later(tmp_path: Path) -> None:
         process.wait_for_line(r"SIGHUP: replacing 2 worker\(s\)")
         process.wait_for_line(r"Reloaded: 2 worker\(s\)")
         (tmp_path / "go").unlink()
-        write_waiting_shop(tmp_path, "second")
+        write_shop(tmp_path, "second", at_import=UNTIL_GO)
         process.signal(signal_number("SIGHUP"))
         process.wait_for_line(r"SIGHUP: replacing 2 worker\(s\)")  # and not at once for the second of those before
         process.signal(signal_number("SIGUSR2"))  # while it reloads
-        process.wait_for_line("SIGUSR2: postponed until the server has started, reloaded")
+        process.wait_for_line("SIGUSR2: postponed until the server has started or reloaded")
         (tmp_path / "go").touch()
         process.wait_for_line(r"Reloaded: 2 worker\(s\)")
         successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) takes over when it serves")[1])
@@ -271,13 +267,11 @@ def test_a_reload_that_waits_for_a_successor_follows_when_that_fails(tmp_path: P
     write_shop(tmp_path, "first")
     with command(tmp_path, "--workers=2") as (process, address):
         workers_of(process, 2)
-        with (tmp_path / "shop.py").open("w", encoding="utf-8") as shop:
-            shop.write("import os, sys, time\nprint('waits', file=sys.stderr)\n")
-            shop.write("while not os.path.exists('go'): time.sleep(0.01)\nraise ValueError\n")
+        write_shop(tmp_path, "raise ValueError", at_import=f"import sys\nprint('waits', file=sys.stderr)\n{UNTIL_GO}")
         process.signal(signal_number("SIGUSR2"))
         process.wait_for_line(r"SIGUSR2: process (\d+) takes over when it serves")
         process.wait_for_line("waits")  # of either worker: they may write on one line
-        for name, then in (("SIGHUP", "postponed until"), ("SIGUSR2", "ignored, because the server hands over")):
+        for name, then in (("SIGHUP", "postponed until"), ("SIGUSR2", "ignored, because a successor is starting")):
             process.signal(signal_number(name))
             process.wait_for_line(f"{name}: {then}")
         write_shop(tmp_path, "second")

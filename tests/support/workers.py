@@ -57,15 +57,16 @@ def command(tmp_path: Path, *arguments: str) -> Iterator[tuple[Spawned, Any]]:
         yield process, process.wait_for_address()
 
 
-def write_shop(tmp_path: Path, version: str) -> None:
-    """Write an application that answers with its version, or raises at import."""
+def write_shop(tmp_path: Path, version: str, *, at_import: str = "") -> None:
+    """Write an application that answers with its version, or raises at import; first it runs `at_import`."""
     source = f"""
 def application(environ, start_response):
     start_response("200 OK", [])
     return [b"{version}"]
 """
     # Another size: within a second the cached bytecode of the old file would be taken for that of the new one.
-    (tmp_path / "shop.py").write_text(version if "raise" in version else source, encoding="utf-8")
+    text = at_import + (version if "raise" in version else source)
+    (tmp_path / "shop.py").write_text(text, encoding="utf-8")  # in one call: a worker may be reading it
 
 
 def pid_of(response: Any) -> int:

@@ -157,7 +157,7 @@ def test_the_program_is_told_that_the_server_serves() -> None:
 
 
 def test_certificates_are_loaded_again_at_a_reload_and_their_expiry_is_checked_at_a_tick() -> None:
-    events = [(event, SupervisorState.SERVING) for event in (Event.STATE, Event.RELOAD, Event.TICK, Event.HANDED_OVER)]
+    events = [(event, SupervisorState.SERVING) for event in (Event.STATE, Event.RELOAD, Event.TICK, Event.REPLACED)]
     assert tell(FakeServer(has_tls=True), *events) == [("tls.reload",), ("tls.check_expiries",)]
 
 
@@ -179,7 +179,7 @@ def test_systemd_is_told_of_a_reload_until_the_supervisor_serves_again() -> None
 
 
 def test_systemd_is_told_of_a_successor_and_then_of_no_end() -> None:
-    events = [(Event.HANDED_OVER, SupervisorState.SERVING), (Event.STATE, SupervisorState.STOPPING)]
+    events = [(Event.REPLACED, SupervisorState.SERVING), (Event.STATE, SupervisorState.STOPPING)]
     assert tell(FakeServer(has_systemd=True), *events, successor_pid=4711) == [("main_pid", 4711)]
 
 

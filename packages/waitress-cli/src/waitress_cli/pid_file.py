@@ -14,7 +14,7 @@ class PidFile:
     """As a context, refuses a file that another server has, and removes its own at the end.
 
     A file that was left behind is replaced: its process has ended, or is this one, as process ids return soon in a
-    container. So is that of the predecessor, which hands over to this process.
+    container. So is that of the predecessor: this process takes its place.
     """
 
     def __init__(self, path: str) -> None:

@@ -55,7 +55,7 @@ class Action(enum.Enum):
     RELOAD = "replace all workers"
     MORE = "one worker more"
     FEWER = "one worker fewer"
-    HAND_OVER = "start a successor, and retire when it serves"
+    START_SUCCESSOR = "start a successor, and retire when it serves"
 
 
 ACTIONS = {
@@ -72,7 +72,7 @@ SUPERVISOR_ACTIONS = {
     "SIGHUP": Action.RELOAD,
     "SIGTTIN": Action.MORE,
     "SIGTTOU": Action.FEWER,
-    "SIGUSR2": Action.HAND_OVER,
+    "SIGUSR2": Action.START_SUCCESSOR,
 }
 _TYPED = {"SIGINT": "Ctrl-C", "SIGBREAK": "Ctrl-Break"}
 _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)

@@ -72,4 +72,4 @@ class Event(enum.Enum):
     READY = "the first worker serves"
     TICK = "a second has passed, and all workers tick"
     RELOAD = "a signal asks for a reload: the workers that are forked from now on are fresh ones"
-    HANDED_OVER = "another supervisor serves in place of this one"
+    REPLACED = "another supervisor serves in place of this one"

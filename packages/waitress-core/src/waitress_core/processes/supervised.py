@@ -119,7 +119,7 @@ class SupervisedServer:
             notifier.keep_alive()
         elif event is Event.READY:
             notifier.ready(f"Serving on {' '.join(server.urls)} with {server.adj.workers} workers")
-        elif event is Event.HANDED_OVER:
+        elif event is Event.REPLACED:
             notifier.main_pid(supervisor.successor_pid)
         elif state is SupervisorState.RELOADING:
             self._reloading.enter_context(notifier.reloading())

@@ -290,7 +290,7 @@ class Supervisor:
         for listener in (*self._target.listeners, *self._server.status_listeners):
             listener.leave_path()
         self.successor_pid = successor.pid
-        self._server.on_supervisor(Event.HANDED_OVER, self)
+        self._server.on_supervisor(Event.REPLACED, self)
         self.wanted = 0
         self._enter(SupervisorState.STOPPING)
 
@@ -406,7 +406,7 @@ class Supervisor:
             self._change_count(name, 1)
         elif action is signals.Action.FEWER:
             self._change_count(name, -1)
-        elif action is signals.Action.HAND_OVER:
+        elif action is signals.Action.START_SUCCESSOR:
             self._start_successor(name)
         else:
             requested.reopen_log_files(name)
@@ -441,7 +441,7 @@ class Supervisor:
 
     def _start_successor(self, name: str) -> None:
         """Start the command again, as it is installed now, to take over."""
-        if not self._may(signals.Action.HAND_OVER, name, SupervisorState.SERVING):
+        if not self._may(signals.Action.START_SUCCESSOR, name, SupervisorState.SERVING):
             return
         listeners = [*self._target.listeners, *self._server.status_listeners]
         try:
@@ -457,12 +457,12 @@ class Supervisor:
         if self._successor is None and self.state in states:
             return True
         if self.state is SupervisorState.STOPPING or (
-            self._successor is not None and action is signals.Action.HAND_OVER
+            self._successor is not None and action is signals.Action.START_SUCCESSOR
         ):
-            logger.warning("%s: ignored, because the server hands over or ends", name)
+            logger.warning("%s: ignored, because a successor is starting or the server is ending", name)
         else:
             self._postponed[action] = name  # once, however often it was asked for
-            logger.info("%s: postponed until the server has started, reloaded, or failed to hand over", name)
+            logger.info("%s: postponed until the server has started or reloaded, or its successor has failed", name)
         return False
 
     def _change_count(self, name: str, by: int) -> None:
