@@ -2,9 +2,8 @@
 
     python .ci/compiled.py DIRECTORY
 
-The pure wheel is complete without them: an extension module next to `connection.py` is what
-Python imports in its place.
-What is compiled is in `GROUPS`, and nowhere else. mypy, setuptools and a C compiler are needed, here only.
+The pure wheel is complete without them: an extension module next to `connection.py` is what Python imports in its
+place. What is compiled is in `GROUPS`, and nowhere else. mypy, setuptools and a C compiler are needed, here only.
 
 A group is compiled on its own, and becomes one shared library. Within a group, classes are structures in C, calls are
 those of C, and the type of each argument is checked. Between groups everything is looked up as Python does it, so
@@ -77,6 +76,7 @@ setup(name=name, packages=[], ext_modules=extensions, script_args=["--quiet", "b
 """
 
 PURE_TAG = "py3-none-any"
+_SUFFIX: str = sysconfig.get_config_var("EXT_SUFFIX")
 
 
 def platform_tag() -> str:
@@ -104,14 +104,11 @@ def compile_wheels(directory: Path, packages: Sequence[str] = tuple(GROUPS)) -> 
         for package in packages:
             for group, modules in GROUPS[package].items():
                 _compile(group, [f"{package}/{module}.py" for module in modules], sources)
+            # A shared library for each group, and for each module what loads it from there.
             extensions = [*sources.glob(f"{package}_*{_SUFFIX}"), *(sources / package).rglob(f"*{_SUFFIX}")]
-            extensions += sources.glob(f"{package}__mypyc{_SUFFIX}")
-            files = {path.relative_to(sources).as_posix(): path.read_bytes() for path in sorted({*extensions})}
+            files = {path.relative_to(sources).as_posix(): path.read_bytes() for path in sorted(extensions)}
             made.append(add_to_wheel(wheels[package], files, platform_tag()))
         return made
-
-
-_SUFFIX: str = sysconfig.get_config_var("EXT_SUFFIX")
 
 
 def _compile(group: str, files: list[str], sources: Path) -> None:
@@ -167,7 +164,7 @@ def main(arguments: list[str]) -> None:
     """Run the command line: see the docstring of the module."""
     parser = argparse.ArgumentParser(prog="compiled.py", description="Compile the pure wheels of a folder by mypyc.")
     parser.add_argument("directory", type=Path)
-    parser.add_argument("packages", nargs="*", choices=(*GROUPS, []), help="only these")
+    parser.add_argument("packages", nargs="*", choices=(*GROUPS, []), help="only these")  # []: none given
     options = parser.parse_args(arguments)
     for made in compile_wheels(options.directory, options.packages or tuple(GROUPS)):
         print(made)
