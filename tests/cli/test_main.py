@@ -237,7 +237,7 @@ def test_a_good_value_is_given_to_the_server_as_it_is(row: Row) -> None:
         ("access_log_format = 'json'\naccess_log = false", [], False),
     ],
 )
-def test_a_format_or_a_file_turns_the_access_log_on_unless_its_source_or_a_stronger_one_turns_it_off(
+def test_a_format_or_a_file_turns_the_access_log_on_unless_a_source_turns_it_off(
     file: str, words: list[str], access_log: object, folder: Path
 ) -> None:
     (folder / "w.toml").write_text(file)

@@ -281,7 +281,7 @@ WAYS = [
 
 
 @pytest.mark.parametrize("served", SERVERS)
-def test_the_validator_is_silent_for_every_request_and_every_way_to_read_and_to_answer(
+def test_the_validator_is_silent_for_every_request_and_way_to_read_and_answer(
     served: Served, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with validated(served, caplog, capsys) as server, Rows() as rows:

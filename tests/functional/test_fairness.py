@@ -162,9 +162,7 @@ def test_of_clients_that_wait_alike_those_of_the_address_with_most_make_room(nam
         pytest.param(post("Content-Length: 5", body=b"12345"), True, id="a-request-with-its-body"),
     ],
 )
-def test_at_the_limit_an_answer_ends_its_connection_unless_a_further_request_is_complete(
-    further: bytes, is_kept: bool
-) -> None:
+def test_at_the_limit_an_answer_ends_its_connection_unless_a_request_follows_it(further: bytes, is_kept: bool) -> None:
     released = threading.Event()
 
     def application(environ: WSGIEnvironment, start_response: StartResponse) -> list[bytes]:

@@ -224,9 +224,7 @@ serve(application, sockets=[listener], threads=4, connection_limit=2)
     ["sys.stderr.close()", "logging.basicConfig(level=logging.DEBUG)\nsys.stderr.close()", "sys.stderr = None"],
     ids=["closed", "closed-with-handler", "none"],
 )
-def test_without_a_standard_error_everything_is_answered_and_a_signal_ends_the_server(
-    set_up: str, tmp_path: Path
-) -> None:
+def test_without_a_standard_error_all_is_answered_and_a_signal_ends_the_server(set_up: str, tmp_path: Path) -> None:
     with spawned_script(CLOSED_STDERR.format(set_up=set_up), tmp_path) as process:
         assert becomes_true(lambda: bool(process.output))
         address = "127.0.0.1", int(process.output[0])

@@ -211,7 +211,7 @@ def test_a_refused_request_with_a_body_leaves_nothing_behind() -> None:
             assert first.response().status == second.response().status == 200
 
 
-def test_with_twice_the_load_those_answered_have_not_waited_long_and_no_capacity_is_lost() -> None:
+def test_with_twice_the_load_no_answer_has_waited_long_and_no_capacity_is_lost() -> None:
     """The whole measurement is `python -m tests.soak.overload`; here it is short, with bounds for a busy machine."""
     from tests.soak.overload import measure
 

@@ -101,7 +101,7 @@ def application(environ, start_response):
 """
 
 
-def test_preloaded_workers_have_the_application_of_their_parent_and_new_settings_after_a_reload(tmp_path: Path) -> None:
+def test_preloaded_workers_keep_their_application_and_get_new_settings_at_a_reload(tmp_path: Path) -> None:
     def write(settings: str) -> None:
         shutil.copy(server_file(), tmp_path / f"{settings}.pem")
         (tmp_path / "it.toml").write_text(

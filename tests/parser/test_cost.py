@@ -147,7 +147,7 @@ def test_a_head_costs_no_more_than_three_times_an_ordinary_one(wire: bytes, step
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_value_costs_no_more_than_three_times_an_ordinary_head_whatever_it_is_made_of(name: str) -> None:
+def test_a_value_of_anything_costs_no_more_than_three_times_an_ordinary_head(name: str) -> None:
     start = (GET if name == "Host" else START) + b"%b: " % name.encode()
     costly = [unit for unit in UNITS if not is_cheap(filled(start, unit), READ_BYTES, ORDINARY, TIMES)]
     assert costly == []

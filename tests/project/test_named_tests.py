@@ -21,6 +21,10 @@ def test_the_tests_have_been_found() -> None:
     assert {"test_the_tests_have_been_found", "test_named_tests.py"} <= known_names()
 
 
+def test_no_name_of_a_test_is_longer_than_80_characters() -> None:
+    assert [name for name in sorted(known_names()) if len(name) > 80] == []
+
+
 def test_each_test_that_is_named_exists() -> None:
     naming = [ROOT / "docs/CONTRIBUTING.md", *sorted((ROOT / "docs/explanation").glob("*.md"))]
     naming += [module for package in PACKAGES for module in package.modules]

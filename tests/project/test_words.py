@@ -58,7 +58,7 @@ def test_messages_and_help_are_in_plain_words() -> None:
     assert found == []
 
 
-def test_a_word_of_the_table_is_found_also_at_the_start_of_a_sentence_and_code_is_not_searched() -> None:
+def test_a_word_is_found_at_the_start_of_a_sentence_too_and_not_in_code() -> None:
     page = "# Title\n\nBeside it\n\n    begin code\n\n`beside` and beside.\n"
     assert [word for _, word, _ in words_of(prose(page))] == ["Beside", "beside"]
 

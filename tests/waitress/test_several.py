@@ -80,7 +80,7 @@ def test_one_that_holds_nothing_runs_and_ends_at_once() -> None:
     assert (both.map, both.adj, both.effective_listen, both.task_dispatcher, both.log_info) == (None,) * 5
 
 
-def test_a_class_that_a_program_puts_in_the_place_of_that_one_is_constructed_as_it_was(
+def test_a_class_that_a_program_puts_in_its_place_is_constructed_as_it_was(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     class Own(MultiSocketServer):

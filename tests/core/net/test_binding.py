@@ -440,7 +440,7 @@ def test_a_given_abstract_unix_socket_can_be_listened_on() -> None:
 
 
 @needs_unix
-def test_a_certificate_for_inherited_unix_sockets_alone_is_refused_unless_https_is_said(folder: Path) -> None:
+def test_a_certificate_for_inherited_unix_sockets_alone_is_refused_without_https(folder: Path) -> None:
     """They are plain by default, and nobody would notice that the certificate is not used."""
     certificate = server_file()
     with socket.socket(AF_UNIX or 0) as sock:

@@ -455,9 +455,7 @@ def test_garbage_after_the_handshake_is_a_client_that_is_gone(ends: Ends) -> Non
 
 
 @pytest.mark.parametrize("into", [False, True], ids=["receive", "receive-into"])
-def test_data_and_close_notify_in_one_segment_are_data_and_then_an_end_that_the_poller_sees(
-    ends: Ends, into: bool
-) -> None:
+def test_data_and_close_notify_in_one_segment_are_data_and_then_a_visible_end(ends: Ends, into: bool) -> None:
     ends.peer.turn = lambda: None
     ends.peer.session.write(b"last")
     with contextlib.suppress(ssl.SSLWantReadError):

@@ -156,7 +156,7 @@ def test_the_program_is_told_that_the_server_serves() -> None:
     assert tell(FakeServer(), (Event.READY, SupervisorState.SERVING)) == [("note_serving",)]
 
 
-def test_certificates_are_loaded_again_at_a_reload_and_their_expiry_is_checked_at_a_tick() -> None:
+def test_a_reload_loads_certificates_again_and_a_tick_checks_their_expiry() -> None:
     events = [(event, SupervisorState.SERVING) for event in (Event.STATE, Event.RELOAD, Event.TICK, Event.REPLACED)]
     assert tell(FakeServer(has_tls=True), *events) == [("tls.reload",), ("tls.check_expiries",)]
 
