@@ -34,6 +34,7 @@ from waitress_core.net.listener import Listener
 from waitress_core.net.tls_contexts import TlsContexts
 from waitress_core.net.transport import SocketTransport, Transport
 from waitress_core.reactor.reactor import Handler, Reactor
+from waitress_parser import RequestParser
 
 WAIT_SECONDS = 20.0  # of the real clock, for what comes at once on an idle machine
 
@@ -99,6 +100,16 @@ class CheckedConnection(Connection):
     @property
     def parser(self) -> Any:
         return self.receiver._parser
+
+
+class NotingParser(RequestParser):
+    """A parser in place of the connection's own, which notes what it receives."""
+
+    noted = b""
+
+    def receive(self, data: bytes | memoryview) -> None:
+        self.noted += bytes(data)
+        super().receive(data)
 
 
 class HeldTask:

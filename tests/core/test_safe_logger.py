@@ -9,21 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.faults import RaisingHandler
 from waitress_core import safe_logger as module
 from waitress_core.safe_logger import SafeLogger, contained
 
 NAME = "waitress.test-safe"
-
-
-class Raising(logging.Handler):
-    """A handler of a program that raises; `handle` is called before the handlers' own net for errors."""
-
-    def __init__(self, error: BaseException) -> None:
-        super().__init__()
-        self.error = error
-
-    def handle(self, record: logging.LogRecord) -> bool:
-        raise self.error
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +64,7 @@ def test_what_a_handler_raises_ends_in_the_logger(
     standard: logging.Logger, call: Callable[[SafeLogger], object], error: BaseException
 ) -> None:
     standard.setLevel(logging.DEBUG)
-    standard.addHandler(Raising(error))
+    standard.addHandler(RaisingHandler(error))
     assert elsewhere(lambda: call(SafeLogger(standard))) == []
 
 
@@ -136,7 +126,7 @@ def test_a_logger_of_the_program_gets_text_and_arguments_only() -> None:
 
 def test_in_the_main_thread_an_exit_goes_on(standard: logging.Logger) -> None:
     # A signal handler of the program may have raised it, just when a record was made.
-    standard.addHandler(Raising(KeyboardInterrupt()))
+    standard.addHandler(RaisingHandler(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt):
         SafeLogger(standard).error("tea")
 
@@ -179,7 +169,7 @@ def test_levels_are_those_of_the_logger(standard: logging.Logger) -> None:
 def test_the_first_failure_is_reported_to_standard_error(
     standard: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    standard.addHandler(Raising(LookupError("no request id")))
+    standard.addHandler(RaisingHandler(LookupError("no request id")))
     for _ in range(3):
         SafeLogger(standard).error("tea")
     written = capsys.readouterr().err
@@ -197,7 +187,7 @@ def test_a_failure_that_cannot_be_reported_is_not(
     standard: logging.Logger, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stream: Any
 ) -> None:
     monkeypatch.setattr(sys, "stderr", stream)
-    standard.addHandler(Raising(LookupError()))
+    standard.addHandler(RaisingHandler(LookupError()))
     SafeLogger(standard).error("tea")
     assert capsys.readouterr().out == ""
 

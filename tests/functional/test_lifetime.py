@@ -20,6 +20,7 @@ import pytest
 
 from tests.functional.applications import SECONDS, Recorder, errors_in, get, set_at_end
 from tests.support.client import Client
+from tests.support.platforms import open_gate
 from tests.support.processes import Program, becomes_true, needs_fifo, needs_proc, open_descriptors, serving_program
 from tests.support.servers import Running, run_in_thread, running, spawned_script, waitress_threads
 from tests.support.times import SHORT_END, shorten_close, shorten_end, shorten_ticks
@@ -68,12 +69,6 @@ def program(tmp_path: Path) -> Callable[..., contextlib.AbstractContextManager[P
 
 
 Serve = Callable[..., contextlib.AbstractContextManager[Program]]
-
-
-def open_gate(tmp_path: Path) -> None:
-    """Let a call of `/wait` go on; this waits for it to come to the gate."""
-    with open(tmp_path / "gate", "w"):
-        pass
 
 
 def refuses(address: tuple[str, int]) -> bool:

@@ -54,13 +54,6 @@ class Waiting:
         return [path.encode()]
 
 
-@contextlib.contextmanager
-def clients_of(server: Running, count: int) -> Iterator[list[Client]]:
-    """Open so many connections, one after the other."""
-    with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(server.client()) for _ in range(count)]
-
-
 def states(server: Running) -> dict[str, int]:
     """Return how many connections are in each state that has any."""
     return {name: count for name, count in server.server.stats().connections_by_state.items() if count}
@@ -72,7 +65,7 @@ def states(server: Running) -> dict[str, int]:
 @pytest.mark.promise("S67")
 def test_the_longest_idle_of_a_hundred_connections_make_room_for_new_ones(skipping_clock: SkippingClock) -> None:
     assert Adjustments().connection_limit == 1000
-    with running(Recorder(), connection_limit=100) as server, clients_of(server, 110) as clients:
+    with running(Recorder(), connection_limit=100) as server, server.clients(110) as clients:
         assert becomes_true(lambda: server.server.stats().connections == 100)
         skipping_clock.skip(1)
         with server.client() as late:
@@ -87,7 +80,7 @@ def test_the_longest_idle_of_a_hundred_connections_make_room_for_new_ones(skippi
 @pytest.mark.plain  # a client in the backlog cannot shake hands
 @pytest.mark.promise("S67")
 def test_at_the_limit_a_response_ends_its_connection_once_a_client_waits() -> None:
-    with running(Recorder(), connection_limit=2) as server, clients_of(server, 2) as clients:
+    with running(Recorder(), connection_limit=2) as server, server.clients(2) as clients:
         for client in clients:
             assert client.get().header("Connection") is None
         with server.client() as waiting:
@@ -140,7 +133,7 @@ def test_with_no_connection_idle_new_clients_wait(
     application = Waiting()
     caplog.set_level("INFO", "waitress")
     with running(application, connection_limit=2) as server, set_at_end(application.released):
-        with clients_of(server, 2) as busy, clients_of(server, 3) as late:
+        with server.clients(2) as busy, server.clients(3) as late:
             for client in busy:
                 client.send(get(target="/wait"))
             assert becomes_true(lambda: len(application.running) == 2)
@@ -531,7 +524,7 @@ def test_a_request_may_run_longer_than_a_connection_may_be_idle(skipping_clock: 
 def test_so_many_requests_run_at_once(threads: int, caplog: pytest.LogCaptureFixture) -> None:
     application = Waiting()
     with running(application, threads=threads) as server, set_at_end(application.released):
-        with clients_of(server, threads + 5) as clients:
+        with server.clients(threads + 5) as clients:
             for client in clients:
                 client.send(get(target="/wait"))
             assert becomes_true(lambda: len(application.running) == threads)
@@ -552,7 +545,7 @@ def test_a_queue_is_told_when_it_has_grown_and_when_it_is_empty_again(
     caplog.set_level(logging.INFO, "waitress.queue")
     application = Waiting()
     with running(application, threads=1, **settings) as server, set_at_end(application.released):
-        with clients_of(server, 3) as clients:
+        with server.clients(3) as clients:
             for client in clients:
                 client.send(get(target="/wait"))
             assert becomes_true(lambda: "Task queue depth is 2" in caplog.messages)
@@ -577,7 +570,7 @@ def test_a_queue_that_is_served_within_a_moment_is_no_warning(caplog: pytest.Log
 
     with running(application, threads=2, queue_warning_seconds=5) as server:
         for _ in range(5):
-            with clients_of(server, 6) as clients:
+            with server.clients(6) as clients:
                 for client in clients:
                     client.send(get())
                 assert [client.response().body for client in clients] == [b"ok"] * 6

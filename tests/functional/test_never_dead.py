@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from tests.support.client import Client
+from tests.support.faults import RaisingHandler
 from tests.support.processes import becomes_true
 from tests.support.servers import Running, running, spawned_script
 from waitress_core import BaseWSGIServer, Dispatcher
@@ -64,15 +65,6 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
 
 
 # --- a log that raises
-
-
-class RaisingHandler(logging.Handler):
-    def __init__(self, error: BaseException) -> None:
-        super().__init__()
-        self.error = error
-
-    def handle(self, record: logging.LogRecord) -> bool:
-        raise self.error
 
 
 class RaisingFormatter(logging.Formatter):

@@ -18,7 +18,7 @@ import pytest
 
 from tests.functional.applications import get
 from tests.support.client import Client
-from tests.support.platforms import signal_number
+from tests.support.platforms import open_gate, signal_number
 from tests.support.processes import Program, becomes_true, serving_program
 from tests.support.servers import spawned, spawned_script
 from waitress_core.lifecycle.signals import AGAIN_SECONDS
@@ -52,12 +52,6 @@ def serve(tmp_path: Path) -> Callable[..., contextlib.AbstractContextManager[Pro
 
 
 Serve = Callable[..., contextlib.AbstractContextManager[Program]]
-
-
-def open_gate(tmp_path: Path) -> None:
-    """Let a call of `/wait` go on; this waits for it to come to the gate."""
-    with open(tmp_path / "gate", "w"):
-        pass
 
 
 def start_request(client: Client, program: Program) -> None:

@@ -3,7 +3,7 @@
 import contextlib
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -38,12 +38,6 @@ class Application:
         return [f"{threading.current_thread().name} {environ['wsgi.multiprocess']}".encode()]
 
 
-@contextlib.contextmanager
-def clients(server: Any, count: int) -> Iterator[list[Any]]:
-    with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(server.client()) for _ in range(count)]
-
-
 def test_workers_share_the_clients_and_their_figures_are_added() -> None:
     with running(Application(), workers=3, threads=2) as it, contextlib.ExitStack() as stack:
         # One after the other: of many that come at once a worker that the system lets wait has fewer.
@@ -59,7 +53,7 @@ def test_workers_share_the_clients_and_their_figures_are_added() -> None:
 
 def test_a_shutdown_answers_what_all_workers_run() -> None:
     application = Application()
-    with running(application, workers=2) as it, clients(it, 4) as asking:
+    with running(application, workers=2) as it, it.clients(4) as asking:
         for client in asking:
             client.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
         for _ in asking:

@@ -1,12 +1,9 @@
-"""The soak distinguishes figures that rise from those that do not, and requests that a kill has cut from lost ones; the
-fuzzer ends with what it has found.
-"""
+"""The soak distinguishes figures that rise from those that do not, and requests that a kill has cut from lost ones."""
 
 from pathlib import Path
 
 import pytest
 
-from tests.fuzz.fuzz import verdict
 from tests.soak import workers
 from tests.soak.soak import MOST_GROWTH, Sample, is_level
 from tests.support.steady_load import Failure
@@ -57,9 +54,3 @@ def test_a_request_that_a_kill_has_cut_is_no_lost_one(
     ledger = workers.Ledger(tmp_path)
     ledger.note(0, 1)
     assert workers.fate(failure, [KILL], ledger) == fate
-
-
-def test_the_last_line_of_the_fuzzer_says_whether_anything_was_found() -> None:
-    assert verdict([], ["parser", "connection"], 60) == "Nothing found: 2 targets in 60 seconds"
-    found = verdict(["parser"], ["parser", "connection"], 60)
-    assert found == "FOUND: parser failed; the inputs are in tests/fuzz/corpus, named crash-*"

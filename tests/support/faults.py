@@ -1,5 +1,6 @@
-"""Which of many calls fails: for fakes in front of real calls on sockets and files."""
+"""Faults on demand: of real calls on sockets and files, behind fakes; and of a handler of the log."""
 
+import logging
 import os
 import threading
 
@@ -41,3 +42,14 @@ class Faults:
             number = self._errors[self.fired % len(self._errors)]
             self.fired += 1
         raise OSError(number, os.strerror(number))
+
+
+class RaisingHandler(logging.Handler):
+    """A handler of a program that raises; `handle` is called before the handlers' own net for errors."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        raise self.error

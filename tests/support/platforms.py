@@ -20,6 +20,12 @@ def make_fifo(path: Path) -> None:
     _mkfifo(path)
 
 
+def open_gate(folder: Path) -> None:
+    """Let an application go on that waits to read the named pipe `gate`; this waits for it to come there."""
+    with (folder / "gate").open("w"):
+        pass
+
+
 def signal_number(name: str) -> int:
     """Return the number of a signal by its name."""
     return int(getattr(signal, name))

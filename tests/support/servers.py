@@ -38,6 +38,12 @@ class Running:
         """Connect to the first listener."""
         return Client(self.address, timeout)
 
+    @contextlib.contextmanager
+    def clients(self, count: int) -> Iterator[list[Client]]:
+        """Open so many connections, one after the other."""
+        with contextlib.ExitStack() as stack:
+            yield [stack.enter_context(self.client()) for _ in range(count)]
+
 
 @contextlib.contextmanager
 def running(application: Callable[..., Any], **settings: Any) -> Iterator[Running]:

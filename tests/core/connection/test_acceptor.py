@@ -35,13 +35,6 @@ RELIEVED = "total open connections dropped below the connection limit, listening
 Make = Callable[..., ManagedHarness]
 
 
-@pytest.fixture
-def make() -> Iterator[Make]:
-    """Make acceptors with settings, for real clients; they are closed at the end."""
-    with contextlib.ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(contextlib.closing(ManagedHarness(**settings)))
-
-
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records]
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.connecting import CheckedConnection, Harness, socket_of
+from tests.core.connecting import CheckedConnection, Harness, NotingParser, socket_of
 from tests.support.builds import interpreted_only
 from tests.support.pairs import receive_all, reset, tcp_pair
 from tests.support.tls_peer import TlsPeer
@@ -1911,16 +1911,9 @@ def test_a_connection_reports_its_incoming_request_and_since_when_it_is_idle(mak
 
 
 def test_another_parser_can_be_used(make: Make) -> None:
-    class Noting(RequestParser):
-        noted = b""
-
-        def receive(self, data: bytes | memoryview) -> None:
-            self.noted += bytes(data)
-            super().receive(data)
-
     harness = make()
     connection, client = harness.open()
-    parser = Noting()
+    parser = NotingParser()
     connection.use_parser(parser)
     client.sendall(GET % b"")
     harness.next_task()

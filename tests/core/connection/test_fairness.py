@@ -1,6 +1,5 @@
 """Who is ended for others, over real sockets: at the connection limit, and when no thread is free."""
 
-import contextlib
 import logging
 import math
 import socket
@@ -26,13 +25,6 @@ POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
 MUCH = 4 << 20  # bytes: more than the system holds between the two ends
 
 Make = Callable[..., ManagedHarness]
-
-
-@pytest.fixture
-def make() -> Iterator[Make]:
-    """Make managers with settings; they are closed at the end."""
-    with contextlib.ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(contextlib.closing(ManagedHarness(**settings)))
 
 
 @pytest.fixture

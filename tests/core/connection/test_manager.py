@@ -1,9 +1,8 @@
 """The manager: which connection makes room, and the end of all of them."""
 
-import contextlib
 import errno
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -14,13 +13,6 @@ from waitress_core.connection.context import State
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 Make = Callable[..., ManagedHarness]
-
-
-@pytest.fixture
-def make() -> Iterator[Make]:
-    """Make managers with settings; they are closed at the end."""
-    with contextlib.ExitStack() as stack:
-        yield lambda **settings: stack.enter_context(contextlib.closing(ManagedHarness(**settings)))
 
 
 # --- making room

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.connecting import CheckedReceiver
+from tests.core.connecting import CheckedReceiver, NotingParser
 from tests.support.fake_poller import FakePoller
 from tests.support.fake_socket import DESCRIPTOR, FakeSocket, as_socket
 from tests.support.manual_clock import ManualClock
@@ -28,7 +28,6 @@ from waitress_core.http.error_responses import ErrorResponse
 from waitress_core.http.request import Request
 from waitress_core.net.transport import Disconnected, SocketTransport
 from waitress_core.reactor.reactor import Reactor
-from waitress_parser import RequestParser
 
 GET = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
@@ -194,14 +193,7 @@ def test_a_client_that_fails_is_reported(receiving: Receiving) -> None:
 
 
 def test_a_parser_can_be_replaced(receiving: Receiving) -> None:
-    class Noting(RequestParser):
-        noted = b""
-
-        def receive(self, data: bytes | memoryview) -> None:
-            self.noted += bytes(data)
-            super().receive(data)
-
-    parser = Noting()
+    parser = NotingParser()
     receiving.receiver.use_parser(parser)
     receiving.send_request(GET % b"")
     assert parser.noted == GET % b""
