@@ -134,6 +134,11 @@ class Slot:
         """Note the instant of a tick."""
         self[Word.BEAT] = time.monotonic_ns()
 
+    def note_connections(self, connections: int, *, accepts: bool) -> None:
+        """Report to the others how many connections are open here, and whether this worker accepts."""
+        self[Word.CONNECTIONS] = connections
+        self[Word.ACCEPTING] = accepts
+
     def publish(self, snapshot: Any) -> None:
         """Make a snapshot readable: what JSON can express, in up to PAYLOAD_BYTES; a larger one leaves the last."""
         payload = json.dumps(snapshot, separators=(",", ":")).encode("ascii")

@@ -30,12 +30,8 @@ class SideSlot:
     def __init__(self, slot: Slot) -> None:
         slot[Word.PID] = slot.number  # it is taken
         self._slot = slot
+        self.note = slot.note_connections
         self.has_more_than_others = slot.has_more_than_others
-
-    def note(self, connections: int, *, accepts: bool) -> None:
-        """Report to the others how many connections are open here, and whether this worker accepts."""
-        self._slot[Word.CONNECTIONS] = connections
-        self._slot[Word.ACCEPTING] = accepts
 
     def is_dismissed(self) -> bool:
         """Return False: a worker in this process ends with the others."""

@@ -108,6 +108,9 @@ class Worker:
         self._stop: Callable[..., object] = lambda *arguments, **options: None
         self._wish = ""  # a reason to be replaced, of the run
         self._on_orphaned: Callable[[], object] = lambda: None
+        # As the acceptor sees it
+        self.note = slot.note_connections
+        self.has_more_than_others = slot.has_more_than_others
         # Leader only
         self._command: int = Command.SERVE  # that it follows
         self._is_orphan = False
@@ -142,18 +145,9 @@ class Worker:
 
     # --- as the acceptor sees it
 
-    def note(self, connections: int, *, accepts: bool) -> None:
-        """Report to the others how many connections are open here, and whether this worker accepts."""
-        self._slot[Word.CONNECTIONS] = connections
-        self._slot[Word.ACCEPTING] = accepts
-
     def is_dismissed(self) -> bool:
         """Whether this worker is to retire."""
         return self._slot[Word.COMMAND] == Command.RETIRE
-
-    def has_more_than_others(self) -> bool:
-        """Whether the next clients should be accepted by another worker, which is there to do so."""
-        return self._slot.has_more_than_others()
 
     # --- as the run sees it
 
