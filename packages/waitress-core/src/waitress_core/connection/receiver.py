@@ -295,7 +295,7 @@ class Receiver:
         return self._body_rate.is_too_slow(self._context.reactor.now, self.request.body_bytes)
 
     def waits_since(self) -> float:
-        """Return the instant at which the receiver entered HEAD, BODY or LINGER, in which it is."""
+        """Return the instant at which the receiver entered HANDSHAKE, HEAD, BODY or LINGER, in which it is."""
         if self.state is BODY:
             assert self._body_rate is not None
             return self._body_rate.started_at
