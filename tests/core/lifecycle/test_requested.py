@@ -162,7 +162,7 @@ def test_a_handler_of_the_program_reopens_what_it_has(said: list[str]) -> None:
 def test_a_report_has_the_statistics_and_each_running_request(said: list[str]) -> None:
     running = [RunningTask(threading.get_ident(), "<Task GET /slow>", 2.25), RunningTask(1, "<Task GET />", 0.0)]
     counters = Counters()
-    stats = make_stats(counters, counters.by_status, 7, {"idle": 1, "task": 2}, 3, 4, running)
+    stats = make_stats(counters, states={"idle": 1, "task": 2}, threads=4, bytes_out=7, queue_depth=3, running=running)
     report(stats, running)
     level, _, text = said[0].partition(" Statistics: ")
     assert (level, json.loads(text)) == ("INFO", stats._asdict())

@@ -53,7 +53,7 @@ def test_running_requests_are_the_longest_first_with_the_end_of_their_stack() ->
         running = [RunningTask(0, Task(), 0.1), RunningTask(thread.ident, Task(), 9.0), RunningTask(0, "no task", 1.0)]
         counters = Counters()
         snapshot = make_snapshot(
-            make_stats(counters, counters.by_status, 0, STATES, 0, 4, running),
+            make_stats(counters, states=STATES, threads=4, running=running),
             state="serving",
             counters=counters,
             measures=None,

@@ -82,7 +82,7 @@ class FakeFigures:
     """What a run has counted: nothing."""
 
     def stats(self) -> Any:
-        return make_stats(Counters(), Counters().by_status, 0, {"idle": 0}, 0, 4, ())
+        return make_stats(Counters(), states={"idle": 0}, threads=4)
 
     def running(self) -> list[tuple[int, object, float]]:
         return [(7, "GET /tea", 1.5)]

@@ -14,7 +14,7 @@ def snapshot_of(**changed: Any) -> Snapshot:
     counters = Counters()
     states = dict.fromkeys(("idle", "head", "body", "task", "flush", "linger"), 0)
     made = make_snapshot(
-        make_stats(counters, counters.by_status, 0, states, 0, 4, ()),
+        make_stats(counters, states=states, threads=4),
         state="serving",
         counters=counters,
         measures=None,

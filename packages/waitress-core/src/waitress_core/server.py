@@ -184,9 +184,8 @@ class BaseWSGIServer:
         if summed is not None:
             return summed
         if self._run is None:
-            return make_stats(
-                Counters(), Counters().by_status, 0, dict.fromkeys(STATE_NAMES, 0), 0, self._dispatcher.thread_count, ()
-            )
+            states = dict.fromkeys(STATE_NAMES, 0)
+            return make_stats(Counters(), states=states, threads=self._dispatcher.thread_count)
         return add_stats([run.figures.stats() for run in self._runs])
 
     def running(self) -> list[RunningTask]:

@@ -55,12 +55,12 @@ class RunFigures:
                 states[name] += 1
         return make_stats(
             counters,
-            self._by_status(),
-            self._most_bytes_out,
-            states,
-            dispatcher.ready_count + dispatcher.waiting_count,
-            dispatcher.thread_count,
-            dispatcher.running(),
+            states=states,
+            threads=dispatcher.thread_count,
+            by_status=self._by_status(),
+            bytes_out=self._most_bytes_out,
+            queue_depth=dispatcher.ready_count + dispatcher.waiting_count,
+            running=dispatcher.running(),
         )
 
     def snapshot(self) -> "Snapshot":

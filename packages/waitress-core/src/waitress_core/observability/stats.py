@@ -103,8 +103,14 @@ def add_stats(parts: Sequence[ServerStats]) -> ServerStats:
 
 def totals_only(stats: ServerStats) -> ServerStats:
     """Return the counters that only grow, of a worker that has ended; all else is 0."""
-    return ServerStats(
-        0, 0, dict.fromkeys(stats.connections_by_state, 0), 0, 0, 0, 0.0, stats.requests, stats.responses, *stats[-2:]
+    return stats._replace(
+        connections=0,
+        idle_connections=0,
+        connections_by_state=dict.fromkeys(stats.connections_by_state, 0),
+        queue_depth=0,
+        threads=0,
+        threads_busy=0,
+        oldest_request_seconds=0.0,
     )
 
 
@@ -148,18 +154,16 @@ class Counters:
 
 def make_stats(
     counters: Counters,
-    by_status: Mapping[str, int],
-    bytes_out: int,
-    states: Mapping[str, int],
-    queue_depth: int,
+    *,
+    states: Mapping[str, int],  # the open connections by state
     threads: int,
-    running: Sequence[RunningTask],
+    by_status: Mapping[str, int] | None = None,  # in place of those that `counters` has
+    bytes_out: int = 0,
+    queue_depth: int = 0,
+    running: Sequence[RunningTask] = (),  # what application threads run
 ) -> ServerStats:
-    """Return the snapshot.
-
-    `by_status` counts requests by the first character of their status, `states` the open connections by state;
-    `running` is what application threads run.
-    """
+    """Return the snapshot."""
+    by_status = counters.by_status if by_status is None else by_status
     responses = {STATUS_CLASSES[first]: count for first, count in by_status.items()}
     return ServerStats(
         connections=sum(states.values()),
