@@ -503,14 +503,14 @@ def test_a_host_that_raises_while_it_waits_ends_the_server_in_order(monkeypatch:
     assert server.socket.fileno() == -1
 
 
-def test_close_within_the_making_of_the_engine_is_neither_lost_nor_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_close_within_the_making_of_the_run_is_neither_lost_nor_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     # As a signal handler may come at any instruction of the thread in run().
     make_run = run_module.ServerRun
     server = make()
 
-    def interrupted(*arguments: Any) -> Any:
+    def interrupted(*arguments: Any, **named: Any) -> Any:
         server.close()
-        made = make_run(*arguments)
+        made = make_run(*arguments, **named)
         server.close()
         return made
 
@@ -526,7 +526,7 @@ def test_close_within_the_making_of_the_engine_is_neither_lost_nor_waits(monkeyp
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-@pytest.mark.parametrize("slow", [False, True], ids=["with the lead", "from the queue"])
+@pytest.mark.parametrize("slow", [False, True], ids=["by-the-leader", "from-the-queue"])
 def test_a_child_that_an_application_forks_serves_nobody(slow: bool) -> None:
     statuses: list[int] = []
 

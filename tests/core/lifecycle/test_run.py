@@ -124,7 +124,13 @@ class Stepping:
         dispatcher = cast(Dispatcher, self.dispatcher)
         self.server = Server(adj)
         self.waiter_callbacks: deque[Callable[[], None]] = deque()
-        self.run = ServerRun(self.server, self.listeners, dispatcher, self.stop_requests, self.waiter_callbacks)
+        self.run = ServerRun(
+            self.server,
+            self.listeners,
+            dispatcher,
+            stop_requests=self.stop_requests,
+            waiter_callbacks=self.waiter_callbacks,
+        )
         self.reactor = self.run._reactor
         self.clock = ManualClock(self.reactor.now)
         self.reactor.clock = self.clock

@@ -323,10 +323,10 @@ class BaseWSGIServer:
             self,
             self._listeners,
             self._dispatcher,
-            self._stop_requests,
-            self._waiter_callbacks,
-            self.notifier,
-            worker,
+            stop_requests=self._stop_requests,
+            waiter_callbacks=self._waiter_callbacks,
+            notifier=self.notifier,
+            worker=worker,
         )
         for run in self._runs:
             run.start()

@@ -49,9 +49,10 @@ class ServerRun:
         observer: "Observer",
         listeners: list[Listener],
         dispatcher: Dispatcher,
-        stop_requests: list[StopRequest],
-        waiter_callbacks: deque[Callable[[], None]],
-        notifier: "Notifier | None" = None,
+        *,
+        stop_requests: list[StopRequest],  # appended to by any thread or signal handler
+        waiter_callbacks: deque[Callable[[], None]],  # likewise, called by the thread in `wait`
+        notifier: "Notifier | None" = None,  # of systemd
         worker: "WorkerSlot | None" = None,  # one of several
     ) -> None:
         # Set once, read anywhere

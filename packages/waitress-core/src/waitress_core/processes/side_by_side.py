@@ -102,8 +102,8 @@ def make_side_runs(
             observer,
             own,
             make_dispatcher(f"waitress-worker-{number}"),
-            stop_requests,
-            deque(),
+            stop_requests=stop_requests,
+            waiter_callbacks=deque(),
             worker=SideSlot(board.take()),
         )
         for number, own in enumerate(duplicates, 2)
