@@ -526,7 +526,7 @@ def test_continue_is_sent_once_when_the_client_waits_for_it(harness: Harness) ->
         b"PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n",
         b"PUT / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n",
     ],
-    ids=["the body has begun", "HTTP/1.0", "an empty body", "no body"],
+    ids=["the body has started", "HTTP/1.0", "an empty body", "no body"],
 )
 def test_continue_is_not_sent_to_a_client_that_does_not_wait_for_it(harness: Harness, data: bytes) -> None:
     _, client = harness.open()

@@ -1,4 +1,4 @@
-"""Why connections end, and which deadlines strike: each is counted once, by a label."""
+"""Why connections end, and which deadlines are missed: each is counted once, by a label."""
 
 import contextlib
 import socket
@@ -101,9 +101,7 @@ def test_the_end_of_a_connection_is_counted_by_its_reason(harness: Harness, scen
     ],
     ids=["idle", "head", "body", "response", "linger"],
 )
-def test_a_deadline_is_counted_once_when_it_strikes(
-    harness: Harness, scenario: Scenario, kind: str, reason: str
-) -> None:
+def test_a_missed_deadline_is_counted_once(harness: Harness, scenario: Scenario, kind: str, reason: str) -> None:
     connection, client = harness.open(buffer_bytes=4096)
     scenario(harness, connection, client)
     for _ in range(20):
@@ -114,7 +112,7 @@ def test_a_deadline_is_counted_once_when_it_strikes(
     assert (struck(harness), ended(harness)) == ({kind: 1}, {reason: 1})
 
 
-def test_what_comes_in_time_strikes_no_deadline(harness: Harness) -> None:
+def test_what_comes_in_time_misses_no_deadline(harness: Harness) -> None:
     connection, client = harness.open()
     scenarios.start_head(harness, connection, client)
     client.sendall(b"TP/1.1\r\nHost: x\r\n\r\n")

@@ -60,7 +60,7 @@ class Serving:
 
     @property
     def wants_to_be_replaced(self) -> bool:
-        return bool(self.slot[Word.WISH])
+        return bool(self.slot[Word.REPLACE])
 
 
 def test_a_worker_reports_that_it_serves_and_publishes_each_second() -> None:

@@ -2,7 +2,7 @@
 
 At the connection limit, while a client waits in the backlog, a connection that waits for its own client makes room. One
 that is idle goes first, and is no matter of this file. Then those that have started something, each after a time in
-which nobody need hurry (PATIENCE):
+which no client need hurry (PATIENCE):
 
     LINGER                  the answer has been sent
     HANDSHAKE, HEAD, FLUSH  the one that has taken longest; of FLUSH only those that take little

@@ -13,7 +13,7 @@ again. Nobody takes a lock, so a worker that is killed at any moment leaves the 
     CONNECTIONS   worker       its open connections
     ACCEPTING     worker       1 while it accepts, or steps aside for a moment
     REQUESTS      worker       requests that have ended
-    WISH          worker       1 when it asks to be replaced
+    REPLACE       worker       1 when it asks to be replaced
     VERSION       worker       counter of the seqlock
     LENGTH        worker       bytes of the payload
     CHECKSUM      worker       CRC-32 of the payload
@@ -49,7 +49,7 @@ class Word(enum.IntEnum):
     CONNECTIONS = 4
     ACCEPTING = 5
     REQUESTS = 6
-    WISH = 7
+    REPLACE = 7
     VERSION = 8
     LENGTH = 9
     CHECKSUM = 10

@@ -50,7 +50,9 @@ if TYPE_CHECKING:
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
-TICK_SECONDS = 1.0  # between two checks of what no event reports: ticks and wishes of the workers
+TICK_SECONDS = (
+    1.0  # between two checks of what no event reports: ticks of the workers, and whether one asks to be replaced
+)
 
 
 class Supervisor:
@@ -153,7 +155,7 @@ class Supervisor:
             self._act(*self._actions.popleft())
         self._note_successor()
         self._note_stop_requests()
-        self._note_wishes()
+        self._note_stale()
         steps = plan(
             [handle.view() for handle in self._handles.values()],
             wanted=self.wanted,
@@ -308,9 +310,9 @@ class Supervisor:
         if self.state is not SupervisorState.STOPPING:
             self._enter(SupervisorState.STOPPING)
 
-    def _note_wishes(self) -> None:
+    def _note_stale(self) -> None:
         for handle in self._of(WorkerState.SERVING):
-            if handle.slot[Word.WISH]:
+            if handle.slot[Word.REPLACE]:
                 handle.is_stale = True
 
     # --- what is to be done

@@ -106,7 +106,7 @@ class Worker:
         self._snapshot: Callable[[], Mapping[str, object]] = dict
         self._requests: Callable[[], int] = lambda: 0
         self._stop: Callable[..., object] = lambda *arguments, **options: None
-        self._wish = ""  # a reason to be replaced, of the run
+        self._asked_reason = ""  # why the run has asked for a replacement
         self._on_orphaned: Callable[[], object] = lambda: None
         # As the acceptor sees it
         self.note = slot.note_connections
@@ -170,17 +170,17 @@ class Worker:
             self._stop(State.LEAVING, self._drain_seconds)
             if command == Command.SERVE:  # else others may serve on
                 self._on_orphaned()
-        elif not self._slot[Word.WISH] and (reason := self._reason_to_be_replaced()):
-            self._slot[Word.WISH] = 1
+        elif not self._slot[Word.REPLACE] and (reason := self._reason_to_be_replaced()):
+            self._slot[Word.REPLACE] = 1
             logger.info("This worker is replaced: %s", reason)
 
     def ask_to_be_replaced(self, reason: str) -> None:
         """Ask for another worker in its place. Thread: any."""
-        self._wish = reason
+        self._asked_reason = reason
 
     def _reason_to_be_replaced(self) -> str:
-        if self._wish:
-            return self._wish
+        if self._asked_reason:
+            return self._asked_reason
         if self._max_requests and self._slot[Word.REQUESTS] >= self._max_requests:
             return f"it has answered {self._slot[Word.REQUESTS]} requests (max_requests)"
         if time.monotonic() >= self._ends_at:
