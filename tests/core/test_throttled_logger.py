@@ -53,19 +53,6 @@ def test_until_quiet_an_event_is_logged_only_after_seconds_without_one(
     assert messages(caplog, ThrottledLogger(logger, SECONDS, until_quiet=True), *instants) == expected
 
 
-@pytest.mark.parametrize("until_quiet", [False, True])
-def test_suppressed_events_are_counted_until_the_next_record(
-    caplog: pytest.LogCaptureFixture, until_quiet: bool
-) -> None:
-    throttled = ThrottledLogger(logger, SECONDS, until_quiet=until_quiet)
-    for now in (0, 1, 2, 3):
-        throttled.log(logging.WARNING, now, "event")
-    assert throttled.suppressed == 3
-    throttled.log(logging.WARNING, 20, "event, and %d before", throttled.suppressed)
-    assert throttled.suppressed == 0
-    assert caplog.messages == ["event", "event, and 3 before"]
-
-
 def test_a_record_has_the_level_the_traceback_and_the_place_of_the_caller(caplog: pytest.LogCaptureFixture) -> None:
     error = ValueError("x")
     try:

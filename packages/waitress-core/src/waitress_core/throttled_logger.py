@@ -1,4 +1,4 @@
-"""Logs a kind of event that may come thousands of times a second: once, then counts.
+"""Logs a kind of event that may come thousands of times a second: now and then, or as a count.
 
 Never reads a clock: instants (`now`, seconds of a monotonic clock) come from the caller.
 
@@ -10,7 +10,7 @@ from .safe_logger import SafeLogger
 
 
 class ThrottledLogger:
-    """Logs at most one record in `seconds`, and counts the events that were suppressed.
+    """Logs at most one record in `seconds`: of one event (`log`), or of all since the last (`take_suppressed`).
 
     With `until_quiet` each event extends the wait, logged or not: an event is logged only if none came in the `seconds`
     before it. A cause that lasts is then logged once, however long it lasts:
@@ -21,30 +21,27 @@ class ThrottledLogger:
     """
 
     def __init__(self, logger: SafeLogger, seconds: float, *, until_quiet: bool = False) -> None:
-        self.suppressed = 0  # events since the last record
         self._logger = logger
         self._seconds = seconds
         self._until_quiet = until_quiet
+        self._suppressed = 0  # events since the last record, if they are counted
         self._waits_since = float("-inf")  # the last record, or with `until_quiet` the last event
 
     def log(self, level: int, now: float, text: str, *args: object, exc_info: bool = False) -> None:
-        """Log an event, or count it as suppressed; `args` may include `suppressed`, which a record sets to 0."""
+        """Log an event, unless there was a record a moment ago."""
         is_due = now - self._waits_since >= self._seconds
         if is_due or self._until_quiet:
             self._waits_since = now
         if is_due:
-            self.suppressed = 0
             self._logger.log(level, text, *args, exc_info=exc_info, stacklevel=2)
-        else:
-            self.suppressed += 1
 
     def suppress(self) -> None:
         """Count an event without a record, for `take_suppressed` to report later."""
-        self.suppressed += 1
+        self._suppressed += 1
 
     def take_suppressed(self, now: float) -> int:
         """Return how many suppressed events to log now, as one record; 0 if there are none, or it is too early."""
-        if not self.suppressed or now - self._waits_since < self._seconds:
+        if not self._suppressed or now - self._waits_since < self._seconds:
             return 0
-        count, self.suppressed, self._waits_since = self.suppressed, 0, now
+        count, self._suppressed, self._waits_since = self._suppressed, 0, now
         return count
