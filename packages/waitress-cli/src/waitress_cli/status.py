@@ -167,7 +167,7 @@ def text_of(document: Document, before: Document | None = None, seconds: float =
         f"requests     {_grown(_ended(total), earlier and _ended(earlier), seconds)}",
         f"errors       {_grown(_errors(total), earlier and _errors(earlier), seconds)} (5xx, or no answer)",
         f"refused      {_grown(_sum(total['refused']), earlier and _sum(earlier['refused']), seconds)}",
-        f"latency      {_latency(total, earlier, document['bounds'])}",
+        f"latency      {_latency(total, earlier)}",
         f"threads      {_busy(total['threads'])} busy{_lost(total['threads'])}",
         f"queue        {_queue(total)}",
         f"connections  {_connections(total['connections'])}",
@@ -208,7 +208,7 @@ def _grown(now: int, before: int | None, seconds: float) -> str:
     return f"{now}, {(now - before if now >= before else now) / seconds:.1f} a second"
 
 
-def _latency(total: Document, earlier: Document | None, bounds: Sequence[float]) -> str:
+def _latency(total: Document, earlier: Document | None) -> str:
     # lazy import: a server of the command needs nothing of it
     from waitress_core.observability.snapshot import quantile
 

@@ -497,9 +497,6 @@ class TcpWSGIServer(_SingleServer, waitress_core.TcpWSGIServer):
 
     _socket: Any = None  # while there is no listener yet
 
-    def _entry(self, listener: Listener) -> Any:
-        return self
-
     def _open(self, adj: waitress_core.Adjustments) -> list[Listener]:
         if self._given_socket is not None or adj.sockets or adj.unix_socket is not None:
             return super()._open(adj)  # which refuses a unix socket

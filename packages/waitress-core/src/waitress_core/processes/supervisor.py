@@ -259,11 +259,11 @@ class Supervisor:
                 self._server.on_supervisor(Event.READY, self)
             logger.info("Worker %d serves", handle.pid)
         elif word == "changed":
-            self._on_changed(handle, data)
+            self._on_changed(data)
         elif word == "failed":
             handle.failure = (data[0], data[1])
 
-    def _on_changed(self, handle: WorkerHandle, path: str) -> None:
+    def _on_changed(self, path: str) -> None:
         """A file has changed, and the worker that has noticed retires: the others do too, at once."""
         logger.info("%s has changed: the workers are replaced", path)
         for one in self._of(WorkerState.STARTING):
