@@ -355,6 +355,7 @@ FAILING: dict[str, WSGIApplication] = {
     "yields-lists": returning([[b"text"]]),
     "starts-twice": starting_twice,
     "starts-badly": calling_start_response_badly,
+    "writes-before-start": writing_before_start,
     "status-bytes": returning([b""], status=b"200 OK"),
     "status-number": returning([b""], status=200),
     "status-none": returning([b""], status=None),
