@@ -121,7 +121,7 @@ def test_a_request_that_has_waited_too_long_is_answered_503_and_never_called(
     caplog.set_level(logging.INFO)
     application = Told()
     settings: dict[str, Any] = {"queue_timeout": 0.05, "access_log": "{target} {status}", "request_id_header": True}
-    with queued(application, 3, **settings) as (server, first, others):
+    with queued(application, 3, status_listen="127.0.0.1:0", **settings) as (server, first, others):
         time.sleep(0.06)  # for longer than queue_timeout
         application.released.set()
         assert first.response().status == 200
@@ -136,6 +136,9 @@ def test_a_request_that_has_waited_too_long_is_answered_503_and_never_called(
         run = server.server._run
         assert run is not None
         assert run._context.counters.refused.counts()["queue_timeout"] == 3
+        assert becomes_true(lambda: sum(server.server.stats().responses.values()) == 5, SECONDS)
+        counts = run.figures.snapshot()["waits"]["counts"]
+        assert (sum(counts), sum(counts[6:])) == (5, 3)  # of which the refused ones were longer than 50 ms
         assert becomes_true(lambda: "Requests are no longer answered 503: 3 were" in caplog.messages, SECONDS)
     assert len(application.queue_seconds) == 2
     records = [text for text in caplog.messages if text.startswith("Requests are answered 503")]

@@ -29,8 +29,10 @@ class BoundedTask(WSGITask):
     def service(self) -> None:
         """Run the application and send its response; or refuse the request."""
         timeout = self._context.adj.queue_timeout
-        waited = self._connection.reactor.clock() - self._arrived_at
+        now = self._connection.reactor.clock()
+        waited = now - self._arrived_at
         if timeout and waited > timeout:
+            self._connection.called_at = now  # the histogram of queue times must not lack those that waited longest
             self.refuse("queue_timeout", f"a request has waited for {waited:.3f} seconds, longer than {timeout}")
         else:
             super().service()
