@@ -90,6 +90,10 @@ def test_it_is_answered_503_and_logged_with_its_stack_and_others_are_served(
             assert client.rest() == b""
         run = server.server._run
         assert run is not None
+        # It has ended for its client: it is counted and logged, even if its thread never ends.
+        assert becomes_true(lambda: "/hang 503" in caplog.messages, SECONDS)
+        assert server.server.stats().responses["5xx"] == 1
+        assert run._context.counters.ended.counts()["response"] == 1
         assert becomes_true(partial(has_lost, server, 1), SECONDS)
         for _ in range(2 * threads):
             with server.client() as other:
@@ -102,6 +106,8 @@ def test_it_is_answered_503_and_logged_with_its_stack_and_others_are_served(
         assert becomes_true(lambda: len(run._dispatcher.threads) == threads + 2, SECONDS)
         with server.client() as other:
             assert other.get("/quick").body == b"quick"
+        assert becomes_true(lambda: sum(server.server.stats().responses.values()) == 2 * threads + 2, SECONDS)
+        assert server.server.stats().responses == {"2xx": 2 * threads + 1, "3xx": 0, "4xx": 0, "5xx": 1, "none": 0}
     (text,) = [text for text in caplog.messages if LOST in text]
     assert "in hang" in text
     assert "has ended: another one replaces it" not in caplog.text
@@ -110,9 +116,14 @@ def test_it_is_answered_503_and_logged_with_its_stack_and_others_are_served(
 
 
 @pytest.mark.parametrize("path", ["/body", "/hints"])
-def test_what_has_started_is_cut_off_and_looks_incomplete(path: str) -> None:
+@pytest.mark.parametrize("status_listen", [None, "127.0.0.1:0"], ids=["no-status", "status"])
+def test_what_has_started_is_cut_off_and_looks_incomplete(
+    path: str, status_listen: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     application = Hanging()
-    with running(application, request_timeout=0.1) as server, set_at_end(application.released):
+    settings = {"status_listen": status_listen, "access_log": "{target} {status} {request_id} {duration}"}
+    with running(application, request_timeout=0.1, **settings) as server, set_at_end(application.released):
         with ask(server, path) as client:
             if path == "/hints":
                 assert client.response().status == 103
@@ -120,6 +131,9 @@ def test_what_has_started_is_cut_off_and_looks_incomplete(path: str) -> None:
             else:
                 with pytest.raises((ConnectionError, AssertionError, EOFError)):
                     client.response()
+        kind = "2xx" if path == "/body" else "none"
+        assert becomes_true(lambda: server.server.stats().responses[kind] == 1, SECONDS)
+        assert not application.ended.acquire(blocking=False)
         with server.client() as other:
             assert other.get("/quick").body == b"quick"
 

@@ -61,6 +61,7 @@ class Connection:
         "_ending",
         "_endpoint",
         "_finished",
+        "_is_given_up",
         "_on_closed",
         "_task",
         "_transport",
@@ -108,6 +109,7 @@ class Connection:
         self._task: Task | None = None  # while one waits or runs
         self._ending = PERSIST  # after the response that is being sent
         self._end_reason = ""  # one of `stats.END_REASONS`, once it is decided before the end
+        self._is_given_up = False  # its last request has been counted, and its task still runs
         # Written by Reactor.watch, read anywhere
         self.interest = 0
         # With a status server. The method of the request, and the instant at which it was complete: set by the reactor.
@@ -266,18 +268,20 @@ class Connection:
     def on_notify(self) -> None:
         """The task has output for the reactor to send, or has ended, or both."""
         finished, sender = self._finished, self.sender
-        ended_at = 0.0
+        is_gone, ended_at = sender.state is GONE, 0.0
         if finished is not None:
             context = self._context
             # Reset only when it was seen: a task may set it between an earlier notification and this line.
             self._finished = self._task = None
             self._ending, status, ended_at = finished
-            if context.measures is None:
+            if is_gone and self._is_given_up:
+                pass
+            elif context.measures is None:
                 context.counters.by_status[status[:1]] += 1
             else:
                 context.measures.end(self.measured, self.called_at, status, ended_at)
         try:
-            if sender.state is GONE:
+            if is_gone:
                 sender.abort()
                 if finished is not None:
                     self._release()
@@ -360,8 +364,8 @@ class Connection:
         self.exchange = log.start(self.remote_addr, head, method, self.sender.sent_bytes, self.tls)
         return self.exchange
 
-    def _end_exchange(self, exchange: "Exchange") -> None:
-        """Let an application thread write the line of a response that has ended, or has failed."""
+    def end_exchange(self, exchange: "Exchange") -> None:
+        """Let an application thread write the line of a response that has ended, has failed, or is given up."""
         self.exchange = None
         exchange.end(self.sender.sent_bytes)
         if exchange.reserve_room():
@@ -429,7 +433,7 @@ class Connection:
             if self.interest & WRITE:  # one turn has sent exactly all of it, and so has not seen the end
                 context.reactor.watch(self, self.interest & READ)
         if self.exchange is not None:
-            self._end_exchange(self.exchange)
+            self.end_exchange(self.exchange)
         if self._ending is not PERSIST:
             self._end()
         elif receiver.ahead_bytes and context.state < CLOSING:
@@ -477,11 +481,11 @@ class Connection:
 
     # --- reactor only: the end
 
-    def give_up(self, answer: bytes, *, is_open_ended: bool = False) -> None:
+    def give_up(self, answer: bytes, status: str, *, is_open_ended: bool = False) -> None:
         """Send this answer to the client, and end the connection while its task runs, which can send nothing any more.
 
-        Without an answer, the task's response has started. If that `is_open_ended`, the connection is reset, so that
-        the client sees that the response is incomplete.
+        The request has ended with this status, even if its task never does. Without an answer, the task's response has
+        started. If that `is_open_ended`, the connection is reset, so that the client sees that it is incomplete.
         """
         if self._finished is not None or self.is_gone:  # the task has just ended, or the client has left
             return
@@ -490,7 +494,13 @@ class Connection:
                 self.sender.send_now(answer)
         elif is_open_ended:
             self._transport.reset()
-        self.close()
+        self.close("response")
+        self._is_given_up = True
+        context = self._context
+        if context.measures is None:
+            context.counters.by_status[status[:1]] += 1
+        else:
+            context.measures.end(self.measured, self.called_at, status, context.reactor.now)
 
     @property
     def is_busy(self) -> bool:
@@ -546,7 +556,7 @@ class Connection:
         """Close the descriptor."""
         self.sender.enter(CLOSED, 0.0)
         if self.exchange is not None:
-            self._end_exchange(self.exchange)
+            self.end_exchange(self.exchange)
         self._transport.close()
         self._on_closed(self)
         self._context.counters.ended_bytes_out += self._transport.sent_bytes

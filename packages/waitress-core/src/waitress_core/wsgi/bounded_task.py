@@ -1,7 +1,8 @@
 """A task that is refused if it has waited for too long when its turn comes, and given up if it runs for too long.
 
 Its output starts once: either the application's, or the answer that the request is given up. Whoever takes the token
-out of `_output_token` may start it; `deque.pop` is atomic, with and without a GIL.
+out of `_output_token` may start it; `deque.pop` is atomic, with and without a GIL. It is logged once, too: when the
+task ends, or when it is given up, which may be long before. Whoever takes the token out of `_end_token` logs it.
 
 Thread: an application thread, but for the construction and `time_out`.
 """
@@ -12,7 +13,6 @@ from typing import Any
 from ..connection.sender import ClientDisconnected
 from ..connection.states import Ending
 from ..http.error_responses import ErrorResponse
-from ..http.response import Response
 from .task import BUSY, WSGITask
 
 
@@ -22,9 +22,9 @@ class BoundedTask(WSGITask):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._output_token = deque([None])
+        self._end_token = deque([None])
         self._has_output = False
         self._is_given_up = False  # written by the leader
-        self._timeout_response: Response | None = None  # written by the leader, once it has the token
 
     def service(self) -> None:
         """Run the application and send its response; or refuse the request."""
@@ -62,26 +62,36 @@ class BoundedTask(WSGITask):
         return super()._make_head()
 
     def _finish(self, ending: Ending) -> None:
-        if self._timeout_response is not None:
-            self._response = self._timeout_response
-        super()._finish(ending)
+        try:
+            self._end_token.pop()
+        except IndexError:  # it has been given up, and logged
+            self._connection.finish(ending)
+        else:
+            super()._finish(ending)
 
     def time_out(self) -> None:
         """End the connection, with an answer if nothing has been sent. The task runs on. Thread: the leader."""
+        try:
+            self._end_token.pop()
+        except IndexError:  # the task has just ended
+            return
         self._is_given_up = True
         try:
             self._output_token.pop()
         except IndexError:
-            self._connection.give_up(b"", is_open_ended=self._response.is_open_ended)
-            return
+            self._connection.give_up(b"", self._response.status, is_open_ended=self._response.is_open_ended)
+        else:
+            self._answer_late()
+        self._log_end()
+
+    def _answer_late(self) -> None:
         head = self._request.head
         request_id = getattr(self, "request_id", None)
         fields = [] if request_id is None else [(self._context.adj.request_id_header or "", request_id)]
         page = ErrorResponse(BUSY, "The request took too long", head.version, head.method)
         response, body = page.response(self._context.adj.ident, *fields)
-        self._timeout_response = response
         answer = response.make_head()
         exchange = getattr(self, "_exchange", None)  # of a LoggedTask
         if exchange is not None:
             exchange.answer(response.status, len(answer))
-        self._connection.give_up(answer + response.frame(body))
+        self._connection.give_up(answer + response.frame(body), response.status)

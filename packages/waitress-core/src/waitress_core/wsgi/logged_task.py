@@ -60,15 +60,9 @@ class LoggedTask(WSGITask):
         return head
 
     def _finish(self, ending: Ending) -> None:
-        exchange, connection, environ = self._exchange, self._connection, self._observer.environ
-        exchange.request_id = getattr(self, "request_id", None)  # of an IdentifiedTask
+        exchange, connection = self._exchange, self._connection
         try:
-            if environ is not None:
-                self._observer.environ = None  # an application may have put this task's methods there
-                exchange.remote_addr = self._observer.remote_addr
-                exchange.queue_time = max(exchange.queue_time, self._observer.proxy_queue_seconds)
-                user = environ.get("REMOTE_USER")
-                exchange.remote_user = user if isinstance(user, str) else None
+            self._complete_exchange()
             if connection.sender.has_pending or connection.exchange is exchange:
                 connection.exchange = exchange
             else:
@@ -76,6 +70,21 @@ class LoggedTask(WSGITask):
                 exchange.service()
         finally:
             super()._finish(ending)
+
+    def _complete_exchange(self) -> None:
+        exchange, environ = self._exchange, self._observer.environ
+        exchange.request_id = getattr(self, "request_id", None)  # of an IdentifiedTask
+        if environ is not None:
+            self._observer.environ = None  # an application may have put this task's methods there
+            exchange.remote_addr = self._observer.remote_addr
+            exchange.queue_time = max(exchange.queue_time, self._observer.proxy_queue_seconds)
+            user = environ.get("REMOTE_USER")
+            exchange.remote_user = user if isinstance(user, str) else None
+
+    def _log_end(self) -> None:
+        """Have the line written now, before the task has ended. Thread: the leader."""
+        self._complete_exchange()
+        self._connection.end_exchange(self._exchange)
 
 
 class _Observer:

@@ -150,6 +150,9 @@ class WSGITask:
     def _finish(self, ending: Ending) -> None:
         self._connection.finish(ending, self._response.status)
 
+    def _log_end(self) -> None:
+        """Do nothing: for a task that is logged."""
+
     def _last_ending(self) -> Ending:
         # A client that has asked for the end sends nothing more; any other may, and must still be able to read.
         return Ending.LINGER if self._request.head.is_persistent else Ending.CLOSE
