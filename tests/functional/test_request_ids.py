@@ -106,6 +106,11 @@ def test_exceptions_and_their_response_have_the_id(access_log: str, caplog: pyte
         pytest.param("00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", id="upper-case"),
         pytest.param("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331", id="short"),
         pytest.param("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01x", id="more"),
+        pytest.param("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more", id="more-of-version-00"),
+        pytest.param("00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01", id="zeros-of-the-parent"),
+        pytest.param(" 00 -0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", id="blank"),
+        pytest.param("cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01.x", id="later-version-without-hyphen"),
+        pytest.param(f"{TRACEPARENT[13:]}\r\n{TRACEPARENT}", id="two"),
     ],
 )
 def test_what_is_no_traceparent_has_no_trace_id(traceparent: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -114,6 +119,14 @@ def test_what_is_no_traceparent_has_no_trace_id(traceparent: str, caplog: pytest
         client.get("/", f"traceparent: {traceparent}")
     (line,) = [json.loads(record.getMessage()) for record in caplog.records if record.name == "waitress.access"]
     assert (line["request_id"], line["trace_id"]) == (None, None)
+
+
+@pytest.mark.parametrize("rest", ["", "-", "-what-the-future-will-be-like"])
+def test_a_traceparent_of_a_later_version_may_have_more(rest: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with running(Recorder(), access_log="{trace_id}") as server, server.client() as client:
+        client.get("/", f"traceparent: cc-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01{rest}")
+    assert "0af7651916cd43dd8448eb211c80319c" in caplog.messages
 
 
 @pytest.fixture

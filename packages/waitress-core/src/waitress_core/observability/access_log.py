@@ -26,8 +26,11 @@ server_logger = SafeLogger(logging.getLogger("waitress"))
 # Of lines that wait for a thread. Refused clients cause as many as they like, as large as their requests.
 MAX_WAITING_BYTES = 4 * 1024 * 1024
 LINE_BYTES = 1000  # of one in memory, besides what its client has sent
-# version "-" trace-id "-" parent-id "-" trace-flags; a version above 00 may have more.
-_TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(?:-|\Z)")
+# version "-" trace-id "-" parent-id "-" trace-flags; a version above 00 may have more. Version ff and ids of zeros are
+# invalid.
+_TRACEPARENT = re.compile(
+    r"(?:00(?=.{53}\Z)|(?!00|ff)[0-9a-f]{2})-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-|\Z)"
+)
 LOG_SECONDS = 1.0  # at most one record about lines that were left out in so many seconds
 
 
@@ -212,8 +215,7 @@ class Exchange(InternalTask):
 def trace_id(traceparent: str | None) -> str | None:
     """Return the trace id of a W3C traceparent (Trace Context, section 3.2); None if it is invalid."""
     match = _TRACEPARENT.match(traceparent) if traceparent else None
-    # Version ff is invalid, and so is a trace id of zeros.
-    return match[2] if match and match[1] != "ff" and match[2].strip("0") else None
+    return match[1] if match else None
 
 
 def _cut(value: str | None) -> str | None:
