@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -137,12 +140,58 @@ def test_the_token_comes_from_a_file_or_the_environment(tmp_path: Path, capsys: 
         assert status_command.main([address], {"WAITRESS_STATUS_TOKEN_FILE": str(token_file)}) == 0
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1:{}", ":{}", "*:{}", "0.0.0.0:{}", "{}", "http://127.0.0.1:{}/"])
+def test_an_address_that_a_server_listens_on_is_one_to_ask(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with running(Recorder(), status_listen="127.0.0.1:0") as server:
+        port = server.server.status_urls[0].rpartition(":")[2]
+        assert status_command.main([], {"WAITRESS_STATUS_LISTEN": address.format(port)}) == 0
+    assert "ready" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", [f"{TOKEN}\n{TOKEN}", "0123456789abcdeé", f"{TOKEN} {TOKEN}", f"{TOKEN}\x00"])
+def test_what_is_no_token_is_one_line_and_not_shown(
+    text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text(text, encoding="utf-8")
+    assert status_command.main([f"--token-file={token_file}"], {}) == 1
+    assert status_command.main([], {"WAITRESS_STATUS_TOKEN": text}) == 1
+    written = capsys.readouterr().err.splitlines()
+    assert written == [
+        f"Error: {source} holds no token: expected one line of visible ASCII characters"
+        for source in (token_file, "WAITRESS_STATUS_TOKEN")
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such pipes")
+@pytest.mark.parametrize("options", [[], ["--watch"]], ids=["once", "watch"])
+def test_a_reader_that_has_seen_enough_is_no_error(options: list[str]) -> None:
+    program = "import sys; from waitress_cli import main; sys.exit(main(['status', *sys.argv[1:]]))"
+    with running(Recorder(), status_listen="127.0.0.1:0") as server:
+        read_end, write_end = os.pipe()
+        os.close(read_end)
+        try:
+            done = subprocess.run(
+                [sys.executable, "-c", program, address_of(server), *options],
+                stdout=write_end,
+                stderr=subprocess.PIPE,
+                timeout=60,
+            )
+        finally:
+            os.close(write_end)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["127.0.0.1:1"], "no status server answers at 127.0.0.1:1: "),
         (["/nowhere/at/all.sock"], "no status server answers at /nowhere/at/all.sock: "),
         (["127.0.0.1:x"], "'127.0.0.1:x' is not HOST:PORT: "),
+        (["a b:80"], "'a b:80' is not HOST:PORT: "),
+        (["a..b:80"], "no status server answers at a..b:80: "),
+        (["127.0.0.1:-1"], "no status server answers at 127.0.0.1:-1: "),
+        (["[::1"], "no status server answers at [::1: "),
         (["--wach"], "unrecognized arguments: --wach"),
         (["a", "b"], "unrecognized arguments: b"),
         (["--token-file=/nowhere"], "the token cannot be read from /nowhere: No such file or directory"),

@@ -15,7 +15,11 @@ from collections.abc import Mapping, Sequence
 from time import sleep
 from typing import Any, NoReturn
 
-DEFAULT_ADDRESS = "127.0.0.1:9180"
+from waitress_core.config.addresses import split_listen_word
+from waitress_core.config.status_settings import DEFAULT_PORT
+from waitress_core.observability.snapshot import quantile
+
+DEFAULT_ADDRESS = f"127.0.0.1:{DEFAULT_PORT}"
 WATCH_SECONDS = 2.0
 TIMEOUT_SECONDS = 5.0
 CLEAR_SCREEN = "\x1b[H\x1b[J"
@@ -52,11 +56,14 @@ def main(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> i
         if given.watch:
             _watch(address, token)
         else:
-            print(text_of(ask(address, token)), end="")
+            print(text_of(ask(address, token)), end="", flush=True)
     except CannotAskError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:  # whoever reads standard output has seen enough: `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the interpreter's end
         return 0
     return 0
 
@@ -77,12 +84,18 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _token(path: str | None, environ: Mapping[str, str]) -> str:
     if not path:
-        return environ.get("WAITRESS_STATUS_TOKEN", "")
+        return _checked(environ.get("WAITRESS_STATUS_TOKEN", ""), "WAITRESS_STATUS_TOKEN")
     try:
-        with open(path, encoding="ascii") as file:
-            return file.read().strip()
-    except (OSError, ValueError) as error:
-        raise CannotAskError(f"the token cannot be read from {path}: {getattr(error, 'strerror', error)}") from None
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return _checked(file.read().strip(), path)
+    except OSError as error:
+        raise CannotAskError(f"the token cannot be read from {path}: {error.strerror or error}") from None
+
+
+def _checked(token: str, source: str) -> str:
+    if token.isascii() and token.isprintable() and " " not in token:
+        return token
+    raise CannotAskError(f"{source} holds no token: expected one line of visible ASCII characters")
 
 
 def _watch(address: str, token: str) -> None:
@@ -125,7 +138,7 @@ def ask(address: str, token: str = "") -> Document:
         connection.request("GET", "/status.json", headers=headers)
         response = connection.getresponse()
         body = response.read()
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, UnicodeError, http.client.HTTPException) as error:  # a name that IDNA does not know is the second
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise CannotAskError(
             f"no status server answers at {address}: {reason}. A server has one with --status-listen={address}"
@@ -146,10 +159,12 @@ def ask(address: str, token: str = "") -> Document:
 
 
 def _tcp(place: str) -> http.client.HTTPConnection:
+    """Return a connection to an address that a server listens on: to the loopback, if that is every address."""
+    host, port = split_listen_word(place, DEFAULT_PORT)
+    host = {"*": "localhost", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
     try:
-        host_and_port = place if ":" in place.rpartition("]")[2] else f"{place}:9180"
-        return http.client.HTTPConnection(host_and_port, timeout=TIMEOUT_SECONDS)
-    except http.client.InvalidURL as error:
+        return http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_SECONDS)
+    except (ValueError, http.client.InvalidURL) as error:
         raise CannotAskError(f"{place!r} is not HOST:PORT: {error}") from None
 
 
@@ -208,10 +223,7 @@ def _grown(now: int, before: int | None, seconds: float) -> str:
     return f"{now}, {(now - before if now >= before else now) / seconds:.1f} a second"
 
 
-def _latency(total: Document, earlier: Document | None) -> str:
-    # lazy import: a server of the command needs nothing of it
-    from waitress_core.observability.snapshot import quantile
-
+def _latency(total: Document, earlier: Document | None, bounds: Sequence[float]) -> str:
     counts: list[int] = total["durations"]["counts"]
     if earlier is not None:
         since = [now - before for now, before in zip(counts, earlier["durations"]["counts"], strict=True)]
