@@ -130,6 +130,9 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
         ("[::1]", {"listen": "[::1]:9180"}),
         ("http://localhost:9", {"listen": "http://localhost:9"}),
         ("/run/x.sock", {"unix_socket": "/run/x.sock", "unix_socket_perms": "660"}),
+        ("unix:/run/x.sock", {"unix_socket": "/run/x.sock", "unix_socket_perms": "660"}),
+        ("http://unix:/run/x.sock", {"unix_socket": "/run/x.sock", "unix_socket_perms": "660"}),
+        ("./x.sock", {"unix_socket": "./x.sock"}),
     ],
 )
 def test_it_listens_where_the_setting_says_with_low_limits(address: str, where: dict[str, str]) -> None:

@@ -42,9 +42,13 @@ class StatusSettings(Protocol):
     unix_socket_perms: int
 
 
-def is_path(address: str) -> bool:
-    """Whether an address is the path of a unix socket."""
-    return "/" in address and "://" not in address
+def path_of(address: str) -> str | None:
+    """Return the path of a unix socket: `/run/x`, `unix:/run/x`, or as the log has it, `http://unix:/run/x`.
+
+    None for HOST:PORT.
+    """
+    path = address.removeprefix("http://unix:").removeprefix("unix:")
+    return path if "/" in path and "://" not in path else None
 
 
 def check_status(adj: StatusSettings) -> None:
@@ -60,7 +64,7 @@ def check_status(adj: StatusSettings) -> None:
         return
     if adj.status_token and adj.status_token_file:
         raise ValueError("status_token and status_token_file are two tokens: give one")
-    if is_path(adj.status_listen):
+    if path_of(adj.status_listen) is not None:
         return
     try:
         addresses = resolve([adj.status_listen], DEFAULT_PORT, ipv4=True, ipv6=True)
@@ -118,8 +122,9 @@ def read_token(path: str) -> str:
 def settings_of_status_server(adj: StatusSettings) -> dict[str, Any]:
     """Return the settings of the status server, after `check_status`."""
     address = adj.status_listen or ""
-    if is_path(address):
-        return {**LIMITS, "unix_socket": address, "unix_socket_perms": f"{adj.unix_socket_perms:o}"}
+    path = path_of(address)
+    if path is not None:
+        return {**LIMITS, "unix_socket": path, "unix_socket_perms": f"{adj.unix_socket_perms:o}"}
     return {**LIMITS, "listen": with_port(address)}
 
 
