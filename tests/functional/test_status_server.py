@@ -21,6 +21,7 @@ from tests.support.processes import becomes_true
 from tests.support.servers import Running, run_in_thread, running, spawned
 from tests.support.times import SHORT_TICKS, shorten_ticks
 from waitress_core import create_server
+from waitress_core.observability.stats import EXIT_REASONS
 
 HERE = "127.0.0.1:0"
 TOKEN = "0123456789abcdef"
@@ -190,9 +191,10 @@ def test_an_address_in_use_is_named_and_nothing_stays_open() -> None:
 
 
 @pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no unix sockets")
-def test_it_listens_on_a_unix_socket(tmp_path: Path) -> None:
+@pytest.mark.parametrize("prefix", ["", "unix:", "http://unix:"])
+def test_it_listens_on_a_unix_socket(tmp_path: Path, prefix: str) -> None:
     path = tmp_path / "s"
-    with running(Recorder(), status_listen=str(path)) as server:
+    with running(Recorder(), status_listen=f"{prefix}{path}") as server:
         assert server.server.status_urls == [f"http://unix:{path}"]
         assert ask(server, "/ready", "Host: anything").status == 400  # a second Host
         with status_client(server) as client:
@@ -219,6 +221,16 @@ def test_what_it_does_not_serve_gets_a_clear_answer(request_bytes: bytes, status
     with running(Recorder(), status_listen=HERE) as server, status_client(server) as client:
         client.send_until_refused([request_bytes])
         assert client.response().status == status
+
+
+def test_a_check_in_http_1_0_needs_no_host() -> None:
+    """HAProxy's checks have none, unless it is told otherwise."""
+    with running(Recorder(), status_listen=HERE) as server, status_client(server) as client:
+        client.send(b"OPTIONS / HTTP/1.0\r\n\r\n")
+        assert client.response().status == 405
+    with running(Recorder(), status_listen=HERE) as server, status_client(server) as client:
+        client.send(b"GET /ready HTTP/1.0\r\n\r\n")
+        assert client.response().body == b"ready\n"
 
 
 def test_the_token_is_wanted_for_figures_only() -> None:
@@ -284,14 +296,24 @@ def test_several_worker_processes_are_told_together_and_one_by_one(tmp_path: Pat
         document = json.loads(ask("/status.json").body)
         assert sorted(worker["worker"] for worker in document["workers"]) == [1, 2]
         assert len({worker["pid"] for worker in document["workers"]}) == 2
-        assert document["supervisor"] == {"starts": 2, "exits": {}, "reloads": {"done": 0, "failed": 0}}
+        none = dict.fromkeys(EXIT_REASONS, 0)
+        assert document["supervisor"] == {
+            "starts": 2,
+            "exits": none,
+            "reloads": {"done": 0, "failed": 0},
+            "ended": None,
+        }
         text = ask("/metrics").body.decode()
         assert 'waitress_threads{worker="2",state="idle"}' in text
         assert "waitress_worker_starts_total 2\n" in text
 
         process.signal(signal_number("SIGHUP"))
         assert becomes_true(lambda: json.loads(ask("/status.json").body)["supervisor"]["reloads"]["done"] == 1)
-        assert becomes_true(lambda: json.loads(ask("/status.json").body)["supervisor"]["exits"] == {"retired": 2})
+        ended = {**none, "retired": 2}
+        assert becomes_true(lambda: json.loads(ask("/status.json").body)["supervisor"]["exits"] == ended)
+        # What the first two workers have counted is not lost with them.
+        assert sum(total_of(ask)["requests"]["GET"].values()) == 8
+        assert total_of(ask)["threads"] == {"busy": 0, "idle": 8, "lost": 0}
 
         with Client(address) as client:  # it answers for as long as a worker does
             client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -15,7 +15,7 @@ from tests.project.repository import ROOT
 from waitress_cli.options import parse
 from waitress_core import Adjustments
 from waitress_core.observability.snapshot import RunningRequest, Snapshot, Totals
-from waitress_core.observability.stats import DEADLINES, END_REASONS, HANDSHAKES
+from waitress_core.observability.stats import DEADLINES, END_REASONS, EXIT_REASONS, HANDSHAKES
 from waitress_core.status.app import OPEN_PATHS, PATHS
 from waitress_core.status.document import Document, Supervision
 from waitress_core.status.metrics import METRICS
@@ -75,7 +75,13 @@ def test_the_reference_has_every_path_metric_field_and_label() -> None:
     assert [path for path in PATHS if f"| `{path}` |" not in REFERENCE] == []
     assert "% metrics\n" in REFERENCE
     assert re.findall(r"^\| `(\w+)`", metrics_as_markdown(), re.MULTILINE) == [metric.name for metric in METRICS]
-    for name, table in (("END_REASONS", END_REASONS), ("DEADLINES", DEADLINES), ("HANDSHAKES", HANDSHAKES)):
+    tables = {
+        "END_REASONS": END_REASONS,
+        "DEADLINES": DEADLINES,
+        "HANDSHAKES": HANDSHAKES,
+        "EXIT_REASONS": EXIT_REASONS,
+    }
+    for name, table in tables.items():
         assert f"% labels waitress_core.observability.stats:{name}\n" in REFERENCE
         assert re.findall(r"^\| `(\w+)`", labels_as_markdown(table), re.MULTILINE) == list(table)
     for record in (Document, Totals, Snapshot, RunningRequest, Supervision):

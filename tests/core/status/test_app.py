@@ -93,10 +93,10 @@ def test_threads_are_told_with_their_stacks() -> None:
         "seconds": 12.3456,
         "stack": ["shop.py:7 cart", "db.py:9 ask"],
     }
-    waits = {"queue_depth": 2, "queue_oldest_seconds": 1.5, "threads": {"busy": 1, "idle": 3}}
+    waits = {"queue_depth": 2, "queue_oldest_seconds": 1.5, "threads": {"busy": 1, "idle": 3, "lost": 2}}
     text = ask("/threads", [snapshot_of(pid=7, running=[run], **waits), snapshot_of(pid=8)]).body
     assert text == (
-        "Process 7, serving: 1 threads busy, 3 idle\n"
+        "Process 7, serving: 1 threads busy, 3 idle, 2 lost\n"
         "2 requests wait for a thread, the first for 1.500 seconds\n"
         "\n"
         "waitress-3: GET /cart, for 12.346 seconds\n"

@@ -11,7 +11,15 @@ from tests.core.status.snapshots import histogram, requests, snapshot_of
 from tests.support.rows import each_row
 from waitress_core.observability.histograms import BOUNDS
 from waitress_core.observability.snapshot import Totals
-from waitress_core.status.document import STALE_SECONDS, Document, make_document, total, why_not_ready
+from waitress_core.status.document import (
+    STALE_SECONDS,
+    Document,
+    Supervision,
+    counters_only,
+    make_document,
+    total,
+    why_not_ready,
+)
 
 
 def reason_for(*changes: dict[str, Any], now: float = 1000.0, ready_queue_seconds: float = 10) -> str:
@@ -24,7 +32,7 @@ def reason_for(*changes: dict[str, Any], now: float = 1000.0, ready_queue_second
     ("workers", "reason"),
     [
         ([{}], ""),
-        ([], "no worker runs"),
+        ([], "it is starting: no worker serves yet"),
         ([{"state": "starting"}], "it is starting"),
         ([{"state": "leaving"}], "it is stopping"),
         ([{"state": "draining"}], "it is stopping"),
@@ -88,10 +96,32 @@ def test_the_sums_of_no_worker_are_nothing() -> None:
     assert sums["waits"] == {"counts": [0] * (len(BOUNDS) + 1), "sum": 0}
 
 
+def test_what_workers_have_counted_that_have_ended_is_in_the_sums_and_nothing_else_of_them() -> None:
+    one = snapshot_of(
+        requests={"GET": requests(_2xx=3)},
+        durations=histogram(0.1),
+        bytes_in=10,
+        connections={"idle": 2, "task": 1},
+        threads={"busy": 1, "idle": 3, "lost": 1},
+        queue_depth=1,
+        queue_oldest_seconds=7.0,
+    )
+    ended = counters_only(one)
+    assert set(ended) == set(get_type_hints(Totals))
+    supervision: Supervision = {"starts": 2, "exits": {}, "reloads": {}, "ended": total([ended, ended])}
+    document = make_document([one], supervision, server="", python="", ready_queue_seconds=0, now=1000.0)
+    sums = document["total"]
+    assert (sums["requests"]["GET"]["2xx"], sums["bytes_in"], sum(sums["durations"]["counts"])) == (9, 30, 3)
+    assert (sums["connections"], sums["threads"]) == (one["connections"], one["threads"])
+    assert (sums["queue_depth"], sums["queue_oldest_seconds"]) == (1, 7.0)
+    alone = make_document([], supervision, server="", python="", ready_queue_seconds=0, now=1000.0)
+    assert alone["total"]["bytes_in"] == 20
+
+
 def test_the_document_has_the_fields_that_its_type_has_and_json_keeps_it() -> None:
     document = make_document(
         [snapshot_of(), snapshot_of()],
-        {"starts": 3, "exits": {"max_requests": 1}, "reloads": {}},
+        {"starts": 3, "exits": {"retired": 1}, "reloads": {}, "ended": None},
         server="waitress-core 1.1.0",
         python="cpython 3.11.7",
         ready_queue_seconds=10,

@@ -10,11 +10,17 @@ from prometheus_client import parser
 from prometheus_client.openmetrics import parser as openmetrics_parser
 
 from tests.core.status.snapshots import histogram, requests, snapshot_of
+from waitress_core.observability.snapshot import Snapshot
 from waitress_core.status.document import Supervision
 from waitress_core.status.metrics import METRICS, render, wants_open_metrics
 
 BUILD = {"version": "1.1.0", "python": "cpython 3.11.7"}
-SUPERVISION: Supervision = {"starts": 5, "exits": {"max_requests": 2, "killed": 1}, "reloads": {"done": 1, "failed": 0}}
+SUPERVISION: Supervision = {
+    "starts": 5,
+    "exits": {"retired": 2, "killed": 1},
+    "reloads": {"done": 1, "failed": 0},
+    "ended": None,
+}
 BUSY = snapshot_of(
     requests={"GET": requests(_2xx=7, _5xx=1), "other": requests(_4xx=2)},
     durations=histogram(0.0005, 0.02, 70.0),
@@ -114,7 +120,7 @@ def test_the_official_parser_reads_each_value(is_open_metrics: bool, count: int)
     }
     if supervision:
         expected[("waitress_worker_starts_total", ())] = 5
-        expected[("waitress_worker_exits_total", (("reason", "max_requests"),))] = 2
+        expected[("waitress_worker_exits_total", (("reason", "retired"),))] = 2
         expected[("waitress_reloads_total", (("result", "done"),))] = 1
     assert {key: samples.get(key) for key in expected} == expected
 
@@ -137,8 +143,19 @@ def test_one_worker_of_a_supervisor_has_its_label() -> None:
 
 def test_what_the_system_does_not_say_is_left_out() -> None:
     text = render([snapshot_of(memory_bytes=None, open_descriptors=None)], None, BUILD, is_open_metrics=False)
-    assert "process_open_fds" not in text
-    assert "process_resident_memory_bytes" not in text
+    names = {name for name, _ in samples_of(text, is_open_metrics=False)}
+    assert names.isdisjoint({"process_open_fds", "process_resident_memory_bytes"})
+
+
+@pytest.mark.parametrize("is_open_metrics", [False, True], ids=["prometheus", "openmetrics"])
+@pytest.mark.parametrize("snapshots", [[], [snapshot_of()]], ids=["no-worker", "idle"])
+def test_every_metric_is_named_even_without_a_sample(snapshots: list[Snapshot], is_open_metrics: bool) -> None:
+    text = render(snapshots, None, BUILD, is_open_metrics=is_open_metrics)
+    samples_of(text, is_open_metrics=is_open_metrics)
+    named = re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE)
+    assert named == re.findall(r"^# HELP (\w+) ", text, re.MULTILINE)
+    suffix = "(_total|_info)$" if is_open_metrics else "$^"
+    assert named == [re.sub(suffix, "", metric.name) for metric in METRICS]
 
 
 @pytest.mark.parametrize("is_open_metrics", [False, True], ids=["prometheus", "openmetrics"])

@@ -17,7 +17,6 @@ from typing import Any, NoReturn
 
 from waitress_core.config.addresses import split_listen_word
 from waitress_core.config.status_settings import DEFAULT_PORT
-from waitress_core.observability.snapshot import quantile
 
 DEFAULT_ADDRESS = f"127.0.0.1:{DEFAULT_PORT}"
 WATCH_SECONDS = 2.0
@@ -223,7 +222,10 @@ def _grown(now: int, before: int | None, seconds: float) -> str:
     return f"{now}, {(now - before if now >= before else now) / seconds:.1f} a second"
 
 
-def _latency(total: Document, earlier: Document | None, bounds: Sequence[float]) -> str:
+def _latency(total: Document, earlier: Document | None) -> str:
+    # lazy import: a server of the command needs nothing of it
+    from waitress_core.observability.snapshot import quantile
+
     counts: list[int] = total["durations"]["counts"]
     if earlier is not None:
         since = [now - before for now, before in zip(counts, earlier["durations"]["counts"], strict=True)]

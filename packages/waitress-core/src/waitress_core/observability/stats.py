@@ -33,6 +33,17 @@ DEADLINES = {
     "response": "{confval}`response_timeout`, or {confval}`channel_timeout` at less than {confval}`response_rate`",
     "linger": "{confval}`linger_timeout`",
 }
+# Why a worker of several has ended.
+EXIT_REASONS = {
+    "retired": "the supervisor has retired it, because of a reload, SIGTTOU, its age, its memory, its number of requests, "
+    "or threads that it has lost to {confval}`request_timeout`",
+    "stopped": "the server stops",
+    "timeout": "its reactor has not responded for {confval}`worker_timeout`",
+    "killed": "it has not ended in time, and the supervisor has killed it",
+    "signal": "something else, or the system, has killed it",
+    "exit": "it has ended by itself",
+    "not_started": "it has ended before it served",
+}
 # What has become of TLS handshakes.
 HANDSHAKES = {
     "done": "it is complete",

@@ -12,7 +12,7 @@ assert sys.platform != "win32"  # which cannot fork: nothing imports this there
 import os
 from typing import TYPE_CHECKING
 
-from ..observability.stats import ServerStats, add_stats, totals_only
+from ..observability.stats import EXIT_REASONS, ServerStats, add_stats, totals_only
 from .scoreboard import Scoreboard, Slot
 from .states import WorkerState
 
@@ -26,7 +26,12 @@ class Figures:
 
     def __init__(self, scoreboard: Scoreboard) -> None:
         self._scoreboard = scoreboard
-        self.counted: Supervision = {"starts": 0, "exits": {}, "reloads": {"done": 0, "failed": 0}}
+        self.counted: Supervision = {
+            "starts": 0,
+            "exits": dict.fromkeys(EXIT_REASONS, 0),
+            "reloads": {"done": 0, "failed": 0},
+            "ended": None,
+        }
         # Replaced as a whole; read by any thread
         self._ended: ServerStats | None = None  # of the workers that have ended
 
@@ -55,12 +60,16 @@ class Figures:
 
     def note_end(self, slot: Slot, was: WorkerState, status: int) -> None:
         """Count a worker that has ended, and keep its counters; `was` is the state that it was in."""
-        reason = _why_it_ended(was, status)
-        self.counted["exits"][reason] = self.counted["exits"].get(reason, 0) + 1
+        self.counted["exits"][_why_it_ended(was, status)] += 1
         snapshot = slot.snapshot()
         if snapshot and "stats" in snapshot:
             last = totals_only(ServerStats(**snapshot["stats"]))
             self._ended = last if self._ended is None else add_stats([self._ended, last])
+        if snapshot and "status" in snapshot:
+            from ..status.document import counters_only, total  # lazy import: few servers have a status server
+
+            figures, before = counters_only(snapshot["status"]), self.counted["ended"]
+            self.counted["ended"] = figures if before is None else total([before, figures])
 
     def note_reload(self, *, is_done: bool) -> None:
         """Count a reload that is done or has failed."""
@@ -68,7 +77,7 @@ class Figures:
 
 
 def _why_it_ended(was: WorkerState, status: int) -> str:
-    """Return the reason for a worker's end, as a metric has it."""
+    """Return the reason for a worker's end: one of `stats.EXIT_REASONS`."""
     if was is WorkerState.ABORTED:
         return "timeout"
     if was is WorkerState.KILLED:

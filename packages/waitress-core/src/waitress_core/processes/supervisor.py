@@ -142,8 +142,8 @@ class Supervisor:
             raise self._failure
 
     def _turn(self) -> None:
+        self._publish()
         if self._status is not None:
-            self._status.publish(deepcopy(self._figures.counted))
             self._status.check(self._leave())
         self._reap()
         self._read_reports()
@@ -169,6 +169,10 @@ class Supervisor:
         if self.state is not SupervisorState.ENDED:
             # What has been done may call for more: after a retirement the next worker starts.
             self._wait(0.0 if steps else self.tick_seconds)
+
+    def _publish(self) -> None:
+        if self._status is not None:
+            self._status.publish(deepcopy(self._figures.counted))
 
     def _wait(self, seconds: float) -> None:
         """Wait until there may be something to do; after a whole tick without, report that all is well."""
@@ -228,6 +232,7 @@ class Supervisor:
                 logger.warning(
                     "The next worker starts in %.0f seconds, because workers end soon after their start", pause
                 )
+        self._publish()  # what it has counted, which goes with its slot
         handle.close()
 
     def _on_not_started(self, handle: WorkerHandle, how: str) -> None:

@@ -10,7 +10,7 @@
 With a token, all that has figures wants it. The page, which a browser must open without one, asks for it; probes get
 their one line without it. Without a token the server listens on this machine only; then a Host that is neither an
 address nor `localhost` is refused: by its own name, a web page that a browser on this machine has open could
-otherwise read the figures (DNS rebinding).
+otherwise read the figures (DNS rebinding). A request without Host is no browser's: HAProxy checks servers in HTTP/1.0.
 
 Thread: the one application thread of the status server.
 """
@@ -90,8 +90,8 @@ class StatusApplication:
         return [b"" if environ["REQUEST_METHOD"] == "HEAD" else body]
 
     def _answer(self, environ: "WSGIEnvironment") -> Answer:
-        path = environ["PATH_INFO"]
-        if self._checks_host and not is_local_host(environ.get("HTTP_HOST", "")):
+        path, host = environ["PATH_INFO"], environ.get("HTTP_HOST")
+        if self._checks_host and host is not None and not is_local_host(host):
             reason = "Without status_token, the status server answers only if Host is an IP address or localhost"
             return Answer("421 Misdirected Request", f"{reason}\n")
         if path not in PATHS:

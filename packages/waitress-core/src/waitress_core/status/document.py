@@ -26,6 +26,8 @@ class Supervision(TypedDict):
     """Workers that have ended, by reason."""
     reloads: dict[str, int]
     """Reloads, by result."""
+    ended: Totals | None
+    """What the workers that have ended had counted, as a part of `total`; null before one has."""
 
 
 class Document(TypedDict):
@@ -44,7 +46,7 @@ class Document(TypedDict):
     bounds: list[float]
     """Upper bounds of the buckets of `durations` and `waits`, in seconds; one more bucket is for longer times."""
     total: Totals
-    """The sums over all workers; of `queue_oldest_seconds`, the greatest."""
+    """The sums over all workers, also of what ended ones have counted; of `queue_oldest_seconds`, the greatest."""
     workers: list[Snapshot]
     """Each worker; one, without a supervisor."""
     supervisor: Supervision | None
@@ -62,6 +64,7 @@ def make_document(
 ) -> Document:
     """Return the document; `now` is an instant of the clock of the snapshots."""
     reason = why_not_ready(snapshots, ready_queue_seconds=ready_queue_seconds, now=now)
+    ended = None if supervision is None else supervision["ended"]
     return {
         "version": VERSION,
         "server": server,
@@ -69,7 +72,7 @@ def make_document(
         "is_ready": not reason,
         "reason": reason,
         "bounds": list(BOUNDS),
-        "total": total(snapshots),
+        "total": total(snapshots if ended is None else [*snapshots, ended]),
         "workers": list(snapshots),
         "supervisor": supervision,
     }
@@ -79,7 +82,7 @@ def why_not_ready(snapshots: Sequence[Snapshot], *, ready_queue_seconds: float, 
     """Return why no worker is ready to serve; empty if one is."""
     reasons = [_why_worker_not_ready(one, ready_queue_seconds, now) for one in snapshots]
     if not reasons:
-        return "no worker runs"
+        return "it is starting: no worker serves yet"
     return "" if "" in reasons else "; ".join(dict.fromkeys(reasons))
 
 
@@ -101,11 +104,22 @@ def _why_worker_not_ready(snapshot: Snapshot, ready_queue_seconds: float, now: f
     return ""
 
 
-def total(snapshots: Sequence[Snapshot]) -> Totals:
+def total(parts: Sequence[Totals]) -> Totals:
     """Return the sums over all workers."""
-    fields: Sequence[Mapping[str, Any]] = snapshots
+    fields: Sequence[Mapping[str, Any]] = parts
     sums: Any = {name: add([one[name] for one in fields]) for name, add in ADDITIONS.items()}
     return sums  # type: ignore[no-any-return]  # the table has the fields of the type
+
+
+def counters_only(figures: Totals) -> Totals:
+    """Return the counters that only grow, of a worker that has ended; all else is 0."""
+    now: Any = {
+        "connections": dict.fromkeys(figures["connections"], 0),
+        "threads": dict.fromkeys(figures["threads"], 0),
+        "queue_depth": 0,
+        "queue_oldest_seconds": 0.0,
+    }
+    return total([{**figures, **now}])
 
 
 def _greatest(values: Sequence[float]) -> float:

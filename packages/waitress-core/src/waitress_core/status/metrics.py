@@ -219,7 +219,10 @@ METRICS: tuple[Metric, ...] = (
 def render(
     snapshots: Sequence[Snapshot], supervision: Supervision | None, build: Mapping[str, str], *, is_open_metrics: bool
 ) -> str:
-    """Return the text. With a supervisor or several workers, what is a worker's has the further label `worker`."""
+    """Return the text. With a supervisor or several workers, what is a worker's has the further label `worker`.
+
+    It names every metric, also one without a sample.
+    """
     has_workers = supervision is not None or len(snapshots) > 1
     lines: list[str] = []
     for metric in METRICS:
@@ -232,8 +235,7 @@ def render(
             for snapshot in snapshots:
                 own = {"worker": str(snapshot["worker"])} if has_workers else {}
                 samples += [(own, sample) for sample in metric.samples(snapshot)]
-        if samples:
-            lines += _family(metric, samples, is_open_metrics)
+        lines += _family(metric, samples, is_open_metrics)
     if is_open_metrics:
         lines.append("# EOF")
     return "\n".join(lines) + "\n"

@@ -15,7 +15,10 @@ def threads_as_text(snapshots: Sequence[Snapshot]) -> str:
 
 def _lines(snapshot: Snapshot) -> Iterator[str]:
     threads = snapshot["threads"]
-    yield f"Process {snapshot['pid']}, {snapshot['state']}: {threads['busy']} threads busy, {threads['idle']} idle"
+    lost = f", {threads['lost']} lost" if threads.get("lost") else ""
+    yield (
+        f"Process {snapshot['pid']}, {snapshot['state']}: {threads['busy']} threads busy, {threads['idle']} idle{lost}"
+    )
     if snapshot["queue_depth"]:
         oldest = snapshot["queue_oldest_seconds"]
         depth = snapshot["queue_depth"]
