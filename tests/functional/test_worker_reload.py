@@ -199,6 +199,51 @@ def test_a_successor_takes_over_under_load_and_no_request_fails(tmp_path: Path) 
         assert becomes_true(lambda: has_ended(successor))
 
 
+def test_ready_stays_ready_from_a_supervisor_to_its_successor(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        """
+import logging, os, time
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/held":
+        logging.warning("held")
+        while not os.path.exists("let-go"):
+            time.sleep(0.01)
+    start_response("200 OK", [])
+    return [b"ok"]
+"""
+    )
+    status = str(tmp_path / "s")
+
+    def is_ready() -> bool:
+        with Client(status) as client:
+            return client.get("/ready").body == b"ready\n"
+
+    with command(tmp_path, "--workers=2", f"--status-listen={status}") as (process, address), Client(address) as held:
+        assert becomes_true(is_ready)
+        held.send(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
+        process.wait_for_line("held")
+        source = (tmp_path / "shop.py").read_text()
+        waiting = "import sys\nprint('starts', file=sys.stderr)\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
+        (tmp_path / "shop.py").write_text("import os, time\n" + waiting + source)
+        process.signal(signal_number("SIGUSR2"))
+        successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) takes over when it serves")[1])
+        with contextlib.ExitStack() as stack:
+            stack.callback(end, successor)
+            process.wait_for_line("starts")
+            assert all(is_ready() for _ in range(20))  # whichever of two would answer
+            (tmp_path / "go").touch()
+            process.wait_for_line(rf"Process {successor} serves in place of this one")
+            assert becomes_true(is_ready)
+            assert all(is_ready() for _ in range(20))
+            (tmp_path / "let-go").touch()
+            assert held.response().status == 200
+            assert process.process.wait(20) == 0
+            assert is_ready()
+            end(successor)
+            assert becomes_true(lambda: has_ended(successor))
+
+
 def test_a_successor_may_be_a_single_process(tmp_path: Path) -> None:
     write_shop(tmp_path, "old")
     (tmp_path / "it.toml").write_text("workers = 2\n")

@@ -143,7 +143,7 @@ class Supervisor:
 
     def _turn(self) -> None:
         self._publish()
-        if self._status is not None:
+        if self._status is not None and self._handover is None:  # until it takes over, its predecessor's answers
             self._status.check(self._leave())
         self._reap()
         self._read_reports()
@@ -293,6 +293,9 @@ class Supervisor:
             )
             return
         successor.release()
+        if self._status is not None:  # the successor has one, on the same sockets
+            self._status.end()
+            self._status = None
         logger.info("Process %d serves in place of this one, which ends", successor.pid)
         for listener in (*self._target.listeners, *self._server.status_listeners):
             listener.leave_path()
