@@ -40,8 +40,11 @@ def test_an_address_beyond_this_machine_needs_a_token(address: str) -> None:
     [
         ({"status_listen": "127.0.0.1:x-y"}, "status_listen='127.0.0.1:x-y': "),
         ({"status_listen": "127.0.0.1:70000"}, "status_listen='127.0.0.1:70000': the port of '127.0.0.1:70000' is not"),
-        ({"status_listen": "https://127.0.0.1:1"}, "status_listen='https://127.0.0.1:1': "),
+        ({"status_listen": "https://127.0.0.1:1"}, "status_listen='https://127.0.0.1:1': expected HOST:PORT, "),
+        ({"status_listen": "http://127.0.0.1:1/x"}, "status_listen='http://127.0.0.1:1/x': expected HOST:PORT, "),
+        ({"status_listen": "unix:x.sock"}, "status_listen='unix:x.sock': expected HOST:PORT, [IPV6]:PORT or the path"),
         ({"status_listen": "systemd"}, "status_listen='systemd': expected HOST:PORT, "),
+        ({"status_listen": "proxy+127.0.0.1:1"}, "status_listen='proxy+127.0.0.1:1': expected HOST:PORT, "),
         ({"status_token": TOKEN}, "status_token has no meaning without status_listen"),
         ({"status_token_file": "x"}, "status_token_file has no meaning without status_listen"),
         (

@@ -10,8 +10,9 @@ import sys
 from collections.abc import Iterable
 from typing import Any, Protocol
 
-from .addresses import ListenAddress, resolve
+from .addresses import ListenAddress, parse_listen_word, resolve
 from .checks import A_TOKEN, token_fault
+from .settings import SETTINGS
 
 DEFAULT_PORT = "9180"
 
@@ -67,9 +68,9 @@ def check_status(adj: StatusSettings) -> None:
     if path_of(adj.status_listen) is not None:
         return
     try:
+        if not _is_plain_address(adj.status_listen):
+            raise ValueError("expected HOST:PORT, [IPV6]:PORT or the path of a unix socket, with a slash")
         addresses = resolve([adj.status_listen], DEFAULT_PORT, ipv4=True, ipv6=True)
-        if any(address.inherited or address.scheme == "https" or address.has_proxy_prelude for address in addresses):
-            raise ValueError("expected HOST:PORT, [IPV6]:PORT or the path of a unix socket")
     except ValueError as error:
         raise ValueError(f"status_listen={adj.status_listen!r}: {error}") from None
     if not (adj.status_token or adj.status_token_file) and not are_loopback(addresses):
@@ -77,6 +78,15 @@ def check_status(adj: StatusSettings) -> None:
             f"status_listen={adj.status_listen!r} can be reached from other machines: set status_token_file or "
             "status_token, or listen on 127.0.0.1"
         )
+
+
+def _is_plain_address(text: str) -> bool:
+    """Whether a word of `listen` is neither TLS nor a socket to inherit, and needs no other setting."""
+    try:
+        word = parse_listen_word(text)
+    except ValueError:  # its message names settings of the main server
+        return False
+    return word.kind == "inet" and word.scheme != "https" and not word.has_proxy_prelude
 
 
 def are_loopback(addresses: Iterable[ListenAddress]) -> bool:
