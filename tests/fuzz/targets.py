@@ -184,7 +184,8 @@ def fuzz_connection(data: bytes) -> None:
 
 
 def fuzz_status(data: bytes) -> None:
-    """The same of the status server; and without the token no answer has a figure."""
+    """The same of the status server, with a token and without; and whoever has not got the token gets no figure."""
+    _answers_to(data, StatusApplication(lambda: [snapshot_of()], version="1"))
     answer = _answers_to(data, _status_application())
     if _TOKEN not in data:
         assert b'"started_at": ' not in answer
