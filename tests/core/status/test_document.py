@@ -96,7 +96,7 @@ def test_the_sums_of_no_worker_are_nothing() -> None:
     assert sums["waits"] == {"counts": [0] * (len(BOUNDS) + 1), "sum": 0}
 
 
-def test_what_workers_have_counted_that_have_ended_is_in_the_sums_and_nothing_else_of_them() -> None:
+def test_only_the_counts_of_ended_workers_stay_in_the_sums() -> None:
     one = snapshot_of(
         requests={"GET": requests(_2xx=3)},
         durations=histogram(0.1),

@@ -35,8 +35,8 @@ DEADLINES = {
 }
 # Why a worker of several has ended.
 EXIT_REASONS = {
-    "retired": "the supervisor has retired it, because of a reload, SIGTTOU, its age, its memory, its number of requests, "
-    "or threads that it has lost to {confval}`request_timeout`",
+    "retired": "the supervisor has retired it, because of a reload, SIGTTOU, its age, its memory, its number of "
+    "requests, or threads that it has lost to {confval}`request_timeout`",
     "stopped": "the server stops",
     "timeout": "its reactor has not responded for {confval}`worker_timeout`",
     "killed": "it has not ended in time, and the supervisor has killed it",
