@@ -44,6 +44,27 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
+    ("name", "instead"),
+    [
+        ("pantry/shelf.py:app", "pantry.shelf:app"),
+        ("./pantry/jam/__init__.py:app", "pantry.jam:app"),
+        ("pantry/jam:app", "pantry.jam:app"),
+        ("HERE/pantry/shelf.py:app", "--app-dir=HERE pantry.shelf:app"),
+        ("../lib/pantry/shelf.py:app", "--app-dir=../lib pantry.shelf:app"),
+    ],
+)
+@pytest.mark.skipif(os.sep != "/", reason="Windows has other separators")
+def test_a_file_in_a_package_is_told_with_the_package(
+    name: str, instead: str, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "lib/pantry/jam").mkdir()
+    (folder / "lib/pantry/jam/__init__.py").touch()
+    monkeypatch.chdir(folder / "lib")
+    here = str(folder / "lib")
+    assert for_file(name.replace("HERE", here)) == f"; name the module, not its file: {instead.replace('HERE', here)}"
+
+
+@pytest.mark.parametrize(
     ("missing", "text"),
     [
         ("shpo", "; did you mean shop?"),

@@ -49,7 +49,8 @@ def load_application(name: str, *, calls: bool) -> Any:
     if parenthesis and calls:
         raise CannotLoadError(name, "its parentheses call it already: leave --call out")
     if isinstance(found, ModuleType):
-        raise CannotLoadError(name, f"it is a module; name the object in it, as in {name.rstrip(':')}:application")
+        mark = "." if ":" in name.rstrip(":") else ":"
+        raise CannotLoadError(name, f"it is a module; name the object in it, as in {name.rstrip(':')}{mark}application")
     if not calls and not parenthesis:
         fault = application_fault(found, name)
         if fault is not None:
@@ -86,7 +87,7 @@ def _read_arguments(text: str) -> Arguments:
             return tuple(map(ast.literal_eval, call.args)), keywords
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError):
         pass
-    raise ValueError(f"{text} is not a call with literals, as ('test', 2, debug=True) is")
+    raise ValueError("expected MODULE:FACTORY(ARGUMENTS) with literals, as in shop:make('test', 2, debug=True)")
 
 
 def _check_takes(name: str, factory: Any, arguments: Arguments, *, calls: bool) -> None:

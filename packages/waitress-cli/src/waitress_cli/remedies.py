@@ -24,9 +24,13 @@ def for_file(name: str) -> str:
     found = _PARTS.fullmatch(module)
     if found is None or not (found["folder"] or found["suffix"]):
         return ""
-    folder = os.path.normpath(found["folder"] or ".")
+    folder, words = os.path.normpath(found["folder"] or "."), [found["module"]]
+    while os.path.basename(folder) not in ("", ".", "..") and os.path.isfile(os.path.join(folder, "__init__.py")):
+        folder, package = os.path.split(folder)  # of the module's name in its package, this is a part
+        words = [package, *(word for word in words if word != "__init__")]
+        folder = folder or "."
     option = "" if folder == "." else f"--app-dir={folder} "
-    return f"; name the module, not its file: {option}{found['module']}:{attributes or 'application'}"
+    return f"; name the module, not its file: {option}{'.'.join(words)}:{attributes or 'application'}"
 
 
 def for_module(missing: str, folder: str) -> str:
