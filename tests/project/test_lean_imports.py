@@ -78,6 +78,7 @@ waitress_core.processes
 waitress_core.processes.child
 waitress_core.processes.figures
 waitress_core.processes.forking
+waitress_core.processes.lifeline
 waitress_core.processes.plan
 waitress_core.processes.reloading
 waitress_core.processes.scoreboard
@@ -90,6 +91,7 @@ waitress_core.processes.supervisor
 waitress_core.processes.waiting
 waitress_core.processes.worker
 waitress_core.processes.worker_handle
+waitress_core.processes.worker_pipes
 waitress_core.status
 waitress_core.status.app
 waitress_core.status.document

@@ -50,10 +50,10 @@ def serve(tmp_path: Path, source: str = APPLICATION, **settings: Any) -> context
 
 
 @contextlib.contextmanager
-def command(tmp_path: Path, *arguments: str) -> Iterator[tuple[Spawned, Any]]:
-    """Serve `shop:application` by the command; yield the process and its address."""
+def command(tmp_path: Path, *arguments: str, before: str = "") -> Iterator[tuple[Spawned, Any]]:
+    """Serve `shop:application` by the command, after some Python; yield the process and its address."""
     words = ["--listen=127.0.0.1:0", "--worker-kind=process", *arguments, "shop:application"]
-    with spawned([sys.executable, "-c", COMMAND, *words], tmp_path) as process:
+    with spawned([sys.executable, "-c", before + COMMAND, *words], tmp_path) as process:
         yield process, process.wait_for_address()
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.processes import becomes_true
 from waitress_core.net.listener import HANDOVER_VARIABLE
 
 forks = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
@@ -51,8 +52,8 @@ os.write(pipe, str(os.getppid()).encode())
 def started(successor: Any, program: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Start a program in place of the command of this process; return it when it serves, or has ended."""
     monkeypatch.setattr(sys, "orig_argv", ["python", "-c", program])
-    made = successor.Successor([], str(folder), ())
-    assert select.select([made.pipe], [], [], 20)[0]
+    made = successor.Successor([], str(folder), (), (), 5.0)
+    assert select.select(made.pipes, [], [], 20)[0]
     return made
 
 
@@ -63,8 +64,8 @@ def test_a_successor_that_serves_is_no_descendant_of_its_predecessor(
     made = started(successor, SERVES, tmp_path, monkeypatch)
     assert made.is_ready()
     made.release()
-    assert select.select([made.pipe], [], [], 20)[0]
-    parent = int(os.read(made.pipe, 32))
+    assert select.select(made.pipes, [], [], 20)[0]
+    parent = int(os.read(made.pipes[0], 32))
     made.close()
     assert parent not in (os.getpid(), made.pid)
 
@@ -79,6 +80,6 @@ def test_a_successor_that_fails_reports_how(
     program: str, status: int, successor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = started(successor, program, tmp_path, monkeypatch)
-    assert made.is_ready() is False
-    made.close()
-    assert os.waitstatus_to_exitcode(made.wait()) == status
+    assert becomes_true(lambda: made.is_ready() is False)
+    assert made.pipes == []
+    assert os.waitstatus_to_exitcode(made.status) == status

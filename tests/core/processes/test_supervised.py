@@ -114,12 +114,19 @@ class FakeWorker:
     def __init__(self) -> None:
         self.told: dict[str, Any] = {}
         self.published = 0
+        self.ends_with_supervisor = False
 
     def note_serves(self, **told: Any) -> None:
         self.told = told
 
     def publish(self) -> None:
         self.published += 1
+
+    @contextlib.contextmanager
+    def ending_with_supervisor(self) -> Iterator[None]:
+        self.ends_with_supervisor = True
+        yield
+        self.ends_with_supervisor = False
 
     def report_change(self, *arguments: object) -> None:
         raise AssertionError("nothing is watched")
@@ -271,8 +278,8 @@ def test_an_inherited_socket_is_kept_open() -> None:
 # --- in a worker
 
 
-def work(server: FakeServer) -> FakeWorker:
-    worker = FakeWorker()
+def work(server: FakeServer, worker: FakeWorker | None = None) -> FakeWorker:
+    worker = worker or FakeWorker()
     supervised(server).serve_as_worker(cast(Worker, worker))
     return worker
 
@@ -317,11 +324,12 @@ def test_a_worker_publishes_its_last_figures_also_if_its_server_fails() -> None:
 
 def test_a_worker_loads_the_application_itself() -> None:
     server = FakeServer()
-    server.application = DeferredApplication(lambda: cast(Any, "loaded here"))
+    server.application = DeferredApplication(lambda: cast(Any, ["loaded here", worker.ends_with_supervisor]))
+    worker = FakeWorker()
     seen: list[Any] = []
-    server.serve = lambda: seen.append(server.application)
-    work(server)
-    assert seen == ["loaded here"]
+    server.serve = lambda: seen.append([*server.application, worker.ends_with_supervisor])
+    work(server, worker)
+    assert seen == [["loaded here", True, False]]
 
 
 @pytest.mark.parametrize("with_status", [True, False])
@@ -338,11 +346,11 @@ def test_the_status_of_a_worker_is_published_only_for_a_status_server(with_statu
 def test_the_status_server_serves_until_the_supervisor_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
     server, status_server = FakeServer(), FakeServer()
     server.status_server = status_server
-    parents = iter([100, 100, 100, 1])
+    parents = iter([100, 100, 1])
     waits: list[float] = []
     monkeypatch.setattr(os, "getppid", lambda: next(parents))
     monkeypatch.setattr(time, "sleep", waits.append)
-    supervised(server).serve_status()
+    supervised(server).serve_status(100)
     assert status_server.calls == [("start",)]
     assert waits == [TICK_SECONDS, TICK_SECONDS]
     assert server.listeners[0].socket.fileno() == -1, "its copy of a socket of the application is open"

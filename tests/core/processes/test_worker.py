@@ -1,9 +1,12 @@
 """A worker's own side, without a process: what it writes into its slot, and when it asks to end."""
 
+import contextlib
+import faulthandler
 import logging
 import os
 import random
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -13,6 +16,7 @@ import pytest
 from waitress_core import Adjustments
 from waitress_core.connection.context import State
 from waitress_core.processes import worker as module
+from waitress_core.processes.plan import KILL_SECONDS
 from waitress_core.processes.scoreboard import Command, Scoreboard, Word
 from waitress_core.processes.worker import REPORT_MARK, Worker
 
@@ -22,9 +26,14 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot 
 opened: list[int] = []
 
 
+limits: list[float] = []  # after which this process would be ended
+
+
 @pytest.fixture(autouse=True)
-def close_pipes() -> Iterator[None]:
-    """Close the pipes that a test has opened."""
+def close_pipes(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close the pipes that a test has opened; note when this process would be ended."""
+    limits.clear()
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda seconds, **options: limits.append(seconds))
     yield
     while opened:
         os.close(opened.pop())
@@ -37,7 +46,13 @@ class Serving:
         self.slot = Scoreboard(slots=1).take()
         self.read_end, self.write_end = os.pipe()
         adj = Adjustments(listen="127.0.0.1:0", **settings)
-        self.worker = Worker(self.slot, self.write_end, adj, os.getppid() if supervisor is None else supervisor)
+        self.worker = Worker(
+            self.slot,
+            self.write_end,
+            adj,
+            os.getppid() if supervisor is None else supervisor,
+            ending_with_supervisor=contextlib.nullcontext,
+        )
         self.requests = 0
         self.is_orphaned = False
         self.stops: list[tuple[State, float, bool]] = []
@@ -139,6 +154,15 @@ def test_a_worker_drains_when_its_supervisor_is_gone() -> None:
     serving = Serving(supervisor=1 if os.getppid() != 1 else 2, shutdown_timeout=7).tick().tick()
     assert serving.stops == [(State.LEAVING, 7, False)]
     assert serving.is_orphaned
+    assert limits == [7 + KILL_SECONDS]
+
+
+def test_the_end_of_a_worker_is_limited_once() -> None:
+    serving = Serving(shutdown_timeout=1e300)
+    assert limits == []
+    serving.worker.limit_end()
+    serving.worker.limit_end()
+    assert limits == [threading.TIMEOUT_MAX]
 
 
 def test_a_worker_that_retires_leaves_the_paths_to_those_that_serve_on() -> None:

@@ -36,11 +36,13 @@ class Handover:
         if self._pipe is not None:
             with contextlib.suppress(OSError):  # it is gone
                 os.write(self._pipe, b"\0")
-            os.close(self._pipe)
         self.close()
 
     def close(self) -> None:
-        """Close what nobody wanted."""
+        """Close what nobody wanted, and the pipe: also in a child, which has nothing to report by it."""
+        if self._pipe is not None:
+            os.close(self._pipe)
+            self._pipe = None
         for sock in self._sockets:
             sock.close()
         self._sockets.clear()

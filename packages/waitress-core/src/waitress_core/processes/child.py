@@ -52,18 +52,19 @@ def run_in_child(
             pipe, "failed", [str(error) or repr(error), _traceback() if details is None else details[-MOST_DETAILS:]]
         )
     finally:
+        worker.limit_end()
         _exit(status)
 
 
 class StatusServing(Protocol):
     """The server, as the process of its status server runs it."""
 
-    def serve_status(self) -> None:
-        """Serve the status server for as long as the parent process is there."""
+    def serve_status(self, parent: int) -> None:
+        """Serve the status server for as long as the parent, a process, is there."""
 
 
 def run_status_in_child(
-    server: StatusServing, close: Iterable[Callable[[], object]], mask: Collection[int]
+    server: StatusServing, parent: int, close: Iterable[Callable[[], object]], mask: Collection[int]
 ) -> NoReturn:
     """Serve the status server in the child of a fork, and end the process."""
     status = 1
@@ -77,7 +78,7 @@ def run_status_in_child(
             signal.signal(getattr(signal, name), signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         name_process("waitress: status")
-        server.serve_status()
+        server.serve_status(parent)
         status = 0
     except BaseException:
         logger.exception("The status server has failed")

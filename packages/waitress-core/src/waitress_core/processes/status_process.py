@@ -37,7 +37,7 @@ class StatusProcess:
         self._server = server
         self._slot = Scoreboard(slots=1).take()
         self._published: object = None
-        self._pid = 0
+        self.pid = 0
         self._started_at = -PAUSE_SECONDS
 
     def supervision(self) -> Any:
@@ -52,14 +52,14 @@ class StatusProcess:
 
     def check(self, close: Iterable[Callable[[], object]]) -> None:
         """Start the process, if there is none; the child first calls `close`, for what is the supervisor's alone."""
-        if self._pid:
+        if self.pid:
             try:
-                ended, status = os.waitpid(self._pid, os.WNOHANG)
+                ended, status = os.waitpid(self.pid, os.WNOHANG)
             except ChildProcessError:  # somebody else has waited for it
-                ended, status = self._pid, 0
+                ended, status = self.pid, 0
             if not ended:
                 return
-            self._pid = 0
+            self.pid = 0
             logger.error("The process of the status server has ended, with status %d: another one follows", status)
         now = time.monotonic()
         if now - self._started_at >= PAUSE_SECONDS:
@@ -68,14 +68,14 @@ class StatusProcess:
 
     def _start(self, close: Iterable[Callable[[], object]]) -> None:
         try:
-            self._pid = fork(partial(run_status_in_child, self._server, close))
+            self.pid = fork(partial(run_status_in_child, self._server, os.getpid(), close))
         except OSError as error:  # the system has no process left for it
             logger.error("Cannot start the process of the status server: %s", error)
 
     def end(self) -> None:
         """End the process."""
-        if self._pid:
+        if self.pid:
             with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                os.kill(self._pid, signal.SIGKILL)
-                os.waitpid(self._pid, 0)
-            self._pid = 0
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+            self.pid = 0

@@ -6,6 +6,8 @@ it ends before that, nothing has changed.
 Its parent is a guard, a process that only waits for it, and ends when it takes over: then its parent is systemd, if
 systemd has started this one. It must be when systemd is notified of the new main process: systemd does not wait for the
 end of a process that is not its child, but kills the whole service at once (MAINPID=, KillMode=mixed).
+The guard also ends the successor of a predecessor that was killed: a server that was killed must not come back by
+itself.
 
 Thread: the supervisor's only one.
 """
@@ -17,17 +19,33 @@ assert sys.platform != "win32"  # which cannot fork: nothing imports this there
 import contextlib
 import os
 import signal
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..net.handover import handover_text
 from ..net.listener import HANDOVER_VARIABLE, Listener
+from .child import STATUS_IGNORES
+from .waiting import Waiting
+
+CHECK_SECONDS = 1.0  # between two checks of a guard whether the predecessor is there
 
 
 class Successor:
-    """A process that is to take over; `pipe` is readable when it does, or has ended."""
+    """A process that is to take over; `pipes` has what is readable when it does.
 
-    def __init__(self, listeners: Sequence[Listener], folder: str, blocked: Iterable[int]) -> None:
-        self.pipe, write_end = os.pipe()
+    The guard calls `leave`, which closes what is this process's alone. It gives a successor without a predecessor
+    `end_seconds` to end.
+    """
+
+    def __init__(
+        self,
+        listeners: Sequence[Listener],
+        folder: str,
+        blocked: Iterable[int],
+        leave: Iterable[Callable[[], object]],
+        end_seconds: float,
+    ) -> None:
+        pipe, write_end = os.pipe()
         pid_pipe, pid_write_end = os.pipe()
         command = [sys.executable, *sys.orig_argv[1:]]
         predecessor = os.getpid()
@@ -35,50 +53,64 @@ class Successor:
         if not self._guard:
             try:
                 _restore_signals(blocked)
+                for leave_one in leave:
+                    leave_one()
+                os.close(pipe)
+                os.close(pid_pipe)
                 pid = os.fork()
                 if not pid:
                     _become(command, listeners, folder, write_end, predecessor)
                 os.close(write_end)
                 os.write(pid_write_end, str(pid).encode("ascii"))
                 os.close(pid_write_end)
-                _end_as(pid)
+                _end_as(_wait_for(pid, predecessor, end_seconds))
             finally:
                 os._exit(127)
         os.close(write_end)
         os.close(pid_write_end)
-        self.pid = int(os.read(pid_pipe, 32) or b"0")  # 0: none could be started, and the pipe says that it has ended
+        self.pipes = [pipe]
+        self.pid = int(os.read(pid_pipe, 32) or b"0")  # 0: none could be started, and the guard ends
         os.close(pid_pipe)
+        os.set_blocking(pipe, False)
+        self._sent = 0  # the last signal
+        self.status: int | None = None  # once it has ended, of `os.waitpid`
 
-    def wait(self) -> int:
-        """Return the status of a successor that has ended."""
+    def is_ready(self) -> bool | None:
+        """Whether it serves; None as long as it has neither said so nor ended."""
+        for pipe in self.pipes:
+            with contextlib.suppress(BlockingIOError):
+                if os.read(pipe, 1):
+                    return True
+                self.close()  # it will say nothing any more: usually because it has ended
+        if self.status is None:
+            self._wait(os.WNOHANG)
+        return None if self.status is None else False
+
+    def _wait(self, options: int) -> None:
         try:
-            return os.waitpid(self._guard, 0)[1]
+            pid, status = os.waitpid(self._guard, options)
         except ChildProcessError:  # somebody else has waited for it
-            return 0
+            pid, status = self._guard, 0
+        if pid:
+            self.status = status
 
     def release(self) -> None:
         """End the guard of a successor that serves."""
-        with contextlib.suppress(ProcessLookupError):
+        if self.status is None:
             os.kill(self._guard, signal.SIGKILL)
-        self.wait()
+            self._wait(0)
 
-    def is_ready(self) -> bool | None:
-        """Whether it serves; None as long as it has not reported that."""
-        os.set_blocking(self.pipe, False)
-        try:
-            return bool(os.read(self.pipe, 1))
-        except BlockingIOError:
-            return None
-
-    def stop(self) -> None:
-        """Ask it to end."""
-        if self.pid:
+    def end(self, number: int) -> None:
+        """Have it end, by a signal that was not sent yet."""
+        if self.pid and number != self._sent and self.status is None:
+            self._sent = number
             with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGTERM)
+                os.kill(self.pid, number)
 
     def close(self) -> None:
-        """Release the pipe."""
-        os.close(self.pipe)
+        """Release the pipe; any number of times."""
+        while self.pipes:
+            os.close(self.pipes.pop())
 
 
 def _restore_signals(blocked: Iterable[int]) -> None:
@@ -90,9 +122,25 @@ def _restore_signals(blocked: Iterable[int]) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
-def _end_as(pid: int) -> None:
-    """Wait for a child, and end this process in the same way."""
-    _, status = os.waitpid(pid, 0)
+def _wait_for(pid: int, predecessor: int, end_seconds: float) -> int:
+    """Wait for a child, the successor; return its status. End it if the predecessor, the parent, is gone."""
+    for name in STATUS_IGNORES:  # what is sent to a whole group of processes is the successor's to follow
+        signal.signal(getattr(signal, name), signal.SIG_IGN)
+    waiting = Waiting()
+    kill_at = float("inf")
+    with waiting.woken_by_signals():
+        while not (ended := os.waitpid(pid, os.WNOHANG))[0]:
+            if os.getppid() != predecessor and kill_at == float("inf"):
+                kill_at = time.monotonic() + end_seconds
+                os.kill(pid, signal.SIGTERM)
+            elif time.monotonic() >= kill_at:
+                os.kill(pid, signal.SIGKILL)
+            waiting.wait((), CHECK_SECONDS)
+    return ended[1]
+
+
+def _end_as(status: int) -> None:
+    """End this process in the same way as another one."""
     if os.WIFSIGNALED(status):
         os.kill(os.getpid(), os.WTERMSIG(status))
     os._exit(os.WEXITSTATUS(status))

@@ -167,7 +167,8 @@ class SupervisedServer:
         server.leave_status_server()
         application: Any = server.application
         if isinstance(application, DeferredApplication):
-            server.application = _load(application, worker)
+            with worker.ending_with_supervisor():
+                server.application = _load(application, worker)
 
         def on_serving(run: ServerRun) -> None:
             worker.note_serves(
@@ -186,9 +187,8 @@ class SupervisedServer:
         for listener in self.listeners:
             listener.reclaim_path()
 
-    def serve_status(self) -> None:
-        """Serve the status server in its own process, for as long as the parent process is there."""
-        parent = os.getppid()
+    def serve_status(self, parent: int) -> None:
+        """Serve the status server in its own process, for as long as the parent, a process, is there."""
         for listener in self.listeners:
             listener.abandon_after_fork()
         for listener in self.status_listeners:

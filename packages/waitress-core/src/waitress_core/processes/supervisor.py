@@ -35,6 +35,7 @@ from ..safe_logger import SafeLogger
 from .child import name_process, run_in_child
 from .figures import Figures
 from .forking import fork, signals_blocked
+from .lifeline import ending_with_supervisor
 from .plan import END_SECONDS, KILL_SECONDS, YOUNG_SECONDS, Action, Limits, StartPause, Step, Stop, plan
 from .scoreboard import Command, Scoreboard, Word
 from .states import SUPERVISOR_TRANSITIONS, Event, SupervisorState, WorkerState
@@ -43,6 +44,7 @@ from .successor import Successor
 from .waiting import Waiting
 from .worker import Worker, WorkerServer
 from .worker_handle import WorkerHandle, how_it_ended
+from .worker_pipes import WorkerPipes
 
 if TYPE_CHECKING:
     from ..observability.snapshot import Snapshot
@@ -155,6 +157,7 @@ class Supervisor:
             self._act(*self._actions.popleft())
         self._note_successor()
         self._note_stop_requests()
+        self._end_successor()
         self._note_stale()
         steps = plan(
             [handle.view() for handle in self._handles.values()],
@@ -178,7 +181,7 @@ class Supervisor:
         """Wait until there may be something to do; after a whole tick without, report that all is well."""
         pipes = [handle.pipe for handle in self._handles.values()]
         if self._successor is not None:
-            pipes.append(self._successor.pipe)
+            pipes += self._successor.pipes
         if self._pause.until:
             seconds = min(seconds, max(0.0, self._pause.until - time.monotonic()))
         has_ticked = not self._waiting.wait(pipes, seconds) and seconds > 0
@@ -201,9 +204,10 @@ class Supervisor:
             if pid:
                 self._on_ended(handle, status)
         if self._pid == 1 and sys.platform == "linux" and hasattr(os, "waitid"):  # PyPy has none
+            own = {*self._handles} if self._status is None else {*self._handles, self._status.pid}
             with contextlib.suppress(ChildProcessError):
                 while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
-                    if found.si_pid in self._handles:  # it has ended just now
+                    if found.si_pid in own:  # it has ended just now
                         break
                     os.waitpid(found.si_pid, os.WNOHANG)
 
@@ -282,15 +286,14 @@ class Supervisor:
         successor = self._successor
         if successor is None or (is_ready := successor.is_ready()) is None:
             return
+        if is_ready and self._stop is not None:  # too late: it is ended with this one, and waited for
+            return
         self._successor = None
         successor.close()
         if not is_ready:
-            status = successor.wait()  # it has closed the pipe by its end
-            logger.error(
-                "The successor, process %d, has ended: %s; this server keeps serving",
-                successor.pid,
-                how_it_ended(status),
-            )
+            if self._stop is None:
+                how = how_it_ended(successor.status or 0)
+                logger.error("The successor, process %d, has ended: %s; this server keeps serving", successor.pid, how)
             return
         successor.release()
         if self._status is not None:  # the successor has one, on the same sockets
@@ -313,10 +316,17 @@ class Supervisor:
 
     def _start_stop(self, stop: Stop) -> None:
         self._stop = stop
-        if self._successor is not None:
-            self._successor.stop()
         if self.state is not SupervisorState.STOPPING:
             self._enter(SupervisorState.STOPPING)
+
+    def _end_successor(self) -> None:
+        """End the successor with this one, as the plan ends a worker."""
+        if self._successor is not None and self._stop is not None:
+            now = time.monotonic()
+            if now >= self._stop.kill_at:
+                self._successor.end(signal.SIGKILL)
+            else:
+                self._successor.end(signal.SIGQUIT if now >= self._stop.end_at else signal.SIGTERM)
 
     def _note_stale(self) -> None:
         for handle in self._of(WorkerState.SERVING):
@@ -357,29 +367,40 @@ class Supervisor:
 
     def _start_worker(self) -> None:
         slot = self.scoreboard.take()
-        read_end, write_end = os.pipe()
-        worker = Worker(slot, write_end, self._target.adj, self._pid)
-        leave: list[Callable[[], object]] = [*self._leave(), partial(os.close, read_end)]
         try:
-            pid = fork(partial(run_in_child, self._target, worker, write_end, leave))
-        except OSError as error:  # the system has no process left for it
-            os.close(read_end)
+            pipes = WorkerPipes()
+            try:
+                worker = Worker(
+                    slot,
+                    pipes.reports_end,
+                    self._target.adj,
+                    self._pid,
+                    ending_with_supervisor=partial(ending_with_supervisor, pipes.lifeline_end),
+                )
+                leave = [*self._leave(), pipes.close_own]
+                pid = fork(partial(run_in_child, self._target, worker, pipes.reports_end, leave))
+            except OSError:
+                pipes.close_own()
+                raise
+            finally:
+                pipes.close_workers()
+        except OSError as error:  # the system has no process or descriptor left for it
             pause = self._pause.note_no_process(time.monotonic())
             logger.error("Cannot start a worker: %s; the next attempt follows in %.0f seconds", error, pause)
-        else:
-            self._figures.note_start()
-            slot[Word.PID] = pid
-            slot.beat()
-            self._handles[pid] = WorkerHandle(pid, slot, read_end)
-        finally:
-            os.close(write_end)
+            return
+        self._figures.note_start()
+        slot[Word.PID] = pid
+        slot.beat()
+        self._handles[pid] = WorkerHandle(pid, slot, pipes)
 
     def _leave(self) -> list[Callable[[], object]]:
         """Return what undoes in a child what is the supervisor's alone."""
         leave = self._waiting.leave()
-        leave += [partial(os.close, handle.pipe) for handle in self._handles.values()]
+        leave += [handle.pipes.close_own for handle in self._handles.values()]
         if self._successor is not None:
             leave.append(self._successor.close)
+        if self._handover is not None:
+            leave.append(self._handover.close)
         return leave
 
     def _step(self) -> None:
@@ -456,7 +477,8 @@ class Supervisor:
         listeners = [*self._target.listeners, *self._server.status_listeners]
         try:
             with signals_blocked() as mask:
-                self._successor = Successor(listeners, self._folder, mask)
+                end_seconds = self._limits.shutdown_timeout + KILL_SECONDS
+                self._successor = Successor(listeners, self._folder, mask, self._leave(), end_seconds)
         except OSError as error:
             logger.error("%s: cannot start a successor: %s", name, error)
         else:

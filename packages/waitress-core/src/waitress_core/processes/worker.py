@@ -8,13 +8,16 @@ Thread: the leader; `note_serves`, `publish` and `report` the main thread.
 """
 
 import contextlib
+import faulthandler
 import json
 import logging
 import os
 import random
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..config.adjustments import Adjustments
@@ -23,6 +26,7 @@ from ..net.listener import Listener
 from ..observability.process import memory_bytes
 from ..observability.stats import ServerStats
 from ..safe_logger import SafeLogger
+from .plan import KILL_SECONDS
 from .scoreboard import Command, Slot, Word
 from .states import Event, SupervisorState
 
@@ -64,8 +68,8 @@ class WorkerServer(Protocol):
     def serve_as_worker(self, worker: "Worker") -> None:
         """Serve until the end; call `worker.note_serves` once that has started, and `worker.publish` at the end."""
 
-    def serve_status(self) -> None:
-        """Serve the status server, in its own process, for as long as the parent process is there."""
+    def serve_status(self, parent: int) -> None:
+        """Serve the status server, in its own process, for as long as the parent, a process, is there."""
 
     def on_supervisor(self, event: Event, supervisor: "SupervisorView") -> None:
         """Something has happened in the supervisor. Must not start a thread."""
@@ -93,11 +97,20 @@ class SupervisorView(Protocol):
 class Worker:
     """A worker's side of its slot."""
 
-    def __init__(self, slot: Slot, pipe: int, adj: Adjustments, supervisor: int) -> None:
+    def __init__(
+        self,
+        slot: Slot,
+        pipe: int,
+        adj: Adjustments,
+        supervisor: int,
+        *,
+        ending_with_supervisor: Callable[[], AbstractContextManager[None]],  # a context: see `lifeline`
+    ) -> None:
         # Set once
         self.number = slot.number
         self._slot = slot
         self._pipe = pipe
+        self.ending_with_supervisor = ending_with_supervisor
         self._supervisor = supervisor
         self._max_requests = adj.max_requests and adj.max_requests + random.randint(0, adj.max_requests_jitter)
         self._max_bytes = adj.max_worker_memory * _MIB
@@ -114,6 +127,7 @@ class Worker:
         # Leader only
         self._command: int = Command.SERVE  # that it follows
         self._is_orphan = False
+        self._is_limited = False  # its end: also the main thread, at the end
 
     def note_serves(
         self,
@@ -143,6 +157,17 @@ class Worker:
         """Make a snapshot readable for the supervisor."""
         self._slot.publish(self._snapshot())
 
+    def limit_end(self) -> None:
+        """Have the process ended if it takes longer than a drain: nobody else may be left to do so.
+
+        Threads and exit functions of the application may never end, and may keep the interpreter: faulthandler needs
+        none. What the supervisor, if there is one, allows is over before.
+        """
+        if not self._is_limited:
+            self._is_limited = True
+            seconds = min(self._drain_seconds + KILL_SECONDS, threading.TIMEOUT_MAX)
+            faulthandler.dump_traceback_later(seconds, exit=True, file=self._pipe)
+
     # --- as the acceptor sees it
 
     def is_dismissed(self) -> bool:
@@ -168,6 +193,7 @@ class Worker:
             self._is_orphan = True
             logger.warning("The supervisor, process %d, is gone: this worker drains and ends", self._supervisor)
             self._stop(State.LEAVING, self._drain_seconds)
+            self.limit_end()
             if command == Command.SERVE:  # else others may serve on
                 self._on_orphaned()
         elif not self._slot[Word.REPLACE] and (reason := self._reason_to_be_replaced()):

@@ -21,6 +21,7 @@ from .plan import WorkerView
 from .scoreboard import Slot
 from .states import WORKER_TRANSITIONS, WorkerState
 from .worker import REPORT_MARK
+from .worker_pipes import WorkerPipes
 
 MOST_STACK_BYTES = 1024 * 1024  # kept of what faulthandler writes; 4 threads have 10 KiB
 
@@ -28,12 +29,13 @@ MOST_STACK_BYTES = 1024 * 1024  # kept of what faulthandler writes; 4 threads ha
 class WorkerHandle:
     """One worker."""
 
-    def __init__(self, pid: int, slot: Slot, pipe: int) -> None:
-        os.set_blocking(pipe, False)
+    def __init__(self, pid: int, slot: Slot, pipes: WorkerPipes) -> None:
+        os.set_blocking(pipes.reports, False)
         # Set once
         self.pid = pid
         self.slot = slot
-        self.pipe = pipe
+        self.pipes = pipes
+        self.pipe = pipes.reports
         self.started_at = time.monotonic()
         # Changed while it runs
         self.state = WorkerState.STARTING
@@ -90,8 +92,8 @@ class WorkerHandle:
         return [f"{task} for {seconds:.1f} seconds" for task, seconds in snapshot.get("running", ())]
 
     def close(self) -> None:
-        """Release the pipe and the slot."""
-        os.close(self.pipe)
+        """Release the pipes and the slot."""
+        self.pipes.close_own()
         self.slot.clear()
 
 
