@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import shutil
 import subprocess
@@ -128,6 +129,10 @@ def application(environ, start_response):
             assert ask("/leave")[0] == b"1"
         assert becomes_true(lambda: ask("/")[1] == b"0")  # a process that nobody waits for keeps its name
         assert not any("Error" in line or "WARNING" in line for line in process.log)
+        supervisor = int(Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children").read_text())
+        os.kill(supervisor, signal_number("SIGUSR2"))
+        process.wait_for_line("SIGUSR2: ignored, because this is process 1: its container ends with it")
+        assert ask("/")[0] == b"1"
 
 
 def test_worker_processes_are_refused_outside_of_the_main_thread(tmp_path: Path) -> None:

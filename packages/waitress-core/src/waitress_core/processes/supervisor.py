@@ -472,6 +472,9 @@ class Supervisor:
 
     def _start_successor(self, name: str) -> None:
         """Start the command again, as it is installed now, to take over."""
+        if self._pid == 1:
+            logger.error("%s: ignored, because this is process 1: its container ends with it", name)
+            return
         if not self._may(signals.Action.START_SUCCESSOR, name, SupervisorState.SERVING):
             return
         listeners = [*self._target.listeners, *self._server.status_listeners]
