@@ -232,7 +232,7 @@ def test_a_successor_that_is_killed_is_noticed_although_its_fork_is_left(tmp_pat
         pid = int(process.wait_for_line(r"successor (\d+)")[1])
         process.wait_for_line("stays")
         os.kill(pid, signal_number("SIGKILL"))
-        process.wait_for_line(rf"The successor, process {pid}, has ended: killed by SIGKILL; this server serves on")
+        process.wait_for_line(rf"The successor, process {pid}, has ended: killed by SIGKILL; this server keeps serving")
         (tmp_path / "go").touch()
         process.signal()
         assert process.wait() == 0
