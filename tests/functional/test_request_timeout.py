@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -138,17 +139,21 @@ def test_what_has_started_is_cut_off_and_looks_incomplete(
             assert other.get("/quick").body == b"quick"
 
 
-def test_a_response_without_its_own_end_is_reset_when_the_task_ends() -> None:
+def test_a_response_without_its_own_end_is_reset() -> None:
     application = Hanging()
     with running(application, request_timeout=0.1) as server, set_at_end(application.released):
-        run = server.server._run
-        assert run is not None
         with ask(server, "/body", "1.0") as client:
-            assert becomes_true(partial(has_lost, server, 1), SECONDS)
-            application.released.set()
+            if sys.platform == "win32":  # which resets the connection when its task ends
+                assert becomes_true(partial(has_lost, server, 1), SECONDS)
+                application.released.set()
             received = bytearray()
             with pytest.raises(ConnectionResetError):
                 receive_for_ever(client, received)
+            assert application.ended.acquire(blocking=False) is (sys.platform == "win32")
+            application.released.set()
+            assert becomes_true(partial(has_lost, server, 0), SECONDS)
+        with server.client() as other:
+            assert other.get("/quick").body == b"quick"
     assert b"too late" not in received
 
 

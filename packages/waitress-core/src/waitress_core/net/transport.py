@@ -9,6 +9,7 @@ import errno
 import os
 import select
 import socket
+import sys
 from collections.abc import Callable, Set
 from typing import TYPE_CHECKING, Protocol
 
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 
 # Errors of a client that leaves; any other error is worth a log record. EPROTOTYPE is what macOS says of a socket that
 # is just being shut down; EPROTO, ENOPROTOOPT and those of hosts and networks come from routers on the way (ICMP).
+# ENOTSOCK is what a task sees of a connection that has been reset under it.
 DISCONNECTS: Set[int] = error_numbers(
     "ECONNRESET", "ECONNABORTED", "ECONNREFUSED", "EPIPE", "ENOTCONN", "ESHUTDOWN", "EBADF", "ETIMEDOUT",
     "EHOSTUNREACH", "EHOSTDOWN", "ENETUNREACH", "ENETDOWN", "ENETRESET", "ENONET", "ENOLINK", "ENOPROTOOPT", "EPROTO",
-    "EPROTOTYPE", "EDISCON",
+    "EPROTOTYPE", "EDISCON", "ENOTSOCK",
 )  # fmt: skip
 
 # (socket, file, offset, size) -> bytes taken; not on every system
@@ -127,8 +129,8 @@ class Transport(Protocol):
     def end(self, *, is_complete: bool) -> None:
         """End both directions, so that a `send` under way in another thread fails; the descriptor stays taken.
 
-        `is_complete` is False while a response is being sent. After `reset` only `close` ends the connection: a proper
-        end of output would look like the end of the response.
+        `is_complete` is False while a task runs, which may never end. After `reset`, a proper end of output would look
+        like the end of the response: the reset is then sent at once, or on Windows by `close`.
         """
 
     def reset(self) -> None:
@@ -257,6 +259,14 @@ class SocketTransport:
                 self._socket.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass  # it has left already
+        elif not is_complete and sys.platform != "win32":
+            # Another file gets the descriptor, so that it stays taken: that closes the socket.
+            with contextlib.suppress(OSError):  # no descriptor is left: `close` does it
+                other = os.open(os.devnull, os.O_RDWR)
+                try:
+                    os.dup2(other, self.descriptor, inheritable=False)
+                finally:
+                    os.close(other)
 
     def reset(self) -> None:
         """Let `close` end the connection with a reset."""
