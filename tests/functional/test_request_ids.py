@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.functional.applications import SECONDS, Recorder, get, set_at_end
+from tests.functional.applications import SECONDS, Held, Recorder, get, set_at_end
 from tests.support.processes import becomes_true
 from tests.support.servers import running
 from tests.support.times import shorten_close, shorten_end, shorten_ticks
@@ -131,18 +131,20 @@ def test_a_traceparent_of_a_later_version_may_have_more(rest: str, caplog: pytes
 
 @pytest.fixture
 def records() -> Iterator[list[tuple[str, str]]]:
-    """Return (request_id, message) of the application's records, as a handler with the filter sees them."""
+    """Return (request_id, message) of the records of application and server, as a handler with the filter sees them."""
     seen: list[tuple[str, str]] = []
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             seen.append((record.request_id, record.getMessage()))  # type: ignore[attr-defined]  # the filter sets it
 
-    handler, logger = Handler(), logging.getLogger("tests.shop")
+    handler, loggers = Handler(), [logging.getLogger(name) for name in ("tests.shop", "waitress")]
     handler.addFilter(RequestIdFilter())
-    logger.addHandler(handler)
+    for logger in loggers:
+        logger.addHandler(handler)
     yield seen
-    logger.removeHandler(handler)
+    for logger in loggers:
+        logger.removeHandler(handler)
 
 
 def test_the_filter_gives_the_applications_records_the_id_of_their_request(records: list[tuple[str, str]]) -> None:
@@ -166,6 +168,22 @@ def test_the_filter_gives_the_applications_records_the_id_of_their_request(recor
     assert len(records) == 6
     for request_id, text in records:
         assert text.endswith(f" {request_id}")
+
+
+@pytest.mark.parametrize("setting", ["log_slow_requests", "request_timeout"])
+def test_the_filter_gives_the_leaders_records_of_a_request_its_id(
+    setting: str, records: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten_ticks(monkeypatch)
+    application = Held()
+    settings: dict[str, Any] = {setting: 0.1, "request_id_header": True, "status_listen": "127.0.0.1:0"}
+    with running(application, **settings) as server, set_at_end(application.released), server.client() as client:
+        client.send(get())
+        assert becomes_true(lambda: any("has been running" in text for _, text in records), SECONDS)
+        (request_id,) = [said for said, text in records if "has been running" in text]
+        assert UUID.fullmatch(request_id)
+        application.released.set()
+        assert client.response().header("X-Request-ID") == request_id
 
 
 def test_slow_requests_and_those_that_are_cut_off_are_logged_with_their_id(

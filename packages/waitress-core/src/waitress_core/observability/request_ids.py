@@ -9,9 +9,25 @@ A context variable, and not a thread-local: asynchronous code and greenlets that
 """
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 
 current_request_id: ContextVar[str] = ContextVar("waitress.request_id")
+
+
+@contextmanager
+def records_of(task: object) -> Iterator[None]:
+    """Return a context in which another thread's records have the id of this task's request, if it has one."""
+    request_id = getattr(task, "request_id", None)
+    if request_id is None:
+        yield
+        return
+    token = current_request_id.set(request_id)
+    try:
+        yield
+    finally:
+        current_request_id.reset(token)
 
 
 class RequestIdFilter(logging.Filter):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from ..safe_logger import SafeLogger
 from ..threads.running import RunningTask
+from .request_ids import records_of
 from .slow_requests import stack_of, thread_name
 
 logger = SafeLogger(logging.getLogger("waitress"))
@@ -37,12 +38,16 @@ class RequestTimeouts:
         before, self._given_up = self._given_up, [run.task for run in overdue]
         for run in overdue:
             if not any(run.task is known for known in before):
-                logger.error(
-                    "%r has been running for %.1f seconds, longer than request_timeout: it is given up, and its thread "
-                    "%s is lost until it ends:\n%s",
-                    run.task,
-                    run.seconds,
-                    thread_name(run.thread_id),
-                    stack_of(run.thread_id),
-                )
+                with records_of(run.task):
+                    self._report(run)
                 self._give_up(run.task)
+
+    def _report(self, run: RunningTask) -> None:
+        logger.error(
+            "%r has been running for %.1f seconds, longer than request_timeout: it is given up, and its thread "
+            "%s is lost until it ends:\n%s",
+            run.task,
+            run.seconds,
+            thread_name(run.thread_id),
+            stack_of(run.thread_id),
+        )

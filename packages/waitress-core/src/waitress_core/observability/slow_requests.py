@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 
 from ..safe_logger import SafeLogger
 from ..threads.running import RunningTask
+from .request_ids import records_of
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
@@ -32,7 +33,8 @@ class SlowRequests:
         slow = [run for run in self._running() if run.seconds >= self._seconds]
         for run in slow:
             if not any(run.task is reported for reported in self._reported):
-                self._report(run)
+                with records_of(run.task):
+                    self._report(run)
         self._reported = [run.task for run in slow]
 
     def _report(self, run: RunningTask) -> None:
