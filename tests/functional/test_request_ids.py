@@ -208,6 +208,7 @@ def test_slow_requests_and_those_that_are_cut_off_are_logged_with_their_id(
             client.send(get())
             assert becomes_true(lambda: "has been running for" in caplog.text, SECONDS)
             server.server.shutdown(0)
+            assert becomes_true(lambda: "cut off, not done in time" in caplog.text, SECONDS)
             released.set()
             ended = f"while serving / (request {seen[0]})"
             assert becomes_true(lambda: ended in caplog.text, SECONDS)
