@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -71,9 +72,14 @@ def test_a_reload_reads_the_settings_again_or_leaves_all_as_it_is(tmp_path: Path
         with Client(address) as client:
             return client.get("/").header("server")
 
+    def reloads() -> Any:
+        with Client(status) as client:
+            return json.loads(client.get("/status.json").body)["supervisor"]["reloads"]
+
+    status = str(tmp_path / "s")
     write_shop(tmp_path, "old")
     write("workers = 2\nident = 'first'\n")
-    with command(tmp_path, "--config=it.toml") as (process, address):
+    with command(tmp_path, "--config=it.toml", f"--status-listen={status}") as (process, address):
         workers_of(process, 2)
         assert ident(address) == "first"
         write("workers = 1\nident = 'second'\n")
@@ -84,6 +90,7 @@ def test_a_reload_reads_the_settings_again_or_leaves_all_as_it_is(tmp_path: Path
             write("workers = 0\n")
             process.signal(signal_number("SIGHUP"))
             process.wait_for_line(r"SIGHUP: .*workers.*; settings and workers stay as they were")
+            assert becomes_true(lambda: reloads() == {"done": 1, "failed": 1})
             assert ident(address) == "second"
         assert load.failures == []
         process.signal()

@@ -454,6 +454,7 @@ class Supervisor:
             self._target = self._server.remake(self._target)
         except (ValueError, OSError) as error:
             logger.error("%s: %s; settings and workers stay as they were", name, error)
+            self._figures.note_reload(is_done=False)
             return
         adj = self._target.adj
         self._limits = Limits(adj.worker_timeout, adj.shutdown_timeout)
