@@ -14,6 +14,7 @@ from docs._extensions.metrics_reference import fields_as_markdown, labels_as_mar
 from tests.project.repository import ROOT
 from waitress_cli.options import parse
 from waitress_core import Adjustments
+from waitress_core.connection.states import STATE_NAMES
 from waitress_core.observability.snapshot import RunningRequest, Snapshot, Totals
 from waitress_core.observability.stats import DEADLINES, END_REASONS, EXIT_REASONS, HANDSHAKES
 from waitress_core.status.app import OPEN_PATHS, PATHS
@@ -75,6 +76,8 @@ def test_the_reference_has_every_path_metric_field_and_label() -> None:
     assert [path for path in PATHS if f"| `{path}` |" not in REFERENCE] == []
     assert "% metrics\n" in REFERENCE
     assert re.findall(r"^\| `(\w+)`", metrics_as_markdown(), re.MULTILINE) == [metric.name for metric in METRICS]
+    for name in (*STATE_NAMES, "busy", "idle", "lost", "done", "failed"):
+        assert f"`{name}`" in REFERENCE.partition("% metrics\n")[2].partition("###")[0]
     tables = {
         "END_REASONS": END_REASONS,
         "DEADLINES": DEADLINES,
