@@ -134,7 +134,7 @@ def test_a_block_says_who_the_client_is(wire: bytes, expected: tuple[object, ...
 
 
 @pytest.mark.parametrize("rest", [b"", TCP4, b"junk"], ids=["empty", "addresses", "anything"])
-@pytest.mark.parametrize("family", [0, 0x11, 0x31], ids=["unspecified", "tcp4", "unix"])
+@pytest.mark.parametrize("family", [0, 0x11, 0x31, 0x13, 0x41, 0xFF], ids=hex)
 def test_a_local_connection_is_the_proxys_own_whatever_else_is_said(rest: bytes, family: int) -> None:
     wire = block(rest, command=0x20, family=family)
     assert outcome_in_every_cut(wire + REQUEST) == ProxyHeader(len(wire), 2, True, "UNKNOWN")

@@ -237,7 +237,8 @@ def _read_block(data: bytes, max_bytes: int) -> ProxyHeader | NeedMore:
     # In the order of the bytes, and each as soon as it is there: then the fault is the same however they were cut.
     if len(data) > 12 and (data[12] >> 4 != 2 or data[12] & 0xF > _PROXY):
         raise InvalidProxyBlock(f"0x{data[12]:02X} is not a version and command of the PROXY protocol")
-    if len(data) > 13 and (data[13] >> 4 > _UNIX or data[13] & 0xF > _DATAGRAM):
+    is_local = len(data) > 12 and data[12] & 0xF == _LOCAL  # then the family is to be ignored, whatever it is
+    if len(data) > 13 and not is_local and (data[13] >> 4 > _UNIX or data[13] & 0xF > _DATAGRAM):
         raise InvalidProxyBlock(f"0x{data[13]:02X} is not a family and transport of the PROXY protocol")
     if len(data) < _BLOCK_START_BYTES:
         return NEED_MORE
@@ -246,7 +247,6 @@ def _read_block(data: bytes, max_bytes: int) -> ProxyHeader | NeedMore:
         raise ProxyHeaderTooLong(size, max_bytes)
     if len(data) < size:
         return NEED_MORE
-    is_local = data[12] & 0xF == _LOCAL
     family = data[13] >> 4
     if is_local or family not in _FAMILY_NAMES or data[13] & 0xF != _STREAM:
         return ProxyHeader(size, 2, is_local, "UNKNOWN")
