@@ -328,3 +328,19 @@ def test_early_hints_are_checked_as_the_fields_of_a_response(
 ) -> None:
     with pytest.raises(error):
         Response(version, "GET", True, None).early_hints([("Link", "</a>"), (name, value)])
+
+
+@each_row(
+    ("headers", "said"),
+    [
+        (None, "not None"),
+        ("Link: </a>", "not 'Link: </a>'"),
+        (["ab"], "'ab' is not"),
+        ([("Link", "</a>", "x")], "'x'\\) is not"),
+        ({"Link": "</a>"}, "'Link' is not"),
+    ],
+    ids=["none", "text", "texts", "three", "dict"],
+)
+def test_early_hints_that_are_no_pairs_are_refused_in_words(headers: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=f"^early hints are a list of .name, value., .*{said}"):
+        Response("1.1", "GET", True, None).early_hints(headers)

@@ -13,6 +13,7 @@ Framing (RFC 9112 6.3, seen from the sender)
 """
 
 import enum
+from collections.abc import Iterable
 from typing import Any, Final
 
 from .response_fields import (
@@ -138,12 +139,18 @@ class Response:
 
         Raises:
             AssertionError, HeaderError: a field cannot be sent (`checked_*`).
+            TypeError: these are no fields.
             RuntimeError: the response itself has started.
         """
         if self.has_head:
             raise RuntimeError("early hints come before the response: its head has been sent already")
+        if isinstance(headers, str) or not isinstance(headers, Iterable):
+            raise TypeError(f"early hints are a list of (name, value), not {headers!r:.100}")
         lines = []
-        for name, value in headers:
+        for field in headers:
+            if not isinstance(field, (tuple, list)) or len(field) != 2:
+                raise TypeError(f"early hints are a list of (name, value), and {field!r:.100} is not (name, value)")
+            name, value = field
             sent_name = checked_name(name)
             if sent_name == "Content-Length":  # RFC 9110 8.6: not in a 1xx
                 raise HeaderError("early hints cannot have a Content-Length")
