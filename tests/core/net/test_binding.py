@@ -141,7 +141,10 @@ def test_a_port_that_needs_a_privilege_is_told_of(port: int, has_remedy: bool, m
     monkeypatch.setattr(socket.socket, "bind", refuse)
     with pytest.raises(PermissionError) as caught:
         bind_inet(LOOPBACK._replace(address=("127.0.0.1", port)), 5)
-    remedy = "; a port below 1024 needs a privilege: choose another, behind a proxy, or have systemd pass the socket"
+    remedy = (
+        "; a port below 1024 needs a privilege: choose another, such as 8080, behind a proxy, or listen on systemd, "
+        "which passes its socket"
+    )
     expected = f"Cannot listen on 127.0.0.1:{port}: Permission denied{remedy if has_remedy else ''}"
     assert caught.value.strerror == expected
 
@@ -167,7 +170,7 @@ def test_a_folder_that_may_not_be_written_to_is_told_of(folder: Path, monkeypatc
     monkeypatch.setattr(os, "access", lambda path, mode: False)  # root may write anywhere
     with pytest.raises(PermissionError) as caught:
         bind_unix(str(folder / "it.sock"), 0o600, 5)
-    remedy = f"this user may not create files in {folder}: choose its own folder"
+    remedy = f"this user may not create files in {folder}: choose a folder in which the user may"
     assert caught.value.strerror == f"Cannot listen on {folder / 'it.sock'}: Permission denied; {remedy}"
 
 
@@ -299,7 +302,9 @@ def test_a_path_that_is_too_long_is_named_without_a_number(folder: Path) -> None
     path = str(folder / ("x" * 200))
     with pytest.raises(OSError) as caught:
         bind_unix(path, 0o600, 5)
-    assert str(caught.value) == f"Cannot listen on {path}: AF_UNIX path too long"
+    length = len(os.fsencode(path))
+    remedy = f"it has {length} bytes, and about 100 fit: choose a shorter one, or a relative one"
+    assert str(caught.value) == f"Cannot listen on {path}: AF_UNIX path too long; {remedy}"
 
 
 @needs_unix

@@ -41,9 +41,14 @@ def naming_inet(host: str, port: int) -> AbstractContextManager[None]:
     """Name the address in an OSError, with the remedy if there is one; its type and errno stay."""
 
     def remedy(error: OSError) -> str:
+        if error.errno == errno.EADDRNOTAVAIL:
+            return "; no interface of this machine has the address: choose one that it has, or 0.0.0.0 for all of them"
         if error.errno != errno.EACCES or not 0 < port < 1024 or sys.platform == "win32":
             return ""
-        return "; a port below 1024 needs a privilege: choose another, behind a proxy, or have systemd pass the socket"
+        return (
+            "; a port below 1024 needs a privilege: choose another, such as 8080, behind a proxy, or listen on "
+            "systemd, which passes its socket"
+        )
 
     return _naming(f"{bracketed(host)}:{port}", remedy)
 
@@ -56,7 +61,11 @@ def naming_path(path: str) -> AbstractContextManager[None]:
         if error.errno == errno.ENOENT and not os.path.exists(folder):
             return f"; there is no folder {folder}: make it first"
         if error.errno == errno.EACCES and not os.access(folder, os.W_OK | os.X_OK):
-            return f"; this user may not create files in {folder}: choose its own folder"
+            return f"; this user may not create files in {folder}: choose a folder in which the user may"
+        if error.errno is None and "too long" in str(error):
+            return (
+                f"; it has {len(os.fsencode(path))} bytes, and about 100 fit: choose a shorter one, or a relative one"
+            )
         return ""
 
     return _naming(path, remedy)
