@@ -23,9 +23,9 @@ def command() -> str:
     return found
 
 
-def run_command(*arguments: str, cwd: Path) -> "subprocess.CompletedProcess[str]":
+def run_command(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
     """Run the console script, which is to end by itself."""
-    return subprocess.run([command(), *arguments], cwd=cwd, capture_output=True, text=True, timeout=60)
+    return subprocess.run([command(), *arguments], cwd=cwd, env=env, capture_output=True, text=True, timeout=60)
 
 
 class Recorder:

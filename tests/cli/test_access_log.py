@@ -1,5 +1,6 @@
 """Where the lines of the access log go."""
 
+import errno
 import io
 import logging
 import os
@@ -123,3 +124,35 @@ def test_lines_of_several_processes_do_not_mix(tmp_path: Path) -> None:
     lines = path.read_text().splitlines()
     assert len(lines) == 200
     assert all(re.fullmatch("a{20000}|b{20000}", line) for line in lines)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+def test_a_full_disk_is_one_record_and_no_stack(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    AccessLogOutput("/dev/full").set_up()
+    for _ in range(3):
+        access_logger.info("tea")
+    assert caplog.messages == [f"Cannot write the access log /dev/full, lines are lost: {os.strerror(errno.ENOSPC)}"]
+    assert capsys.readouterr().err == ""
+
+
+def test_standard_output_that_is_closed_is_one_record_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stdout", closed)
+    AccessLogOutput("-").set_up()
+    access_logger.info("tea")
+    access_logger.info("tea")
+    assert caplog.messages == [
+        "Cannot write the access log on standard output, lines are lost: I/O operation on closed file"
+    ]
+    assert capsys.readouterr().err == ""
+
+
+def test_a_mistake_in_a_record_keeps_its_stack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    AccessLogOutput(str(tmp_path / "a.log")).set_up()
+    access_logger.info("%d", "tea")
+    assert "Traceback" in capsys.readouterr().err

@@ -114,7 +114,7 @@ def test_an_import_error_in_the_application_names_its_cause_and_place(tmp_path: 
         pytest.param(["--threads=x", "shop:application"], "Error: --threads='x': expected a whole", id="bad-value"),
         pytest.param(
             ["--listen=127.0.0.1:0", "--host=127.0.0.1", "shop:application"],
-            "Error: host or port may not be set if listen is set.",
+            "Error: --host or --port may not be set if --listen is set.",
             id="contradiction",
         ),
         pytest.param(["--bogus"], "Error: unrecognized arguments: --bogus", id="unknown-option"),

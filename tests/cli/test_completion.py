@@ -128,3 +128,8 @@ def test_what_is_typed_is_completed_by_fish(typed: str, words: list[str], folder
     assert done.stderr == ""
     completed = [line.partition("\t")[0].replace("\\ ", " ").rstrip("/") for line in done.stdout.splitlines()]
     assert completed == words[-1:]
+
+
+def test_every_path_is_completed_as_one() -> None:
+    of_paths = [o for o in all_options() if o.names[0].endswith(("-file", "-config", "-key", "-certificate", "-ca"))]
+    assert [o.names for o in of_paths if o.value not in ("", "FILE") and not o.words] == []

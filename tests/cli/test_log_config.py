@@ -181,15 +181,38 @@ def test_loggers_that_it_does_not_name_go_on_unless_it_says_otherwise(
     assert shop.disabled is bool(says)
 
 
-def test_a_check_reads_the_file_and_leaves_logging_alone(tmp_path: Path, out: Path) -> None:
-    path = tmp_path / "log.json"
-    path.write_text(as_json("first", out))
+@pytest.mark.parametrize(("name", "written_as"), FORMATS)
+def test_a_check_finds_what_a_start_would_and_makes_no_file(
+    name: str, written_as: Any, tmp_path: Path, out: Path
+) -> None:
+    path = tmp_path / name
+    path.write_text(written_as("first", out))
     config(path).check()
     shop.warning("tea")
     assert not out.exists()
-    path.write_text("{")
-    with pytest.raises(ValueError, match=f"^Cannot configure logging by {re.escape(str(path))}: Expecting"):
-        config(path).check()
+    for text in (
+        "{",
+        written_as("first", out).replace("FileHandler", "NoSuchHandler"),
+        written_as("first", out).replace("INFO", "LOUD"),
+        written_as("first", tmp_path / "nowhere" / "out.log"),
+    ):
+        path.write_text(text)
+        with pytest.raises(ValueError, match=f"^Cannot configure logging by {re.escape(str(path))}: ."):
+            config(path).check()
+
+
+@pytest.mark.parametrize(("name", "written_as"), FORMATS)
+def test_a_byte_order_mark_is_no_fault(name: str, written_as: Any, tmp_path: Path, out: Path) -> None:
+    (tmp_path / name).write_text(written_as("first", out), encoding="utf-8-sig")
+    config(tmp_path / name).start()
+    shop.info("tea")
+    assert out.read_text() == "first tea\n"
+
+
+def test_the_version_may_be_left_out(tmp_path: Path) -> None:
+    (tmp_path / "log.json").write_text('{"loggers": {"shop": {"level": "ERROR"}}}')
+    config(tmp_path / "log.json").start()
+    assert shop.level == logging.ERROR
 
 
 def test_what_comes_after_a_set_up_is_called_each_time(tmp_path: Path, out: Path) -> None:
@@ -210,7 +233,7 @@ def test_what_comes_after_a_set_up_is_called_each_time(tmp_path: Path, out: Path
         ("log.json", None, "No such file or directory"),
         ("log.json", "{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
         ("log.json", "[]", "expected an object, as logging.config.dictConfig takes it"),
-        ("log.json", "{}", "dictionary doesn't specify a version"),
+        ("log.json", '{"version": "1"}', "version='1': expected the number 1, or no version"),
         (
             "log.json",
             '{"version": 1, "handlers": {"a": {"class": "Nowhere"}}}',
@@ -221,7 +244,7 @@ def test_what_comes_after_a_set_up_is_called_each_time(tmp_path: Path, out: Path
         ),
         ("log.ini", "tea", "File contains no section headers. file: "),
         ("log.ini", "[tea]", "there is no 'formatters'"),
-        ("log.ini", b"\xff", "'utf-8' codec can't decode byte 0xff in position 0: invalid start byte"),
+        ("log.ini", b"\n\xff", "line 2 is not UTF-8"),
     ],
     ids=["gone", "json", "list", "version", "handler", "toml", "ini", "section", "bytes"],
 )

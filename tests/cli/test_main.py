@@ -102,6 +102,12 @@ SEE_HELP = " (waitress-serve --help lists the options)"
     [
         pytest.param([], "Specify an application, as in waitress-serve MODULE:OBJECT", id="no-application"),
         pytest.param(["a:b", "c:d"], "Provide only one WSGI app, not a:b and c:d", id="two-applications"),
+        pytest.param(
+            ["--access-log", "its.log", "c:d"],
+            "Provide only one WSGI app, not its.log and c:d; a file for the log is written with an equals sign: "
+            "--access-log=its.log",
+            id="file-of-the-access-log",
+        ),
         pytest.param(["--app=a:b", "c:d"], "Provide only one WSGI app, not a:b and c:d", id="app-and-a-word"),
         pytest.param(
             ["--call", "a:b", "c"],
@@ -392,8 +398,8 @@ def test_a_folder_that_is_not_there_is_named(
     assert main([f"{option}=nowhere", "main_shop:application"], Recorder()) == 1
     assert main([f"{option}=a\0b", "main_shop:application"], Recorder()) == 1
     first, second = capsys.readouterr().err.splitlines()
-    assert first == f"Error: {option}: 'nowhere': {caught.value.strerror}"
-    assert second.startswith(f"Error: {option}: 'a\\x00b': ")
+    assert first == f"Error: {option}='nowhere': {caught.value.strerror}"
+    assert second.startswith(f"Error: {option}='a\\x00b': ")
     assert "embedded null" in second
 
 

@@ -79,6 +79,8 @@ def test_an_option_of_another_server_is_told_its_name_here_and_a_page(option: st
         parse([option, "4"])
     told = f'here it is {name}, see "{page}" in the documentation'
     assert str(caught.value) == f"unrecognized arguments: {option}; {told}"
+    with pytest.raises(CommandLineError, match=f"{re.escape(told)}$"):
+        parse([f"{option}=4" if option.startswith("--") else f"{option}4"])
     assert re.search(rf"^  .*{name}\b", help_text(), re.MULTILINE)
     titles = [path.read_text(encoding="utf-8").partition("\n")[0] for path in (ROOT / "docs").glob("*/*.md")]
     assert f"# {page}" in titles
@@ -238,3 +240,7 @@ def test_every_example_of_the_help_is_a_command_line_that_works() -> None:
         assert words[0] == "waitress-serve"
         assert len(command.applications) == 1
         Adjustments(**command.settings)
+
+
+def test_the_help_shows_how_the_access_log_gets_a_file() -> None:
+    assert re.search(r"^  --access-log, --no-access-log\n(?:  .*\n)*?.*--access-log=FILE", help_text(), re.MULTILINE)

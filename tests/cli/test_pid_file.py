@@ -124,6 +124,23 @@ def test_it_is_found_again_after_a_change_of_folder(path: Path, monkeypatch: pyt
 
 def test_one_that_cannot_be_written_is_named_with_the_cause(tmp_path: Path) -> None:
     path = tmp_path / "nowhere" / "shop.pid"
-    with PidFile(str(path)) as pid_file, pytest.raises(ValueError) as caught:
-        pid_file.write()
+    path.parent.mkdir()
+    with PidFile(str(path)) as pid_file:
+        path.parent.rmdir()
+        with pytest.raises(ValueError) as caught:
+            pid_file.write()
     assert str(caught.value) == f"Cannot write the pid file {path}: No such file or directory"
+    with pytest.raises(ValueError, match=r"^Cannot write the pid file .*: No such file"), PidFile(str(path)):
+        raise AssertionError("it is refused before anything listens")
+
+
+def test_a_folder_or_a_file_of_another_kind_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text("application = None  # what a mistyped --pid-file may name\n" * 2)
+    for name, reason in (
+        ("shop.py", "there is another file, which is longer than a process id"),
+        (".", "Is a directory"),
+    ):
+        path = os.path.join(tmp_path, name)
+        expected = f"Cannot write the pid file {path}: {reason}"
+        with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"), PidFile(path):
+            pass

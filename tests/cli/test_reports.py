@@ -1,5 +1,6 @@
 """What the command says instead of serving: --version, --print-config, --check."""
 
+import json
 import os
 import platform
 import re
@@ -16,10 +17,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.cli.helpers import APPLICATION
+from tests.cli.helpers import APPLICATION, run_command
 from tests.cli.settings_rows import ROWS, Row, is_possible_here
 from tests.support.builds import IS_COMPILED
 from tests.support.certificates import server_file
+from tests.support.ids import short_id
 from waitress_cli import main
 from waitress_cli.command_settings import ALL_SETTINGS
 from waitress_cli.configuration import configure
@@ -222,7 +224,7 @@ MISSING = "module 'reports_shop' has no attribute 'no'; it has application"
                 "w.toml, line 2: treads is not a setting; did you mean threads?",
                 "WAITRESS_OPTS is not a setting, and is ignored",
                 "Cannot import WSGI application 'reports_shop:no': " + MISSING,
-                "Invalid host/port specified. listen='a:99999': the port of 'a:99999' is not between 0 and 65535",
+                "--listen='a:99999': the port of 'a:99999' is not between 0 and 65535",
             ],
         ),
         (
@@ -250,7 +252,7 @@ def test_each_fault_is_a_line(
 def test_a_folder_that_is_not_there_is_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--check", "reports_shop:application", "--chdir=nowhere"], no_serve) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("Error: --chdir: 'nowhere': ")
+    assert line.startswith("Error: --chdir='nowhere': ")
 
 
 def test_a_certificate_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
@@ -259,10 +261,54 @@ def test_a_certificate_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().err == ""
     assert main([*words, "--tls-key=none.pem"], no_serve) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("Error: tls_key")
+    assert line.startswith("Error: --tls-key='")
     assert "none.pem" in line
 
 
 def test_settings_that_contradict_each_other_are_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--check", "--listen=127.0.0.1:0", "--port=1", "reports_shop:application"], no_serve) == 1
-    assert capsys.readouterr().err == "Error: host or port may not be set if listen is set.\n"
+    assert capsys.readouterr().err == "Error: --host or --port may not be set if --listen is set.\n"
+
+
+FAULTS_OF_FILES = {
+    "--access-log=nowhere/a.log": "Cannot write the access log nowhere/a.log: No such file or directory",
+    "--access-log=.": "Cannot write the access log .: Is a directory",
+    "--pid-file=nowhere/shop.pid": "Cannot write the pid file nowhere/shop.pid: No such file or directory",
+    "--pid-file=.": "Cannot write the pid file .: Is a directory",
+    "--log-config=log.json": "Cannot configure logging by log.json: Unable to configure root logger: "
+    "Unknown level: 'LOUD'",
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there the system gives its causes in other words")
+@pytest.mark.parametrize(("option", "fault"), FAULTS_OF_FILES.items(), ids=short_id)
+@pytest.mark.parametrize("check", [["--check"], []], ids=["check", "start"])
+def test_a_check_finds_what_a_start_finds(option: str, fault: str, check: list[str], folder: Path) -> None:
+    (folder / "log.json").write_text('{"root": {"level": "LOUD"}}')
+    done = run_command(*check, "--listen=127.0.0.1:0", option, "reports_shop:application", cwd=folder)
+    assert (done.returncode, done.stderr.splitlines()) == (1, [f"Error: {fault}"])
+
+
+def test_a_check_leaves_no_file_behind(folder: Path) -> None:
+    handler = {"class": "logging.handlers.RotatingFileHandler", "filename": "shop.log"}
+    (folder / "log.json").write_text(json.dumps({"handlers": {"file": handler}, "root": {"handlers": ["file"]}}))
+    words = ["--access-log=access.log", "--pid-file=shop.pid", "--log-config=log.json", "--listen=127.0.0.1:0"]
+    before = set(os.listdir(folder))
+    done = run_command("--check", *words, "reports_shop:application", cwd=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert set(os.listdir(folder)) - before <= {"__pycache__"}
+
+
+def test_an_application_that_ends_the_process_is_a_fault(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "reports_raises.py").write_text("raise SystemExit(0)", encoding="utf-8")
+    assert main(["--check", "--listen=127.0.0.1:0", "reports_raises:x"], no_serve) == 1
+    assert capsys.readouterr().err == (
+        "Error: Cannot import WSGI application 'reports_raises:x': it ends the process by SystemExit(0)\n"
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_reload_that_cannot_be_done_is_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--check", "--listen=127.0.0.1:0", "--reload", "--preload", "reports_shop:application"]
+    assert main(words, no_serve) == 1
+    assert capsys.readouterr().err.startswith("Error: --reload and --preload contradict each other")

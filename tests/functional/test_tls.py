@@ -360,7 +360,7 @@ def test_workers_have_the_new_certificate_after_sighup(tmp_path: Path) -> None:
             assert client.get().body == b"hello"
         path.unlink()
         process.signal(signal_number("SIGHUP"))
-        process.wait_for_line("ERROR .*SIGHUP: tls_certificate=.*No such file or directory; .* stay$")
+        process.wait_for_line("ERROR .*SIGHUP: --tls-certificate=.*No such file or directory; .* stay as they were$")
         with Client(address) as client:
             assert client.get().body == b"hello"
         process.signal()
@@ -397,12 +397,12 @@ def test_a_program_reloads_and_a_plain_server_has_nothing_to_reload(server: Runn
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--tls-certificate=missing.pem"], "tls_certificate={}: No such file or directory"),
+        (["--tls-certificate=missing.pem"], "--tls-certificate={}: No such file or directory"),
         (
             ["--tls-certificate=missing.pem", "--unix-socket=x"],
-            "tls_certificate has no meaning without a listener that speaks TLS: ",
+            "--tls-certificate has no meaning without a listener that speaks TLS: ",
         ),
-        (["--listen=https://127.0.0.1:0"], "'https://127.0.0.1:0' needs a certificate: set tls_certificate"),
+        (["--listen=https://127.0.0.1:0"], "'https://127.0.0.1:0' needs a certificate: set --tls-certificate"),
     ],
     ids=["missing", "no-listener", "no-certificate"],
 )

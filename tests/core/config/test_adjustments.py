@@ -214,12 +214,38 @@ NO_TLS = "needs a certificate: set tls_certificate, or behind a proxy that ends 
         ("http://[::1]/", "'http://[::1]/' names no port, as http://[::1]:8080 does"),
         ("ftp://127.0.0.1:80", "'ftp://127.0.0.1:80' is not HOST:PORT, [IPV6]:PORT or *:PORT"),
         ("http://", "'http://' is not HOST:PORT, [IPV6]:PORT or *:PORT"),
+        ("/run/x.sock", "'/run/x.sock' is a unix socket: set unix_socket=/run/x.sock, and no listen"),
+        ("./run:x/y", "'./run:x/y' is a unix socket: set unix_socket=./run:x/y, and no listen"),
+        ("shop.sock", "'shop.sock' is a unix socket: set unix_socket=shop.sock, and no listen"),
+        ("unix:///x", "'unix:///x' is a unix socket: set unix_socket=/x, and no listen"),
+        ("proxy+/x", "'proxy+/x' is a unix socket: set unix_socket=/x, and no listen"),
+        ("fd://3", "'fd://3' names no descriptor, as fd:3 does"),
+        ("", "no address is named, as HOST:PORT, [IPV6]:PORT or *:PORT"),
     ],
 )
 def test_a_url_that_cannot_be_listened_on_says_what_to_do(listen: str, message: str) -> None:
     with pytest.raises(ValueError) as caught:
         Adjustments(listen=listen)
     assert str(caught.value) == f"Invalid host/port specified. listen={listen!r}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("listen", "remedy"),
+    [
+        ("::1", "; an IPv6 address is written in brackets, as [::1]:8080"),
+        ("fe80::1%lo", "; an IPv6 address is written in brackets, as [::1]:8080"),
+        ("[::1", "; an IPv6 address is written in brackets, as [::1]:8080"),
+        ("127.0.0.1:nope", "; 'nope' is neither a port number nor the name of a service"),
+        ("127.0.0.1:\ud800", r"; '\ud800' is neither a port number nor the name of a service"),
+        ("no-such-host.invalid:80", ""),
+    ],
+    ids=["ipv6", "zone", "one-bracket", "service", "surrogate", "host"],
+)
+@pytest.mark.skipif(sys.platform == "win32", reason="there no name of a service is looked up")
+def test_an_address_that_cannot_be_looked_up_has_its_remedy(listen: str, remedy: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        Adjustments(listen=listen)
+    assert str(caught.value).endswith(f"){remedy}")
 
 
 def test_given_sockets_take_the_place_of_addresses(sockets: dict[str, socket.socket]) -> None:

@@ -210,7 +210,7 @@ REFUSED: list[tuple[str, object, str]] = [
     ("tls_client_ca", "", "the path of a file"),
     ("status_token_file", "", "the path of a file"),
     ("tls_context", "a.pem", "an ssl.SSLContext, or a callable that returns one, which only Python code can give"),
-    ("listen", None, "a list value"),
+    ("listen", None, "a list of texts"),
     ("host", "http://127.0.0.1", "an address or a name; listen takes http://HOST:PORT"),
     ("sockets", ["127.0.0.1:80"], "a list of sockets"),
     ("unix_socket_perms", 600, "octal permissions between 0 and 7777, such as '660'"),
@@ -227,7 +227,7 @@ REFUSED: list[tuple[str, object, str]] = [
     ("trusted_proxy", "proxy.example", "IP addresses and CIDR networks"),
     ("trusted_proxy", "10.0.0.0/33", "IP addresses and CIDR networks"),
     ("trusted_proxy", "10.0.0.1 nobody", "IP addresses and CIDR networks"),
-    ("trusted_proxy_headers", 5, "a list value"),
+    ("trusted_proxy_headers", 5, "a list of texts"),
     *[("access_log", given, LOG_SWITCH) for given in NO_SWITCHES],
     *[
         (
@@ -359,6 +359,16 @@ def test_a_bad_value_names_the_setting_the_value_and_what_is_accepted(name: str,
     with pytest.raises(ValueError) as caught:
         BY_NAME[name].read(given)
     assert str(caught.value).startswith(f"{name}={given!r}: expected {accepted}")
+
+
+@pytest.mark.parametrize("setting", [s for s in SETTINGS if s.kind == "integer"], ids=lambda setting: setting.name)
+def test_a_number_that_no_call_of_the_system_takes_is_refused(setting: Setting) -> None:
+    most = setting.bounds.get("maximum", (1 << 63) - 1)
+    assert setting.read(str(most)) == most
+    with pytest.raises(
+        ValueError, match=f"^{setting.name}='[0-9]+': expected .*{'65535' if setting.name == 'port' else most}$"
+    ):
+        setting.read(str(most + 1))
 
 
 def test_adjustments_read_values_as_the_table_says() -> None:

@@ -14,6 +14,9 @@ from waitress_core.config.sources import Given, Reading, expand, merge, read_env
 from waitress_core.config.toml_file import as_toml
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
+FORMATS = "combined, json, or a text with {fields}"
+NO_NAME = "${NAME} has a name between its braces, and nothing else"
+A_LIST = "a list of texts, or one text with spaces or commas between them"
 
 
 def from_file(folder: Path, text: str | bytes, name: str = "w.toml", **environ: str) -> Reading:
@@ -165,17 +168,25 @@ def test_a_pyproject_file_without_the_table_is_refused(text: str, tmp_path: Path
         ("treads = 4", "treads is not a setting; did you mean threads?"),
         ("unix-socket = 'x'", "unix-socket is not a setting; did you mean unix_socket?"),
         ("threads = 0", "threads=0: expected a whole number of at least 1"),
-        ("threads = '4'", 'threads="4": expected a whole number of at least 1'),
+        ("threads = '4'", 'threads="4": expected a whole number of at least 1, without quotation marks'),
         ("threads = 'many'", "threads='many': expected a whole number of at least 1"),
         ("threads = true", "threads=true: expected a whole number of at least 1"),
         ("threads = 4.0", "threads=4.0: expected a whole number of at least 1"),
         ("threads = [4]", "threads=[4]: expected a whole number of at least 1"),
-        ("ipv6 = 'yes'", 'ipv6="yes": expected true or false'),
+        ("ipv6 = 'yes'", 'ipv6="yes": expected true or false, without quotation marks'),
         ("ipv6 = 1", "ipv6=1: expected true or false"),
-        ("ident = 5", "ident=5: expected a text value"),
-        ("ident = 2026-11-28", "ident=2026-11-28: expected a text value"),
-        ("listen = 8080", "listen=8080: expected a list value"),
-        ("listen = [8080]", "listen=[8080]: expected a list value"),
+        ("ident = 5", "ident=5: expected a text"),
+        ("ident = 2026-11-28", "ident=2026-11-28: expected a text"),
+        ("listen = 8080", f"listen=8080: expected {A_LIST}"),
+        ("listen = [8080]", f"listen=[8080]: expected {A_LIST}"),
+        ("listen = [['a:1']]", f'listen=[["a:1"]]: expected {A_LIST}'),
+        ("listen = [{host = 'a'}]", f'listen=[{{"host" = "a"}}]: expected {A_LIST}'),
+        ("listen = '*:$PORT'", 'listen="*:$PORT": $PORT is not replaced by the variable: write ${PORT}'),
+        ("listen = '*:${PORT'", 'listen="*:${PORT": ${PORT is not replaced by the variable: write ${PORT}'),
+        ("listen = '*:${A:-80}'", f"listen=\"*:${{A:-80}}\": there is no environment variable 'A:-80'; {NO_NAME}"),
+        ("access_log = 1", "access_log=1: expected true or false, or the format of its lines: " + FORMATS),
+        ("config = 'x'", "config is not a setting"),
+        ("'' = 1", "an empty key is not a setting"),
         ("listen = '*:${PORT}'", "listen=\"*:${PORT}\": there is no environment variable 'PORT'"),
         (
             "unix_socket_perms = 660",
@@ -200,6 +211,37 @@ def test_a_fault_names_file_line_setting_what_was_given_and_what_is_accepted(
     assert {name: given.value for name, given in reading.given.items()} == {"backlog": 7}
 
 
+@pytest.mark.parametrize("table", ["[waitress]", "[tool.waitress]", "[[server]]", "[a.b]"])
+def test_a_table_in_which_nothing_is_read_is_a_fault(table: str, tmp_path: Path) -> None:
+    name = re.split(r"[].]", table.strip("["))[0]
+    assert from_file(tmp_path, f"ident = 'a'\n{table}\nthreads = 4\n").faults == [
+        f"w.toml, line 2: the table [{name}] is not a setting; write settings at the top of the file, in no table"
+    ]
+
+
+def test_a_name_of_another_server_is_told_by_its_name_here(tmp_path: Path) -> None:
+    names = {"timeout": "worker_timeout"}
+    (tmp_path / "w.toml").write_text("timeout = 30\ntimeouts = 1\n")
+    reading = read_file(str(tmp_path / "w.toml"), SETTINGS, {}, counterpart=names.get)
+    assert [fault.partition(": ")[2] for fault in reading.faults] == [
+        "timeout is not a setting; here it is worker_timeout",
+        "timeouts is not a setting",
+    ]
+    environ = {"WAITRESS_TIMEOUT": "30", "WAITRESS_OPTS": ""}
+    reading = read_environment(environ, SETTINGS, counterpart=names.get)
+    assert parts(reading) == ({}, [], ["WAITRESS_OPTS", "WAITRESS_TIMEOUT (here it is WAITRESS_WORKER_TIMEOUT)"])
+
+
+def test_a_variable_in_small_letters_is_not_read_and_not_passed_over_in_silence() -> None:
+    environ = {"waitress_threads": "8", "Waitress_Threads": "8", "waitress_home": "/", "WAITRESS_Threads": "8"}
+    reading = read_environment(environ, SETTINGS)
+    assert parts(reading) == (
+        {},
+        ["WAITRESS_Threads is not a setting; did you mean WAITRESS_THREADS?"],
+        ["Waitress_Threads (only WAITRESS_THREADS is one)", "waitress_threads (only WAITRESS_THREADS is one)"],
+    )
+
+
 def test_a_key_that_is_written_in_an_odd_way_has_no_line(tmp_path: Path) -> None:
     assert from_file(tmp_path, '"thr\\u0065ads\\n" = 0').faults == [
         "w.toml: threads\\n is not a setting; did you mean threads?"
@@ -215,13 +257,18 @@ def test_every_fault_of_a_file_is_told(tmp_path: Path) -> None:
     ("text", "fault"),
     [
         (b"threads = 4\nident = '\xff'", "line 2 is not UTF-8"),
-        (b"\xef\xbb\xbfthreads =", r"Invalid value \(at .*\)"),
-        (b"\n[threads", r"Expected .* \(at .*\)"),
+        (b"\xef\xbb\xbfthreads =", r"Invalid value.*"),
+        (b"\n[threads", r"Expected .*"),
     ],
 )
 def test_a_file_that_is_not_toml_is_refused(text: bytes, fault: str, tmp_path: Path) -> None:
     (said,) = from_file(tmp_path, text).faults
-    assert re.fullmatch(f"w.toml: {fault}", said)
+    assert re.fullmatch(f"w.toml(, line [0-9]+)?: {fault}", said)
+
+
+def test_a_key_given_twice_is_named_with_its_second_line(tmp_path: Path) -> None:
+    text = "ident = '''\nthreads = 1'''\nthreads = 4\nipv6 = false\n\nthreads = 5\nbacklog = 3\n"
+    assert from_file(tmp_path, text).faults == ["w.toml, line 6: threads is given twice"]
 
 
 @pytest.mark.parametrize("path", ["none.toml", ".", "a\0b"])

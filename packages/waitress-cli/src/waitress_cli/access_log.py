@@ -5,13 +5,60 @@ A file is reopened at SIGHUP and SIGUSR1, as that of every `logging.FileHandler`
 Thread: the main thread before the server runs; later the one that waits for it.
 """
 
+import errno
 import io
 import logging
+import os
+import stat
 import sys
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any, TextIO
+
+from waitress_core.config.settings import SettingsFault
+from waitress_core.safe_logger import SafeLogger
+from waitress_core.throttled_logger import ThrottledLogger
+
+logger = SafeLogger(logging.getLogger("waitress"))
+
+FAULT_SECONDS = 60.0  # at most one record in so many seconds
+
+if TYPE_CHECKING:
+    StreamHandler = logging.StreamHandler[TextIO]
+else:
+    StreamHandler = logging.StreamHandler
 
 
-class WholeLineHandler(logging.FileHandler):
+class _OutputHandler(logging.Handler):
+    """A handler of which a line that cannot be written, as the disk is full, is a record of the server's log.
+
+    `logging` would print the stack of each such line. Thread: any, with the handler's lock.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._faults = ThrottledLogger(logger, FAULT_SECONDS)
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # the name is that of `logging`
+        """Log the exception that is being handled."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, (OSError, ValueError)):  # a ValueError: standard output has been closed
+            super().handleError(record)
+            return
+        where = getattr(self, "baseFilename", "on standard output")
+        self._faults.log(
+            logging.ERROR,
+            time.monotonic(),
+            "Cannot write the access log %s, lines are lost: %s",
+            where,
+            getattr(error, "strerror", None) or error,
+        )
+
+
+class StandardOutputHandler(_OutputHandler, StreamHandler):
+    """Writes to standard output."""
+
+
+class WholeLineHandler(_OutputHandler, logging.FileHandler):
     """Writes each line by one call of the system, which appends it: lines of several processes do not mix."""
 
     def _open(self) -> io.TextIOWrapper:
@@ -34,7 +81,7 @@ class AccessLogOutput:
         """Give the logger its handler; again after a set-up of logging that has taken it away.
 
         Raises:
-            ValueError: the file cannot be written; the first time only.
+            SettingsFault: the file cannot be written; the first time only.
         """
         access_logger = logging.getLogger("waitress.access")
         has_been_set_up = self._handler is not None
@@ -45,7 +92,7 @@ class AccessLogOutput:
             self._handler = None
             return
         if self.path in ("", "-"):
-            self._handler = logging.StreamHandler(sys.stdout)
+            self._handler = StandardOutputHandler(sys.stdout)
         else:
             self._handler = _open(self.path, delay=has_been_set_up)
         access_logger.addHandler(self._handler)
@@ -53,13 +100,35 @@ class AccessLogOutput:
 
 
 def check_access_log(path: str) -> None:
-    """Raise a ValueError if the access log cannot be written to this path."""
+    """Raise a SettingsFault if the access log cannot be written to this path; make no file."""
     if path not in ("", "-"):
-        _open(path, delay=False).close()
+        try:
+            check_writable(path)
+        except OSError as error:
+            raise _fault(path, error) from error
+
+
+def check_writable(path: str) -> None:
+    """Raise the OSError that opening a file for writing would raise; make no file, which another user may need."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        folder = os.path.dirname(os.path.abspath(path))
+        os.stat(folder)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
+    else:
+        if not stat.S_ISFIFO(mode):  # to open one waits for a reader
+            os.close(os.open(path, os.O_WRONLY | os.O_APPEND))
 
 
 def _open(path: str, *, delay: bool) -> logging.Handler:
     try:
         return WholeLineHandler(path, delay=delay)
     except OSError as error:
-        raise ValueError(f"Cannot write the access log {path}: {error.strerror or error}") from error
+        raise _fault(path, error) from error
+
+
+def _fault(path: str, error: OSError) -> SettingsFault:
+    text = "Cannot write the access log {path}: {reason}"
+    return SettingsFault(text, about=["access_log_file"], path=path, reason=error.strerror or str(error))

@@ -11,7 +11,7 @@ from typing import Any
 
 from .access_log import check_access_log
 from .command_logging import CommandLogging
-from .configuration import Configuration, configure, loader
+from .configuration import Configuration, configure, loader, read_together
 from .options import CommandLine
 
 
@@ -61,7 +61,11 @@ class CurrentConfiguration:
         if configuration.faults:
             raise ValueError(configuration.faults[0])
         loader(configuration)
-        check_access_log(configuration.command("access_log_file"))
+        try:
+            check_access_log(configuration.command("access_log_file"))
+            read_together(configuration)
+        except ValueError as error:
+            raise ValueError(configuration.explained(error)) from None
         self._read = configuration
         return configuration.server
 

@@ -19,7 +19,6 @@ from waitress_core.safe_logger import SafeLogger
 from .serve import serve as _serve
 
 if TYPE_CHECKING:
-    from .configuration import Configuration
     from .current import CurrentConfiguration
 
 logger = SafeLogger(logging.getLogger("waitress"))
@@ -45,8 +44,10 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
 
         return print_status(arguments[1:])
     # lazy import: `import waitress` imports this module and needs none of them.
+    from waitress_core.config.settings import SettingsFault
+
     from .app_loader import CannotLoadError
-    from .configuration import configure, go_to_folders
+    from .configuration import configure, go_to_folders, watched_patterns
     from .current import CurrentConfiguration
     from .options import CommandLineError, help_text, parse
 
@@ -73,7 +74,7 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
             has_processes = wants_worker_processes(configuration.server)
             log_format = LOG_FORMAT_OF_WORKERS if has_processes else LOG_FORMAT
             current = CurrentConfiguration(command, folder, configuration, log_format)
-            watched = _watched(configuration)
+            watched = watched_patterns(configuration)
             application = _application(current, watched, has_processes=has_processes)
             if has_processes or watched is not None:
                 at_serving.update(current.for_supervisor())
@@ -83,10 +84,11 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
     except (CannotLoadError, CannotStartWorker) as error:
         return _fail(str(error), error.details)
     except (ValueError, CannotStartThread) as error:
-        return _fail(str(error))
+        return _fail(configuration.explained(error))
     except OSError as error:
         # Without the number of the system's error, which helps nobody; but with the name of a file.
-        return _fail(error.strerror if error.strerror and error.filename is None else str(error))
+        text = error.strerror if error.strerror and error.filename is None else str(error)
+        return _fail(configuration.explained(SettingsFault("{text}", about=_addresses_in(text), text=text)))
     return 0
 
 
@@ -117,24 +119,9 @@ def _application(current: "CurrentConfiguration", watched: list[str] | None, *, 
     return application
 
 
-def _watched(configuration: "Configuration") -> list[str] | None:
-    """Return the patterns of files to watch in addition to those of modules; None without --reload.
-
-    Raises:
-        ValueError: it cannot be done.
-    """
-    if not configuration.command("reload"):
-        return None
-    if sys.platform == "win32":
-        raise ValueError("--reload: this system cannot fork processes; start the server again by hand")
-    if configuration.command("preload"):
-        raise ValueError("--reload and --preload contradict each other: with --preload no new code is seen")
-    from importlib.util import find_spec  # lazy import: for development only
-
-    if find_spec("watchfiles") is None:
-        raise ValueError("--reload needs the package watchfiles: pip install 'waitress[reload]'")
-    patterns: list[str] = configuration.command("reload_extra")
-    return patterns
+def _addresses_in(text: str) -> tuple[str, ...]:
+    """Return the settings that may have the address of which an error of the system says that it cannot be had."""
+    return ("listen", "host", "port", "unix_socket") if text.startswith("Cannot listen on ") else ()
 
 
 def _fail(message: str, details: str = "") -> int:

@@ -47,6 +47,14 @@ def option_name(setting: Setting) -> str:
     return "--" + setting.name.replace("_", "-")
 
 
+def setting_of_option(option: str) -> str | None:
+    """Return the setting of which an option is a second name, or an option of another server; None if of none."""
+    from .other_servers import COUNTERPARTS  # lazy import: only needed after a mistake
+
+    ours = COUNTERPARTS[option][0] if option in COUNTERPARTS else option
+    return next((setting.name for setting in ALL_SETTINGS if ours in _names_of(setting)), None)
+
+
 def parse(arguments: Sequence[str], *, options_first: bool = False) -> CommandLine:
     """Read the arguments (without the name of the program); with `options_first` an option may not follow another word.
 
@@ -137,9 +145,15 @@ _METAVARS = {
     "tls_certificate": "FILE",
     "tls_key": "FILE",
     "tls_key_password_file": "FILE",
+    "status_token_file": "FILE",
     "tls_client_ca": "FILE",
     "tls_client_certificate": "WORD",
     "tls_minimum_version": "VERSION",
+}
+# Of options that take something else than their setting.
+_OWN_HELP = {
+    "access_log": "Log one line for each request on standard output, or, as --access-log=FILE, at the end of a file: "
+    "see access_log_file and access_log_format.",
 }
 _ACTIONS = {
     "check": "Check everything without serving: read all settings, import the application, look up the addresses, load "
@@ -194,7 +208,7 @@ class _Parser(argparse.ArgumentParser):
         # argparse calls an option an argument, and the value of a boolean option an "ignored explicit argument".
         for theirs, ours in _REWORDED:
             message = re.sub(theirs, ours, message)
-        unknown = re.match(r"unrecognized arguments: (--?[\w-]+)", message)
+        unknown = re.match(r"unrecognized arguments: (--[\w-]+|-\w)", message)
         raise CommandLineError(message + self._hint(unknown[1]) if unknown else message)
 
     @staticmethod
@@ -232,7 +246,7 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
         if setting is None:
             return str(action.help)
         default = _default(setting) if setting.has_effect else ""
-        return (_with_options(setting.help) + default).replace("%", "%%")
+        return (_with_options(_OWN_HELP.get(setting.name, setting.help)) + default).replace("%", "%%")
 
     def add_usage(self, usage: Any, actions: Any, groups: Any, prefix: str | None = None) -> None:
         super().add_usage(usage, actions, groups, "Usage: ")

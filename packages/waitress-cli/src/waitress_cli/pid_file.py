@@ -4,10 +4,16 @@ Thread: the main thread.
 """
 
 import contextlib
+import errno
 import os
 import sys
 
+from waitress_core.config.settings import SettingsFault
 from waitress_core.net.listener import HANDOVER_VARIABLE
+
+from .access_log import check_writable
+
+MOST_BYTES = 64  # a process id with a line break; a longer file is somebody's, and is not replaced
 
 
 class PidFile:
@@ -23,21 +29,37 @@ class PidFile:
         self._writer: int | None = None
 
     def __enter__(self) -> "PidFile":
-        """Raise a ValueError that names the process that has the file, if that runs."""
+        """Raise a SettingsFault if the file cannot be written, or the process that has it runs, which is named."""
+        self.check()
+        return self
+
+    def check(self) -> None:
+        """Raise as `__enter__` does."""
+        try:
+            # The file is replaced, so it need not be writable itself: its folder is to be.
+            if os.path.isdir(self._absolute):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            check_writable(f"{self._absolute}.{os.getpid()}")
+            if os.path.exists(self._absolute) and os.path.getsize(self._absolute) > MOST_BYTES:
+                raise FileExistsError(errno.EEXIST, "there is another file, which is longer than a process id")
+        except OSError as error:
+            raise self._fault(error) from error
         process_id = self._read()
         is_successor = HANDOVER_VARIABLE in os.environ
         if not is_successor and process_id not in (0, os.getpid()) and _is_running(process_id):
-            raise ValueError(
-                f"the pid file {self._path} is that of the running process {process_id}; if that is no server, remove "
-                "the file"
+            raise SettingsFault(
+                "the pid file {path} is that of the running process {process_id}; if that is no server, remove the "
+                "file",
+                about=["pid_file"],
+                path=self._path,
+                process_id=process_id,
             )
-        return self
 
     def write(self) -> None:
         """Write the id of this process, in one step: nobody reads an empty file.
 
         Raises:
-            ValueError: it cannot be written.
+            SettingsFault: it cannot be written.
         """
         process_id = os.getpid()
         new = f"{self._absolute}.{process_id}"
@@ -48,7 +70,7 @@ class PidFile:
         except OSError as error:
             with contextlib.suppress(OSError):
                 os.unlink(new)
-            raise ValueError(f"Cannot write the pid file {self._path}: {error.strerror or error}") from error
+            raise self._fault(error) from error
         self._writer = process_id
 
     def __exit__(self, *exc_info: object) -> None:
@@ -56,6 +78,14 @@ class PidFile:
         if self._writer == os.getpid() == self._read():
             with contextlib.suppress(OSError):
                 os.unlink(self._absolute)
+
+    def _fault(self, error: OSError) -> SettingsFault:
+        return SettingsFault(
+            "Cannot write the pid file {path}: {reason}",
+            about=["pid_file"],
+            path=self._path,
+            reason=error.strerror or str(error),
+        )
 
     def _read(self) -> int:
         """Return the process id in the file; 0 if there is none."""

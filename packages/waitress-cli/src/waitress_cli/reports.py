@@ -2,22 +2,23 @@
 
 import platform
 import sys
-import warnings
 from collections.abc import Callable, Mapping
 from importlib import metadata
 from importlib.machinery import EXTENSION_SUFFIXES
 from itertools import groupby
 from typing import Any
 
-from waitress_core import Adjustments, Setting
+from waitress_core import Setting
 from waitress_core.config.adjustments import EXCLUSIVE
 from waitress_core.config.sources import Given
 from waitress_core.config.toml_file import as_toml
 
+from .access_log import check_access_log
 from .app_loader import CannotLoadError
 from .command_settings import ALL_SETTINGS
-from .configuration import Configuration, configure, go_to_folders, load
+from .configuration import Configuration, configure, go_to_folders, load, read_together, watched_patterns
 from .options import CommandLine
+from .pid_file import PidFile
 
 PACKAGES = ("waitress", "waitress-cli", "waitress-core", "waitress-parser", "waitress-buffers")
 
@@ -127,17 +128,31 @@ def _as_value(setting: Setting, value: Any) -> str:
 def faults_of(configuration: Configuration) -> list[str]:
     """Return what keeps the command from serving, a line each; the application is imported."""
     faults = [*configuration.faults, *(f"{name} is not a setting, and is ignored" for name in configuration.ignored)]
-    for step in (_go_and_load, _read_log_config, _read_together):
+    # The last one changes what becomes of log records.
+    for step in (_go_and_load, watched_patterns, read_together, _check_files, _read_log_config):
         try:
             step(configuration)
         except (CannotLoadError, ValueError) as error:
-            faults.append(str(error))
+            faults.append(configuration.explained(error))
     return faults
 
 
 def _go_and_load(configuration: Configuration) -> None:
     go_to_folders(configuration)
-    load(configuration)
+    try:
+        load(configuration)
+    except SystemExit as error:
+        raise CannotLoadError(
+            configuration.command("app"), f"it ends the process by SystemExit({error.code!r})"
+        ) from None
+
+
+def _check_files(configuration: Configuration) -> None:
+    """Check whether the files that the server writes can be written."""
+    check_access_log(configuration.command("access_log_file"))
+    path = configuration.command("pid_file")
+    if path:
+        PidFile(path).check()
 
 
 def _read_log_config(configuration: Configuration) -> None:
@@ -146,14 +161,3 @@ def _read_log_config(configuration: Configuration) -> None:
         from .log_config import LogConfig  # lazy import: it imports much, and few servers have such a file
 
         LogConfig(path, lambda: None).check()
-
-
-def _read_together(configuration: Configuration) -> None:
-    """Read the settings as the server would: this finds contradictions, looks addresses up and loads certificates."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        adjustments = Adjustments(**configuration.server)
-    if adjustments.has_tls:
-        from waitress_core.net.tls_contexts import TlsContexts  # lazy import: most servers speak no TLS
-
-        TlsContexts(adjustments)

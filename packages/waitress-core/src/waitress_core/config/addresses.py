@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
+from .settings import SettingsFault
+
 # Some versions of Python on Windows lack these names, although the system has the option (numbers from ws2ipdef.h).
 IPPROTO_IPV6: int = getattr(socket, "IPPROTO_IPV6", 41)
 IPV6_V6ONLY: int = getattr(socket, "IPV6_V6ONLY", 27)
@@ -18,6 +20,8 @@ _DESCRIPTOR = r"[0-9]{1,9}"  # more digits have no int of C
 
 _PRELUDE = "proxy+"
 _EXAMPLE_PORTS = {"http": 8080, "https": 8443}
+_FORMS = "HOST:PORT, [IPV6]:PORT or *:PORT"
+_ENDS_OF_SOCKETS = (".sock", ".socket")  # of their paths, by custom
 
 SocketAddress = tuple[str, int] | tuple[str, int, int, int]
 
@@ -97,7 +101,7 @@ def parse_listen_word(text: str) -> ListenWord:
     """Read a word of `listen`; its place is not looked up.
 
     Raises:
-        ValueError: the word says something that a listener cannot do; the message names the setting that can.
+        SettingsFault: the word says something that a listener cannot do; the message names the setting that can.
     """
     rest = text
     has_proxy_prelude = text[: len(_PRELUDE)].lower() == _PRELUDE
@@ -108,15 +112,25 @@ def parse_listen_word(text: str) -> ListenWord:
         return ListenWord(text, "", has_proxy_prelude, *_kind_and_place(text, rest))
     place, _, path = url_rest.partition("/")
     scheme = scheme.lower()
+    if scheme == "unix":
+        raise _is_path(text, url_rest)
+    if scheme == "fd":
+        raise SettingsFault("{word!r} names no descriptor, as fd:3 does", word=text)
     if scheme not in ("http", "https") or not place:
-        raise ValueError(f"{text!r} is not HOST:PORT, [IPV6]:PORT or *:PORT")
+        raise _is_no_address(text)
     if place == "unix:":
-        raise ValueError(f"{text!r} is a unix socket: set unix_socket=/{path}, and no listen")
+        raise _is_path(text, f"/{path}")
     if path:
-        raise ValueError(f"{text!r} has a path: listen on {scheme}://{place}, with url_prefix=/{path}")
+        raise SettingsFault(
+            "{word!r} has a path: listen on {url}, with {url_prefix}=/{path}",
+            word=text,
+            url=f"{scheme}://{place}",
+            path=path,
+        )
     kind, place = _kind_and_place(text, place)
     if kind == "inet" and ":" not in place.rpartition("]")[2]:
-        raise ValueError(f"{text!r} names no port, as {scheme}://{place}:{_EXAMPLE_PORTS[scheme]} does")
+        example = f"{scheme}://{place}:{_EXAMPLE_PORTS[scheme]}"
+        raise SettingsFault("{word!r} names no port, as {example} does", word=text, example=example)
     return ListenWord(text, scheme, has_proxy_prelude, kind, place)
 
 
@@ -124,15 +138,29 @@ def _kind_and_place(text: str, place: str) -> tuple[Literal["inet", "systemd", "
     host, colon, rest = place.partition(":")
     if host == "systemd" and not rest.isdecimal():  # with digits, a port of a machine of that name
         if colon and not rest:
-            raise ValueError(f"{text!r} names no socket, as systemd:web does; systemd alone is all of them")
+            raise SettingsFault(
+                "{word!r} names no socket, as systemd:web does; systemd alone is all of them", word=text
+            )
         return "systemd", rest
     if host == "fd" and colon:
         if not re.fullmatch(_DESCRIPTOR, rest):
-            raise ValueError(f"{text!r} names no descriptor, as fd:3 does")
+            raise SettingsFault("{word!r} names no descriptor, as fd:3 does", word=text)
         return "fd", rest
     if host == "unix" and not rest.isdecimal():
-        raise ValueError(f"{text!r} is a unix socket: set unix_socket={rest}, and no listen")
+        raise _is_path(text, rest)
+    if "/" in place or place.endswith(_ENDS_OF_SOCKETS):
+        raise _is_path(text, place)
     return "inet", place
+
+
+def _is_path(text: str, path: str) -> SettingsFault:
+    return SettingsFault(
+        "{word!r} is a unix socket: set {unix_socket}={path}, and no {listen}", word=text, path=path or "PATH"
+    )
+
+
+def _is_no_address(text: str) -> SettingsFault:
+    return SettingsFault(f"{{word!r}} is not {_FORMS}", word=text)
 
 
 def resolve(
@@ -146,7 +174,7 @@ def resolve(
     If exactly one of `ipv4` and `ipv6` is true, return addresses of that family only, otherwise of both.
 
     Raises:
-        ValueError: there is no word, a word has no host or port, it resolves to no address of an enabled family, it
+        SettingsFault: there is no word, a word has no host or port, it resolves to no address of an enabled family, it
             needs a certificate, or two words say different things about one address.
     """
     family = socket.AF_UNSPEC
@@ -159,9 +187,11 @@ def resolve(
     for text in words:
         word = parse_listen_word(text)
         if word.scheme == "https" and default_scheme == "http":
-            raise ValueError(
-                f"{text!r} needs a certificate: set tls_certificate, or behind a proxy that ends TLS listen on "
-                f"http://{text.partition('://')[2].rstrip('/')} with url_scheme=https"
+            raise SettingsFault(
+                "{word!r} needs a certificate: set {tls_certificate}, or behind a proxy that ends TLS listen on {url} "
+                "with {url_scheme}=https",
+                word=text,
+                url=f"http://{text.partition('://')[2].rstrip('/')}",
             )
         if word.kind == "inet" and not word.scheme:
             word = word._replace(scheme=default_scheme)
@@ -172,11 +202,13 @@ def resolve(
                 bound[key] = address
                 addresses.append(address)
             elif bound[key].scheme != address.scheme:
-                raise ValueError(
-                    f"{text!r} contradicts an earlier word, by which {bracketed(host)}:{port} is plain or not"
+                raise SettingsFault(
+                    "{word!r} contradicts an earlier word, by which {address} is plain or not",
+                    word=text,
+                    address=f"{bracketed(host)}:{port}",
                 )
     if not addresses:
-        raise ValueError("no address is named")
+        raise SettingsFault(f"no address is named, as {_FORMS}")
     return addresses
 
 
@@ -187,25 +219,42 @@ def _resolve_word(listen_word: ListenWord, default_port: str, family: int) -> li
         return [ListenAddress(*unknown, scheme=scheme, has_proxy_prelude=has_proxy_prelude, inherited=listen_word)]
     host, port = split_listen_word(place, default_port)
     if not host or not port:
-        raise ValueError(f"{word!r} is not HOST:PORT, [IPV6]:PORT or *:PORT")
+        raise _is_no_address(word)
     if port.isascii() and port.removeprefix("-").isdigit():
         if not 0 <= int(port) <= 65535:
-            raise ValueError(f"the port of {word!r} is not between 0 and 65535")
+            raise SettingsFault("the port of {word!r} is not between 0 and 65535", word=word)
     elif sys.platform == "win32":
-        raise ValueError("Windows does not support service names instead of port numbers")
+        raise SettingsFault("Windows does not support service names instead of port numbers")
     try:
         # AI_PASSIVE and nothing else: AI_ADDRCONFIG would hide loopback on a machine that has only that.
         found = socket.getaddrinfo(
             _name_to_look_up(host), port, family, socket.SOCK_STREAM, socket.IPPROTO_TCP, socket.AI_PASSIVE
         )
     except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ValueError(f"{word!r} is not an address, or a name and port that resolve to one ({reason})") from error
+        raise SettingsFault(
+            "{word!r} is not an address, or a name and port that resolve to one ({reason}){remedy}",
+            word=word,
+            reason=getattr(error, "strerror", None) or str(error),
+            remedy=_remedy(host, port, place),
+        ) from error
     inet = [entry for entry in found if entry[0] in (socket.AF_INET, socket.AF_INET6)]
     return [
         ListenAddress(family, type, protocol, _plain(address), scheme=scheme, has_proxy_prelude=has_proxy_prelude)
         for family, type, protocol, _, address in inet
     ]
+
+
+def _remedy(host: str, port: str, place: str) -> str:
+    """Return what may be wrong with an address that cannot be looked up."""
+    if (":" in host and "[" not in place) or place.count("[") != place.count("]"):
+        return "; an IPv6 address is written in brackets, as [::1]:8080"
+    if port.isdecimal():
+        return ""
+    try:
+        socket.getservbyname(port, "tcp")
+    except (OSError, UnicodeError, ValueError):  # the last two: it is no text of C
+        return f"; {port!r} is neither a port number nor the name of a service"
+    return ""
 
 
 def _name_to_look_up(host: str) -> bytes | str | None:

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from ..safe_logger import SafeLogger
 from .addresses import AF_UNIX, ListenAddress, bracketed, resolve
 from .casts import aslist
-from .settings import SETTINGS
+from .settings import SETTINGS, SettingsFault
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
@@ -27,12 +27,12 @@ _OF_WORKERS = ("workers", "worker_kind", "max_requests", "max_worker_age", "max_
 
 # Settings that contradict each other: (setting, any of these with it, message).
 EXCLUSIVE = (
-    ("listen", ("host", "port"), "host or port may not be set if listen is set."),
-    ("listen", ("sockets",), "socket may not be set if listen is set."),
-    ("sockets", ("host", "port"), "host or port may not be set if sockets is set."),
-    ("sockets", ("unix_socket",), "unix_socket may not be set if sockets is set"),
-    ("unix_socket", ("host", "port"), "unix_socket may not be set if host or port is set"),
-    ("unix_socket", ("listen",), "unix_socket may not be set if listen is set"),
+    ("listen", ("host", "port"), "{host} or {port} may not be set if {listen} is set."),
+    ("listen", ("sockets",), "socket may not be set if {listen} is set."),
+    ("sockets", ("host", "port"), "{host} or {port} may not be set if {sockets} is set."),
+    ("sockets", ("unix_socket",), "{unix_socket} may not be set if {sockets} is set"),
+    ("unix_socket", ("host", "port"), "{unix_socket} may not be set if {host} or {port} is set"),
+    ("unix_socket", ("listen",), "{unix_socket} may not be set if {listen} is set"),
 )
 
 
@@ -125,7 +125,7 @@ class Adjustments:
     def __init__(self, **given: Any) -> None:
         for name, others, message in EXCLUSIVE:
             if name in given and any(other in given for other in others):
-                raise ValueError(message)
+                raise SettingsFault(message)
         for name in given:
             if name not in _BY_NAME:
                 raise ValueError(f"Unknown adjustment {name!r}{_hint(name)}")
@@ -153,9 +153,10 @@ class Adjustments:
 
             check_status(self)
         if self.shutdown_delay > self.shutdown_timeout:
-            raise ValueError(
-                f"shutdown_delay={self.shutdown_delay}: expected no more than shutdown_timeout, which includes it and "
-                f"is {self.shutdown_timeout}"
+            raise SettingsFault(
+                "{shutdown_delay}={given}: expected no more than {shutdown_timeout}, which includes it and is {most}",
+                given=self.shutdown_delay,
+                most=self.shutdown_timeout,
             )
 
     @property
@@ -198,9 +199,10 @@ class Adjustments:
         try:
             ipv6 = self.ipv6 and socket.has_ipv6
             return resolve(words, str(self.port), ipv4=self.ipv4, ipv6=ipv6, default_scheme=self.default_scheme)
-        except ValueError as error:
-            said = ", ".join(f"{name}={given[name]!r}" for name in ("listen", "host", "port") if name in given)
-            raise ValueError(f"Invalid host/port specified. {said}: {error}") from None
+        except SettingsFault as fault:
+            values = {f"given_{name}": given[name] for name in ("listen", "host", "port") if name in given}
+            said = ", ".join(f"{{{name[6:]}}}={{{name}!r}}" for name in values)
+            raise fault.within(f"{said}: ", prefix="Invalid host/port specified. ", **values) from None
 
     @property
     def has_worker_processes(self) -> bool:
@@ -214,46 +216,52 @@ class Adjustments:
 
     def _check_workers(self) -> None:
         if self.workers > 1 and self.worker_kind == "thread" and _is_gil_enabled():
-            raise ValueError(
-                f"worker_kind='thread': this interpreter runs one thread at a time (it has a GIL), so {self.workers} "
-                "workers in one process would use one processor; give worker_kind=process, or take a free-threaded "
-                "interpreter"
+            raise SettingsFault(
+                "{worker_kind}='thread': this interpreter runs one thread at a time (it has a GIL), so {count} "
+                "workers in one process would use one processor; give {worker_kind}=process, or take a free-threaded "
+                "interpreter",
+                count=self.workers,
             )
         if self.has_worker_processes and not hasattr(os, "fork"):
-            raise ValueError(
-                f"workers={self.workers}: this system cannot fork processes; run several servers, each on its own "
-                "port, behind a proxy that balances them"
+            raise SettingsFault(
+                "{workers}={count}: this system cannot fork processes; run several servers, each on its own port, "
+                "behind a proxy that balances them",
+                count=self.workers,
             )
 
     def _take_format(self, text: str, given: dict[str, Any]) -> None:
         """Turn the access log on, in the format that `access_log` has named."""
         if given.get("access_log_format", text) != text:
-            raise ValueError(
-                f"access_log={text!r} and access_log_format={self.access_log_format!r} are two formats: give one"
+            raise SettingsFault(
+                "{access_log}={one!r} and {access_log_format}={other!r} are two formats: give one",
+                one=text,
+                other=self.access_log_format,
             )
         self.access_log, self.access_log_format = True, text
 
     def _check_proxy(self, given: dict[str, Any]) -> None:
         for name in ("trusted_proxy_count", "trusted_proxy_headers"):
             if self.trusted_proxy is None and given.get(name):
-                raise ValueError(f"{name} has no meaning without setting trusted_proxy")
+                raise SettingsFault(f"{{{name}}} has no meaning without setting {{trusted_proxy}}")
         headers = self.trusted_proxy_headers = {name.lower() for name in self.trusted_proxy_headers}
         unknown = headers - PROXY_HEADERS
         if unknown:
-            raise ValueError(
-                f"Received unknown trusted_proxy_headers value ({', '.join(sorted(unknown))}) expected one of "
-                f"{', '.join(sorted(PROXY_HEADERS))}"
+            raise SettingsFault(
+                "Received unknown {trusted_proxy_headers} value ({unknown}) expected one of {known}",
+                unknown=", ".join(sorted(unknown)),
+                known=", ".join(sorted(PROXY_HEADERS)),
             )
         if "forwarded" in headers and len(headers) > 1:
-            raise ValueError(
-                "The Forwarded proxy header and the X-Forwarded-{By,Host,Proto,Port,For} headers are mutually "
-                "exclusive. Can't trust both!"
+            raise SettingsFault(
+                "The Forwarded proxy header and the X-Forwarded-{{By,Host,Proto,Port,For}} headers are mutually "
+                "exclusive. Can't trust both!",
+                about=("trusted_proxy_headers",),
             )
         uses_protocol = self.uses_proxy_protocol
         if uses_protocol and self.trusted_proxy is None:
-            raise ValueError(
-                "proxy_protocol, and proxy+ in listen, have no meaning without trusted_proxy: set it to the addresses "
-                "of your proxies, which alone may say who the client is"
+            raise SettingsFault(
+                "{proxy_protocol}, and proxy+ in {listen}, have no meaning without {trusted_proxy}: set it to the "
+                "addresses of your proxies, which alone may say who the client is"
             )
         is_unix = self.unix_socket is not None or any(sock.family == AF_UNIX for sock in self.sockets)
         if "localhost" in (self.trusted_proxy or "").split() and not is_unix:

@@ -9,11 +9,13 @@ from typing import Any
 from ..http.response_fields import HOP_BY_HOP, is_token
 
 
-def at_least(least: int) -> Callable[[Any], str | None]:
+def between(least: int, most: int) -> Callable[[Any], str | None]:
     """Return the check of a whole number."""
 
     def check(value: int) -> str | None:
-        return None if value >= least else f"a whole number of at least {least}"
+        if least <= value <= most:
+            return None
+        return f"a whole number of at least {least}" + f", and at most {most}" * (value > most)
 
     return check
 
@@ -104,7 +106,7 @@ def log_format_fault(text: str) -> str | None:
     return format_fault(text)
 
 
-_LOG_SWITCH = "true or false, or the format of its lines: combined, json, or a text with {fields}"
+LOG_SWITCH = "true or false, or the format of its lines: combined, json, or a text with {fields}"
 
 
 def access_log_fault(value: bool | str) -> str | None:
@@ -113,5 +115,5 @@ def access_log_fault(value: bool | str) -> str | None:
         return None
     if "/" in value or "\\" in value or value.endswith(".log"):
         handler = f"logging.getLogger('waitress.access').addHandler(logging.FileHandler({value!r}))"
-        return f"{_LOG_SWITCH}. For a file, access_log_file of the command, or a handler of waitress.access: {handler}"
-    return _LOG_SWITCH
+        return f"{LOG_SWITCH}. For a file, access_log_file of the command, or a handler of waitress.access: {handler}"
+    return LOG_SWITCH

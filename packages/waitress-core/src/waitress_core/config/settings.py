@@ -3,7 +3,8 @@
 It is the only list of settings: `Adjustments`, the command line and the reference documentation are made from it.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from .casts import (
@@ -30,9 +31,10 @@ from .casts import (
 )
 from .checks import (
     A_TOKEN,
+    LOG_SWITCH,
     access_log_fault,
     addresses_fault,
-    at_least,
+    between,
     header_text_fault,
     host_fault,
     log_format_fault,
@@ -46,9 +48,54 @@ from .checks import (
 
 A_PATH = "the path of a file"  # what is accepted
 
+_MOST = (1 << 63) - 1  # more no call of the system takes
+_MOST_INT = (1 << 31) - 1  # an int of C
+_MOST_THREADS = 65535  # the numbers of threads and processes that a system may have; more would only fill its memory
+_MOST_AT_ONCE = 1 << 30
+
+
+_ACCEPTED_BY_KIND = {"text": "a text", "list": "a list of texts, or one text with spaces or commas between them"}
+
 
 def _accept(value: object) -> str | None:
     return None
+
+
+class SettingsFault(ValueError):
+    """A value that a setting does not accept, or settings that contradict each other.
+
+    The text has the names of settings in braces, and `values` what else is in braces there. In Python a name is
+    written as it is. The command writes it as its user did, for example as an option: see `written`. `prefix` is for
+    Python only. `about` are settings that the text does not name.
+    """
+
+    # In a traceback: programs know it as a ValueError, and none needs to import it.
+    __module__, __qualname__ = "builtins", "ValueError"
+
+    def __init__(self, text: str, /, *, prefix: str = "", about: Iterable[str] = (), **values: object) -> None:
+        self._text = text
+        self._about = tuple(about)
+        self._values = values
+        super().__init__(prefix + self.written(str))
+
+    @property
+    def names(self) -> list[str]:
+        """The settings that the fault is about: those of `about`, and those that the text names."""
+        names = [*self._about, *re.findall(r"(?<!\{)\{(\w+)\}", self._text)]
+        return [name for name in dict.fromkeys(names) if name not in self._values]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ValueError, self.args  # in another process nobody asks for more than the text
+
+    def written(self, write: Callable[[str], str]) -> str:
+        """Return the text; `write` returns how a setting is named in it."""
+        text = self._text.format(**self._values, **{name: write(name) for name in self.names})
+        # One line, whatever was given.
+        return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+    def within(self, text: str, *, prefix: str = "", **values: object) -> "SettingsFault":
+        """Return the fault as the end of a longer text."""
+        return SettingsFault(text + self._text, prefix=prefix, about=self._about, **values, **self._values)
 
 
 class Setting(NamedTuple):
@@ -76,25 +123,36 @@ class Setting(NamedTuple):
         """Return a given value, cast and checked.
 
         Raises:
-            ValueError: names the setting, the value and what is accepted.
+            SettingsFault: names the setting, the value and what is accepted.
         """
-        shown = "..." if self.is_secret else repr(given)
         try:
             value = self.cast(given)
         except (ValueError, TypeError, OverflowError):
-            raise ValueError(f"{self.name}={shown}: expected {self.expected()}") from None
+            raise self._fault(given, self.expected()) from None
         accepted = self.check(value)
         if accepted is not None:
-            raise ValueError(f"{self.name}={shown}: expected {accepted}")
+            raise self._fault(given, accepted)
         return value
+
+    def _fault(self, given: object, accepted: str) -> SettingsFault:
+        shown = "..." if self.is_secret else repr(given)
+        return SettingsFault(f"{{{self.name}}}={{shown}}: expected {{accepted}}", shown=shown, accepted=accepted)
 
     def expected(self) -> str:
         """Return what this setting accepts, with an article."""
-        return self.accepts or f"{'an' if self.kind[0] in 'aeio' else 'a'} {self.kind} value"
+        return self.accepts or _ACCEPTED_BY_KIND[self.kind]
 
 
 def _integer(
-    name: str, group: str, default: int, unit: str, help: str, least: int = 0, *, has_effect: bool = True
+    name: str,
+    group: str,
+    default: int,
+    unit: str,
+    help: str,
+    least: int = 0,
+    *,
+    most: int = _MOST,
+    has_effect: bool = True,
 ) -> Setting:
     is_size = unit.startswith("bytes")
     accepts = f"a whole number of at least {least}"
@@ -106,10 +164,10 @@ def _integer(
         help,
         as_bytes if is_size else as_whole_number,
         unit,
-        at_least(least),
+        between(least, most),
         f"{accepts}, or one with a unit: 64k, 10m, 1g" if is_size else accepts,
         has_effect,
-        bounds={"minimum": least},
+        bounds={"minimum": least} if most == _MOST else {"minimum": least, "maximum": most},
     )
 
 
@@ -210,6 +268,7 @@ SETTINGS: tuple[Setting, ...] = (
         "connections",
         "Connections that the system holds until the server accepts them.",
         1,
+        most=_MOST_INT,
     ),
     _boolean(
         "asyncore_use_poll", "Listening", False, "The best poller of the system is always used.", has_effect=False
@@ -244,7 +303,7 @@ SETTINGS: tuple[Setting, ...] = (
         check=header_text_fault,
     ),
     _boolean("expose_tracebacks", "Application", False, "Show the traceback in the body of a 500 response."),
-    _integer("threads", "Application", 4, "threads", "Threads that run the application.", 1),
+    _integer("threads", "Application", 4, "threads", "Threads that run the application.", 1, most=_MOST_THREADS),
     # Behind a proxy
     Setting(
         "trusted_proxy",
@@ -257,7 +316,13 @@ SETTINGS: tuple[Setting, ...] = (
         check=addresses_fault,
     ),
     _integer(
-        "trusted_proxy_count", "Proxy", 1, "hops", "Number of trusted proxies in a row, counted from this server.", 1
+        "trusted_proxy_count",
+        "Proxy",
+        1,
+        "hops",
+        "Number of trusted proxies in a row, counted from this server.",
+        1,
+        most=_MOST_INT,
     ),
     Setting(
         "trusted_proxy_headers",
@@ -397,7 +462,13 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     # Buffers
     _integer(
-        "recv_bytes", "Buffers", 8192, "bytes", "Bytes to read at once. Large bodies are read in larger pieces.", 1
+        "recv_bytes",
+        "Buffers",
+        8192,
+        "bytes",
+        "Bytes to read at once. Large bodies are read in larger pieces.",
+        1,
+        most=_MOST_AT_ONCE,
     ),
     _integer("send_bytes", "Buffers", 1, "bytes", "Responses are sent as they come.", 0, has_effect=False),
     _integer(
@@ -434,6 +505,7 @@ SETTINGS: tuple[Setting, ...] = (
         as_boolean_or_text,
         "or a format",
         access_log_fault,
+        LOG_SWITCH,
     ),
     Setting(
         "access_log_format",
@@ -481,9 +553,9 @@ SETTINGS: tuple[Setting, ...] = (
         "WEB_CONCURRENCY, or the number of usable processors.",
         as_worker_count,
         "workers or auto",
-        at_least(1),
+        between(1, _MOST_THREADS),
         "a whole number of at least 1, or auto; so is WEB_CONCURRENCY, where auto finds it",
-        bounds={"minimum": 1},
+        bounds={"minimum": 1, "maximum": _MOST_THREADS},
     ),
     _choice(
         "worker_kind",

@@ -10,12 +10,12 @@ Guarantees
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from .adjustments import EXCLUSIVE
 from .casts import FALSE_WORDS, TRUE_WORDS, asbool
-from .settings import Setting
+from .settings import Setting, SettingsFault
 
 PREFIX = "WAITRESS_"
 PYPROJECT = "pyproject.toml"
@@ -34,6 +34,7 @@ _TOML_TYPES: dict[str, tuple[type, ...]] = {
     "octal": (str,),
     "list": (list, str),
 }
+_PLAIN_KINDS = ("boolean", "integer", "number")  # without quotation marks, in TOML
 
 
 class Given(NamedTuple):
@@ -44,7 +45,10 @@ class Given(NamedTuple):
 
 
 class Reading:
-    """What a source gives, by the names of settings; its faults; and variables that are probably not meant for us."""
+    """What a source gives, by the names of settings; its faults; and variables that are probably not meant for us.
+
+    After the name of such a variable there may be a remark in parentheses.
+    """
 
     def __init__(self) -> None:
         self.given: dict[str, Given] = {}
@@ -90,27 +94,47 @@ def expand(text: str, environ: Mapping[str, str]) -> str:
         try:
             return environ[name]
         except (KeyError, ValueError):  # no variable has a NUL in its name, and the system refuses to look for it
-            raise ValueError(f"there is no environment variable {name!r}") from None
+            raise ValueError(_missing(name)) from None
 
     return re.sub(_VARIABLE, value, text) if "${" in text else text
+
+
+def _missing(name: str) -> str:
+    advice = "" if re.fullmatch(r"\w+", name) else "; ${NAME} has a name between its braces, and nothing else"
+    return f"there is no environment variable {name!r}{advice}"
 
 
 # --- the environment
 
 
-def read_environment(environ: Mapping[str, str], settings: Iterable[Setting], *, others: Iterable[str] = ()) -> Reading:
+def _has_none(name: str) -> str | None:
+    return None
+
+
+def read_environment(
+    environ: Mapping[str, str],
+    settings: Iterable[Setting],
+    *,
+    others: Iterable[str] = (),
+    counterpart: Callable[[str], str | None] = _has_none,
+) -> Reading:
     """Read the variable `WAITRESS_<SETTING>` of each setting; `others` are further names that are no mistake.
 
-    A variable that has nearly the name of a setting is a fault, one that resembles none belongs to somebody else.
+    A variable that has nearly the name of a setting is a fault, one that resembles none belongs to somebody else; that
+    is so, too, if only its prefix is not in capital letters. For `counterpart` see `read_file`.
     """
     reading = Reading()
-    variables = sorted(variable for variable in environ if variable.startswith(PREFIX) and variable not in others)
+    variables = sorted(name for name in environ if name[:9].upper() == PREFIX and name not in others)
     by_name = {setting.name.upper(): setting for setting in settings if variables}
     for variable in variables:
         value = environ[variable]
         if re.fullmatch(_SERVICE_LINK, f"{variable}={value}"):
             continue
-        name = variable.removeprefix(PREFIX)
+        prefix, name = variable[: len(PREFIX)], variable[len(PREFIX) :]
+        if prefix != PREFIX:
+            if name.upper() in by_name:
+                reading.ignored.append(f"{variable} (only {variable.upper()} is one)")
+            continue
         setting = by_name.get(name)
         if setting is not None:
             try:
@@ -120,7 +144,8 @@ def read_environment(environ: Mapping[str, str], settings: Iterable[Setting], *,
         elif (near := near_name(name, map(str.lower, by_name))) is not None:
             reading.faults.append(f"{variable} is not a setting; did you mean {PREFIX}{near.upper()}?")
         else:
-            reading.ignored.append(variable)
+            other = counterpart(name.lower())
+            reading.ignored.append(f"{variable} (here it is {PREFIX}{other.upper()})" if other else variable)
     return reading
 
 
@@ -135,46 +160,89 @@ def read_text(setting: Setting, text: str, label: str, environ: Mapping[str, str
         raise ValueError(f"{label}={text!r}: expected true or false")
     try:
         value = expand(text, environ) if setting.name == "listen" else text
+        _check_expanded(setting, value)
     except ValueError as error:
         raise ValueError(f"{label}={text!r}: {error}") from None
     try:
         setting.read(value)
-    except ValueError as error:
-        raise ValueError(label + str(error).removeprefix(setting.name)) from None
+    except SettingsFault as fault:
+        raise ValueError(fault.written(lambda name: label)) from None
     return value
+
+
+def _check_expanded(setting: Setting, text: str) -> None:
+    """Refuse a variable that `expand` does not know, where no other text has a dollar sign.
+
+    Raises:
+        ValueError: says how to write it.
+    """
+    found = re.search(r"\$\{?(\w+)", text) if setting.name == "listen" and "$" in text else None
+    if found is not None:
+        raise ValueError(f"{found[0]} is not replaced by the variable: write ${{{found[1]}}}")
 
 
 # --- a file
 
 
-def read_file(path: str, settings: Iterable[Setting], environ: Mapping[str, str]) -> Reading:
-    """Read a TOML file: its top level, or the table `[tool.waitress]` of a file of the name pyproject.toml."""
+def read_file(
+    path: str,
+    settings: Iterable[Setting],
+    environ: Mapping[str, str],
+    *,
+    counterpart: Callable[[str], str | None] = _has_none,
+) -> Reading:
+    """Read a TOML file: its top level, or the table `[tool.waitress]` of a file of the name pyproject.toml.
+
+    `counterpart` returns what a key of another server is called here, None for any other key.
+    """
     from .toml_file import line_of, parse, table_in  # lazy import: most commands have no file
 
     reading = Reading()
-    where = ("tool", "waitress") if os.path.basename(path) == PYPROJECT else ()
+    where = _table_of(path)
     try:
-        text = _read_utf_8(path)
+        text = read_utf_8(path)
         table = table_in(parse(text), where)
     except OSError as error:
         reading.faults.append(f"{path}: {error.strerror or error}")
     except ValueError as error:
-        reading.faults.append(f"{path}: {error}")
+        reading.faults.append(f"{_place(path, getattr(error, 'line', None))}: {error}")
     else:
         if table is None:
             reading.faults.append(f"{path}: it has no table [{'.'.join(where)}]")
         by_name = {setting.name: setting for setting in settings}
         for key, value in (table or {}).items():
             try:
-                reading.given[key] = Given(_read_key(by_name, key, value, environ), path)
+                reading.given[key] = Given(_read_key(by_name, key, value, environ, counterpart), path)
             except ValueError as error:
-                number = line_of(text, where, key)
-                place = path if number is None else f"{path}, line {number}"
-                reading.faults.append(f"{place}: {error}")
+                reading.faults.append(f"{_place(path, line_of(text, where, key))}: {error}")
     return reading
 
 
-def _read_utf_8(path: str) -> str:
+def place_in_file(path: str, key: str, folder: str) -> str:
+    """Return the path and, if it can be found, the line of a key that was read from this file when in `folder`."""
+    from .toml_file import line_of  # lazy import: most commands have no file
+
+    try:
+        return _place(path, line_of(read_utf_8(os.path.join(folder, path)), _table_of(path), key))
+    except (OSError, ValueError):  # it has changed since
+        return path
+
+
+def _place(path: str, line: int | None) -> str:
+    return path if line is None else f"{path}, line {line}"
+
+
+def _table_of(path: str) -> tuple[str, ...]:
+    return ("tool", "waitress") if os.path.basename(path) == PYPROJECT else ()
+
+
+def read_utf_8(path: str) -> str:
+    """Return the text of a file, with `\\n` at the end of each line.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: names the line that is not UTF-8.
+    """
     with open(path, "rb") as file:
         content = file.read()
     try:
@@ -184,7 +252,13 @@ def _read_utf_8(path: str) -> str:
         raise ValueError(f"line {lines_before + 1} is not UTF-8") from None
 
 
-def _read_key(by_name: Mapping[str, Setting], key: str, value: object, environ: Mapping[str, str]) -> object:
+def _read_key(
+    by_name: Mapping[str, Setting],
+    key: str,
+    value: object,
+    environ: Mapping[str, str],
+    counterpart: Callable[[str], str | None],
+) -> object:
     """Return the value of a key, with variables expanded.
 
     Raises:
@@ -193,14 +267,23 @@ def _read_key(by_name: Mapping[str, Setting], key: str, value: object, environ: 
     from .toml_file import as_toml  # lazy import: most commands have no file
 
     if key not in by_name:
-        near = near_name(key, by_name, 0.6)
-        raise ValueError(f"{as_toml(key)[1:-1]} is not a setting{f'; did you mean {near}?' if near else ''}")
+        name = as_toml(key)[1:-1] or "an empty key"
+        if isinstance(value, dict) or (isinstance(value, list) and value and isinstance(value[0], dict)):
+            raise ValueError(f"the table [{name}] is not a setting; write settings at the top of the file, in no table")
+        if other := counterpart(key):
+            raise ValueError(f"{name} is not a setting; here it is {other}")
+        near = near_name(key, by_name)
+        raise ValueError(f"{name} is not a setting{f'; did you mean {near}?' if near else ''}")
     setting = by_name[key]
     if not _has_toml_type(setting, value):
-        raise ValueError(f"{key}={as_toml(value)}: expected {setting.expected()}")
+        advice = ", without quotation marks" * (isinstance(value, str) and setting.kind in _PLAIN_KINDS)
+        raise ValueError(f"{key}={as_toml(value)}: expected {setting.expected()}{advice}")
     try:
-        value = [expand(item, environ) for item in value] if isinstance(value, list) else value
-        value = expand(value, environ) if isinstance(value, str) else value
+        if isinstance(value, (list, str)):
+            texts = [expand(item, environ) for item in ([value] if isinstance(value, str) else value)]
+            for text in texts:
+                _check_expanded(setting, text)
+            value = texts[0] if isinstance(value, str) else texts
     except ValueError as error:
         raise ValueError(f"{key}={as_toml(value)}: {error}") from None
     setting.read(value)
@@ -211,7 +294,7 @@ def _has_toml_type(setting: Setting, value: object) -> bool:
     if type(value) in _TOML_TYPES.get(setting.kind, ()):
         return not isinstance(value, list) or all(isinstance(item, str) for item in value)
     # "10m", "2min", "auto", "json": a text that says more than a plain number or boolean would.
-    return isinstance(value, str) and setting.kind in ("boolean", "integer", "number") and not _is_plain(value, setting)
+    return isinstance(value, str) and setting.kind in _PLAIN_KINDS and not _is_plain(value, setting)
 
 
 def _is_plain(text: str, setting: Setting) -> bool:

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from .addresses import ListenAddress, parse_listen_word, resolve
 from .checks import A_TOKEN, token_fault
+from .settings import SettingsFault
 
 DEFAULT_PORT = "9180"
 
@@ -60,22 +61,23 @@ def check_status(adj: StatusSettings) -> None:
     if not adj.status_listen:
         for name in ("status_token", "status_token_file"):
             if getattr(adj, name):
-                raise ValueError(f"{name} has no meaning without status_listen")
+                raise SettingsFault(f"{{{name}}} has no meaning without {{status_listen}}")
         return
     if adj.status_token and adj.status_token_file:
-        raise ValueError("status_token and status_token_file are two tokens: give one")
+        raise SettingsFault("{status_token} and {status_token_file} are two tokens: give one")
     if path_of(adj.status_listen) is not None:
         return
     try:
         if not _is_plain_address(adj.status_listen):
-            raise ValueError("expected HOST:PORT, [IPV6]:PORT or the path of a unix socket, with a slash")
+            raise SettingsFault("expected HOST:PORT, [IPV6]:PORT or the path of a unix socket, with a slash")
         addresses = resolve([adj.status_listen], DEFAULT_PORT, ipv4=True, ipv6=True)
-    except ValueError as error:
-        raise ValueError(f"status_listen={adj.status_listen!r}: {error}") from None
+    except SettingsFault as fault:
+        raise fault.within("{status_listen}={given!r}: ", given=adj.status_listen) from None
     if not (adj.status_token or adj.status_token_file) and not are_loopback(addresses):
-        raise ValueError(
-            f"status_listen={adj.status_listen!r} can be reached from other machines: set status_token_file or "
-            "status_token, or listen on 127.0.0.1"
+        raise SettingsFault(
+            "{status_listen}={given!r} can be reached from other machines: set {status_token_file} or {status_token}, "
+            "or listen on 127.0.0.1",
+            given=adj.status_listen,
         )
 
 
@@ -110,21 +112,23 @@ def read_token(path: str) -> str:
     Raises:
         ValueError: the file cannot be read, everyone can read it, or what it holds is no token.
     """
-    named = f"status_token_file={path!r}"
+    named = "{status_token_file}={path!r}"
     try:
         with open(path, "rb") as file:
             mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
             data = file.read(_MOST_TOKEN_BYTES + 1)
     except OSError as error:
-        raise ValueError(f"{named} cannot be read: {error.strerror or error}") from None
+        raise SettingsFault(
+            f"{named} cannot be read: {{reason}}", path=path, reason=error.strerror or str(error)
+        ) from None
     if sys.platform != "win32" and mode & 0o007:
-        raise ValueError(f"{named} is open to every user, its permissions are {mode:o}: chmod 600 it")
+        raise SettingsFault(f"{named} is open to every user, its permissions are {mode:o}: chmod 600 it", path=path)
     try:
         token = data.decode("ascii").strip()
         if not token or len(data) > _MOST_TOKEN_BYTES or token_fault(token) is not None:
             raise ValueError
     except ValueError:
-        raise ValueError(f"{named} holds no token: expected one line of {A_TOKEN}") from None
+        raise SettingsFault(f"{named} holds no token: expected one line of {A_TOKEN}", path=path) from None
     return token
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from .addresses import ListenAddress
+from .settings import SettingsFault
 
 _NAMED = re.compile(r"((?:\*\.)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)=([^,]+)(?:,(.+))?")
 
@@ -65,36 +66,44 @@ def check_tls(adj: TlsSettings, given: dict[str, Any]) -> None:
             _check_certificates(adj)
         schemes = [address.scheme or adj.default_scheme for address in adj.listen] or [adj.given_scheme]
         if "https" not in schemes:
-            where = "each address of listen is http://"
+            where = "each address of {listen} is http://"
             if not adj.listen:
-                where = "a unix socket and given sockets speak TLS only with url_scheme=https"
+                where = "a unix socket and given sockets speak TLS only with {url_scheme}=https"
             raise no_listener(adj, where)
         return
     for name in _OF_CERTIFICATES:
         if given.get(name) and getattr(adj, name) != getattr(type(adj), name):
-            raise ValueError(f"{name} has no meaning without tls_certificate")
+            raise SettingsFault(f"{{{name}}} has no meaning without {{tls_certificate}}")
 
 
-def no_listener(adj: TlsSettings, reason: str) -> ValueError:
+def no_listener(adj: TlsSettings, reason: str) -> SettingsFault:
     """Return the error that there is a certificate, and no listener that speaks TLS."""
     name = "tls_certificate" if adj.tls_context is None else "tls_context"
-    return ValueError(f"{name} has no meaning without a listener that speaks TLS: {reason}")
+    return SettingsFault(f"{{{name}}} has no meaning without a listener that speaks TLS: {reason}")
 
 
 def _check_certificates(adj: TlsSettings) -> None:
     names = [split_certificate(word).name for word in adj.tls_certificate]
     if names.count("") != 1:
-        raise ValueError(
-            f"tls_certificate={' '.join(adj.tls_certificate)!r}: expected exactly one certificate without NAME=, "
-            "which is for clients that ask for another name, or for none"
+        raise SettingsFault(
+            "{tls_certificate}={given!r}: expected exactly one certificate without NAME=, which is for clients that "
+            "ask for another name, or for none",
+            given=" ".join(adj.tls_certificate),
         )
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise ValueError(f"tls_certificate={' '.join(adj.tls_certificate)!r}: two certificates for {twice}")
+        raise SettingsFault(
+            "{tls_certificate}={given!r}: two certificates for {name}",
+            given=" ".join(adj.tls_certificate),
+            name=twice,
+        )
     if adj.tls_client_certificate != "none" and adj.tls_client_ca is None:
-        raise ValueError(
-            f"tls_client_certificate={adj.tls_client_certificate} has no meaning without tls_client_ca, the CAs that "
-            "issue the accepted certificates"
+        raise SettingsFault(
+            "{tls_client_certificate}={word} has no meaning without {tls_client_ca}, the CAs that issue the accepted "
+            "certificates",
+            word=adj.tls_client_certificate,
         )
     if adj.tls_client_ca is not None and adj.tls_client_certificate == "none":
-        raise ValueError("tls_client_ca has no meaning with tls_client_certificate=none: set optional or required")
+        raise SettingsFault(
+            "{tls_client_ca} has no meaning with {tls_client_certificate}=none: set optional or required"
+        )

@@ -12,8 +12,25 @@ from typing import Any
 NEEDS_TOMLI = "Python before 3.11 reads TOML with the package tomli: pip install 'waitress[toml]'"
 
 
+_TWICE = "Cannot overwrite a value"  # what the parser says of a key that is there already
+
+# A report of the parser, and what a person can do about it.
+_REMEDIES = (
+    (r"Invalid value|Expected newline or end of document after a statement", "a text is written in quotation marks"),
+    (r"Expected '=' after a key.*", "write KEY = VALUE"),
+    (r"Unescaped '.*", "a text with backslashes is written in single quotation marks"),
+)
+
+
 class TomlFault(ValueError):
-    """A text is not TOML, or cannot be read as such here; the message says why, and on which line if that is known."""
+    """A text is not TOML, or cannot be read as such here; the message says why.
+
+    `line` is the number of the line that is wrong, None if that is not known.
+    """
+
+    def __init__(self, message: str, line: int | None = None) -> None:
+        super().__init__(message)
+        self.line = line
 
 
 def parse(text: str) -> dict[str, Any]:
@@ -34,7 +51,23 @@ def parse(text: str) -> dict[str, Any]:
     except RecursionError:
         raise TomlFault("its values are nested too deeply") from None
     except ValueError as error:  # besides TOMLDecodeError an invalid date, and a number of 5000 digits
-        raise TomlFault(" ".join(str(error).split())) from None
+        raise _fault(text, " ".join(str(error).split())) from None
+
+
+def _fault(text: str, said: str) -> TomlFault:
+    """Return what the parser has said of a text, with what a person can do about it."""
+    where = re.search(r" \(at (?:line ([0-9]+), column [0-9]+|end of document)\)$", said)
+    line = int(where[1]) if where is not None and where[1] else None
+    lines = text.split("\n")
+    if said.startswith(_TWICE):
+        # At the end of the document the parser names no line: it is the last one with a key.
+        line = line or max(number for number, content in enumerate(lines, 1) if "=" in content)
+        return TomlFault(f"{lines[line - 1].partition('=')[0].strip()} is given twice", line)
+    if where is not None and line is not None:
+        said = said[: where.start()]
+        remedy = next((remedy for pattern, remedy in _REMEDIES if re.fullmatch(pattern, said)), "")
+        return TomlFault(said + f"; {remedy}" * bool(remedy), line)
+    return TomlFault("it has a number with too many digits" if "integer string conversion" in said else said)
 
 
 def table_in(document: dict[str, Any], path: Sequence[str]) -> dict[str, Any] | None:

@@ -15,6 +15,7 @@ import stat
 from collections.abc import Collection, Mapping
 
 from ..config.addresses import AF_UNIX, ListenWord
+from ..config.settings import SettingsFault
 
 FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
 _COUNT = re.compile("[1-9][0-9]{0,8}")
@@ -41,7 +42,9 @@ def inherited_sockets(
                 to_release.callback(sockets[-1].detach)  # not closed: whoever asked may try something else
             to_release.pop_all()
     except ValueError as error:
-        raise ValueError(f"Cannot listen on {word.text}: {error}") from None
+        raise SettingsFault(
+            "Cannot listen on {word}: {reason}", about=("listen",), word=word.text, reason=str(error)
+        ) from None
     return sockets
 
 

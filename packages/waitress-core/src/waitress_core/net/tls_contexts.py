@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..config.adjustments import Adjustments
+from ..config.settings import SettingsFault
 from ..config.tls import split_certificate
 from ..safe_logger import SafeLogger
 from .tls import READ_BYTES, Session, TlsTransport
@@ -105,7 +106,9 @@ class TlsContexts:
         if given is not None:
             context = given() if callable(given) else given
             if not isinstance(context, ssl.SSLContext):
-                raise ValueError(f"tls_context={given!r}: expected an ssl.SSLContext, or a callable that returns one")
+                raise SettingsFault(
+                    "{tls_context}={given!r}: expected an ssl.SSLContext, or a callable that returns one", given=given
+                )
             if context.sni_callback is None:
                 _note_server_names(context, {})
             return _Loaded(context, {}, [])
@@ -129,16 +132,16 @@ class TlsContexts:
         try:
             context.set_ciphers(adj.tls_ciphers or _strong_ciphers(context))
         except ssl.SSLError as error:
-            raise ValueError(f"tls_ciphers={adj.tls_ciphers!r}: {_words(error)}") from None
+            raise _fault("tls_ciphers", adj.tls_ciphers, _words(error)) from None
         if adj.tls_client_ca is not None:
             path = adj.tls_client_ca
             found = _CERTIFICATE.findall(_read("tls_client_ca", path))
             if not found:
-                raise ValueError(f"tls_client_ca={path!r}: it has no certificate in PEM form")
+                raise _fault("tls_client_ca", path, "it has no certificate in PEM form")
             try:
                 context.load_verify_locations(cadata=b"\n".join(found).decode("latin-1"))
             except (ssl.SSLError, ValueError) as error:
-                raise ValueError(f"tls_client_ca={path!r}: {_words(error)}") from None
+                raise _fault("tls_client_ca", path, _words(error)) from None
             context.verify_mode = _VERIFY_MODES[adj.tls_client_certificate]
         return context
 
@@ -147,34 +150,38 @@ class TlsContexts:
         _, path, key_path, key_setting = certificate
         found = _CERTIFICATE.search(_read("tls_certificate", path))
         if found is None:
-            raise ValueError(f"tls_certificate={path!r}: it has no certificate in PEM form")
+            raise _fault("tls_certificate", path, "it has no certificate in PEM form")
         key = _read(key_setting, key_path or path)
         if b"PRIVATE KEY-----" not in key:
             if key_path is None:
-                raise ValueError(f"tls_certificate={path!r}: it has no private key, and no key is given besides it")
-            raise ValueError(f"{key_setting}={key_path!r}: it has no private key in PEM form")
-        named = f"{key_setting}={key_path or path!r}"
+                raise _fault("tls_certificate", path, "it has no private key, and no key is given besides it")
+            raise _fault(key_setting, key_path, "it has no private key in PEM form")
+        named = f"{{{key_setting}}}={{key!r}}"
+        key_file = key_path or path
         is_encrypted = b"ENCRYPTED" in key
         password = b""  # never None: OpenSSL would ask for it on the terminal
         if is_encrypted:
             if self._adj.tls_key_password_file is None:
-                raise ValueError(f"{named}: the key is encrypted, and tls_key_password_file is not set")
+                raise SettingsFault(
+                    f"{named}: the key is encrypted, and {{tls_key_password_file}} is not set", key=key_file
+                )
             password = _read("tls_key_password_file", self._adj.tls_key_password_file).rstrip(b"\r\n")
         try:
             expiry = expires_at(ssl.PEM_cert_to_DER_cert(found[0].decode("ascii")))
         except (ValueError, IndexError):
-            raise ValueError(f"tls_certificate={path!r}: the certificate cannot be read") from None
+            raise _fault("tls_certificate", path, "the certificate cannot be read") from None
         try:
             context.load_cert_chain(path, key_path, password)
         except (OSError, ValueError) as error:  # SSLError is an OSError
             reason = getattr(error, "reason", None) or ""
             if "MISMATCH" in reason or reason == "NO_CERTIFICATE_ASSIGNED":  # a key of another algorithm
-                raise ValueError(f"{named}: it is not the key of tls_certificate={path!r}") from None
+                text = f"{named}: it is not the key of {{tls_certificate}}={{path!r}}"
+                raise SettingsFault(text, key=key_file, path=path) from None
             if is_encrypted:
-                raise ValueError(
-                    f"{named}: tls_key_password_file={self._adj.tls_key_password_file!r} does not open it"
-                ) from None
-            raise ValueError(f"tls_certificate={path!r}, with {named}: {_words(error)}") from None
+                text = f"{named}: {{tls_key_password_file}}={{password!r}} does not open it"
+                raise SettingsFault(text, key=key_file, password=self._adj.tls_key_password_file) from None
+            text = f"{{tls_certificate}}={{path!r}}, with {named}: {{reason}}"
+            raise SettingsFault(text, path=path, key=key_file, reason=_words(error)) from None
         return expiry
 
 
@@ -194,10 +201,14 @@ def _read(setting: str, path: str) -> bytes:
         with open(path, "rb") as file:
             data = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise ValueError(f"{setting}={path!r}: {error.strerror or error}") from None
+        raise _fault(setting, path, error.strerror or str(error)) from None
     if len(data) > MAX_FILE_BYTES:  # a device, for example
-        raise ValueError(f"{setting}={path!r}: it is larger than {MAX_FILE_BYTES >> 20} MiB")
+        raise _fault(setting, path, f"it is larger than {MAX_FILE_BYTES >> 20} MiB")
     return data
+
+
+def _fault(setting: str, given: str | None, reason: str) -> SettingsFault:
+    return SettingsFault(f"{{{setting}}}={{given!r}}: {{reason}}", given=given, reason=reason)
 
 
 def _words(error: Exception) -> str:
