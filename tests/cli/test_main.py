@@ -108,6 +108,9 @@ SEE_HELP = " (waitress-serve --help lists the options)"
             "--access-log=its.log",
             id="file-of-the-access-log",
         ),
+        pytest.param(["", "a:b"], "Provide only one WSGI app, not an empty text and a:b", id="empty-application"),
+        pytest.param(["a\nb", "a:b"], "Provide only one WSGI app, not a\\nb and a:b", id="line-break"),
+        pytest.param(["--x\n\x1b[31m"], f"unrecognized arguments: --x\\n\\x1b[31m{SEE_HELP}", id="control-characters"),
         pytest.param(["--app=a:b", "c:d"], "Provide only one WSGI app, not a:b and c:d", id="app-and-a-word"),
         pytest.param(
             ["--call", "a:b", "c"],

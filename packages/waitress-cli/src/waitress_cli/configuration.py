@@ -141,7 +141,8 @@ def _read_options(command: CommandLine, environ: Mapping[str, str]) -> Reading:
         hint = "; --call gives a factory no arguments" if command.given.get("call") == "true" else ""
         if command.given.get("access_log") == "true":
             hint += f"; a file for the log is written with an equals sign: --access-log={command.applications[0]}"
-        reading.faults.append(f"Provide only one WSGI app, not {' and '.join(command.applications)}{hint}")
+        names = " and ".join(name or "an empty text" for name in command.applications)
+        reading.faults.append(f"Provide only one WSGI app, not {names}{hint}")
     if command.applications:
         reading.given["app"] = Given(command.applications[0], "command line")
     return reading

@@ -125,5 +125,7 @@ def _addresses_in(text: str) -> tuple[str, ...]:
 
 
 def _fail(message: str, details: str = "") -> int:
-    print(f"Error: {message}\n{details}", end="", file=sys.stderr)
+    from waitress_core.config.settings import one_line
+
+    print(f"Error: {one_line(message)}\n{details}", end="", file=sys.stderr)
     return 1

@@ -10,6 +10,7 @@ from typing import Any
 
 from waitress_core import Setting
 from waitress_core.config.adjustments import EXCLUSIVE
+from waitress_core.config.settings import one_line
 from waitress_core.config.sources import Given
 from waitress_core.config.toml_file import as_toml
 
@@ -41,7 +42,7 @@ def report(command: CommandLine, environ: Mapping[str, str]) -> int:
     configuration = configure(command, environ)
     faults = faults_of(configuration) if command.wants == "check" else configuration.faults
     for fault in faults:
-        print(f"Error: {fault}", file=sys.stderr)
+        print(f"Error: {one_line(fault)}", file=sys.stderr)
     if command.wants == "print_config" and not faults:
         print(settings_as_toml(configuration.given), end="")
     return 1 if faults else 0

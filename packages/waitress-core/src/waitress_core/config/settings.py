@@ -61,6 +61,11 @@ def _accept(value: object) -> str | None:
     return None
 
 
+def one_line(text: str) -> str:
+    """Return a message without line breaks and other characters that a terminal would act on, whatever was given."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class SettingsFault(ValueError):
     """A value that a setting does not accept, or settings that contradict each other.
 
@@ -90,8 +95,7 @@ class SettingsFault(ValueError):
     def written(self, write: Callable[[str], str]) -> str:
         """Return the text; `write` returns how a setting is named in it."""
         text = self._text.format(**self._values, **{name: write(name) for name in self.names})
-        # One line, whatever was given.
-        return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+        return one_line(text)
 
     def within(self, text: str, *, prefix: str = "", **values: object) -> "SettingsFault":
         """Return the fault as the end of a longer text."""
