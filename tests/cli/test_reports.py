@@ -307,6 +307,25 @@ def test_an_application_that_ends_the_process_is_a_fault(folder: Path, capsys: p
     )
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there the system gives its causes in other words")
+def test_each_contradiction_is_a_line_and_none_that_another_has_caused(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    certificate = str(folder.resolve() / "none.pem")
+    options = {
+        "--listen=a:99999": "--listen='a:99999': the port of 'a:99999' is not between 0 and 65535",
+        "--trusted-proxy-count=2": "--trusted-proxy-count has no meaning without setting --trusted-proxy",
+        "--tls-certificate=none.pem": f"--tls-certificate={certificate!r}: No such file or directory",
+        "--tls-key=none.pem": None,  # of no use without the certificate, but given with one
+        "--status-token-file=none.txt": "--status-token-file has no meaning without --status-listen",
+        "--pid-file=.": "Cannot write the pid file .: Is a directory",
+        "--access-log=.": "Cannot write the access log .: Is a directory",
+    }
+    assert main(["--check", *options, "reports_shop:application"], no_serve) == 1
+    faults = {line.removeprefix("Error: ") for line in capsys.readouterr().err.splitlines()}
+    assert faults == {fault for fault in options.values() if fault}
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_reload_that_cannot_be_done_is_a_fault(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--check", "--listen=127.0.0.1:0", "--reload", "--preload", "reports_shop:application"]

@@ -94,7 +94,7 @@ def _turn_access_log_on(given: dict[str, Given]) -> None:
             given.setdefault("access_log", Given("true", given[name].source))
 
 
-def read_together(configuration: Configuration) -> None:
+def read_together(settings: Mapping[str, Any]) -> None:
     """Read the settings as the server would: this finds contradictions, looks addresses up and loads certificates.
 
     Raises:
@@ -102,7 +102,7 @@ def read_together(configuration: Configuration) -> None:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        adjustments = Adjustments(**configuration.server)
+        adjustments = Adjustments(**settings)
     if adjustments.has_tls:
         from waitress_core.net.tls_contexts import TlsContexts  # lazy import: most servers speak no TLS
 

@@ -63,7 +63,7 @@ class CurrentConfiguration:
         loader(configuration)
         try:
             check_access_log(configuration.command("access_log_file"))
-            read_together(configuration)
+            read_together(configuration.server)
         except ValueError as error:
             raise ValueError(configuration.explained(error)) from None
         self._read = configuration

@@ -10,7 +10,7 @@ from typing import Any
 
 from waitress_core import Setting
 from waitress_core.config.adjustments import EXCLUSIVE
-from waitress_core.config.settings import one_line
+from waitress_core.config.settings import SettingsFault, one_line
 from waitress_core.config.sources import Given
 from waitress_core.config.toml_file import as_toml
 
@@ -129,13 +129,44 @@ def _as_value(setting: Setting, value: Any) -> str:
 def faults_of(configuration: Configuration) -> list[str]:
     """Return what keeps the command from serving, a line each; the application is imported."""
     faults = [*configuration.faults, *(f"{name} is not a setting, and is ignored" for name in configuration.ignored)]
-    # The last one changes what becomes of log records.
-    for step in (_go_and_load, watched_patterns, read_together, _check_files, _read_log_config):
+    found = [
+        *_fault_of(_go_and_load, configuration),
+        *_fault_of(watched_patterns, configuration),
+        *_faults_together(configuration.server),
+        *_fault_of(_check_access_log, configuration),
+        *_fault_of(_check_pid_file, configuration),
+        *_fault_of(_read_log_config, configuration),  # the last, as it changes what becomes of log records
+    ]
+    return [*faults, *map(configuration.explained, found)]
+
+
+def _fault_of(check: Callable[[Configuration], object], configuration: Configuration) -> list[Exception]:
+    try:
+        check(configuration)
+    except (CannotLoadError, ValueError) as error:
+        return [error]
+    return []
+
+
+def _faults_together(settings: dict[str, Any]) -> list[ValueError]:
+    """Return every fault of settings that are wrong together, or wrong only in use."""
+    faults: list[ValueError] = []
+    left_out: set[str] = set()
+    while True:
         try:
-            step(configuration)
-        except (CannotLoadError, ValueError) as error:
-            faults.append(configuration.explained(error))
-    return faults
+            read_together({name: value for name, value in settings.items() if name not in left_out})
+        except SettingsFault as fault:
+            # Those that have been left out may be what it misses.
+            if not left_out.intersection(fault.names):
+                faults.append(fault)
+            again = left_out.union(fault.names) & settings.keys()
+            if again == left_out:
+                return faults
+            left_out = again
+        except ValueError as error:
+            return [*faults, error]
+        else:
+            return faults
 
 
 def _go_and_load(configuration: Configuration) -> None:
@@ -148,9 +179,11 @@ def _go_and_load(configuration: Configuration) -> None:
         ) from None
 
 
-def _check_files(configuration: Configuration) -> None:
-    """Check whether the files that the server writes can be written."""
+def _check_access_log(configuration: Configuration) -> None:
     check_access_log(configuration.command("access_log_file"))
+
+
+def _check_pid_file(configuration: Configuration) -> None:
     path = configuration.command("pid_file")
     if path:
         PidFile(path).check()
