@@ -158,6 +158,27 @@ def test_an_application_that_never_ends_does_not_outlive_the_supervisor(
         is_left_alone(process, tmp_path)
 
 
+FULL = """
+import os
+read_end, write_end = os.pipe()
+os.set_blocking(write_end, False)
+try:
+    while True: os.write(write_end, b"x" * 4096)
+except BlockingIOError:
+    os.set_blocking(write_end, True)
+os.dup2(write_end, 2)
+"""
+
+
+def test_a_worker_with_a_log_that_nobody_reads_ends_with_its_supervisor(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "shop.py").write_text(FULL + SHOP)
+    short = "import waitress_core.processes.worker as it\nit.KILL_SECONDS = 0.5\n"
+    with command(tmp_path, "--workers=2", "--shutdown-timeout=0.5", before=short) as (process, _):
+        workers_of(process, 2)
+        is_left_alone(process, tmp_path)
+
+
 def test_the_process_of_the_status_server_that_starts_ends_with_its_supervisor(tmp_path: Path) -> None:
     (tmp_path / "setproctitle.py").write_text("""
 import os, sys, time

@@ -91,6 +91,32 @@ def test_workers_come_and_go_by_signals(tmp_path: Path) -> None:
         program.process.wait_for_line(rf"Worker {third[0]} has ended$")
 
 
+def test_there_are_no_more_workers_than_can_be_set(tmp_path: Path) -> None:
+    write_shop(tmp_path, "well")
+    few = "import waitress_core.processes.supervisor as it\nit.MOST_WORKERS = 3\n"
+    with command(tmp_path, "--workers=2", before=few) as (process, _):
+        workers_of(process, 2)
+        for _ in range(3):
+            process.signal(signal_number("SIGTTIN"))
+            process.wait_for_line(r"SIGTTIN: 3 worker\(s\) wanted")
+        workers_of(process, 1)
+        process.signal()
+        assert process.wait() == 0
+
+
+def test_workers_wait_for_a_slot_of_the_scoreboard(tmp_path: Path) -> None:
+    write_shop(tmp_path, "well")
+    few = "import waitress_core.processes.scoreboard as it\nit.Scoreboard.__init__.__defaults__ = (2,)\n"
+    with command(tmp_path, "--workers=2", before=few) as (process, address):
+        workers_of(process, 2)
+        process.signal(signal_number("SIGTTIN"))
+        process.wait_for_line("Cannot start a worker: no more than 2 workers can run at once; the next attempt follows")
+        with Client(address) as client:
+            assert client.get("/").status == 200
+        process.signal()
+        assert process.wait() == 0
+
+
 def can_be_process_1() -> bool:
     command = ["unshare", "--pid", "--fork", "--mount-proc", "true"]
     return shutil.which("unshare") is not None and subprocess.run(command, capture_output=True).returncode == 0

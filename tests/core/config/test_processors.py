@@ -7,7 +7,8 @@ import pytest
 
 from waitress_core import Adjustments
 from waitress_core.config import adjustments, processors
-from waitress_core.config.processors import default_worker_count, usable_processors
+from waitress_core.config.casts import MOST_WORKERS
+from waitress_core.config.processors import usable_processors
 from waitress_core.config.settings import SETTINGS
 
 WORKERS = next(setting for setting in SETTINGS if setting.name == "workers")
@@ -67,13 +68,17 @@ def test_auto_prefers_web_concurrency(monkeypatch: pytest.MonkeyPatch) -> None:
     assert WORKERS.read("auto") == 3
 
 
-@pytest.mark.parametrize("given", ["0", "-1", "two", "1.5"])
+@pytest.mark.parametrize("given", ["0", "-1", "two", "1.5", "501"])
 def test_a_web_concurrency_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("WEB_CONCURRENCY", given)
-    with pytest.raises(ValueError, match="WEB_CONCURRENCY"):
-        default_worker_count()
     with pytest.raises(ValueError, match=r"^workers='auto': .*WEB_CONCURRENCY"):
         WORKERS.read("auto")
+
+
+def test_auto_is_no_more_than_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fork", None, raising=False)
+    monkeypatch.setattr("waitress_core.config.processors.usable_processors", lambda: MOST_WORKERS + 1)
+    assert WORKERS.read("auto") == MOST_WORKERS
 
 
 def test_without_auto_the_environment_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

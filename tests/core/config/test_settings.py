@@ -125,6 +125,7 @@ STRINGS: dict[str, tuple[str, object]] = {
     "tls_minimum_version": ("1.3", "1.3"),
     "tls_ciphers": ("ECDHE+AESGCM", "ECDHE+AESGCM"),
     "tls_context": ("", None),
+    "workers": (" 3 ", 3),
 }
 
 LEAST = {
@@ -144,7 +145,6 @@ LEAST = {
     "inbuf_overflow": 1,
     "outbuf_overflow": 1,
     "outbuf_high_watermark": 1,
-    "workers": 1,
     "max_requests": 0,
     "max_requests_jitter": 0,
     "max_worker_memory": 0,
@@ -241,6 +241,10 @@ REFUSED: list[tuple[str, object, str]] = [
     ("access_log_format", "", "combined, json, or a text of one line with the fields {remote_addr}"),
     ("access_log_format", "{target", "combined, json, or a text of one line with the fields {remote_addr}"),
     ("access_log_format", "{path}", "combined, json, or a text of one line with the fields {remote_addr}"),
+    *[
+        ("workers", given, "a whole number from 1 to 500, or auto")
+        for given in (0, "-1", 501, "1.5", "many", 1e400, "")
+    ],
     *[(name, least - 1, f"a whole number of at least {least}") for name, least in LEAST.items()],
     *[(name, "many", f"a whole number of at least {least}") for name, least in LEAST.items()],
     *[(name, 1e400, f"a whole number of at least {least}") for name, least in LEAST.items()],
@@ -335,6 +339,8 @@ def test_a_duration_that_may_be_zero(name: str, given: object) -> None:
     [
         ("port", 0),
         ("port", 65535),
+        ("workers", 1),
+        ("workers", "500"),
         ("port", "http"),
         ("unix_socket_perms", "0"),
         ("unix_socket_perms", "7777"),

@@ -13,6 +13,9 @@ from typing import Any
 TRUE_WORDS = frozenset({"t", "true", "y", "yes", "on", "1"})
 FALSE_WORDS = frozenset({"f", "false", "n", "no", "off", "0", ""})
 
+# More processors than machines have today. Doubled: the memory that workers share is mapped for as many, 32 KiB each.
+MOST_WORKERS = 500
+
 # A text with a unit; compiled when there is one, as that takes as long as all casts. The sizes have the letters of
 # nginx, which are powers of 1024 for it too.
 SIZE = r"([0-9]+)([kmgKMG])(?:[iI][bB])?"
@@ -170,7 +173,7 @@ def as_worker_count(value: object) -> int:
     if isinstance(value, str) and value.strip().lower() == "auto":
         from .processors import default_worker_count  # lazy import: only servers with several workers need it
 
-        return default_worker_count()
+        return default_worker_count(MOST_WORKERS)
     return as_whole_number(value)
 
 

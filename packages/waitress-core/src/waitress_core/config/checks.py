@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..http.response_fields import HOP_BY_HOP, is_token
+from .casts import MOST_WORKERS
 
 
 def between(least: int, most: int) -> Callable[[Any], str | None]:
@@ -117,3 +118,13 @@ def access_log_fault(value: bool | str) -> str | None:
         handler = f"logging.getLogger('waitress.access').addHandler(logging.FileHandler({value!r}))"
         return f"{LOG_SWITCH}. For a file, access_log_file of the command, or a handler of waitress.access: {handler}"
     return LOG_SWITCH
+
+
+A_WORKER_COUNT = (
+    f"a whole number from 1 to {MOST_WORKERS}, or auto; WEB_CONCURRENCY, which auto reads, is such a number or empty"
+)
+
+
+def worker_count_fault(value: int) -> str | None:
+    """Check the number of workers."""
+    return None if 1 <= value <= MOST_WORKERS else A_WORKER_COUNT

@@ -12,8 +12,8 @@ CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 
 
-def default_worker_count() -> int:
-    """Return what WEB_CONCURRENCY says, as Heroku and others set it; otherwise the processors that can be used.
+def default_worker_count(most: int) -> int:
+    """Return what WEB_CONCURRENCY says, as Heroku and others set it; otherwise the usable processors, `most` at most.
 
     Raises:
         ValueError: WEB_CONCURRENCY is set, and is no number of workers.
@@ -23,7 +23,7 @@ def default_worker_count() -> int:
         if not given.isdecimal() or int(given) < 1:
             raise ValueError(f"WEB_CONCURRENCY={given!r}: expected a whole number of at least 1")
         return int(given)
-    return usable_processors() if hasattr(os, "fork") else 1
+    return min(usable_processors(), most) if hasattr(os, "fork") else 1
 
 
 def usable_processors() -> int:

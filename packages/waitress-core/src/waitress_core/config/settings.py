@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from .casts import (
+    MOST_WORKERS,
     as_address_words,
     as_boolean_or_text,
     as_bytes,
@@ -31,6 +32,7 @@ from .casts import (
 )
 from .checks import (
     A_TOKEN,
+    A_WORKER_COUNT,
     LOG_SWITCH,
     access_log_fault,
     addresses_fault,
@@ -44,13 +46,14 @@ from .checks import (
     scheme_fault,
     token_fault,
     utf_8_fault,
+    worker_count_fault,
 )
 
 A_PATH = "the path of a file"  # what is accepted
 
 _MOST = (1 << 63) - 1  # more no call of the system takes
 _MOST_INT = (1 << 31) - 1  # an int of C
-_MOST_THREADS = 65535  # the numbers of threads and processes that a system may have; more would only fill its memory
+_MOST_THREADS = 65535  # the number of threads that a system may have; more would only fill its memory
 _MOST_AT_ONCE = 1 << 30
 
 
@@ -557,9 +560,9 @@ SETTINGS: tuple[Setting, ...] = (
         "WEB_CONCURRENCY, or the number of usable processors.",
         as_worker_count,
         "workers or auto",
-        between(1, _MOST_THREADS),
-        "a whole number of at least 1, or auto; so is WEB_CONCURRENCY, where auto finds it",
-        bounds={"minimum": 1, "maximum": _MOST_THREADS},
+        worker_count_fault,
+        A_WORKER_COUNT,
+        bounds={"minimum": 1, "maximum": MOST_WORKERS},
     ),
     _choice(
         "worker_kind",

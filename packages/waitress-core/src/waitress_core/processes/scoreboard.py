@@ -28,10 +28,13 @@ import time
 from binascii import crc32
 from typing import Any
 
+from ..config.casts import MOST_WORKERS
+
 WORD_BYTES = 8
 WORDS = 16  # of a slot, a few of them unused: two cache lines, which no other slot shares
 PAYLOAD_BYTES = 32 * 1024  # a snapshot has 1 KiB; with histograms of the status page some 10 KiB
-SLOTS = 256  # workers and those that they replace; memory that nobody has written to costs nothing
+# Workers and those that they replace; memory that nobody has written to costs nothing.
+SLOTS = 2 * MOST_WORKERS
 READS = 20  # of a payload; a writer needs microseconds, so the second succeeds unless its process was stopped there
 # Seconds without a tick after which a worker does not count as one that accepts. A tick is due once a second.
 # Doubled: new clients wait twice as long for a worker that hangs. Halved: a worker under load would be passed over.

@@ -25,6 +25,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..config.application import CannotStartWorker
+from ..config.casts import MOST_WORKERS
 from ..connection.context import State
 from ..lifecycle import requested, signals
 from ..lifecycle.shutdown import strongest
@@ -366,8 +367,8 @@ class Supervisor:
             handle.send(signal.SIGKILL)
 
     def _start_worker(self) -> None:
-        slot = self.scoreboard.take()
         try:
+            slot = self.scoreboard.take()
             pipes = WorkerPipes()
             try:
                 worker = Worker(
@@ -384,7 +385,7 @@ class Supervisor:
                 raise
             finally:
                 pipes.close_workers()
-        except OSError as error:  # the system has no process or descriptor left for it
+        except (LookupError, OSError) as error:  # no slot, or the system has no process or descriptor left for it
             pause = self._pause.note_no_process(time.monotonic())
             logger.error("Cannot start a worker: %s; the next attempt follows in %.0f seconds", error, pause)
             return
@@ -502,8 +503,8 @@ class Supervisor:
         return False
 
     def _change_count(self, name: str, by: int) -> None:
-        """Change the number of workers that are wanted; it stays at least one."""
-        self.wanted = max(1, self.wanted + by)
+        """Have one worker more or fewer: at least one, and no more than the settings accept."""
+        self.wanted = min(max(1, self.wanted + by), MOST_WORKERS)
         logger.info("%s: %d worker(s) from now on", name, self.wanted)
 
 

@@ -191,9 +191,9 @@ class Worker:
             self._stop(State.LEAVING, self._drain_seconds, retires=command == Command.RETIRE)
         elif not self._is_orphan and os.getppid() != self._supervisor:
             self._is_orphan = True
-            logger.warning("The supervisor, process %d, is gone: this worker drains and ends", self._supervisor)
+            self.limit_end()  # first: to write the record may take for ever
             self._stop(State.LEAVING, self._drain_seconds)
-            self.limit_end()
+            logger.warning("The supervisor, process %d, is gone: this worker drains and ends", self._supervisor)
             if command == Command.SERVE:  # else others may serve on
                 self._on_orphaned()
         elif not self._slot[Word.REPLACE] and (reason := self._reason_to_be_replaced()):
