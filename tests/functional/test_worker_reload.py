@@ -287,6 +287,25 @@ def test_a_server_that_is_stopped_stops_its_successor_too(tmp_path: Path) -> Non
 UNTIL_GO = "import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
 
 
+def test_a_reload_takes_the_place_of_one_that_never_ends_to_import(tmp_path: Path) -> None:
+    write_shop(tmp_path, "first")
+    with command(tmp_path, "--workers=2") as (process, address), SteadyLoad(address, keeping=1, new=1) as load:
+        workers_of(process, 2)
+        write_shop(tmp_path, "second", at_import=UNTIL_GO)
+        process.signal(signal_number("SIGHUP"))
+        process.wait_for_line("SIGHUP: replacing 2 worker")
+        write_shop(tmp_path, "third")
+        process.signal(signal_number("SIGHUP"))
+        stopped = process.wait_for_line(r"Worker (\d+) is stopped: it starts with what was there before the reload")[1]
+        process.wait_for_line(rf"Worker {stopped} has ended: killed by SIGTERM")
+        process.wait_for_line(r"Reloaded: 2 worker\(s\)")
+        before = load.answers["200 third"]
+        assert becomes_true(lambda: load.answers["200 third"] > before + 10)
+        process.signal()
+        assert process.wait() == 0
+    assert set(load.answers) == {"200 first", "200 third"}
+
+
 def test_signals_that_come_too_early_are_acted_on_later(tmp_path: Path) -> None:
     write_shop(tmp_path, "first", at_import=UNTIL_GO)
     with command(tmp_path, "--workers=2") as (process, address), contextlib.ExitStack() as stack:

@@ -58,12 +58,13 @@ def test_there_are_as_many_workers_as_wanted(workers: list[WorkerView], wanted: 
     [
         ([worker(1, is_stale=True), worker(2, is_stale=True)], [START]),
         ([worker(1, is_stale=True), worker(2, is_stale=True), worker(3, STARTING)], []),
+        ([worker(1, is_stale=True), worker(2, STARTING, is_stale=True)], [Step(Action.STOP, 2), START]),
         ([worker(1, is_stale=True), worker(2, is_stale=True), worker(3)], [Step(Action.RETIRE, 1)]),
         ([worker(2, is_stale=True), worker(3), worker(1, RETIRING, age=1)], [START]),
         ([worker(2, is_stale=True), worker(3), worker(4)], [Step(Action.RETIRE, 2)]),
         ([worker(3), worker(4)], []),
     ],
-    ids=["first", "it-starts", "it-serves", "second", "it-serves-too", "done"],
+    ids=["first", "it-starts", "it-starts-with-old-code", "it-serves", "second", "it-serves-too", "done"],
 )
 def test_a_successor_serves_before_a_worker_retires(workers: list[WorkerView], steps: list[Step]) -> None:
     assert set(plan(workers, wanted=2, now=NOW, limits=LIMITS)) == set(steps)
@@ -141,8 +142,11 @@ def test_a_worker_that_is_aborted_is_killed_and_has_a_successor() -> None:
     ],
     ids=["in-time", "late", "told", "too-late"],
 )
-def test_a_worker_that_retires_for_too_long_is_ended(age: float, was_told: bool, action: Action | None) -> None:
-    steps = plan([worker(1, RETIRING, age=age, was_told_to_end=was_told), worker(2)], wanted=1, now=NOW, limits=LIMITS)
+@pytest.mark.parametrize("state", [RETIRING, STOPPING])
+def test_a_worker_that_leaves_for_too_long_is_ended(
+    state: WorkerState, age: float, was_told: bool, action: Action | None
+) -> None:
+    steps = plan([worker(1, state, age=age, was_told_to_end=was_told), worker(2)], wanted=1, now=NOW, limits=LIMITS)
     assert steps == ([] if action is None else [Step(action, 1)])
 
 

@@ -5,7 +5,8 @@ Pure: the states of the workers and an instant in, steps out. Never reads a cloc
 The rules, in this order:
 1. When the server ends, every worker is told to stop; past the deadline to end at once; after that it is killed.
 2. A worker that does not tick is made to write its stacks, and is killed a moment later. One that retires for
-   too long is killed.
+   too long is killed. One that still starts when it is to be replaced is stopped: it has no clients yet, and may never
+   end to import.
 3. Missing workers are started, at once or after the pause that follows early deaths.
 4. A worker that is to be replaced retires when another serves in its place: one worker more than wanted is started for
    that. So no moment has fewer workers that accept than it is meant to have.
@@ -33,7 +34,7 @@ class Action(enum.Enum):
 
     START = "start one more"
     RETIRE = "let it answer what it has, and end"
-    STOP = "let it drain, because the server ends"
+    STOP = "let it drain and end: the server ends, or it starts with what is no longer to be served"
     END = "let it end at once"
     ABORT = "let it write the stacks of its threads, and die"
     KILL = "kill it"
@@ -86,7 +87,7 @@ def plan(
         return steps
     told = {step.pid for step in steps}
     serving = [worker for worker in workers if worker.state is WorkerState.SERVING and worker.pid not in told]
-    starting = [worker for worker in workers if worker.state is WorkerState.STARTING]
+    starting = [worker for worker in workers if worker.state is WorkerState.STARTING and worker.pid not in told]
     stale = [worker for worker in serving if worker.is_stale]
     # One worker more than wanted, but only one: memory for all of them twice may be more than there is.
     missing = wanted + bool(stale and wanted) - len(serving) - len(starting)
@@ -105,7 +106,9 @@ def _watch(worker: WorkerView, now: float, limits: Limits, stop: Stop | None) ->
     if state is WorkerState.ABORTED:
         return [Step(Action.KILL, worker.pid)] if age >= ABORT_SECONDS else []
     steps = []
-    if stop is None and state is WorkerState.RETIRING:
+    if stop is None and state is WorkerState.STARTING and worker.is_stale:
+        return [Step(Action.STOP, worker.pid)]
+    if stop is None and state in (WorkerState.RETIRING, WorkerState.STOPPING):
         until = worker.since + limits.shutdown_timeout
         stop = Stop(until + END_SECONDS, until + KILL_SECONDS)
     elif stop is not None and state < WorkerState.STOPPING:

@@ -5,7 +5,7 @@ A worker, as the supervisor sees it:
     STARTING  forked: it imports the application                     a fork
     SERVING   it accepts                                             it has reported that it serves
     RETIRING  it accepts no more and answers what it has             another serves in its place
-    STOPPING  it drains, because the server ends (SIGTERM)           the server's end
+    STOPPING  it drains and ends (SIGTERM)                           the server's end; a reload while it starts
     ABORTED   it writes the stacks of its threads (SIGABRT)          `worker_timeout` without a tick
     KILLED    nothing more can be done (SIGKILL)                     it has not ended in time
     ENDED     the system has reported how it ended                   its end, in any state

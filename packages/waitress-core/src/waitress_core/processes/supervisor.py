@@ -346,6 +346,8 @@ class Supervisor:
             handle.slot[Word.COMMAND] = Command.RETIRE
             handle.enter(WorkerState.RETIRING)
         elif step.action is Action.STOP:
+            if self._stop is None:
+                logger.info("Worker %d is stopped: it starts with what was there before the reload", handle.pid)
             handle.slot[Word.COMMAND] = Command.STOP
             handle.enter(WorkerState.STOPPING)
             handle.send(signal.SIGTERM)
