@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 logger = SafeLogger(logging.getLogger("waitress"))
 
 INTERIM_RESPONSE = b"HTTP/1.1 100 Continue\r\n\r\n"
+GIVEN_UP = "given up"  # not an attribute of its own: each open connection would pay for it
 
 
 class Connection:
@@ -61,7 +62,6 @@ class Connection:
         "_ending",
         "_endpoint",
         "_finished",
-        "_is_given_up",
         "_on_closed",
         "_task",
         "_transport",
@@ -108,8 +108,8 @@ class Connection:
         # Reactor only
         self._task: Task | None = None  # while one waits or runs
         self._ending = PERSIST  # after the response that is being sent
-        self._end_reason = ""  # one of `stats.END_REASONS`, once it is decided before the end
-        self._is_given_up = False  # its last request has been counted, and its task still runs
+        # One of `stats.END_REASONS`, once it is decided before the end; GIVEN_UP after it, while the task still runs
+        self._end_reason = ""
         # Written by Reactor.watch, read anywhere
         self.interest = 0
         # With a status server. The method of the request, and the instant at which it was complete: set by the reactor.
@@ -274,8 +274,8 @@ class Connection:
             # Reset only when it was seen: a task may set it between an earlier notification and this line.
             self._finished = self._task = None
             self._ending, status, ended_at = finished
-            if is_gone and self._is_given_up:
-                pass
+            if is_gone and self._end_reason == GIVEN_UP:
+                pass  # it has been counted
             elif context.measures is None:
                 context.counters.by_status[status[:1]] += 1
             else:
@@ -495,7 +495,7 @@ class Connection:
         elif is_open_ended:
             self._transport.reset()
         self.close("response")
-        self._is_given_up = True
+        self._end_reason = GIVEN_UP
         context = self._context
         if context.measures is None:
             context.counters.by_status[status[:1]] += 1
