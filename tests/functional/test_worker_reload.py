@@ -397,6 +397,10 @@ def test_a_changed_file_replaces_the_worker_and_an_error_is_shown_as_a_page(tmp_
         assert b"&lt;in the new code&gt;" in shown.body
         write_shop(tmp_path, "repaired")
         assert becomes_true(lambda: load.answers["200 repaired"] > 10)
+        write_shop(tmp_path, "import sys; sys.exit('not today'); raise")
+        process.wait_for_line(r"it ends the process: SystemExit\('not today'\); it is loaded again when a file changes")
+        write_shop(tmp_path, "repaired again")
+        assert becomes_true(lambda: load.answers["200 repaired again"] > 10)
         (tmp_path / "page.html").write_text("changed")
         process.wait_for_line(r"page.html has changed: the workers are replaced")
         process.wait_for_line(r"Worker \d+ serves")

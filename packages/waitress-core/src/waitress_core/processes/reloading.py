@@ -50,11 +50,12 @@ class CodeWatcher:
         self._loads_since = time.time()
         try:
             return load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self._has_failed = True
             details = getattr(error, "details", None) or traceback.format_exc()
-            logger.error("%s; it is loaded again when a file changes\n%s", error, details)
-            return ErrorPage(f"{error}\n\n{details}")
+            message = f"it ends the process: {error!r}" if isinstance(error, SystemExit) else str(error)
+            logger.error("%s; it is loaded again when a file changes\n%s", message, details)
+            return ErrorPage(f"{message}\n\n{details}")
 
     def start(self) -> None:
         """Watch in a thread, which does not keep the process alive."""
