@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -74,6 +75,22 @@ def test_a_worker_that_hangs_writes_its_stacks_and_is_replaced(tmp_path: Path) -
             program.process.wait_for_line(r"in application")
             program.process.wait_for_line(r"Worker \d+ has ended: killed by SIGABRT")
         assert becomes_true(lambda: sum("serves" in line for line in program.process.log) == 3)
+
+
+def test_workers_of_a_server_that_was_paused_serve_on(tmp_path: Path) -> None:
+    with serve(tmp_path, worker_timeout=1) as program:
+        pids = [program.id, *workers_of(program.process, 2)]
+        for pid in pids:
+            os.kill(pid, signal_number("SIGSTOP"))
+        time.sleep(1.5)
+        for pid in pids:
+            os.kill(pid, signal_number("SIGCONT"))
+        program.process.signal(signal_number("SIGUSR1"))
+        for _ in pids:
+            program.process.wait_for_line("Statistics")
+        program.process.signal()
+        assert program.process.wait() == 0
+        assert not any("worker_timeout" in line for line in program.process.log)
 
 
 def test_workers_are_replaced_after_their_requests_and_no_request_fails(tmp_path: Path) -> None:

@@ -126,6 +126,12 @@ def test_a_worker_that_does_not_tick_is_aborted(
     assert (Step(Action.ABORT, 1) in steps) is is_aborted
 
 
+def test_a_worker_has_time_to_tick_again_after_a_pause_of_the_server() -> None:
+    paused = [worker(1, beat_age=500)]
+    for seconds, steps in ((59, []), (60, [Step(Action.ABORT, 1), START])):
+        assert plan(paused, wanted=1, now=NOW, limits=LIMITS, watched_since=NOW - seconds) == steps
+
+
 def test_a_worker_that_is_aborted_is_killed_and_has_a_successor() -> None:
     assert plan([worker(1, ABORTED, age=0)], wanted=1, now=NOW, limits=LIMITS) == [START]
     workers = [worker(1, ABORTED, age=ABORT_SECONDS), worker(2)]

@@ -80,9 +80,13 @@ def plan(
     limits: Limits,
     may_start_at: float = 0.0,
     stop: Stop | None = None,
+    watched_since: float = 0.0,
 ) -> list[Step]:
-    """Return what to do now. `workers` are in the order of their start."""
-    steps = [step for worker in workers for step in _watch(worker, now, limits, stop)]
+    """Return what to do now. `workers` are in the order of their start.
+
+    Before `watched_since` the supervisor did not run, and the workers may not have run either.
+    """
+    steps = [step for worker in workers for step in _watch(worker, now, limits, stop, watched_since)]
     if stop is not None:
         return steps
     told = {step.pid for step in steps}
@@ -100,7 +104,7 @@ def plan(
     return steps
 
 
-def _watch(worker: WorkerView, now: float, limits: Limits, stop: Stop | None) -> list[Step]:
+def _watch(worker: WorkerView, now: float, limits: Limits, stop: Stop | None, watched_since: float) -> list[Step]:
     """Return what one worker has coming, whatever the others do."""
     state, age = worker.state, now - worker.since
     if state is WorkerState.ABORTED:
@@ -121,7 +125,7 @@ def _watch(worker: WorkerView, now: float, limits: Limits, stop: Stop | None) ->
     if (
         state in (WorkerState.SERVING, WorkerState.RETIRING)
         and 0 < limits.worker_timeout <= worker.beat_age
-        and limits.worker_timeout <= age
+        and limits.worker_timeout <= min(age, now - watched_since)
     ):
         return [Step(Action.ABORT, worker.pid)]
     return steps

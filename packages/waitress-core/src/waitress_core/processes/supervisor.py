@@ -98,6 +98,7 @@ class Supervisor:
         self._postponed: dict[signals.Action, str] = {}  # actions that cannot start yet, with their signals
         self.successor_pid = 0
         self._status = StatusProcess(server) if adj.status_listen else None
+        self._turned_at = self._watched_since = time.monotonic()
 
     # --- any thread
 
@@ -145,6 +146,7 @@ class Supervisor:
             raise self._failure
 
     def _turn(self) -> None:
+        self._note_pause()
         self._publish()
         if self._status is not None and self._handover is None:  # until it takes over, its predecessor's answers
             self._status.check(self._leave())
@@ -167,6 +169,7 @@ class Supervisor:
             limits=self._limits,
             may_start_at=self._pause.until,
             stop=self._stop,
+            watched_since=self._watched_since,
         )
         for step in steps:
             self._take(step)
@@ -177,6 +180,13 @@ class Supervisor:
     def _publish(self) -> None:
         if self._status is not None:
             self._status.publish(deepcopy(self._figures.counted))
+
+    def _note_pause(self) -> None:
+        """Notice that the whole server was paused, by SIGSTOP or a container's: no worker could tick meanwhile."""
+        now = time.monotonic()
+        if now - self._turned_at > max(self._limits.worker_timeout / 2, 3 * self.tick_seconds):
+            self._watched_since = now
+        self._turned_at = now
 
     def _wait(self, seconds: float) -> None:
         """Wait until there may be something to do; after a whole tick without, report that all is well."""
