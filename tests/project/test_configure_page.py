@@ -56,6 +56,7 @@ def test_a_check_says_what_the_page_shows(
     (tmp_path / "shop.py").write_text("", encoding="utf-8")
     lines = [""] * 9
     lines[3], lines[8] = "threads = 0", "treads = 8"
+    lines[6] = "tls_certificate = '/etc/shop/cert.pem'"
     (tmp_path / "waitress.toml").write_text("\n".join(lines), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
