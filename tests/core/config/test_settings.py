@@ -1,5 +1,7 @@
 """The table of settings: every default, cast and check."""
 
+import pickle
+import traceback
 import typing
 from fractions import Fraction
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from tests.support.ids import short_id
 from tests.support.rows import each_row
 from waitress_core import SETTINGS, Adjustments, Setting
+from waitress_core.config.settings import SettingsFault
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 
@@ -381,3 +384,19 @@ def test_adjustments_read_values_as_the_table_says() -> None:
     with pytest.raises(ValueError, match=r"^threads=0: expected a whole number of at least 1$"):
         Adjustments(threads=0)
     assert Adjustments(threads="7", listen="127.0.0.1:0").threads == 7
+
+
+def test_a_fault_writes_settings_as_it_is_asked_and_values_as_they_are() -> None:
+    inner = SettingsFault("{word!r} is for {ident}", about=["host"], word="{port}")
+    fault = inner.within("{listen}={given!r}: ", prefix="Refused. ", given="{x}")
+    assert str(fault) == "Refused. listen='{x}': '{port}' is for ident"
+    assert fault.names == ["host", "listen", "ident"]
+    assert fault.written(str.upper) == "LISTEN='{x}': '{port}' is for IDENT"
+    assert str(SettingsFault("{a}", a="x\ny\x1b")) == "x\\ny\\x1b"
+
+
+def test_a_fault_is_a_value_error_to_everyone_else() -> None:
+    fault = SettingsFault("{threads}={given}", given="{}")
+    copied = pickle.loads(pickle.dumps(fault))
+    assert (type(copied), str(copied)) == (ValueError, "threads={}")
+    assert traceback.format_exception_only(fault) == ["ValueError: threads={}\n"]
