@@ -374,9 +374,7 @@ def test_a_bad_value_names_the_setting_the_value_and_what_is_accepted(name: str,
 def test_a_number_that_no_call_of_the_system_takes_is_refused(setting: Setting) -> None:
     most = setting.bounds.get("maximum", (1 << 63) - 1)
     assert setting.read(str(most)) == most
-    with pytest.raises(
-        ValueError, match=f"^{setting.name}='[0-9]+': expected .*{'65535' if setting.name == 'port' else most}$"
-    ):
+    with pytest.raises(ValueError, match=f"^{setting.name}='[0-9]+': expected .*\\b{most}\\b"):
         setting.read(str(most + 1))
 
 
