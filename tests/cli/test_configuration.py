@@ -173,6 +173,19 @@ def test_an_address_that_is_taken_has_its_place(file: str, environ: str, words: 
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("by", ["file", "variable", "option"])
+def test_an_address_of_the_status_server_that_is_taken_is_told_from_the_others(by: str, folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        (folder / "w.toml").write_text("listen = '127.0.0.1:0'\n" + f"status_listen = '{address}'\n" * (by == "file"))
+        variables = {**os.environ, **({"WAITRESS_STATUS_LISTEN": address} if by == "variable" else {})}
+        words = [f"--status-listen={address}"] if by == "option" else []
+        done = run_command("--config=w.toml", *words, "configured_shop:application", cwd=folder, env=variables)
+    name = {"file": "w.toml, line 2: status_listen", "variable": "WAITRESS_STATUS_LISTEN", "option": "--status-listen"}
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: {name[by]}: Cannot listen on {address}: ")
+
+
 def test_the_place_of_a_setting_in_a_file_that_is_gone_is_the_file(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -19,6 +19,8 @@ from waitress_core.safe_logger import SafeLogger
 from .serve import serve as _serve
 
 if TYPE_CHECKING:
+    from waitress_core.config.settings import SettingsFault
+
     from .current import CurrentConfiguration
 
 logger = SafeLogger(logging.getLogger("waitress"))
@@ -44,8 +46,6 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
 
         return print_status(arguments[1:])
     # lazy import: `import waitress` imports this module and needs none of them.
-    from waitress_core.config.settings import SettingsFault
-
     from .app_loader import CannotLoadError
     from .configuration import configure, go_to_folders, watched_patterns
     from .current import CurrentConfiguration
@@ -88,7 +88,7 @@ def main(argv: Sequence[str] | None = None, serve: Callable[..., Any] = _serve) 
     except OSError as error:
         # Without the number of the system's error, which helps nobody; but with the name of a file.
         text = error.strerror if error.strerror and error.filename is None else str(error)
-        return _fail(configuration.explained(SettingsFault("{text}", about=_addresses_in(text), text=text)))
+        return _fail(configuration.explained(_fault_of_address(text)))
     return 0
 
 
@@ -119,9 +119,15 @@ def _application(current: "CurrentConfiguration", watched: list[str] | None, *, 
     return application
 
 
-def _addresses_in(text: str) -> tuple[str, ...]:
-    """Return the settings that may have the address of which an error of the system says that it cannot be had."""
-    return ("listen", "host", "port", "unix_socket") if text.startswith("Cannot listen on ") else ()
+def _fault_of_address(text: str) -> "SettingsFault":
+    """Return an error of the system as a fault of the setting that has the address, if it is about an address."""
+    from waitress_core.config.settings import SettingsFault
+
+    name, mark, rest = text.partition(": ")
+    if name == "status_listen" and mark:
+        return SettingsFault("{status_listen}: {rest}", rest=rest)
+    is_main = text.startswith("Cannot listen on ")
+    return SettingsFault("{text}", about=("listen", "host", "port", "unix_socket") if is_main else (), text=text)
 
 
 def _fail(message: str, details: str = "") -> int:

@@ -50,6 +50,10 @@ def make_status_server(
         is_unix="unix_socket" in own,
         ready_queue_seconds=adj.ready_queue_seconds,
     )
-    server = create(application, Dispatcher(LIMITS["threads"], name="waitress-status"), **own)
+    try:
+        server = create(application, Dispatcher(LIMITS["threads"], name="waitress-status"), **own)
+    except OSError as error:  # otherwise it would seem to be an address of the main server
+        text = f"status_listen: {error.strerror or error}"
+        raise (OSError(text) if error.errno is None else OSError(error.errno, text)) from None
     server.close_seconds = CLOSE_SECONDS
     return server
