@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import socket
 from typing import Any
 
@@ -266,3 +267,37 @@ def test_a_listen_word_says_which_listener_has_it() -> None:
 def test_settings_that_do_not_fit_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Adjustments(**settings)
+
+
+@pytest.mark.one_worker  # each logs it
+@pytest.mark.parametrize("header", [LINE, block(), b"PROXY UNKNOWN\r\n"], ids=["line", "block", "unknown"])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"trusted_proxy": "127.0.0.1", "trusted_proxy_headers": "forwarded"},
+        {**OPTIONAL, "trusted_proxy": "192.0.2.1"},
+    ],
+    ids=["off", "off-and-trusted", "optional-and-not-trusted"],
+)
+def test_a_header_that_is_not_expected_is_named_in_one_record_a_minute(
+    header: bytes, settings: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    with running(Recorder(), **settings) as server:
+        for _ in range(2):
+            assert answered(server, header + get()) == 400
+        with server.client() as client:
+            assert client.get().status == 200
+    [text] = [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+    assert text == (
+        "Client 127.0.0.1 has sent a PROXY protocol header, which is not expected from it: if it is your proxy, set"
+        " proxy_protocol, and add its address to trusted_proxy. This is logged once a minute at most."
+    )
+
+
+@pytest.mark.one_worker
+def test_a_request_that_only_looks_like_a_header_is_not_logged_as_one(caplog: pytest.LogCaptureFixture) -> None:
+    with running(Recorder()) as server:
+        assert answered(server, b"PROXY / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n") == 400
+        assert answered(server, b"GET /a b HTTP/1.1\r\nX: PROXY TCP4\r\n\r\n") == 400
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

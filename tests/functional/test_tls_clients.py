@@ -48,8 +48,8 @@ def test_a_client_that_starts_tls_is_named_in_one_record_a_minute(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert context.TLS_LOG_SECONDS == 60.0
-    monkeypatch.setattr(context, "TLS_LOG_SECONDS", seconds)
+    assert context.OTHER_PROTOCOL_LOG_SECONDS == 60.0
+    monkeypatch.setattr(context, "OTHER_PROTOCOL_LOG_SECONDS", seconds)
     with running(Recorder()) as server:
         for _ in range(3):
             connect(server)

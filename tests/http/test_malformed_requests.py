@@ -115,8 +115,10 @@ def assert_is_refused(row: Row, server: Running, recorder: Recorder, caplog: pyt
             assert other.get("/other").status == 200, send
             assert recorder.paths == ["/other"], send
     about_tls = [text for text in errors_in(caplog.records) if "has started TLS on" in text]
-    assert errors_in(caplog.records) == about_tls
+    about_proxy = [text for text in errors_in(caplog.records) if "has sent a PROXY protocol header" in text]
+    assert errors_in(caplog.records) == about_tls + about_proxy
     assert not about_tls or row.error is TlsHandshake
+    assert not about_proxy or row.id.startswith("not-http-proxy-protocol")
 
 
 def assert_is_an_error_page(response: Response, detail: str) -> None:

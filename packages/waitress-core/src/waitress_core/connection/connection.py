@@ -316,8 +316,8 @@ class Connection:
             self._task = task = self._endpoint.make_task(self, outcome)
             self._context.submit(task)
         elif type(outcome) is ErrorResponse:
-            if outcome.to_tls:
-                self._context.log_tls_client(self.remote_addr)
+            if outcome.speaks:
+                self._context.log_other_protocol(outcome.speaks, self.remote_addr)
             self._answer(outcome, "refused")
         elif outcome is PAUSE:
             self._context.reactor.watch(self, self.interest & WRITE)

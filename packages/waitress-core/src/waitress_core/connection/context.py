@@ -32,7 +32,7 @@ logger = SafeLogger(logging.getLogger("waitress"))
 
 BODY_READ_BYTES = 256 * 1024  # of a body in one read, into one buffer that all connections use
 RATE_SECONDS = 1.0  # between two checks of a slow body or a slow reader
-TLS_LOG_SECONDS = 60.0  # between two records of clients that start TLS: a browser tries again at once
+OTHER_PROTOCOL_LOG_SECONDS = 60.0  # between two records of such clients: a browser that starts TLS tries again at once
 
 
 class State(enum.IntEnum):
@@ -141,7 +141,8 @@ class ServerContext:
         self.body = self._add_deadlines(RATE_SECONDS)
         self.output = self._add_deadlines(RATE_SECONDS, _sending_overdue)
         linger = self._add_deadlines(adj.linger_timeout)
-        self._tls_clients = ThrottledLogger(logger, TLS_LOG_SECONDS)
+        self._tls_clients = ThrottledLogger(logger, OTHER_PROTOCOL_LOG_SECONDS)
+        self._proxy_headers = ThrottledLogger(logger, OTHER_PROTOCOL_LOG_SECONDS)
         # By state: the deadline that entering it arms, and leaving it disarms
         receiving = {HANDSHAKE: self.handshake, IDLE: self.idle, HEAD: head, BODY: self.body, LINGER: linger}
         sending = {PENDING: self.output, FLUSH: self.output}
@@ -157,15 +158,24 @@ class ServerContext:
     ) -> DeadlineQueue[HasDeadlines]:
         return self.reactor.add_deadlines(DeadlineQueue(seconds, on_due))
 
-    def log_tls_client(self, remote_addr: str) -> None:
-        """Log, once in TLS_LOG_SECONDS, that a client has started TLS. Thread: the leader."""
-        self._tls_clients.log(
-            logging.WARNING,
-            self.reactor.now,
-            "Client %s has started TLS on a port that speaks plain HTTP: use http:// in its URL, or for its proxy."
-            " This is logged once a minute at most.",
-            remote_addr,
-        )
+    def log_other_protocol(self, speaks: str, remote_addr: str) -> None:
+        """Log, once in OTHER_PROTOCOL_LOG_SECONDS for each protocol, what a client speaks. Thread: the leader."""
+        if speaks == "TLS":
+            self._tls_clients.log(
+                logging.WARNING,
+                self.reactor.now,
+                "Client %s has started TLS on a port that speaks plain HTTP: use http:// in its URL, or for its proxy."
+                " This is logged once a minute at most.",
+                remote_addr,
+            )
+        else:
+            self._proxy_headers.log(
+                logging.WARNING,
+                self.reactor.now,
+                "Client %s has sent a PROXY protocol header, which is not expected from it: if it is your proxy, set"
+                " proxy_protocol, and add its address to trusted_proxy. This is logged once a minute at most.",
+                remote_addr,
+            )
 
 
 def _make_refusals(adj: Adjustments, clock: Callable[[], float]) -> "Refusals | None":

@@ -127,13 +127,13 @@ class Receiver:
             return None if data is None else self._end_input()
         context.counters.bytes_in += len(data)
         self._parser.receive(data)
-        return self.next_request()
+        return self.next_request(data)
 
     def take(self, data: bytes) -> Outcome:
         """Parse bytes that have been read already, before the first call of `receive`; return what is to be done."""
         self._context.counters.bytes_in += len(data)
         self._parser.receive(data)
-        return self.next_request()
+        return self.next_request(data)
 
     def _receive_more(self) -> Outcome:
         """Read what is no head: content, what comes after the present request, or what nobody wants."""
@@ -192,8 +192,11 @@ class Receiver:
             self._ahead = b""
         return self.next_request()
 
-    def next_request(self) -> Outcome:
-        """Take events from the parser until a request is complete or bytes are missing; return what is to be done."""
+    def next_request(self, data: bytes = b"") -> Outcome:
+        """Take events from the parser until a request is complete or bytes are missing; return what is to be done.
+
+        `data` is what the parser has just received, if it may be the start of a connection.
+        """
         parser, request = self._parser, self.request
         try:
             while True:
@@ -216,7 +219,7 @@ class Receiver:
                 else:
                     break
         except ProtocolError as error:
-            return error_response_for(error)
+            return error_response_for(error, data)
         except BufferStorageError as error:
             return self._refuse_body(error)
         if self.state is ENDED:
