@@ -45,6 +45,7 @@ class QueueLog:
         if seconds <= self.late_seconds:
             return 0
         self._late_at = now
+        self._greatest = max(self._greatest, depth)  # no `grow` if it has only waited for a free thread to wake up
         if depth < 2 * self.logged_depth:
             return 0
         self.logged_depth = depth
@@ -54,5 +55,6 @@ class QueueLog:
         """End the episode if it is over; return its greatest depth and its longest wait in seconds, to be logged."""
         if not self.logged_depth or depth > 0 or now - self._late_at < QUIET_SECONDS:
             return None
-        self.logged_depth = 0
-        return self._greatest, self._longest_wait
+        episode = self._greatest, self._longest_wait
+        self.logged_depth, self._greatest, self._longest_wait = 0, 0, 0.0
+        return episode
