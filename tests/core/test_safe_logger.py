@@ -2,9 +2,11 @@
 
 import io
 import logging
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,6 +26,14 @@ def standard(monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.Logger]:
     yield logger
     logger.handlers.clear()
     logger.filters.clear()
+
+
+@pytest.fixture
+def handled_sigint() -> Iterator[None]:
+    """A handler for SIGINT, as a server that runs has it: Python's own would make each KeyboardInterrupt its own."""
+    before = signal.signal(signal.SIGINT, lambda number, frame: None)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 CALLS: dict[str, Callable[[SafeLogger], object]] = {
@@ -61,11 +71,12 @@ def elsewhere(call: Callable[[], object]) -> list[BaseException]:
     ids=lambda error: type(error).__name__,
 )
 def test_what_a_handler_raises_ends_in_the_logger(
-    standard: logging.Logger, call: Callable[[SafeLogger], object], error: BaseException
+    standard: logging.Logger, handled_sigint: None, call: Callable[[SafeLogger], object], error: BaseException
 ) -> None:
     standard.setLevel(logging.DEBUG)
     standard.addHandler(RaisingHandler(error))
     assert elsewhere(lambda: call(SafeLogger(standard))) == []
+    call(SafeLogger(standard))  # in the main thread, too, which handles signals, but none has come
 
 
 @every_call
@@ -124,11 +135,53 @@ def test_a_logger_of_the_program_gets_text_and_arguments_only() -> None:
     assert told.told == [("tea %s", (1,))]
 
 
-def test_in_the_main_thread_an_exit_goes_on(standard: logging.Logger) -> None:
-    # A signal handler of the program may have raised it, just when a record was made.
-    standard.addHandler(RaisingHandler(KeyboardInterrupt()))
-    with pytest.raises(KeyboardInterrupt):
-        SafeLogger(standard).error("tea")
+class Interrupting(logging.Handler):
+    """A handler that a signal interrupts."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        signal.raise_signal(signal.SIGINT)
+        return True
+
+
+class Exits:
+    """Handles a signal by its method, or as an object."""
+
+    def handle(self, number: int, frame: object) -> None:
+        sys.exit(number)
+
+    __call__ = handle
+
+
+def exits(number: int, frame: object) -> None:
+    sys.exit(number)
+
+
+def runs_out_of_time(number: int, frame: object) -> None:
+    raise TimeoutError
+
+
+@pytest.mark.parametrize(
+    ("handler", "raised"),
+    [
+        (signal.default_int_handler, KeyboardInterrupt),
+        (exits, SystemExit),
+        (partial(exits), SystemExit),
+        (Exits().handle, SystemExit),
+        (Exits(), SystemExit),
+        (runs_out_of_time, TimeoutError),
+    ],
+    ids=["default", "function", "partial", "method", "object", "timeout"],
+)
+def test_what_a_signal_handler_raises_goes_on(
+    standard: logging.Logger, handler: Any, raised: type[BaseException]
+) -> None:
+    standard.addHandler(Interrupting())
+    before = signal.signal(signal.SIGINT, handler)
+    try:
+        with pytest.raises(raised):
+            SafeLogger(standard).error("tea")
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.parametrize("stacklevel", [1, 2])

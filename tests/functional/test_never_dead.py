@@ -229,6 +229,31 @@ def test_without_a_standard_error_all_is_answered_and_a_signal_ends_the_server(s
         assert process.wait() == 0
 
 
+EXITING_HANDLER = """
+class Exiting(logging.Handler):
+    def handle(self, record):
+        print(record.getMessage(), file=sys.stderr, flush=True)
+        raise SystemExit
+
+logging.getLogger().addHandler(Exiting())
+logging.getLogger("waitress").setLevel(logging.INFO)
+"""
+
+
+@needs_signals
+def test_a_log_that_raises_at_a_signal_does_not_end_the_server(tmp_path: Path) -> None:
+    with spawned_script(CLOSED_STDERR.format(set_up=EXITING_HANDLER), tmp_path) as process:
+        assert becomes_true(lambda: bool(process.output))
+        address = "127.0.0.1", int(process.output[0])
+        for name in ("SIGUSR2", "SIGUSR1"):
+            with Client(address) as client:
+                assert client.get().status == 200
+            process.signal(getattr(signal, name))  # the main thread logs it
+            process.wait_for_line(f"^{name}")
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0
+
+
 # --- threads in which something is raised
 
 errors = pytest.mark.parametrize("error", [ValueError, SystemExit], ids=lambda error: error.__name__)

@@ -7,6 +7,7 @@ Thread: any.
 """
 
 import logging
+import signal
 import sys
 import threading
 import traceback
@@ -72,8 +73,7 @@ class SafeLogger:
 class _Contained:
     """Ends an exception of the log, as a context: `with contained:`.
 
-    KeyboardInterrupt, SystemExit and their like go on in the main thread: a signal handler of the program, which runs
-    only there, may have raised it.
+    What a signal handler has raised goes on: it is not of the log, which the signal has only interrupted.
     """
 
     def __enter__(self) -> None:
@@ -82,13 +82,27 @@ class _Contained:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         if error is None:
             return False
-        if not isinstance(error, Exception) and threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread() and _is_of_signal_handler(error):
             return False
         _report(error)
         return True
 
 
 contained = _Contained()
+
+
+def _is_of_signal_handler(error: BaseException) -> bool:
+    """Whether a signal handler has raised this. Thread: the main thread, the only one that runs signal handlers."""
+    codes = set()
+    for number in signal.valid_signals():
+        handler: Any = signal.getsignal(number)
+        if handler is signal.default_int_handler and isinstance(error, KeyboardInterrupt):
+            return True  # it is written in C, so no traceback shows it
+        if callable(handler):
+            handler = getattr(handler, "func", handler)  # of a partial
+            codes |= {getattr(each, "__code__", None) for each in (handler, handler.__call__)}
+    return any(frame.f_code in codes for frame, _ in traceback.walk_tb(error.__traceback__))
+
 
 _is_reported = False
 
