@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 logger = SafeLogger(logging.getLogger("waitress"))
 
 INTERIM_RESPONSE = b"HTTP/1.1 100 Continue\r\n\r\n"
-GIVEN_UP = "given up"  # not an attribute of its own: each open connection would pay for it
+GIVEN_UP = "given up"  # no attribute is added for it: each open connection would pay for that
 
 
 class Connection:
