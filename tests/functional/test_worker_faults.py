@@ -77,6 +77,33 @@ def test_a_worker_that_hangs_writes_its_stacks_and_is_replaced(tmp_path: Path) -
         assert becomes_true(lambda: sum("serves" in line for line in program.process.log) == 3)
 
 
+AT_FORK = """
+import os, threading
+
+lock = threading.Lock()
+lock.acquire()
+os.register_at_fork(after_in_child=lambda: os.path.exists("deadlock") and lock.acquire())
+"""
+
+
+def test_workers_that_are_deadlocked_at_the_fork_end_a_server_that_starts(tmp_path: Path) -> None:
+    (tmp_path / "deadlock").touch()
+    with serve(tmp_path, AT_FORK + APPLICATION, worker_timeout=0.5) as program:
+        program.process.wait_for_line(r"Worker \d+ has not ticked for \d seconds \(worker_timeout\): it is killed")
+        assert program.process.wait() == 1
+        assert "a worker has ended before it served: killed by SIGKILL" in program.process.log[-1]
+
+
+def test_a_worker_that_is_deadlocked_at_the_fork_is_replaced(tmp_path: Path) -> None:
+    with serve(tmp_path, AT_FORK + APPLICATION, worker_timeout=0.5) as program:
+        pids = workers_of(program.process, 2)
+        (tmp_path / "deadlock").touch()
+        os.kill(pids[0], signal_number("SIGKILL"))
+        program.process.wait_for_line(r"Worker \d+ could not start: .* killed by SIGKILL")
+        (tmp_path / "deadlock").unlink()
+        workers_of(program.process, 1)
+
+
 def test_workers_of_a_server_that_was_paused_serve_on(tmp_path: Path) -> None:
     with serve(tmp_path, worker_timeout=1) as program:
         pids = [program.id, *workers_of(program.process, 2)]

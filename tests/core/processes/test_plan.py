@@ -113,10 +113,10 @@ def test_without_a_process_left_the_next_attempt_is_a_second_later_at_least() ->
         (SERVING, 59, 500, 60, False),
         (SERVING, 61, 10, 60, False),
         (SERVING, 9999, 9999, 0, False),
-        (STARTING, 9999, 9999, 60, False),
+        (STARTING, 9999, 9999, 60, True),
         (RETIRING, 61, 70, 60, True),
     ],
-    ids=["hangs", "ticks", "serves-since-now", "off", "imports", "retires"],
+    ids=["hangs", "ticks", "serves-since-now", "off", "starts", "retires"],
 )
 def test_a_worker_that_does_not_tick_is_aborted(
     state: WorkerState, beat_age: float, age: float, timeout: float, is_aborted: bool
@@ -124,6 +124,12 @@ def test_a_worker_that_does_not_tick_is_aborted(
     limits = Limits(worker_timeout=timeout, shutdown_timeout=9999)
     steps = plan([worker(1, state, beat_age=beat_age, age=age), worker(2)], wanted=1, now=NOW, limits=limits)
     assert (Step(Action.ABORT, 1) in steps) is is_aborted
+
+
+def test_a_worker_that_loads_the_application_may_take_its_time() -> None:
+    for state, steps in ((STARTING, []), (SERVING, [Step(Action.ABORT, 1), START])):
+        loading = worker(1, state, beat_age=9999, age=9999, is_loading=True)
+        assert plan([loading], wanted=1, now=NOW, limits=LIMITS) == steps
 
 
 def test_a_worker_has_time_to_tick_again_after_a_pause_of_the_server() -> None:

@@ -128,6 +128,9 @@ class FakeWorker:
         yield
         self.ends_with_supervisor = False
 
+    def report(self, word: str) -> None:
+        assert word == "loads"
+
     def report_change(self, *arguments: object) -> None:
         raise AssertionError("nothing is watched")
 

@@ -4,7 +4,8 @@ Pure: the states of the workers and an instant in, steps out. Never reads a cloc
 
 The rules, in this order:
 1. When the server ends, every worker is told to stop; past the deadline to end at once; after that it is killed.
-2. A worker that does not tick is made to write its stacks, and is killed a moment later. One that retires for
+2. A worker that does not tick is made to write its stacks, and is killed a moment later. One that loads the application
+   may take its time; one that starts without that does not, and may be deadlocked at the fork. One that retires for
    too long is killed. One that still starts when it is to be replaced is stopped: it has no clients yet, and may never
    end to import.
 3. Missing workers are started, at once or after the pause that follows early deaths.
@@ -55,6 +56,7 @@ class WorkerView(NamedTuple):
     since: float
     beat_age: float = 0.0  # seconds since its last tick
     is_stale: bool = False  # it is to be replaced
+    is_loading: bool = False  # it starts, and loads the application
     was_told_to_end: bool = False
 
 
@@ -123,7 +125,8 @@ def _watch(worker: WorkerView, now: float, limits: Limits, stop: Stop | None, wa
         if now >= stop.end_at and not worker.was_told_to_end:
             steps.append(Step(Action.END, worker.pid))
     if (
-        state in (WorkerState.SERVING, WorkerState.RETIRING)
+        state <= WorkerState.RETIRING
+        and not (state is WorkerState.STARTING and worker.is_loading)
         and 0 < limits.worker_timeout <= worker.beat_age
         and limits.worker_timeout <= min(age, now - watched_since)
     ):

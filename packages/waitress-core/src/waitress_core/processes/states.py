@@ -47,7 +47,7 @@ class SupervisorState(enum.IntEnum):
 _W, _S = WorkerState, SupervisorState
 
 WORKER_TRANSITIONS: dict[WorkerState, frozenset[WorkerState]] = {
-    _W.STARTING: frozenset({_W.SERVING, _W.STOPPING, _W.ENDED}),
+    _W.STARTING: frozenset({_W.SERVING, _W.STOPPING, _W.ABORTED, _W.ENDED}),
     _W.SERVING: frozenset({_W.RETIRING, _W.STOPPING, _W.ABORTED, _W.ENDED}),
     _W.RETIRING: frozenset({_W.STOPPING, _W.ABORTED, _W.KILLED, _W.ENDED}),
     _W.STOPPING: frozenset({_W.KILLED, _W.ENDED}),

@@ -167,6 +167,7 @@ class SupervisedServer:
         server.leave_status_server()
         application: Any = server.application
         if isinstance(application, DeferredApplication):
+            worker.report("loads")
             with worker.ending_with_supervisor():
                 server.application = _load(application, worker)
 

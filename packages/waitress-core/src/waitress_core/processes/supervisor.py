@@ -227,6 +227,7 @@ class Supervisor:
             self._on_report(handle, word, data)
         was, lived = handle.state, time.monotonic() - handle.started_at
         how = how_it_ended(status)
+        could_not_start = was is WorkerState.STARTING or handle.has_hung_at_start
         handle.enter(WorkerState.ENDED)
         self._figures.note_end(handle.slot, was, status)
         del self._handles[handle.pid]
@@ -234,14 +235,14 @@ class Supervisor:
             logger.error("The threads of worker %d, when it ended:\n%s", handle.pid, handle.stacks)
         if was in (WorkerState.RETIRING, WorkerState.STOPPING) and status == 0:
             logger.info("Worker %d has ended", handle.pid)
-        elif was is WorkerState.STARTING and self._stop is None:
+        elif could_not_start and self._stop is None:
             self._on_not_started(handle, how)
         else:
             running = handle.running()
             ran = f"; it was running {', '.join(running)}" if running and was is not WorkerState.STARTING else ""
             logger.warning("Worker %d has ended: %s%s", handle.pid, how, ran)
-        if was < WorkerState.RETIRING and self._stop is None:
-            is_early = lived < YOUNG_SECONDS or was is WorkerState.STARTING
+        if (was < WorkerState.RETIRING or could_not_start) and self._stop is None:
+            is_early = lived < YOUNG_SECONDS or could_not_start
             pause = self._pause.note_end(time.monotonic(), is_early=is_early)
             if pause:
                 logger.warning(
@@ -278,6 +279,8 @@ class Supervisor:
                 self._is_ready = True
                 self._server.on_supervisor(Event.READY, self)
             logger.info("Worker %d serves", handle.pid)
+        elif word == "loads":
+            handle.is_loading = True
         elif word == "changed":
             self._on_changed(data)
         elif word == "failed":
@@ -371,6 +374,7 @@ class Supervisor:
                 handle.slot.beat_age,
                 "".join(f"; it was running {task}" for task in handle.running()),
             )
+            handle.has_hung_at_start = handle.state is WorkerState.STARTING
             handle.enter(WorkerState.ABORTED)
             handle.slot[Word.ACCEPTING] = 0
             handle.send(signal.SIGABRT)

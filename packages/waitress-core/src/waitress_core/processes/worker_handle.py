@@ -1,6 +1,6 @@
 """The supervisor's view of one worker: its process, its slot, and what it reports.
 
-A worker reports by its own pipe, in lines: `serves`, `failed` and `changed` with JSON. Everything else in the
+A worker reports by its own pipe, in lines: `loads`, `serves`, `failed` and `changed` with JSON. Everything else in the
 pipe is what faulthandler writes when the worker dies of a fault, or is made to: the stacks of its threads.
 
 Thread: the supervisor's only one.
@@ -41,6 +41,8 @@ class WorkerHandle:
         self.state = WorkerState.STARTING
         self.since = self.started_at
         self.is_stale = False
+        self.is_loading = False
+        self.has_hung_at_start = False
         self.was_told_to_end = False
         self.failure: tuple[str, str] | None = None  # why it could not start, and the traceback
         self._unread = b""
@@ -52,7 +54,13 @@ class WorkerHandle:
     def view(self) -> WorkerView:
         """Return its state for `plan`."""
         return WorkerView(
-            self.pid, self.state, self.since, self.slot.beat_age, self.is_stale, was_told_to_end=self.was_told_to_end
+            self.pid,
+            self.state,
+            self.since,
+            self.slot.beat_age,
+            self.is_stale,
+            self.is_loading,
+            self.was_told_to_end,
         )
 
     def enter(self, state: WorkerState) -> None:
