@@ -165,6 +165,15 @@ def test_the_end_of_a_worker_is_limited_once() -> None:
     assert limits == [threading.TIMEOUT_MAX]
 
 
+def test_a_worker_drains_although_the_system_has_no_thread_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise RuntimeError("unable to start watchdog thread")
+
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", fail)
+    serving = Serving(supervisor=1 if os.getppid() != 1 else 2).tick()
+    assert len(serving.stops) == 1
+
+
 def test_a_worker_that_retires_leaves_the_paths_to_those_that_serve_on() -> None:
     serving = Serving(supervisor=1 if os.getppid() != 1 else 2)
     serving.slot[Word.COMMAND] = Command.RETIRE

@@ -166,7 +166,8 @@ class Worker:
         if not self._is_limited:
             self._is_limited = True
             seconds = min(self._drain_seconds + KILL_SECONDS, threading.TIMEOUT_MAX)
-            faulthandler.dump_traceback_later(seconds, exit=True, file=self._pipe)
+            with contextlib.suppress(RuntimeError):  # the system has no thread left: the end is not limited
+                faulthandler.dump_traceback_later(seconds, exit=True, file=self._pipe)
 
     # --- as the acceptor sees it
 
