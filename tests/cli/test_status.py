@@ -140,6 +140,18 @@ def test_the_token_comes_from_a_file_or_the_environment(tmp_path: Path, capsys: 
         assert status_command.main([address], {"WAITRESS_STATUS_TOKEN_FILE": str(token_file)}) == 0
 
 
+def test_a_wrong_token_is_called_that(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    token_file = tmp_path / "token"
+    token_file.write_text(f"{TOKEN}x\n")
+    with running(Recorder(), status_listen="127.0.0.1:0", status_token=TOKEN) as server:
+        address = address_of(server)
+        assert status_command.main([address, f"--token-file={token_file}"], {}) == 1
+    assert capsys.readouterr().err == (
+        f"Error: the status server at {address} has another token: give the file that it was started with, "
+        "--token-file=FILE\n"
+    )
+
+
 @pytest.mark.parametrize("address", ["127.0.0.1:{}", ":{}", "*:{}", "0.0.0.0:{}", "{}", "http://127.0.0.1:{}/"])
 def test_an_address_that_a_server_listens_on_is_one_to_ask(address: str, capsys: pytest.CaptureFixture[str]) -> None:
     with running(Recorder(), status_listen="127.0.0.1:0") as server:

@@ -145,6 +145,11 @@ def ask(address: str, token: str = "") -> Document:
     finally:
         connection.close()
     if response.status == 401:
+        if token:
+            raise CannotAskError(
+                f"the status server at {address} has another token: give the file that it was started with, "
+                "--token-file=FILE"
+            )
         raise CannotAskError(f"the status server at {address} wants its token: give --token-file=FILE")
     try:
         document: Document = json.loads(body)
