@@ -192,7 +192,7 @@ def test_a_port_in_use_names_the_address_and_the_cause(by: str, taken: int) -> N
         create_server(Recorder(), **given)
     assert caught.value.errno == errno.EADDRINUSE
     assert f"127.0.0.1:{taken}" in str(caught.value)
-    assert "Address already in use" in str(caught.value)
+    assert "Address already in use; something listens there: end it, or choose another port" in str(caught.value)
 
 
 def test_an_address_of_another_machine_is_named_with_the_cause() -> None:

@@ -41,6 +41,8 @@ def naming_inet(host: str, port: int) -> AbstractContextManager[None]:
     """Name the address in an OSError, with the remedy if there is one; its type and errno stay."""
 
     def remedy(error: OSError) -> str:
+        if error.errno == errno.EADDRINUSE:
+            return "; something listens there: end it, or choose another port"
         if error.errno == errno.EADDRNOTAVAIL:
             return "; no interface of this machine has the address: choose one that it has, or 0.0.0.0 for all of them"
         if error.errno != errno.EACCES or not 0 < port < 1024 or sys.platform == "win32":
