@@ -275,6 +275,10 @@ FAULTS_OF_FILES = {
     "--access-log=.": "Cannot write the access log .: Is a directory",
     "--pid-file=nowhere/shop.pid": "Cannot write the pid file nowhere/shop.pid: No such file or directory",
     "--pid-file=.": "Cannot write the pid file .: Is a directory",
+    "--status-listen=127.0.0.1:0 --status-token-file=none": "--status-token-file='none' cannot be read: "
+    "No such file or directory",
+    "--status-listen=127.0.0.1:0 --status-token-file=short": "--status-token-file='short' holds no token: expected one "
+    "line of 16 or more visible ASCII characters",
     "--log-config=log.json": "Cannot configure logging by log.json: Unable to configure root logger: "
     "Unknown level: 'LOUD'",
 }
@@ -285,7 +289,9 @@ FAULTS_OF_FILES = {
 @pytest.mark.parametrize("check", [["--check"], []], ids=["check", "start"])
 def test_a_check_finds_what_a_start_finds(option: str, fault: str, check: list[str], folder: Path) -> None:
     (folder / "log.json").write_text('{"root": {"level": "LOUD"}}')
-    done = run_command(*check, "--listen=127.0.0.1:0", option, "reports_shop:application", cwd=folder)
+    (folder / "short").write_text("0123456789abcde\n")
+    (folder / "short").chmod(0o600)
+    done = run_command(*check, "--listen=127.0.0.1:0", *option.split(), "reports_shop:application", cwd=folder)
     assert (done.returncode, done.stderr.splitlines()) == (1, [f"Error: {fault}"])
 
 

@@ -95,7 +95,8 @@ def _turn_access_log_on(given: dict[str, Given]) -> None:
 
 
 def read_together(settings: Mapping[str, Any]) -> None:
-    """Read the settings as the server would: this finds contradictions, looks addresses up and loads certificates.
+    """Read the settings as the server would: this finds contradictions, looks addresses up, loads certificates
+    and reads the token.
 
     Raises:
         ValueError: something is wrong.
@@ -107,6 +108,10 @@ def read_together(settings: Mapping[str, Any]) -> None:
         from waitress_core.net.tls_contexts import TlsContexts  # lazy import: most servers speak no TLS
 
         TlsContexts(adjustments)
+    if adjustments.status_token_file:
+        from waitress_core.config.status_settings import read_token  # lazy import: few servers have such a file
+
+        read_token(adjustments.status_token_file)
 
 
 def watched_patterns(configuration: Configuration) -> list[str] | None:
