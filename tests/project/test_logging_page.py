@@ -16,6 +16,7 @@ from waitress_core.config.log_format import FIELDS, make_format
 
 PAGE = (ROOT / "docs" / "how-to" / "logging.md").read_text(encoding="utf-8")
 PROGRAMS = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+LOG_CONFIGS = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 BIN = Path(sys.executable).parent
 
 SHOP = """
@@ -73,8 +74,7 @@ def test_the_command_writes_the_lines_of_requests_to_standard_output(folder: Pat
 
 
 def test_the_configuration_file_sends_records_and_requests_to_two_files(folder: Path) -> None:
-    (text,) = re.findall(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
-    (folder / "log.toml").write_text(text.replace("/var/log/shop", folder.as_posix()), encoding="utf-8")
+    (folder / "log.toml").write_text(LOG_CONFIGS[0].replace("/var/log/shop", folder.as_posix()), encoding="utf-8")
     (line,) = re.findall(r"^    \$ (waitress-serve --log-config.*)$", PAGE, re.MULTILINE)
     name, *arguments = shlex.split(line)
     log, requests = folder / "server.log", folder / "access.log"
@@ -91,6 +91,18 @@ def test_the_configuration_file_sends_records_and_requests_to_two_files(folder: 
         assert server.wait() == 0
     assert "GET /two " in requests.read_text(encoding="utf-8")
     assert (server.log, server.output) == ([], [])
+
+
+def test_the_configuration_file_gives_records_the_id_of_their_request(folder: Path) -> None:
+    logging_shop = SHOP.replace("    start_response", "    __import__('logging').info('hello')\n    start_response")
+    (folder / "shop.py").write_text(logging_shop, encoding="utf-8")
+    (folder / "log.toml").write_text(LOG_CONFIGS[1], encoding="utf-8")
+    options = ["--listen=127.0.0.1:0", "--log-config=log.toml", "--request-id-header=true"]
+    with spawned([str(BIN / "waitress-serve"), *options, "shop:application"], folder) as server:
+        with Client(server.wait_for_address()) as client:
+            request_id = client.get("/").header("X-Request-ID")
+        server.wait_for_line(f" INFO {request_id} hello$")
+    assert re.match(r"[-\d]+ [:,\d]+ INFO - Serving on ", server.log[0])
 
 
 def test_the_page_has_every_field_of_the_access_log_and_of_its_json(folder: Path) -> None:
