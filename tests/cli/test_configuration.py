@@ -5,12 +5,14 @@ import re
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.cli.helpers import APPLICATION, command, run_command
+from tests.support.platforms import make_fifo, signal_number
 from tests.support.servers import spawned
 from waitress_cli import main
 from waitress_core import Adjustments
@@ -186,6 +188,18 @@ def test_an_address_of_the_status_server_that_is_taken_is_told_from_the_others(b
     assert done.stderr.startswith(f"Error: {name[by]}: Cannot listen on {address}: ")
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_pipe_that_has_the_settings_is_read_once(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_fifo(folder / "w.toml")
+    writer = threading.Thread(target=(folder / "w.toml").write_text, args=["trusted_proxy_count = 2"])
+    writer.start()
+    assert main(["--config=w.toml", "configured_shop:application"], start) == 1
+    writer.join()
+    assert capsys.readouterr().err == (
+        "Error: w.toml: trusted_proxy_count has no meaning without setting trusted_proxy\n"
+    )
+
+
 def test_the_place_of_a_setting_in_a_file_that_is_gone_is_the_file(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -218,7 +232,7 @@ def test_a_reload_that_is_refused_is_logged_with_place_too(line: str, message: s
     with spawned(words, folder) as server:
         server.wait_for_address()
         (folder / "w.toml").write_text(f"threads = 1\n{line}\n")
-        server.signal(signal.SIGHUP)
+        server.signal(signal_number("SIGHUP"))
         server.wait_for_line(f"SIGHUP: w.toml, line 2: {re.escape(message)}; settings and workers stay as they were")
 
 

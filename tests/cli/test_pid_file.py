@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.platforms import make_fifo
 from waitress_cli.pid_file import PidFile
 from waitress_core.net.listener import HANDOVER_VARIABLE
 
@@ -142,5 +143,14 @@ def test_a_folder_or_a_file_of_another_kind_is_not_replaced(tmp_path: Path) -> N
     ):
         path = os.path.join(tmp_path, name)
         expected = f"Cannot write the pid file {path}: {reason}"
+        with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"), PidFile(path):
+            pass
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    make_fifo(tmp_path / "pipe")
+    for path in (os.devnull, str(tmp_path / "pipe")):
+        expected = f"Cannot write the pid file {path}: there is a device or a pipe"
         with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"), PidFile(path):
             pass

@@ -40,6 +40,8 @@ class PidFile:
             if os.path.isdir(self._absolute):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             check_writable(f"{self._absolute}.{os.getpid()}")
+            if os.path.exists(self._absolute) and not os.path.isfile(self._absolute):  # /dev/null, for example
+                raise FileExistsError(errno.EEXIST, "there is a device or a pipe")
             if os.path.exists(self._absolute) and os.path.getsize(self._absolute) > MOST_BYTES:
                 raise FileExistsError(errno.EEXIST, "there is another file, which is longer than a process id")
         except OSError as error:

@@ -222,8 +222,11 @@ def place_in_file(path: str, key: str, folder: str) -> str:
     """Return the path and, if it can be found, the line of a key that was read from this file when in `folder`."""
     from .toml_file import line_of  # lazy import: most commands have no file
 
+    absolute = os.path.join(folder, path)
+    if not os.path.isfile(absolute):  # a pipe can be read once
+        return path
     try:
-        return _place(path, line_of(read_utf_8(os.path.join(folder, path)), _table_of(path), key))
+        return _place(path, line_of(read_utf_8(absolute), _table_of(path), key))
     except (OSError, ValueError):  # it has changed since
         return path
 
