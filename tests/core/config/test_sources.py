@@ -341,3 +341,8 @@ def test_a_setting_that_holds_a_secret_says_so() -> None:
         return setting.name.endswith(("_token", "_password", "_secret"))
 
     assert [s.name for s in SETTINGS if looks_secret(s) and not s.is_secret] == []
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="this system has no device without an end")
+def test_a_device_without_an_end_is_refused() -> None:
+    assert read_file("/dev/zero", SETTINGS, {}).faults == ["/dev/zero: it is larger than 16 MiB"]

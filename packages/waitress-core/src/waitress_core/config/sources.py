@@ -19,6 +19,7 @@ from .settings import Setting, SettingsFault
 
 PREFIX = "WAITRESS_"
 PYPROJECT = "pyproject.toml"
+MOST_FILE_BYTES = 16 * 1024 * 1024  # a device such as /dev/zero has no end; a large file of settings has 10 KiB
 
 # Kubernetes gives every container variables about each service; these are about one of the name waitress.
 _SERVICE_LINK = r"(?s)WAITRESS_(SERVICE_(HOST|PORT)(_\w+)?|PORT_[0-9].*)=.*|WAITRESS_PORT=(tcp|udp|sctp)://.*"
@@ -244,10 +245,12 @@ def read_utf_8(path: str) -> str:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: names the line that is not UTF-8.
+        ValueError: names the line that is not UTF-8; or the file is too large.
     """
     with open(path, "rb") as file:
-        content = file.read()
+        content = file.read(MOST_FILE_BYTES + 1)
+    if len(content) > MOST_FILE_BYTES:
+        raise ValueError(f"it is larger than {MOST_FILE_BYTES >> 20} MiB")
     try:
         return content.decode("utf-8-sig").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
