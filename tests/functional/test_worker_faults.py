@@ -89,7 +89,7 @@ os.register_at_fork(after_in_child=lambda: os.path.exists("deadlock") and lock.a
 def test_workers_that_are_deadlocked_at_the_fork_end_a_server_that_starts(tmp_path: Path) -> None:
     (tmp_path / "deadlock").touch()
     with serve(tmp_path, AT_FORK + APPLICATION, worker_timeout=0.5) as program:
-        program.process.wait_for_line(r"Worker \d+ has not ticked for \d seconds \(worker_timeout\): it is killed")
+        program.process.wait_for_line(r"Worker \d+ has not responded for \d seconds \(worker_timeout\): it is killed")
         assert program.process.wait() == 1
         assert "a worker has ended before it served: killed by SIGKILL" in program.process.log[-1]
 
