@@ -208,6 +208,7 @@ LONG_HEADS = {
     "codings": b"GET / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: " + b"a," * 127_000 + b"\r\n\r\n",
     "expectations": b"GET / HTTP/1.1\r\nHost: x\r\nExpect: " + b"," * 255_000 + b"\r\n\r\n",
     "folds": b"GET / HTTP/1.1\r\nHost: x\r\nX: a\r\n" + b" \r\n" * 80_000 + b"\r\n",
+    "escapes-in-the-path": b"GET /" + b"%41" * 21_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
     "a-large-field": b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 255_000 + b"\r\n\r\n",
 }
 MOMENT = 0.25  # seconds

@@ -2,22 +2,28 @@
 
 import io
 import logging
+import platform
 import sys
+import timeit
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import unquote_to_bytes
 from wsgiref import validate
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.core.heads import head, parsed
+from tests.parser.helpers import GET, HOST, clock, seconds
 from tests.support.ids import short_id
 from tests.support.rows import each_row
 from waitress_buffers import ReadOnlyFileBuffer
 from waitress_core import Adjustments
 from waitress_core.http.request import Request
 from waitress_core.wsgi import environ as module
-from waitress_core.wsgi.environ import EnvironBuilder, new_environ_key
-from waitress_parser import RequestHead
+from waitress_core.wsgi.environ import EnvironBuilder, new_environ_key, percent_decoded
+from waitress_parser import Limits, RequestHead
 
 
 def make(request_head: RequestHead, body: bytes = b"", /, **settings: Any) -> dict[str, Any]:
@@ -166,6 +172,25 @@ def test_the_path_is_decoded_once_and_the_prefix_taken_off(prefix: str, target: 
     assert made["PATH_INFO"] == path_info
     assert made["SCRIPT_NAME"] == prefix.rstrip("/")
     assert made["REQUEST_URI"] == target
+
+
+@given(st.text(st.sampled_from("%%%%4aFg=_ \n\r\\\xe9") | st.characters(max_codepoint=255), max_size=30))
+def test_a_path_is_decoded_as_urllib_decodes_it(path: str) -> None:
+    assert percent_decoded(path) == unquote_to_bytes(path.encode("latin-1")).decode("latin-1")
+
+
+@pytest.mark.skipif(platform.python_implementation() != "CPython", reason="a compiler decides what costs how much")
+@pytest.mark.parametrize("start", ["/", "/%"], ids=["", "stray"])
+@pytest.mark.parametrize("unit", ["%41", "a%41", "=%41", "%", "%4", "%zz%41"])
+def test_decoding_a_path_costs_no_more_than_three_times_parsing_an_ordinary_head(start: str, unit: str) -> None:
+    path = start + unit * (Limits().max_request_line_bytes // len(unit))
+    ordinary = GET + HOST + b"".join(b"X-Ordinary-%03d: %b\r\n" % (i, b"v" * 240) for i in range(999)) + b"\r\n"
+
+    def is_cheap(runs: int) -> bool:
+        decoding = min(timeit.repeat(lambda: percent_decoded(path), timer=clock, number=1, repeat=runs))
+        return decoding <= 3 * seconds(ordinary, 8192, Limits(), runs=runs)
+
+    assert any(is_cheap(runs) for runs in (3, 9, 27, 81))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ Thread: the application thread that runs the task.
 import logging
 import re
 import sys
+from binascii import a2b_qp
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -43,16 +44,20 @@ _OF_REQUEST = (
     "REMOTE_PORT", "wsgi.errors", "wsgi.input", "waitress.client_disconnected",
 )  # fmt: skip
 
-# RFC 3986 2.1: pct-encoded = "%" HEXDIG HEXDIG
-_ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
+# A % that starts no escape. RFC 3986 2.1: pct-encoded = "%" HEXDIG HEXDIG
+_STRAY = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 def percent_decoded(path: str) -> str:
     """Return a path with its escapes decoded as latin-1; a % that is not part of an escape is kept.
 
-    Faster than urllib.parse for the few escapes that a path has, and urllib.parse takes time to import.
+    Decoded as quoted-printable, with = for %: a call for each escape would take 10 ms for a path of 64 KiB, and
+    urllib.parse takes longer, and time to import.
     """
-    return _ESCAPE.sub(lambda escape: chr(int(escape[1], 16)), path)
+    if "%%" in path:  # only for speed; twice, because of four in a row the first time leaves two
+        path = path.replace("%%", "%25%").replace("%%", "%25%")
+    escaped = _STRAY.sub("%25", path).replace("=", "%3D").replace("%", "=")
+    return a2b_qp(escaped.encode("latin-1")).decode("latin-1")
 
 
 def wsgi_text(text: str) -> str:
