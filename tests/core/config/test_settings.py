@@ -12,7 +12,7 @@ import pytest
 from tests.support.ids import short_id
 from tests.support.rows import each_row
 from waitress_core import SETTINGS, Adjustments, Setting
-from waitress_core.config.settings import SettingsFault
+from waitress_core.config.faults import SettingsFault
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 

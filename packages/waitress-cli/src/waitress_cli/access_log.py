@@ -14,7 +14,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
-from waitress_core.config.settings import SettingsFault
+from waitress_core.config.faults import SettingsFault
 from waitress_core.safe_logger import SafeLogger
 from waitress_core.throttled_logger import ThrottledLogger
 

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from waitress_core import Adjustments
-from waitress_core.config.settings import SettingsFault
+from waitress_core.config.faults import SettingsFault
 from waitress_core.config.sources import PREFIX, Given, Reading, merge, read_environment, read_file, read_text
 
 from .app_loader import load_application

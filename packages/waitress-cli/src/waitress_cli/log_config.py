@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from waitress_core.config import toml_file
-from waitress_core.config.settings import SettingsFault
+from waitress_core.config.faults import SettingsFault
 from waitress_core.config.sources import read_utf_8
 from waitress_core.lifecycle.requested import read_at_reload
 from waitress_core.safe_logger import SafeLogger

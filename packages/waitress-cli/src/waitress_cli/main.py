@@ -19,7 +19,7 @@ from waitress_core.safe_logger import SafeLogger
 from .serve import serve as _serve
 
 if TYPE_CHECKING:
-    from waitress_core.config.settings import SettingsFault
+    from waitress_core.config.faults import SettingsFault
 
     from .current import CurrentConfiguration
 
@@ -121,7 +121,7 @@ def _application(current: "CurrentConfiguration", watched: list[str] | None, *, 
 
 def _fault_of_address(text: str) -> "SettingsFault":
     """Return an error of the system as a fault of the setting that has the address, if it is about an address."""
-    from waitress_core.config.settings import SettingsFault
+    from waitress_core.config.faults import SettingsFault
 
     name, mark, rest = text.partition(": ")
     if name == "status_listen" and mark:
@@ -131,7 +131,7 @@ def _fault_of_address(text: str) -> "SettingsFault":
 
 
 def _fail(message: str, details: str = "") -> int:
-    from waitress_core.config.settings import one_line
+    from waitress_core.config.faults import one_line
 
     print(f"Error: {one_line(message)}\n{details}", end="", file=sys.stderr)
     return 1

@@ -8,7 +8,7 @@ import errno
 import os
 import sys
 
-from waitress_core.config.settings import SettingsFault
+from waitress_core.config.faults import SettingsFault
 from waitress_core.net.listener import HANDOVER_VARIABLE
 
 from .access_log import check_writable

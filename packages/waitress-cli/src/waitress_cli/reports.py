@@ -10,7 +10,7 @@ from typing import Any
 
 from waitress_core import Setting
 from waitress_core.config.adjustments import EXCLUSIVE
-from waitress_core.config.settings import SettingsFault, one_line
+from waitress_core.config.faults import SettingsFault, one_line
 from waitress_core.config.sources import Given
 from waitress_core.config.toml_file import as_toml
 

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
-from .settings import SettingsFault
+from .faults import SettingsFault
 
 # Some versions of Python on Windows lack these names, although the system has the option (numbers from ws2ipdef.h).
 IPPROTO_IPV6: int = getattr(socket, "IPPROTO_IPV6", 41)

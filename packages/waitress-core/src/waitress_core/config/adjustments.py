@@ -14,7 +14,8 @@ from typing import Any, ClassVar
 from ..safe_logger import SafeLogger
 from .addresses import AF_UNIX, ListenAddress, bracketed, resolve
 from .casts import aslist
-from .settings import SETTINGS, SettingsFault
+from .faults import SettingsFault
+from .settings import SETTINGS
 
 logger = SafeLogger(logging.getLogger("waitress"))
 

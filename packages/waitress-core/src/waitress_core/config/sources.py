@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from .adjustments import EXCLUSIVE
 from .casts import FALSE_WORDS, TRUE_WORDS, asbool
-from .settings import Setting, SettingsFault
+from .faults import SettingsFault
+from .settings import Setting
 
 PREFIX = "WAITRESS_"
 PYPROJECT = "pyproject.toml"

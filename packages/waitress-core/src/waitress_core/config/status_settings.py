@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from .addresses import ListenAddress, parse_listen_word, resolve
 from .checks import A_TOKEN, token_fault
-from .settings import SettingsFault
+from .faults import SettingsFault
 
 DEFAULT_PORT = "9180"
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 from .addresses import ListenAddress
-from .settings import SettingsFault
+from .faults import SettingsFault
 
 _NAMED = re.compile(r"((?:\*\.)?[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*)=([^,]+)(?:,(.+))?")
 

@@ -15,7 +15,7 @@ import stat
 from collections.abc import Collection, Mapping
 
 from ..config.addresses import AF_UNIX, ListenWord
-from ..config.settings import SettingsFault
+from ..config.faults import SettingsFault
 
 FIRST_DESCRIPTOR = 3  # SD_LISTEN_FDS_START
 _COUNT = re.compile("[1-9][0-9]{0,8}")

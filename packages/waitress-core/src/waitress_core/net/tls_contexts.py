@@ -20,7 +20,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from ..config.adjustments import Adjustments
-from ..config.settings import SettingsFault
+from ..config.faults import SettingsFault
 from ..config.tls import split_certificate
 from ..safe_logger import SafeLogger
 from .tls import READ_BYTES, Session, TlsTransport
