@@ -34,7 +34,7 @@ from tests.benchmarks.servers import (
     BJOERN,
     GRANIAN,
     GRANIAN_LIMITED,
-    HANDED_OVER,
+    HANDED_OFF,
     IN_C,
     LIMIT,
     OTHERS,
@@ -148,19 +148,19 @@ def than_old(quantity: Quantity, at_least: float | None = None) -> Target:
 
 def than_itself(*quantities: Quantity, at_least: float | None = None) -> tuple[Target, ...]:
     """Return the ratios to this server without running quick requests on the thread that has read them."""
-    whom = "itself with every request handed over"
-    return tuple(Target(quantity, (HANDED_OVER.name,), whom, at_least) for quantity in quantities)
+    whom = "itself with every request handed off"
+    return tuple(Target(quantity, (HANDED_OFF.name,), whom, at_least) for quantity in quantities)
 
 
 def small(name: str, title: str, *targets: Target, **options: object) -> Case:
     """Return a case of many small requests to all servers, and to the limit of the interpreter."""
-    servers = (OURS, COMPILED, HANDED_OVER, *PEERS, *IN_C, LIMIT)
+    servers = (OURS, COMPILED, HANDED_OFF, *PEERS, *IN_C, LIMIT)
     return Case(name, title, contenders(servers, measures.requests, **options), ANSWERS, targets)
 
 
 def sleeping(name: str, title: str, path: str) -> Case:
     own = than_itself(REQUESTS, at_least=0.95)
-    every = contenders((OURS, HANDED_OVER, *PEERS, *IN_C), measures.requests, path=path)
+    every = contenders((OURS, HANDED_OFF, *PEERS, *IN_C), measures.requests, path=path)
     return Case(name, title, every, ANSWERS, (than_granian(0.9), *own))
 
 

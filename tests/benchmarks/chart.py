@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.benchmarks.cases import OURS
 from tests.benchmarks.measures import REQUESTS
-from tests.benchmarks.servers import HANDED_OVER, LIMIT
+from tests.benchmarks.servers import HANDED_OFF, LIMIT
 
 # The cases, by what a reader calls them.
 SHOWN = {
@@ -19,7 +19,7 @@ SHOWN = {
     "hello100": "Small response, 100 connections",
     "browser16": "Typical browser request, 16 connections",
 }
-LEFT_OUT = {LIMIT.name, HANDED_OVER.name}  # the first is not a server, the second is this one again
+LEFT_OUT = {LIMIT.name, HANDED_OFF.name}  # the first is not a server, the second is this one again
 WIDTH, LABEL, VALUE, BAR, GAP, TITLE, LINE = 460, 126, 62, 18, 6, 38, 20  # readable on a phone
 STYLE = """
 text { font: 14px system-ui, sans-serif; fill: #222 }

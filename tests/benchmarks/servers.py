@@ -174,7 +174,7 @@ IN_C = (
     ),
 )
 LIMIT = Server("one loop", "", (sys.executable, "-m", "tests.benchmarks.limit", "{port}"))
-HANDED_OVER = Server("all handed over", "", (sys.executable, "-m", "tests.benchmarks.handed_over", "{port}"))
+HANDED_OFF = Server("all handed off", "", (sys.executable, "-m", "tests.benchmarks.handed_off", "{port}"))
 
 
 def install(requirement: str) -> None:

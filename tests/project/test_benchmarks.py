@@ -103,8 +103,8 @@ def test_the_limit_of_open_files_is_raised_as_far_as_needed(monkeypatch: pytest.
 
 @pytest.fixture(
     scope="module",
-    params=[OURS, servers.HANDED_OVER, servers.LIMIT, server_on(f"{sys.executable} -S")],
-    ids=["ours", "handed over", "limit", "interpreter"],
+    params=[OURS, servers.HANDED_OFF, servers.LIMIT, server_on(f"{sys.executable} -S")],
+    ids=["ours", "handed off", "limit", "interpreter"],
 )
 def running(request: pytest.FixtureRequest) -> Iterator[tuple[int, int]]:
     """Return the process id and the port of a server with the application that is measured."""

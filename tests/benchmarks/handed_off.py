@@ -1,4 +1,4 @@
-"""This server with every request handed over to another thread: python -m tests.benchmarks.handed_over PORT.
+"""This server with every request handed off to another thread: python -m tests.benchmarks.handed_off PORT.
 
 Every other server with a pool of threads works like this. This one runs a quick request on the thread that has read it.
 That must not make slow requests slower, so both are measured.
