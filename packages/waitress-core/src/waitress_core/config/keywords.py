@@ -148,8 +148,8 @@ class Settings(TypedDict, total=False):
     """Time that running requests have to end after SIGTERM or SIGINT. It includes shutdown_delay. Default: 25."""
 
     queue_timeout: float | str
-    """Answer 503, without calling the application, after a request has waited this long for a thread. 0: no limit.
-    Default: 0.
+    """Answer 503, without calling the application, if a request has waited longer than this when a thread takes it. 0:
+    no limit. Default: 0.
     """
 
     request_timeout: float | str

@@ -408,7 +408,8 @@ SETTINGS: tuple[Setting, ...] = (
         "queue_timeout",
         "Timeouts",
         0,
-        "Answer 503, without calling the application, after a request has waited this long for a thread. 0: no limit.",
+        "Answer 503, without calling the application, if a request has waited longer than this when a thread takes it. "
+        "0: no limit.",
         may_be_zero=True,
     ),
     _seconds(
