@@ -181,7 +181,7 @@ def test_as_many_threads_are_replaced_as_there_should_be(caplog: pytest.LogCaptu
         for _ in range(4):
             with server.client() as other:
                 assert other.get("/quick").body == b"quick"
-    assert "2 thread(s) lost to requests that do not end: no more threads are started in their place" in caplog.text
+    assert "2 thread(s) lost to requests that do not end: further ones are not replaced" in caplog.text
 
 
 def has_lost(server: Running, count: int) -> bool:

@@ -199,7 +199,7 @@ class ServerRun:
         self._dispatcher.replace_thread(task)
         if self._dispatcher.is_short_of_threads and not was_short:
             logger.error(
-                "%d thread(s) lost to requests that do not end: no more threads are started in their place",
+                "%d thread(s) lost to requests that do not end: further ones are not replaced",
                 self._dispatcher.lost_count,
             )
             if self._worker is not None:
