@@ -87,7 +87,8 @@ def test_it_is_answered_503_and_logged_with_its_stack_and_others_are_served(
         with ask(server, "/hang") as client:
             response = client.response()
             assert (response.status, response.header("Connection")) == (503, "close")
-            assert response.header("X-Request-Id")
+            request_id = response.header("X-Request-Id")
+            assert request_id
             assert client.rest() == b""
         run = server.server._run
         assert run is not None
@@ -104,6 +105,8 @@ def test_it_is_answered_503_and_logged_with_its_stack_and_others_are_served(
         application.released.set()
         assert application.ended.acquire(timeout=SECONDS)
         assert becomes_true(lambda: run._dispatcher.lost_count == 0, SECONDS)
+        assert f"The request that was given up has ended: /hang (request {request_id})" in caplog.messages
+        assert "cut off" not in caplog.text  # the client has its whole 503
         assert becomes_true(lambda: len(run._dispatcher.threads) == threads + 2, SECONDS)
         with server.client() as other:
             assert other.get("/quick").body == b"quick"

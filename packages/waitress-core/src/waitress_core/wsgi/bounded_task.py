@@ -7,13 +7,17 @@ task ends, or when it is given up, which may be long before. Whoever takes the t
 Thread: an application thread, but for the construction and `time_out`.
 """
 
+import logging
 from collections import deque
 from typing import Any
 
 from ..connection.sender import ClientDisconnected
 from ..connection.states import Ending
 from ..http.error_responses import ErrorResponse
+from ..safe_logger import SafeLogger
 from .task import BUSY, WSGITask
+
+logger = SafeLogger(logging.getLogger("waitress"))
 
 
 class BoundedTask(WSGITask):
@@ -61,10 +65,15 @@ class BoundedTask(WSGITask):
         self._take_output()
         return super()._make_head()
 
+    def _log_gone(self) -> None:
+        if not self._is_given_up:  # or that is logged, and the client may have a whole answer
+            super()._log_gone()
+
     def _finish(self, ending: Ending) -> None:
         try:
             self._end_token.pop()
-        except IndexError:  # it has been given up, and logged
+        except IndexError:  # it has been given up, and is in the access log
+            logger.info("The request that was given up has ended: %s", self._described())
             self._connection.finish(ending)
         else:
             super()._finish(ending)
