@@ -219,6 +219,14 @@ def test_what_cannot_be_asked_is_one_line(
     assert (written.out, written.err.count("\n")) == ("", 1)
 
 
+def test_without_an_answer_it_says_how_to_have_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert status_command.main(["127.0.0.1:1"], {}) == 1
+    assert capsys.readouterr().err.endswith(
+        ". Start the server with --status-listen=127.0.0.1:1, or give the address of its status server: "
+        "waitress-serve status ADDRESS\n"
+    )
+
+
 def test_a_server_that_is_no_status_server_is_named_as_that(capsys: pytest.CaptureFixture[str]) -> None:
     with running(Recorder()) as server:
         assert status_command.main([server.url], {}) == 1

@@ -140,7 +140,8 @@ def ask(address: str, token: str = "") -> Document:
     except (OSError, UnicodeError, http.client.HTTPException) as error:  # a name that IDNA does not know is the second
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise CannotAskError(
-            f"no status server answers at {address}: {reason}. A server has one with --status-listen={address}"
+            f"no status server answers at {address}: {reason}. Start the server with --status-listen={address}, or "
+            "give the address of its status server: waitress-serve status ADDRESS"
         ) from None
     finally:
         connection.close()
