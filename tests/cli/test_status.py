@@ -48,7 +48,7 @@ def test_a_server_that_has_done_nothing() -> None:
 
 
 def test_what_a_busy_server_does() -> None:
-    run = {"thread": "waitress-1", "request": "GET /a\x1b[2J", "seconds": 75.0, "stack": []}
+    run = {"thread": "waitress-1", "request": "GET /a\x1b[2J", "request_id": "01a2", "seconds": 75.0, "stack": []}
     text = text_of(
         document(
             state="draining",
@@ -61,7 +61,7 @@ def test_what_a_busy_server_does() -> None:
             connections={"idle": 3, "task": 1, "flush": 0},
             bytes_in=1500,
             bytes_out=2_500_000,
-            running=[{**run, "seconds": 0.01, "request": "POST /b"}, run],
+            running=[{**run, "seconds": 0.01, "request": "POST /b", "request_id": None}, run],
         )
     )
     assert text.splitlines()[0].endswith("not ready: it is stopping")
@@ -73,7 +73,7 @@ def test_what_a_busy_server_does() -> None:
     assert line(text, "queue") == "2 wait for a thread, the first for 0.2 s"
     assert line(text, "connections") == "4: idle 3, task 1"
     assert line(text, "traffic") == "in 1.5 kB, out 2.5 MB"
-    assert text.endswith("75.0 s   waitress-1  GET /a?[2J\n10.0 ms  waitress-1  POST /b\n")
+    assert text.endswith("75.0 s   waitress-1  GET /a?[2J, request 01a2\n10.0 ms  waitress-1  POST /b\n")
 
 
 def test_with_an_earlier_document_there_are_rates_and_what_has_ended_since() -> None:

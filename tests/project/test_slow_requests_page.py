@@ -40,3 +40,4 @@ def test_a_slow_request_is_in_the_log_and_in_threads_and_in_the_access_log(tmp_p
     assert re.search(r"shop\.py:5 report\n", threads)
     (line,) = server.output
     assert re.fullmatch(like(access_line), line)
+    assert f"GET /report, request {line.split()[-1]}, for" in threads

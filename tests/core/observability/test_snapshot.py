@@ -77,7 +77,13 @@ def test_running_requests_are_the_longest_first_with_the_end_of_their_stack() ->
 def running(count: int, frames: int) -> list[RunningRequest]:
     stack = ["/srv/shop/site-packages/shop/views.py:12 é" + "x" * 100] * frames
     return [
-        {"thread": f"waitress-{number}", "request": "GET /" + "a" * 195, "seconds": 1.0, "stack": stack}
+        {
+            "thread": f"waitress-{number}",
+            "request": "GET /" + "a" * 195,
+            "request_id": None,
+            "seconds": 1.0,
+            "stack": stack,
+        }
         for number in range(count)
     ]
 

@@ -90,11 +90,13 @@ def test_threads_are_told_with_their_stacks() -> None:
     run = {
         "thread": "waitress-3",
         "request": "GET /cart",
+        "request_id": None,
         "seconds": 12.3456,
         "stack": ["shop.py:7 cart", "db.py:9 ask"],
     }
+    other = {**run, "request_id": "01a2", "stack": []}
     waits = {"queue_depth": 2, "queue_oldest_seconds": 1.5, "threads": {"busy": 1, "idle": 3, "lost": 2}}
-    text = ask("/threads", [snapshot_of(pid=7, running=[run], **waits), snapshot_of(pid=8)]).body
+    text = ask("/threads", [snapshot_of(pid=7, running=[run, other], **waits), snapshot_of(pid=8)]).body
     assert text == (
         "Process 7, serving: 1 threads busy, 3 idle, 2 lost\n"
         "2 requests wait for a thread, the first for 1.500 seconds\n"
@@ -102,6 +104,8 @@ def test_threads_are_told_with_their_stacks() -> None:
         "waitress-3: GET /cart, for 12.346 seconds\n"
         "  shop.py:7 cart\n"
         "  db.py:9 ask\n"
+        "\n"
+        "waitress-3: GET /cart, request 01a2, for 12.346 seconds\n"
         "\n"
         "Process 8, serving: 0 threads busy, 4 idle\n"
         "\n"

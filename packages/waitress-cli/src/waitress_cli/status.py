@@ -204,9 +204,14 @@ def text_of(document: Document, before: Document | None = None, seconds: float =
         reverse=True,
     )
     if running:
-        rows = [(_seconds(length), run["thread"], _printable(run["request"])) for length, run in running[:20]]
+        rows = [(_seconds(length), run["thread"], _printable(_request(run))) for length, run in running[:20]]
         lines += ["", *_table(("TIME", "THREAD", "REQUEST"), rows)]
     return "\n".join(lines) + "\n"
+
+
+def _request(run: Mapping[str, Any]) -> str:
+    request, request_id = run["request"], run["request_id"]
+    return f"{request}, request {request_id}" if request_id else str(request)
 
 
 def _sum(counts: Mapping[str, int]) -> int:

@@ -42,6 +42,8 @@ class RunningRequest(TypedDict):
     """Name of the thread."""
     request: str
     """Method and target, without the query."""
+    request_id: str | None
+    """Its id; null without `request_id_header`."""
     seconds: float
     """How long it has been running."""
     stack: list[str]
@@ -159,9 +161,11 @@ def make_snapshot(
 
 def _running(run: RunningTask, names: Mapping[int | None, str], frames: Mapping[int, FrameType]) -> RunningRequest:
     line = getattr(run.task, "request_line", None) or repr(run.task)
+    request_id = getattr(run.task, "request_id", None)
     return {
         "thread": names.get(run.thread_id, str(run.thread_id)),
         "request": str(line)[:MOST_CHARACTERS],
+        "request_id": None if request_id is None else str(request_id)[:MOST_CHARACTERS],
         "seconds": run.seconds,
         "stack": _stack(frames.get(run.thread_id)),
     }

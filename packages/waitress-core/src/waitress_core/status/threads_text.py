@@ -26,6 +26,7 @@ def _lines(snapshot: Snapshot) -> Iterator[str]:
         yield f"{waiting} for a thread, the first for {oldest:.3f} seconds"
     for run in snapshot["running"]:
         yield ""
-        yield f"{run['thread']}: {run['request']}, for {run['seconds']:.3f} seconds"
+        request_id = f", request {run['request_id']}" if run["request_id"] else ""
+        yield f"{run['thread']}: {run['request']}{request_id}, for {run['seconds']:.3f} seconds"
         yield from (f"  {frame}" for frame in run["stack"])
     yield ""
