@@ -236,6 +236,19 @@ def test_without_start_it_is_bound_and_does_not_listen(how: str) -> None:
         assert answer(address) == server.effective_port.encode()
 
 
+def test_without_start_the_application_may_be_one_that_only_a_program_can_call() -> None:
+    async def answer_later(environ: Any, start_response: Any) -> list[bytes]:
+        return [b"tea"]
+
+    made: Any = answer_later
+    create_server(made, _start=False, listen="127.0.0.1:0").close()
+    with pytest.raises(ValueError, match="a coroutine function"):
+        create_server(made, listen="127.0.0.1:0")
+    made = None
+    with pytest.raises(ValueError, match="was ``None``"):
+        create_server(made, _start=False, listen="127.0.0.1:0")
+
+
 @unix
 def test_a_server_refuses_what_another_kind_listens_on() -> None:
     with pytest.raises(ValueError, match="for a unix socket take a UnixWSGIServer"):

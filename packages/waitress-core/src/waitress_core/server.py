@@ -80,7 +80,7 @@ class BaseWSGIServer:
         adj: Adjustments | None = None,
         **adjustments: "Unpack[Settings]",
     ) -> None:
-        check_application(application)
+        self._check_application(application)
         # What it serves, and how
         self.application = application
         adj = Adjustments(**adjustments) if adj is None else adj
@@ -140,6 +140,9 @@ class BaseWSGIServer:
         from .status.second_server import make_status_server  # lazy import: only servers with one need it
 
         return make_status_server(create_server, adj, self.status_snapshots, self._supervision, version=__version__)
+
+    def _check_application(self, application: object) -> None:
+        check_application(application)
 
     def _make_dispatcher(self, name: str) -> Dispatcher:
         seconds = self.adj.queue_warning_seconds

@@ -125,6 +125,11 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         if dispatcher is None:
             self._own_dispatcher = self.task_dispatcher = ServerDispatcher(self._dispatcher, self._end_within)
 
+    def _check_application(self, application: object) -> None:
+        # Without `_start` a program may accept and call it by itself, as aiowsgi does with a coroutine function.
+        if self._starts or application is None:
+            super()._check_application(application)
+
     # --- listening
 
     def _open(self, adj: waitress_core.Adjustments) -> list[Listener]:
