@@ -167,6 +167,8 @@ def test_a_pyproject_file_without_the_table_is_refused(text: str, tmp_path: Path
     [
         ("treads = 4", "treads is not a setting; did you mean threads?"),
         ("unix-socket = 'x'", "unix-socket is not a setting; did you mean unix_socket?"),
+        ("tls_cert = 'x'", "tls_cert is not a setting; did you mean tls_certificate?"),
+        ("tls_c = 'x'", "tls_c is not a setting"),
         ("threads = 0", "threads=0: expected a whole number of at least 1"),
         ("threads = '4'", 'threads="4": expected a whole number of at least 1, without quotation marks'),
         ("threads = 'many'", "threads='many': expected a whole number of at least 1"),

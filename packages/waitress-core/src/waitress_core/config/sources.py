@@ -65,6 +65,12 @@ def near_name(name: str, names: Iterable[str], cutoff: float = 0.8) -> str | Non
     return next(iter(get_close_matches(name.replace("-", "_").lower(), list(names), 1, cutoff)), None)
 
 
+def _only_name_with_start(start: str, names: Iterable[str]) -> str | None:
+    """Return the name that the command would take for its start: `tls_cert` is too short to be a near name."""
+    found = [name for name in names if name.startswith(start)]
+    return found[0] if len(found) == 1 else None
+
+
 def merge(sources: Iterable[Mapping[str, Given]]) -> dict[str, Given]:
     """Return the values in force, of sources from the weakest to the strongest.
 
@@ -279,7 +285,7 @@ def _read_key(
             raise ValueError(f"the table [{name}] is not a setting; write settings at the top of the file, in no table")
         if other := counterpart(key):
             raise ValueError(f"{name} is not a setting; here it is {other}")
-        near = near_name(key, by_name)
+        near = near_name(key, by_name) or _only_name_with_start(key, by_name)
         raise ValueError(f"{name} is not a setting{f'; did you mean {near}?' if near else ''}")
     setting = by_name[key]
     if not _has_toml_type(setting, value):
