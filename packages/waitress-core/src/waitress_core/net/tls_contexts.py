@@ -63,8 +63,8 @@ class TlsContexts:
         # The working directory may be another at a reload.
         self._certificates = [_certificate(word, adj) for word in adj.tls_certificate]
         self._loaded = self._load()  # replaced as a whole
+        # The first tick warns, not this: contexts are also made only to check the settings, for example at a reload.
         self._check_expiries_at = 0.0
-        self.check_expiries()
 
     def opener(self) -> Callable[[socket.socket], TlsTransport]:
         """Return what makes the transport of a client, for the leader of one run: its transports share a buffer."""
