@@ -93,7 +93,7 @@ def files(tmp_path: Path) -> dict[str, str]:
         ({"tls_certificate": "empty"}, "tls_certificate={empty}: it has no certificate in PEM form"),
         (
             {"tls_certificate": "cert"},
-            "tls_certificate={cert}: it has no private key, and no key is given besides it",
+            "tls_certificate={cert}: it has no private key; add it there, or name the file of the key in tls_key",
         ),
         (
             {"tls_certificate": "cert", "tls_key": "cert"},
@@ -150,6 +150,11 @@ def test_what_cannot_be_loaded_is_named_with_its_setting_and_cause(
     quoted = {name: repr(path) for name, path in files.items()}
     assert text.startswith(message.format(**quoted, cause_of_folder=cause_of_folder))
     assert "\n" not in text
+
+
+def test_a_certificate_for_a_name_has_its_key_after_a_comma(files: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match=r"it has no private key; add it there, or write NAME=CERTIFICATE,KEY$"):
+        made(tls_certificate=[server_file(), f"shop.example.org={files['cert']}"])
 
 
 @pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may read everything")

@@ -154,7 +154,9 @@ class TlsContexts:
         key = _read(key_setting, key_path or path)
         if b"PRIVATE KEY-----" not in key:
             if key_path is None:
-                raise _fault("tls_certificate", path, "it has no private key, and no key is given besides it")
+                remedy = "write NAME=CERTIFICATE,KEY" if certificate.name else "name the file of the key in {tls_key}"
+                text = f"{{tls_certificate}}={{path!r}}: it has no private key; add it there, or {remedy}"
+                raise SettingsFault(text, path=path)
             raise _fault(key_setting, key_path, "it has no private key in PEM form")
         named = f"{{{key_setting}}}={{key!r}}"
         key_file = key_path or path
