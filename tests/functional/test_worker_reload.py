@@ -291,9 +291,9 @@ def test_a_reload_takes_the_place_of_one_that_never_ends_to_import(tmp_path: Pat
     write_shop(tmp_path, "first")
     with command(tmp_path, "--workers=2") as (process, address), SteadyLoad(address, keeping=1, new=1) as load:
         workers_of(process, 2)
-        write_shop(tmp_path, "second", at_import=UNTIL_GO)
+        write_shop(tmp_path, "second", at_import=f"import sys; sys.stderr.write('importing\\n')\n{UNTIL_GO}")
         process.signal(signal_number("SIGHUP"))
-        process.wait_for_line("SIGHUP: replacing 2 worker")
+        process.wait_for_line("importing")  # before the file changes
         write_shop(tmp_path, "third")
         process.signal(signal_number("SIGHUP"))
         stopped = process.wait_for_line(r"Worker (\d+) is stopped: it starts with what was there before the reload")[1]
