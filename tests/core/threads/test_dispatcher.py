@@ -1,6 +1,9 @@
 """Threads and leadership, with turns that the test feeds, a clock that it moves and a watchdog it wakes."""
 
+import gc
 import logging
+import platform
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -941,6 +944,15 @@ def test_a_subclass_with_an_add_task_gets_every_task(make: Make) -> None:
     for _ in range(20):
         running.run(RecordedTask())
     assert dispatcher.count == 20
+
+
+@pytest.mark.skipif(
+    platform.python_implementation() != "CPython" or sys.version_info < (3, 11),
+    reason="only CPython 3.11 and later keep attributes without a dict until somebody asks for it",
+)
+def test_its_attributes_stay_without_a_dict(make: Make) -> None:
+    dispatcher = make().dispatcher
+    assert not [value for value in gc.get_referents(dispatcher) if type(value) is dict]
 
 
 @pytest.mark.parametrize("where", ["instance", "class"])

@@ -71,6 +71,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from enum import Enum
+from typing import Any
 
 from ..safe_logger import SafeLogger
 from .leadership import QUANTUM, LeadershipPolicy
@@ -158,10 +159,9 @@ class Dispatcher:
 
     def _has_own_add_task(self) -> bool:
         """Whether a program wants to see every task: it has replaced `add_task` in a subclass, here or on the class."""
-        if type(self) is not Dispatcher or "add_task" in getattr(self, "__dict__", ()):
-            return True
-        # Compared as it is in the class: a compiled method has no `__func__` to compare.
-        return vars(Dispatcher)["add_task"] is not _STOCK_ADD_TASK
+        # Bound methods are compared: a compiled one has no `__func__`, and from CPython 3.11 on each attribute of an
+        # object is read more slowly once somebody has asked for its `__dict__`.
+        return type(self) is not Dispatcher or self.add_task != _STOCK_ADD_TASK.__get__(self)
 
     def hand_off_all_to(self, add_task: Callable[[Task], None]) -> None:
         """Give every request to `add_task`, and run none without it; call this before `start`."""
@@ -498,4 +498,4 @@ def _cancel(task: Task) -> None:
         logger.exception("Exception when cancelling %r", task)
 
 
-_STOCK_ADD_TASK = vars(Dispatcher)["add_task"]
+_STOCK_ADD_TASK: Any = vars(Dispatcher)["add_task"]
