@@ -10,6 +10,7 @@ Guarantees
 
 import os
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -258,8 +259,9 @@ def read_utf_8(path: str) -> str:
         content = file.read(MOST_FILE_BYTES + 1)
     if len(content) > MOST_FILE_BYTES:
         raise ValueError(f"it is larger than {MOST_FILE_BYTES >> 20} MiB")
+    content = content.removeprefix(BOM_UTF8)
     try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n")
+        return content.decode("utf-8").replace("\r\n", "\n")
     except UnicodeDecodeError as error:
         lines_before = content.count(b"\n", 0, error.start)
         raise ValueError(f"line {lines_before + 1} is not UTF-8") from None
