@@ -217,15 +217,22 @@ def instead(program: str) -> str:
 FOREVER = "\nsys.stderr.write('stays\\n')\nwhile True: time.sleep(0.01)"
 
 
-@pytest.mark.parametrize("name", STUBBORN)
-def test_a_server_that_is_stopped_kills_a_successor_that_does_not_end(name: str, tmp_path: Path) -> None:
+@contextlib.contextmanager
+def with_stubborn_successor(name: str, tmp_path: Path, kill_seconds: float) -> Iterator[Spawned]:
+    """Run a supervisor with a successor that neither serves nor ends."""
     write(tmp_path)
-    short = "import waitress_core.processes.supervisor as it\nit.KILL_SECONDS = 1.5\n"
+    short = f"import waitress_core.processes.supervisor as it\nit.KILL_SECONDS = {kill_seconds}\n"
     before = instead(STUBBORN[name] + FOREVER) + short
     with command(tmp_path, "--workers=2", "--shutdown-timeout=0", before=before) as (process, _):
         workers_of(process, 2)
         process.signal(signal_number("SIGUSR2"))
         process.wait_for_line("stays")
+        yield process
+
+
+@pytest.mark.parametrize("name", STUBBORN)
+def test_a_server_that_is_stopped_kills_a_successor_that_does_not_end(name: str, tmp_path: Path) -> None:
+    with with_stubborn_successor(name, tmp_path, 1.5) as process:
         process.signal()
         assert process.wait(20) == 0
         assert not processes_in(tmp_path)
@@ -234,13 +241,7 @@ def test_a_server_that_is_stopped_kills_a_successor_that_does_not_end(name: str,
 
 @pytest.mark.parametrize("name", STUBBORN)
 def test_a_successor_that_does_not_end_is_killed_without_its_predecessor(name: str, tmp_path: Path) -> None:
-    write(tmp_path)
-    short = "import waitress_core.processes.supervisor as it\nit.KILL_SECONDS = 0.5\n"
-    before = instead(STUBBORN[name] + FOREVER) + short
-    with command(tmp_path, "--workers=2", "--shutdown-timeout=0", before=before) as (process, _):
-        workers_of(process, 2)
-        process.signal(signal_number("SIGUSR2"))
-        process.wait_for_line("stays")
+    with with_stubborn_successor(name, tmp_path, 0.5) as process:
         is_left_alone(process, tmp_path)
 
 

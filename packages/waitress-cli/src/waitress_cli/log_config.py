@@ -134,7 +134,7 @@ def _without_files() -> Iterator[None]:
             stream.close()
         raise
     finally:
-        logging.FileHandler._open = opens  # type: ignore[method-assign]
+        logging.FileHandler._open = opens  # type: ignore[method-assign]  # puts back what it was
 
 
 def _cause(error: BaseException) -> str:
