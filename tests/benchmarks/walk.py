@@ -45,11 +45,11 @@ def layer_of(file: str) -> int:
 
 
 class Recorder:
-    """Records the calls of the packages in all threads that start after it is installed."""
+    """Records the calls of the packages in the thread that leads; another one, as the watchdog, may run amid them."""
 
     def __init__(self) -> None:
-        self.calls: list[Call] = []
         self.is_on = False
+        self._calls: dict[int, list[Call]] = {}  # by thread
         self._depth = threading.local()
 
     def profile(self, frame: FrameType, event: str, argument: object) -> None:
@@ -62,7 +62,13 @@ class Recorder:
             self._depth.value = max(0, depth - 1)
             return
         self._depth.value = depth + 1
-        self.calls.append((depth, path.partition("/src/")[2], frame.f_code.co_name))
+        calls = self._calls.setdefault(threading.get_ident(), [])
+        calls.append((depth, path.partition("/src/")[2], frame.f_code.co_name))
+
+    def calls_of_leader(self) -> list[Call]:
+        """Return the calls of the one thread that has made turns while the recorder was on."""
+        [leader] = [calls for calls in self._calls.values() if any(name == "_turn" for _, _, name in calls)]
+        return leader
 
 
 def climbs_in(calls: list[Call]) -> list[Call]:
@@ -124,7 +130,7 @@ def record(is_accept: bool) -> list[Call]:
                     ask(first)
             recorder.is_on = False
     threading.setprofile(None)
-    calls = recorder.calls
+    calls = recorder.calls_of_leader()
     turns = [index for index, (_, _, name) in enumerate(calls) if name == "_turn"]
     if is_accept:
         start = next(index for index, (_, file, name) in enumerate(calls) if name == "on_ready" and "acceptor" in file)
