@@ -100,6 +100,8 @@ def test_a_worker_that_is_deadlocked_at_the_fork_is_replaced(tmp_path: Path) -> 
         (tmp_path / "deadlock").touch()
         os.kill(pids[0], signal_number("SIGKILL"))
         program.process.wait_for_line(r"Worker \d+ could not start: .* killed by SIGKILL")
+        # The second had hung before the first was killed: no more of them are started meanwhile.
+        assert any("The next worker starts in 1 seconds" in line for line in program.process.log[:-1])
         (tmp_path / "deadlock").unlink()
         workers_of(program.process, 1)
 

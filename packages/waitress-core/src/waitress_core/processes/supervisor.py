@@ -241,15 +241,19 @@ class Supervisor:
             running = handle.running()
             ran = f"; it was running {', '.join(running)}" if running and was is not WorkerState.STARTING else ""
             logger.warning("Worker %d has ended: %s%s", handle.pid, how, ran)
-        if (was < WorkerState.RETIRING or could_not_start) and self._stop is None:
-            is_early = lived < YOUNG_SECONDS or could_not_start
+        if was < WorkerState.RETIRING:
+            self._note_loss(is_early=lived < YOUNG_SECONDS or could_not_start)
+        self._publish()  # what it has counted, which goes with its slot
+        handle.close()
+
+    def _note_loss(self, *, is_early: bool) -> None:
+        """A worker that was to go on has ended, or has hung at its start and is going to."""
+        if self._stop is None:
             pause = self._pause.note_end(time.monotonic(), is_early=is_early)
             if pause:
                 logger.warning(
                     "The next worker starts in %.0f seconds, because workers end soon after their start", pause
                 )
-        self._publish()  # what it has counted, which goes with its slot
-        handle.close()
 
     def _on_not_started(self, handle: WorkerHandle, how: str) -> None:
         message, details = handle.failure or (f"a worker has ended before it served: {how}", "")
@@ -378,6 +382,8 @@ class Supervisor:
             handle.enter(WorkerState.ABORTED)
             handle.slot[Word.ACCEPTING] = 0
             handle.send(signal.SIGABRT)
+            if handle.has_hung_at_start:  # now, not at its end: meanwhile the next one may hang, and so on
+                self._note_loss(is_early=True)
         elif step.action is Action.KILL:
             handle.enter(WorkerState.KILLED)
             handle.send(signal.SIGKILL)
