@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support import over_tls
 from tests.support.certificates import server_file
 from tests.support.client import Client
@@ -206,7 +208,8 @@ def test_a_successor_takes_over_under_load_and_no_request_fails(tmp_path: Path) 
         assert becomes_true(lambda: has_ended(successor))
 
 
-def test_ready_stays_ready_from_a_supervisor_to_its_successor(tmp_path: Path) -> None:
+@pytest.mark.parametrize("options", [[], ["--preload"]], ids=["loaded-by-workers", "preloaded"])
+def test_ready_stays_ready_from_a_supervisor_to_its_successor(options: list[str], tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(
         """
 import logging, os, time
@@ -226,7 +229,9 @@ def application(environ, start_response):
         with Client(status) as client:
             return client.get("/ready").body == b"ready\n"
 
-    with command(tmp_path, "--workers=2", f"--status-listen={status}") as (process, address), Client(address) as held:
+    with contextlib.ExitStack() as stack:
+        process, address = stack.enter_context(command(tmp_path, "--workers=2", f"--status-listen={status}", *options))
+        held = stack.enter_context(Client(address))
         assert becomes_true(is_ready)
         held.send(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
         process.wait_for_line("held")
@@ -235,20 +240,19 @@ def application(environ, start_response):
         (tmp_path / "shop.py").write_text("import os, time\n" + waiting + source)
         process.signal(signal_number("SIGUSR2"))
         successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) takes over when it serves")[1])
-        with contextlib.ExitStack() as stack:
-            stack.callback(end, successor)
-            process.wait_for_line("starts")
-            assert all(is_ready() for _ in range(20))  # whichever of two would answer
-            (tmp_path / "go").touch()
-            process.wait_for_line(rf"Process {successor} serves in place of this one")
-            assert becomes_true(is_ready)
-            assert all(is_ready() for _ in range(20))
-            (tmp_path / "let-go").touch()
-            assert held.response().status == 200
-            assert process.process.wait(20) == 0
-            assert is_ready()
-            end(successor)
-            assert becomes_true(lambda: has_ended(successor))
+        stack.callback(end, successor)
+        process.wait_for_line("starts")
+        assert all(is_ready() for _ in range(20))  # whichever of two would answer
+        (tmp_path / "go").touch()
+        process.wait_for_line(rf"Process {successor} serves in place of this one")
+        assert becomes_true(is_ready)
+        assert all(is_ready() for _ in range(20))
+        (tmp_path / "let-go").touch()
+        assert held.response().status == 200
+        assert process.process.wait(20) == 0
+        assert is_ready()
+        end(successor)
+        assert becomes_true(lambda: has_ended(successor))
 
 
 def test_a_successor_may_be_a_single_process(tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ waitress_core.processes.reloading
 waitress_core.processes.scoreboard
 waitress_core.processes.side_by_side
 waitress_core.processes.states
+waitress_core.processes.starting
 waitress_core.processes.status_process
 waitress_core.processes.successor
 waitress_core.processes.supervised

@@ -45,7 +45,11 @@ class Client:
         if isinstance(address, str):
             self.socket = unix_socket()
             self.socket.settimeout(timeout)
-            self.socket.connect(address)
+            try:
+                self.socket.connect(address)
+            except OSError:
+                self.socket.close()
+                raise
         else:
             self.socket = socket.create_connection(address, timeout)
             if address in over_tls.addresses:

@@ -32,7 +32,7 @@ def reason_for(*changes: dict[str, Any], now: float = 1000.0, ready_queue_second
     ("workers", "reason"),
     [
         ([{}], ""),
-        ([], "it is starting: no worker serves yet"),
+        ([], "it is starting: the application is not served yet"),
         ([{"state": "starting"}], "it is starting"),
         ([{"state": "leaving"}], "it is stopping"),
         ([{"state": "draining"}], "it is stopping"),

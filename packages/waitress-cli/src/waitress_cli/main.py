@@ -12,7 +12,14 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from waitress_core import CannotStartThread, CannotStartWorker, DeferredApplication, wants_worker_processes
+from waitress_core import (
+    CannotStartThread,
+    CannotStartWorker,
+    DeferredApplication,
+    __version__,
+    create_server,
+    wants_worker_processes,
+)
 from waitress_core.lifecycle.signals import ends_with_server
 from waitress_core.safe_logger import SafeLogger
 
@@ -21,6 +28,7 @@ from .serve import serve as _serve
 if TYPE_CHECKING:
     from waitress_core.config.faults import SettingsFault
 
+    from .configuration import Configuration
     from .current import CurrentConfiguration
 
 logger = SafeLogger(logging.getLogger("waitress"))
@@ -111,12 +119,22 @@ def _application(current: "CurrentConfiguration", watched: list[str] | None, *, 
         return DeferredApplication(current.load_in_worker, current.folder, watched)
     if current.log.has_config:
         current.log.set_up()  # before the import of the application, which may log
+    with _status_while_starting(current.configuration):
         application = current.load()
+    if current.log.has_config:
         current.log.set_up_access_log()
-        return application
-    application = current.load()
-    current.log.set_up()  # after the application, which may have done so
+    else:
+        current.log.set_up()  # after the application, which may have done so
     return application
+
+
+def _status_while_starting(configuration: "Configuration") -> contextlib.AbstractContextManager[None]:
+    """Return a context in which the status server, if there is to be one, says that the server starts."""
+    if sys.platform != "win32" and "status_listen" in configuration.given:  # Windows cannot fork
+        from waitress_core.processes.starting import status_while_starting  # lazy import: few servers have one
+
+        return status_while_starting(create_server, configuration.server, version=__version__)
+    return contextlib.nullcontext()
 
 
 def _fault_of_address(text: str) -> "SettingsFault":

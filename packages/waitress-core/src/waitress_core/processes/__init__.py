@@ -9,5 +9,6 @@ workers see which of them should accept next. `figures` are their sums, which th
 (`status_process`) shows. With `reloading`, a worker watches its files and retires when one changes.
 
 On an interpreter without the GIL workers can run `side_by_side` in one process. A server with one worker imports
-nothing of this.
+nothing of this, except `starting` if it has a status server: while the application is imported, a process answers for
+it.
 """

@@ -82,7 +82,7 @@ def why_not_ready(snapshots: Sequence[Snapshot], *, ready_queue_seconds: float, 
     """Return why no worker is ready to serve; empty if one is."""
     reasons = [_why_worker_not_ready(one, ready_queue_seconds, now) for one in snapshots]
     if not reasons:
-        return "it is starting: no worker serves yet"
+        return "it is starting: the application is not served yet"
     return "" if "" in reasons else "; ".join(dict.fromkeys(reasons))
 
 
