@@ -68,11 +68,22 @@ def test_auto_prefers_web_concurrency(monkeypatch: pytest.MonkeyPatch) -> None:
     assert WORKERS.read("auto") == 3
 
 
-@pytest.mark.parametrize("given", ["0", "-1", "two", "1.5", "501"])
-def test_a_web_concurrency_that_is_no_number_is_named(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+@pytest.mark.parametrize("given", ["many", "-1", "0", "1.5", "1e9", "501", pytest.param("9" * 5000, id="long")])
+def test_a_bad_web_concurrency_is_named_with_its_value(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
     monkeypatch.setenv("WEB_CONCURRENCY", given)
-    with pytest.raises(ValueError, match=r"^workers='auto': .*WEB_CONCURRENCY"):
+    with pytest.raises(ValueError) as caught:
         WORKERS.read("auto")
+    assert str(caught.value) == (
+        f"workers=auto reads WEB_CONCURRENCY='{given}' from the environment: expected a whole number from 1 to 500, "
+        "or no value"
+    )
+
+
+def test_with_an_empty_web_concurrency_the_processors_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("waitress_core.config.processors.usable_processors", lambda: 5)
+    monkeypatch.setattr(os, "fork", None, raising=False)
+    monkeypatch.setenv("WEB_CONCURRENCY", " ")
+    assert WORKERS.read("auto") == 5
 
 
 def test_auto_is_no_more_than_can_be_set(monkeypatch: pytest.MonkeyPatch) -> None:

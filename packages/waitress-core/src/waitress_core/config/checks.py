@@ -120,9 +120,7 @@ def access_log_fault(value: bool | str) -> str | None:
     return LOG_SWITCH
 
 
-A_WORKER_COUNT = (
-    f"a whole number from 1 to {MOST_WORKERS}, or auto; WEB_CONCURRENCY, which auto reads, is such a number or empty"
-)
+A_WORKER_COUNT = f"a whole number from 1 to {MOST_WORKERS}, or auto"
 
 
 def worker_count_fault(value: int) -> str | None:

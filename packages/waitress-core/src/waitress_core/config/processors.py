@@ -8,6 +8,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from .faults import SettingsFault
+
 CGROUPS = Path("/sys/fs/cgroup")
 OWN_CGROUPS = Path("/proc/self/cgroup")
 
@@ -16,13 +18,22 @@ def default_worker_count(most: int) -> int:
     """Return what WEB_CONCURRENCY says, as Heroku and others set it; otherwise the usable processors, `most` at most.
 
     Raises:
-        ValueError: WEB_CONCURRENCY is set, and is no number of workers.
+        SettingsFault: WEB_CONCURRENCY is set, and is no such number.
     """
     given = os.environ.get("WEB_CONCURRENCY", "").strip()
     if given:
-        if not given.isdecimal() or int(given) < 1:
-            raise ValueError(f"WEB_CONCURRENCY={given!r}: expected a whole number of at least 1")
-        return int(given)
+        try:
+            count = int(given)
+        except ValueError:
+            count = 0
+        if not 1 <= count <= most:
+            raise SettingsFault(
+                "{workers}=auto reads WEB_CONCURRENCY={given!r} from the environment: expected a whole number from 1 "
+                "to {most}, or no value",
+                given=given,
+                most=most,
+            )
+        return count
     return min(usable_processors(), most) if hasattr(os, "fork") else 1
 
 

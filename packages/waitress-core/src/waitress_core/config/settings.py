@@ -92,6 +92,8 @@ class Setting(NamedTuple):
         """
         try:
             value = self.cast(given)
+        except SettingsFault:
+            raise
         except (ValueError, TypeError, OverflowError):
             raise self._fault(given, self.expected()) from None
         accepted = self.check(value)
