@@ -35,6 +35,7 @@ class Kqueue:
     def __init__(self) -> None:
         self._epoll = _epoll()
         self._filters: dict[int, set[int]] = {}
+        self.fileno = self._epoll.fileno
 
     def control(self, changes: Iterable[Event] | None, most: int, timeout: float | None = None) -> list[Event]:
         """Make the changes; then wait for events, unless `most` is 0."""

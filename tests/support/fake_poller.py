@@ -10,6 +10,7 @@ class FakePoller:
     """Each `poll` gives the next of `script`: events, or what a function gives or raises; nothing once it is empty."""
 
     limit: int | None = None
+    descriptor: int | None = None
     exclusive = 0
 
     def __init__(self) -> None:

@@ -1,5 +1,6 @@
 """A listening socket: where it listens, and how it accepts."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -126,3 +127,47 @@ def test_an_error_that_trying_again_would_not_mend_is_raised(number: int) -> Non
     with pytest.raises(OSError) as caught:
         listening(OSError(number, os.strerror(number))).accept()
     assert caught.value.errno == number
+
+
+needs_descriptors = pytest.mark.skipif(os.name == "nt", reason="on Windows a socket has no descriptor of this kind")
+
+
+@pytest.fixture
+def bound() -> Iterator[Listener]:
+    """A listener with a descriptor that the test may close."""
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        yield Listener(sock, owns_socket=False)
+        if sock.fileno() != -1:
+            with contextlib.suppress(OSError):
+                socket.close(sock.detach())
+
+
+@needs_descriptors
+def test_a_listener_is_lost_when_other_code_closes_its_descriptor(bound: Listener) -> None:
+    assert not bound.is_lost
+    os.close(bound.descriptor)
+    assert bound.is_lost
+
+
+@needs_descriptors
+def test_a_listener_is_lost_when_its_descriptor_is_of_another_file(bound: Listener) -> None:
+    with open(os.devnull, "rb") as other:
+        os.dup2(other.fileno(), bound.descriptor)
+    assert bound.is_lost
+
+
+@pytest.mark.parametrize(
+    "end", [socket.socket.close, lambda sock: socket.close(sock.detach())], ids=["closed", "detached"]
+)
+def test_a_listener_with_a_socket_that_is_closed_is_not_lost(bound: Listener, end: Any) -> None:
+    end(bound.socket)
+    assert not bound.is_lost
+
+
+@needs_descriptors
+def test_closing_a_listener_that_is_lost_raises_nothing() -> None:
+    sock = socket.create_server(("127.0.0.1", 0))
+    listener = Listener(sock, owns_socket=True)
+    os.close(sock.fileno())
+    listener.close()
+    assert not listener.is_lost

@@ -20,6 +20,7 @@ from ..net.listener import Listener
 from ..reactor.reactor import Reactor
 from ..safe_logger import SafeLogger
 from ..threads.dispatcher import Dispatcher
+from .descriptors import OwnDescriptors
 from .figures import RunFigures
 from .shutdown import is_over, next_state, strongest
 from .states import RETIRE_SECONDS, StopRequest
@@ -77,6 +78,7 @@ class ServerRun:
             notifier=notifier,
             seconds=self._adj.asyncore_loop_timeout,
         )
+        self._descriptors = OwnDescriptors(self._reactor, listeners)
         self.figures = RunFigures(self._context, self.manager.connections, dispatcher)
         # Appended to by any thread, called by the leader
         self._callbacks: deque[Callable[[], None]] = deque()
@@ -129,7 +131,9 @@ class ServerRun:
 
         Raises:
             CannotStartThread: the system has none left.
+            OSError: other code has closed descriptors of the server.
         """
+        self._descriptors.check()
         self.manager.start()
         self._enter(State.SERVING)
         self._dispatcher.start(self._reactor.turn)
@@ -139,6 +143,7 @@ class ServerRun:
 
         Raises:
             CannotStartThread: the leader or another thread is lost, and the system has none left to replace it.
+            OSError: other code has closed descriptors of the server.
         """
         try:
             self._waiter.wait()
@@ -153,6 +158,7 @@ class ServerRun:
                 raise
 
     def _check(self) -> None:
+        self._descriptors.check()
         self._dispatcher.check()
         self.report_waiting()
 

@@ -6,6 +6,7 @@ Knows where it listens and how to accept; whether there is room for a client is 
 import contextlib
 import os
 import socket
+import sys
 from typing import Any
 
 from ..config.addresses import AF_UNIX, bracketed
@@ -18,6 +19,17 @@ _NO_LISTENER = error_numbers("EBADF", "EINVAL", "ENOTSOCK", "NOTINITIALISED")
 _LASTING = _NO_RESOURCES | _NO_LISTENER
 
 HANDOVER_VARIABLE = "_WAITRESS_HANDOVER"  # of the environment: another process passes its sockets, see `handover`
+
+
+def file_of(descriptor: int) -> tuple[int, int] | None:
+    """Return which file is behind a descriptor, None if it is closed: the number may be another file's later."""
+    if sys.platform == "win32":  # a socket is no file there
+        return None
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 class ClientLeft(Exception):
@@ -45,6 +57,7 @@ class Listener:
         # Set once, read anywhere
         self.socket = sock
         self.descriptor = sock.fileno()
+        self._file = file_of(self.descriptor)
         self.owns_socket = owns_socket
         self.owns_path = owns_path
         self.scheme = scheme
@@ -110,7 +123,8 @@ class Listener:
         """Stop listening; any number of times."""
         if not self.owns_socket:
             return
-        self.socket.close()
+        with contextlib.suppress(OSError):  # somebody else has closed it: see `lifecycle.descriptors`
+            self.socket.close()
         if self._path_identity is not None:
             with contextlib.suppress(OSError):  # it is gone, or not ours to remove
                 status = os.stat(self._path)
@@ -118,6 +132,12 @@ class Listener:
                 if (status.st_dev, status.st_ino) == self._path_identity:
                     os.unlink(self._path)
             self._path_identity = None
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether other code has closed the descriptor, without the socket that has it. Thread: any."""
+        # The second is asked last: the leader may close the socket in between.
+        return file_of(self.descriptor) != self._file and self.socket.fileno() != -1
 
     def duplicate(self) -> "Listener":
         """Return another listener on the same socket, with its own descriptor."""

@@ -190,7 +190,7 @@ class Supervisor:
 
     def _wait(self, seconds: float) -> None:
         """Wait until there may be something to do; after a whole tick without, report that all is well."""
-        pipes = [handle.pipe for handle in self._handles.values()]
+        pipes = [handle.pipe for handle in self._handles.values() if handle.can_report]
         if self._successor is not None:
             pipes += self._successor.pipes
         if self._pause.until:

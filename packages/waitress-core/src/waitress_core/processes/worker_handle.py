@@ -43,6 +43,7 @@ class WorkerHandle:
         self.is_stale = False
         self.is_loading = False
         self.has_hung_at_start = False
+        self.can_report = True  # its end of the pipe is open: the application may close what it does not know
         self.was_told_to_end = False
         self.failure: tuple[str, str] | None = None  # why it could not start, and the traceback
         self._unread = b""
@@ -78,6 +79,7 @@ class WorkerHandle:
         with contextlib.suppress(BlockingIOError):
             while data := os.read(self.pipe, 65536):
                 self._unread += data
+            self.can_report = False
         *lines, self._unread = self._unread.split(b"\n")
         found = []
         for line in lines:

@@ -26,6 +26,7 @@ class Poller(Protocol):
     """What the reactor needs of a poller."""
 
     limit: int | None  # how many descriptors can be watched; None for no limit of the poller's own
+    descriptor: int | None  # its own; None if it has none
     exclusive: int  # added to an interest, wakes one of the pollers that watch a descriptor; 0 where all are woken
 
     def register(self, descriptor: int, interest: int, /) -> None:
@@ -48,6 +49,7 @@ class SelectPoller:
     """Every system, Windows among them."""
 
     limit: int | None = SELECT_LIMIT
+    descriptor: int | None = None
     exclusive = 0
 
     def __init__(self) -> None:
@@ -102,6 +104,7 @@ if sys.platform == "linux":
 
         def __init__(self) -> None:
             epoll = select.epoll()
+            self.descriptor: int | None = epoll.fileno()
             self.register = epoll.register
             self.modify = epoll.modify
             self.unregister = epoll.unregister
@@ -119,6 +122,7 @@ if sys.platform != "linux" and sys.platform != "win32":
 
         def __init__(self) -> None:
             self._kqueue = select.kqueue()
+            self.descriptor: int | None = self._kqueue.fileno()
             self._interests: dict[int, int] = {}
 
         def register(self, descriptor: int, interest: int) -> None:

@@ -40,6 +40,7 @@ Why no wake-up is lost
       that ends the next poll (test_a_wake_up_after_the_clearing_of_another_is_not_lost)
 """
 
+import contextlib
 import logging
 import threading
 import time
@@ -132,6 +133,14 @@ class Reactor:
         self._is_closed = False
 
     # --- any thread
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Its own descriptors, without those of handlers; empty after its end."""
+        if self._is_closed:
+            return []
+        own = [self._wake_up.descriptor, self._wake_up.write_descriptor]
+        return own if self.poller.descriptor is None else [*own, self.poller.descriptor]
 
     def notify(self, descriptor: int) -> None:
         """Call `on_notify` of a descriptor's handler in the next turn, which starts at once.
@@ -283,7 +292,8 @@ class Reactor:
             self._is_closed = True
             self._is_polling = False
         self._call_notified()
-        self.poller.close()
+        with contextlib.suppress(OSError):  # somebody else has closed it: see `lifecycle.descriptors`
+            self.poller.close()
         self._wake_up.close()
 
     def abandon_after_fork(self) -> None:

@@ -52,4 +52,5 @@ class WakeUp:
     def close(self) -> None:
         """Close the descriptors."""
         for end in self._ends:
-            end.close()
+            with contextlib.suppress(OSError):  # somebody else has closed it: see `lifecycle.descriptors`
+                end.close()
