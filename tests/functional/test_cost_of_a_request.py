@@ -66,6 +66,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     return counted
 
 
+@pytest.mark.one_worker  # each has a thread that leads
 @pytest.mark.plain  # it counts calls of the plain transport
 def test_a_small_request_costs_one_recv_and_one_send_and_no_change_of_thread(calls: Counter[str]) -> None:
     threads = set()
