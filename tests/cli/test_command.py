@@ -12,7 +12,7 @@ import pytest
 from tests.cli.helpers import APPLICATION, command, run_command
 from tests.support.client import Client
 from tests.support.platforms import make_fifo, signal_number
-from tests.support.processes import becomes_true
+from tests.support.processes import becomes_true, text_of
 from tests.support.servers import Spawned, spawned
 
 
@@ -260,12 +260,12 @@ def test_an_application_that_has_set_logging_up_gets_the_lines_of_requests_there
         if name == "waitress.access":
             address = server.wait_for_address()
         else:
-            assert becomes_true(lambda: "Serving on" in log.read_text(encoding="utf-8"))
+            assert becomes_true(lambda: "Serving on" in text_of(log))
             host, port = re.findall(r"http://(.*):(\d+)$", log.read_text(encoding="utf-8"), re.MULTILINE)[0]
             address = host, int(port)
         with Client(address) as client:
             assert client.get("/tea").status == 200
-        assert becomes_true(lambda: "/tea\n" in log.read_text(encoding="utf-8"))
+        assert becomes_true(lambda: "/tea\n" in text_of(log))
         server.process.terminate()
         server.wait()
     assert server.output == []
@@ -361,8 +361,8 @@ def test_files_of_the_process_follow_its_life(tmp_path: Path) -> None:
         server.wait_for_line("^first imported$")
         with Client(server.wait_for_address()) as client:
             assert client.get("/one").status == 200
-            assert becomes_true(lambda: pid.exists() and pid.read_text() == f"{server.process.pid}\n")
-            assert becomes_true(lambda: access.read_text() == "/one\n")
+            assert becomes_true(lambda: text_of(pid) == f"{server.process.pid}\n")
+            assert becomes_true(lambda: text_of(access) == "/one\n")
             access.rename(tmp_path / "access.log.1")
             for text, line in (
                 (LOG_CONFIG % "second", "^second Logging is configured"),
@@ -386,7 +386,7 @@ def test_the_access_log_goes_to_standard_output_alone_by_a_hyphen(tmp_path: Path
     words = ["--listen=127.0.0.1:0", "--access-log=-", "--access-log-format={target}", "logging_shop:application"]
     with spawned([command(), *words], tmp_path) as server:
         server_log = tmp_path / "its.log"
-        assert becomes_true(lambda: server_log.exists() and "Serving on" in server_log.read_text())
+        assert becomes_true(lambda: "Serving on" in text_of(server_log))
         port = re.findall(r"Serving on http://127.0.0.1:(\d+)", server_log.read_text())[0]
         with Client(("127.0.0.1", int(port))) as client:
             assert client.get("/one").status == 200

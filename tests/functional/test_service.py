@@ -9,7 +9,7 @@ import pytest
 from tests.cli.helpers import APPLICATION, command
 from tests.support.client import Client
 from tests.support.platforms import signal_number
-from tests.support.processes import becomes_true
+from tests.support.processes import becomes_true, text_of
 from tests.support.servers import spawned
 from tests.support.systemd import Systemd
 
@@ -50,16 +50,16 @@ def test_a_service_reports_to_systemd_and_keeps_its_files_through_its_life(worke
     with systemd.socket, spawned(words, tmp_path, environment) as server:
         address = server.wait_for_address()
         assert systemd.heard()[0] == "READY=1"
-        assert becomes_true(lambda: pid.exists() and pid.read_text() == f"{server.process.pid}\n")
+        assert becomes_true(lambda: text_of(pid) == f"{server.process.pid}\n")
         get(10, "/one")
-        assert becomes_true(lambda: access.read_text() == "/one\n" * 10)
+        assert becomes_true(lambda: text_of(access) == "/one\n" * 10)
         systemd.wait_for("WATCHDOG=1")
         access.rename(moved)
         server.signal(signal_number("SIGUSR1"))
         for _ in range(1 if workers == 1 else workers + 1):  # a process that has written nothing has nothing open
             server.wait_for_line(r"SIGUSR1: [01] log file\(s\) reopened")
         get(10, "/two")
-        assert becomes_true(lambda: access.exists() and access.read_text() == "/two\n" * 10)
+        assert becomes_true(lambda: text_of(access) == "/two\n" * 10)
         config.write_text(LOG_CONFIG % "second")
         server.signal(signal_number("SIGHUP"))
         systemd.wait_for("RELOADING=1")

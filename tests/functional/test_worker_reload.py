@@ -18,7 +18,7 @@ from tests.support import over_tls
 from tests.support.certificates import server_file
 from tests.support.client import Client
 from tests.support.platforms import signal_number
-from tests.support.processes import becomes_true
+from tests.support.processes import becomes_true, text_of
 from tests.support.servers import spawned
 from tests.support.steady_load import SteadyLoad
 from tests.support.workers import (
@@ -140,7 +140,7 @@ def test_preloaded_workers_keep_their_application_and_get_new_settings_at_a_relo
         name, loaded_by, pid = ask()
         assert (name, loaded_by) == ("second", process.process.pid)
         assert pid not in pids
-        assert becomes_true(lambda: (tmp_path / "second.log").read_text().count("GET / ") == 1)
+        assert becomes_true(lambda: text_of(tmp_path / "second.log").count("GET / ") == 1)
         assert (tmp_path / "first.log").read_text().count("GET / ") == 1
         assert not any("ERROR" in line for line in process.log)
         process.signal()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.project.repository import ROOT
 from tests.support.client import Client
-from tests.support.processes import becomes_true
+from tests.support.processes import becomes_true, text_of
 from tests.support.servers import spawned
 from waitress_core.config.log_format import FIELDS, make_format
 
@@ -79,13 +79,13 @@ def test_the_configuration_file_sends_records_and_requests_to_two_files(folder: 
     name, *arguments = shlex.split(line)
     log, requests = folder / "server.log", folder / "access.log"
     with spawned([str(BIN / name), "--listen=127.0.0.1:0", *arguments], folder) as server:
-        assert becomes_true(lambda: log.exists() and "serves http" in log.read_text(encoding="utf-8"))
+        assert becomes_true(lambda: "serves http" in text_of(log))
         (port,) = re.findall(r"INFO waitress: Serving on http://127.0.0.1:(\d+)", log.read_text(encoding="utf-8"))
         for target in ("/one", "/two"):
             with Client(("127.0.0.1", int(port))) as client:
                 assert client.get(target).status == 200
             if target == "/one" and sys.platform != "win32":
-                assert becomes_true(lambda: "/one" in requests.read_text(encoding="utf-8"))
+                assert becomes_true(lambda: "/one" in text_of(requests))
                 requests.rename(folder / "access.log.1")
         server.signal()
         assert server.wait() == 0

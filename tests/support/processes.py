@@ -152,6 +152,11 @@ def becomes_true(condition: Callable[[], bool], seconds: float = SECONDS) -> boo
 _given: set[int] = set()  # by `free_port`, which might choose the same one again before it is listened on
 
 
+def text_of(path: Path) -> str:
+    """Return the text of a file that another process writes; empty until it is there."""
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
 def free_port() -> int:
     """Return a port that nobody listens on, and that the system gives to nobody who lets it choose.
 
