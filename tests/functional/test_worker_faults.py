@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -321,6 +322,26 @@ def test_an_application_that_cannot_be_imported_ends_the_server(tmp_path: Path, 
     with command(tmp_path, "--workers=2") as (process, _):
         assert process.wait() == 1
     assert message in process.log
+    assert not any(re.search(r"Worker \d+ has ended", line) for line in process.log)
+
+
+ONE_LOADS_AND_ONE_RAISES = """
+import os, time
+
+try:
+    os.mkdir("loading")
+except FileExistsError:
+    raise ValueError("in the shop")
+time.sleep(60)
+"""
+
+
+def test_an_import_error_of_one_worker_is_reported_alone(tmp_path: Path) -> None:
+    write_shop(tmp_path, ONE_LOADS_AND_ONE_RAISES)
+    with command(tmp_path, "--workers=2") as (process, _):
+        assert process.wait() == 1
+    assert "Error: Cannot import WSGI application 'shop:application': in the shop" in process.log
+    assert not any(re.search(r"Worker \d+ has ended", line) for line in process.log)
 
 
 def test_workers_that_die_young_are_replaced_after_growing_pauses(tmp_path: Path) -> None:

@@ -237,7 +237,7 @@ class Supervisor:
             logger.info("Worker %d has ended", handle.pid)
         elif could_not_start and self._stop is None:
             self._on_not_started(handle, how)
-        else:
+        elif handle.has_served or self._failure is None:  # otherwise what has failed is reported, and only that
             running = handle.running()
             ran = f"; it was running {', '.join(running)}" if running and was is not WorkerState.STARTING else ""
             logger.warning("Worker %d has ended: %s%s", handle.pid, how, ran)
@@ -279,6 +279,7 @@ class Supervisor:
     def _on_report(self, handle: WorkerHandle, word: str, data: Any) -> None:
         if word == "serves" and handle.state is WorkerState.STARTING:
             handle.enter(WorkerState.SERVING)
+            handle.has_served = True
             if not self._is_ready:
                 self._is_ready = True
                 self._server.on_supervisor(Event.READY, self)

@@ -42,6 +42,7 @@ class WorkerHandle:
         self.since = self.started_at
         self.is_stale = False
         self.is_loading = False
+        self.has_served = False
         self.has_hung_at_start = False
         self.can_report = True  # its end of the pipe is open: the application may close what it does not know
         self.was_told_to_end = False
