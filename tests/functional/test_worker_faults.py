@@ -123,6 +123,38 @@ def test_workers_of_a_server_that_was_paused_serve_on(tmp_path: Path) -> None:
         assert not any("worker_timeout" in line for line in program.process.log)
 
 
+PAUSED_AMID_A_TURN = """
+import signal
+
+note_stale = Supervisor._note_stale
+
+def pause_once(supervisor):
+    note_stale(supervisor)
+    for name, number in (("paused", signal.SIGCONT), ("pause", signal.SIGSTOP)):
+        if os.path.exists(name):
+            for pid in supervisor._handles:
+                os.kill(pid, number)
+            if name == "pause":
+                time.sleep(1.5)
+                os.rename("pause", "paused")  # they go on in the next turn
+            else:
+                os.unlink("paused")
+                logging.warning("it goes on")
+
+Supervisor._note_stale = pause_once
+"""
+
+
+def test_workers_of_a_supervisor_that_was_paused_amid_a_turn_serve_on(tmp_path: Path) -> None:
+    with serve(tmp_path, APPLICATION + PAUSED_AMID_A_TURN, worker_timeout=1) as program:
+        workers_of(program.process, 2)
+        (tmp_path / "pause").touch()
+        program.process.wait_for_line("it goes on")
+        program.process.signal()
+        assert program.process.wait() == 0
+        assert not any("worker_timeout" in line for line in program.process.log)
+
+
 def test_workers_are_replaced_after_their_requests_and_no_request_fails(tmp_path: Path) -> None:
     with serve(tmp_path, max_requests=50, max_requests_jitter=10) as program:
         workers_of(program.process, 2)

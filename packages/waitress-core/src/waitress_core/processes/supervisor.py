@@ -146,7 +146,6 @@ class Supervisor:
             raise self._failure
 
     def _turn(self) -> None:
-        self._note_pause()
         self._publish()
         if self._status is not None and self._handover is None:  # until it takes over, its predecessor's answers
             self._status.check(self._leave())
@@ -162,10 +161,13 @@ class Supervisor:
         self._note_stop_requests()
         self._end_successor()
         self._note_stale()
+        views = [handle.view() for handle in self._handles.values()]
+        now = time.monotonic()
+        self._note_pause(now)
         steps = plan(
-            [handle.view() for handle in self._handles.values()],
+            views,
             wanted=self.wanted,
-            now=time.monotonic(),
+            now=now,
             limits=self._limits,
             may_start_at=self._pause.until,
             stop=self._stop,
@@ -181,9 +183,11 @@ class Supervisor:
         if self._status is not None:
             self._status.publish(deepcopy(self._figures.counted))
 
-    def _note_pause(self) -> None:
-        """Notice that the whole server was paused, by SIGSTOP or a container's: no worker could tick meanwhile."""
-        now = time.monotonic()
+    def _note_pause(self, now: float) -> None:
+        """Notice that the whole server was paused, by SIGSTOP or a container's: no worker could tick meanwhile.
+
+        `now` is after the last check of the ticks: a pause may fall amid a turn.
+        """
         if now - self._turned_at > max(self._limits.worker_timeout / 2, 3 * self.tick_seconds):
             self._watched_since = now
         self._turned_at = now
