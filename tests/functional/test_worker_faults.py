@@ -295,6 +295,28 @@ def test_a_process_that_an_application_forks_holds_up_nobody(tmp_path: Path) -> 
         os.kill(child, signal_number("SIGKILL"))
 
 
+FAILING = """
+from waitress_core.lifecycle.run import ServerRun
+
+def check(run):
+    if os.path.exists("fail"):
+        os.unlink("fail")
+        raise RuntimeError("it cannot go on")
+
+ServerRun._check = check
+"""
+
+
+def test_a_worker_that_cannot_go_on_is_replaced_and_the_log_has_its_exception(tmp_path: Path) -> None:
+    with serve(tmp_path, APPLICATION + FAILING) as program:
+        workers_of(program.process, 2)
+        (tmp_path / "fail").touch()
+        program.process.wait_for_line(r"Worker \d+ has ended: exit status 3$")
+        program.process.wait_for_line("Traceback")
+        program.process.wait_for_line("^RuntimeError: it cannot go on$")
+        workers_of(program.process, 1)
+
+
 DEADLOCKED = """
 import threading
 

@@ -244,7 +244,9 @@ class Supervisor:
         elif handle.has_served or self._failure is None:  # otherwise what has failed is reported, and only that
             running = handle.running()
             ran = f"; it was running {', '.join(running)}" if running and was is not WorkerState.STARTING else ""
-            logger.warning("Worker %d has ended: %s%s", handle.pid, how, ran)
+            message, details = handle.failure or ("", "")
+            reason = f"\n{details or message}" if message else ""
+            logger.warning("Worker %d has ended: %s%s%s", handle.pid, how, ran, reason)
         if was < WorkerState.RETIRING:
             self._note_loss(is_early=lived < YOUNG_SECONDS or could_not_start)
         self._publish()  # what it has counted, which goes with its slot

@@ -46,7 +46,7 @@ class WorkerHandle:
         self.has_hung_at_start = False
         self.can_report = True  # its end of the pipe is open: the application may close what it does not know
         self.was_told_to_end = False
-        self.failure: tuple[str, str] | None = None  # why it could not start, and the traceback
+        self.failure: tuple[str, str] | None = None  # why it could not start or go on, and the traceback
         self._unread = b""
         self._stacks = b""
 
