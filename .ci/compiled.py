@@ -82,7 +82,7 @@ _SUFFIX: str = sysconfig.get_config_var("EXT_SUFFIX")
 def platform_tag() -> str:
     """Return the tag of wheels for this interpreter and platform: `cp311-cp311-linux_x86_64`."""
     if sys.implementation.name != "cpython":
-        raise SystemExit("compiled wheels are for CPython")
+        raise SystemExit(f"compiled wheels are for CPython: {sys.implementation.name} takes the pure ones")
     python = f"cp{sys.version_info.major}{sys.version_info.minor}"
     flags = sysconfig.get_config_var("ABIFLAGS") or ""
     return f"{python}-{python}{flags}-{re.sub('[-.]', '_', sysconfig.get_platform())}"
@@ -90,6 +90,7 @@ def platform_tag() -> str:
 
 def compile_wheels(directory: Path, packages: Sequence[str] = tuple(GROUPS)) -> list[Path]:
     """Make a wheel for this interpreter of each pure wheel in a folder that has modules to compile; return them."""
+    tag = platform_tag()
     with tempfile.TemporaryDirectory() as work:
         sources = Path(work)
         wheels = {wheel.name.partition("-")[0]: wheel for wheel in directory.glob(f"*-{PURE_TAG}.whl")}
@@ -107,7 +108,7 @@ def compile_wheels(directory: Path, packages: Sequence[str] = tuple(GROUPS)) -> 
             # A shared library for each group, and for each module what loads it from there.
             extensions = [*sources.glob(f"{package}_*{_SUFFIX}"), *(sources / package).rglob(f"*{_SUFFIX}")]
             files = {path.relative_to(sources).as_posix(): path.read_bytes() for path in sorted(extensions)}
-            made.append(add_to_wheel(wheels[package], files, platform_tag()))
+            made.append(add_to_wheel(wheels[package], files, tag))
         return made
 
 

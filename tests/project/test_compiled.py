@@ -3,14 +3,18 @@
 import ast
 import base64
 import hashlib
+import os
+import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from compiled import GROUPS, PURE_TAG, SUBCLASSED, add_to_wheel, allow_subclasses
-from tests.project.repository import PACKAGES
+from compiled import GROUPS, PURE_TAG, SUBCLASSED, add_to_wheel, allow_subclasses, compile_wheels
+from tests.project.repository import PACKAGES, ROOT
 
 SOURCES = {package.import_name: package.source for package in PACKAGES}
 MODULES = {
@@ -96,3 +100,28 @@ def test_a_wheel_with_extension_modules_keeps_all_that_the_pure_one_has(tmp_path
             expected = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
             assert (digest, int(size)) == (f"sha256={expected}", len(data))
         assert len(records) == len(contents)
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs the command make")
+def test_the_compiled_parser_is_not_asked_of_an_interpreter_without_mypyc(tmp_path: Path) -> None:
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir()
+    python.write_text("#!/bin/sh\necho PyPy\n", encoding="utf-8")
+    python.chmod(0o755)
+    (tmp_path / "pyvenv.cfg").touch()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    done = subprocess.run(
+        ["make", "test-compiled-parser", f"VENV={tmp_path}"],
+        cwd=ROOT,
+        env={**environment, "CC": "sh"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == "PyPy takes the pure wheel: the compiled parser is not tested\n"
+
+
+def test_wheels_are_compiled_for_no_other_interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.implementation, "name", "pypy")
+    with pytest.raises(SystemExit, match="for CPython: pypy takes the pure ones"):
+        compile_wheels(tmp_path)
