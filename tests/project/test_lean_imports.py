@@ -13,8 +13,8 @@ from tests.project.repository import PACKAGES
 
 # The server uses each of these, and the modules that they import.
 NEEDED = """
-__future__ array atexit binascii collections.abc contextlib contextvars enum errno io logging os queue re select signal
-socket stat sys threading time typing
+__future__ array atexit binascii collections.abc contextlib contextvars enum errno io logging math os queue re select
+signal socket stat sys threading time typing
 """
 if sys.platform != "win32":
     NEEDED += "resource"  # the limit of open files
