@@ -1,9 +1,10 @@
 """Figures that all workers share: one slot for each, in memory that is mapped before the fork.
 
-A slot is a row of 64-bit words, each written by one side only, and a payload. An aligned word is read and written in
-one step, so a reader sees the word of before or of after, never half of both. The payload is longer: its writer makes a
-counter odd, writes, and makes it even (a seqlock). A reader that finds it odd or changed, or a wrong checksum, tries
-again. Nobody takes a lock, so a worker that is killed at any moment leaves the others unharmed.
+A slot is a row of 64-bit words, each written by one side only, and two payloads. An aligned word is read and written in
+one step, so a reader sees the word of before or of after, never half of both. A payload is longer: its writer writes
+the one that nobody reads, and then adds one to the version: if it is even, the first payload is read, else the second.
+A reader that finds the version changed meanwhile, or a wrong checksum, tries again. Nobody takes a lock, so a worker
+that is stopped or killed at any moment leaves the others unharmed, and its last payload readable.
 
     word          written by   meaning
     PID           supervisor   process of the worker; 0 while the slot is free
@@ -14,9 +15,9 @@ again. Nobody takes a lock, so a worker that is killed at any moment leaves the 
     ACCEPTING     worker       1 while it accepts, or steps aside for a moment
     REQUESTS      worker       requests that have ended
     REPLACE       worker       1 when it asks to be replaced
-    VERSION       worker       counter of the seqlock
-    LENGTH        worker       bytes of the payload
-    CHECKSUM      worker       CRC-32 of the payload
+    VERSION       worker       number of snapshots that it has published
+    LENGTH        worker       bytes of the payload of an even version; the next word is that of an odd one
+    CHECKSUM      worker       CRC-32 of these payloads, likewise
 
 Thread: a slot's worker words are written by the leader of that worker; all may be read by any thread and process.
 """
@@ -35,7 +36,7 @@ WORDS = 16  # of a slot, a few of them unused: two cache lines, which no other s
 PAYLOAD_BYTES = 32 * 1024  # a snapshot has 1 KiB; with histograms of the status page some 10 KiB
 # Workers and those that they replace; memory that nobody has written to costs nothing.
 SLOTS = 2 * MOST_WORKERS
-READS = 20  # of a payload; a writer needs microseconds, so the second succeeds unless its process was stopped there
+READS = 20  # of a payload; only a worker that publishes two further ones during each of them makes them all fail
 # Seconds without a tick after which a worker does not count as one that accepts. A tick is due once a second.
 # Doubled: new clients wait twice as long for a worker that hangs. Halved: a worker under load would be passed over.
 FRESH_SECONDS = 2.5
@@ -55,7 +56,7 @@ class Word(enum.IntEnum):
     REPLACE = 7
     VERSION = 8
     LENGTH = 9
-    CHECKSUM = 10
+    CHECKSUM = 11
 
 
 class Command(enum.IntEnum):
@@ -76,7 +77,7 @@ class Scoreboard:
     def __init__(self, slots: int = SLOTS) -> None:
         self._slots = slots
         self._payloads_at = (1 + slots) * WORDS * WORD_BYTES
-        self.memory = mmap.mmap(-1, self._payloads_at + slots * PAYLOAD_BYTES)  # anonymous: no file, no name
+        self.memory = mmap.mmap(-1, self._payloads_at + slots * 2 * PAYLOAD_BYTES)  # anonymous: no file, no name
         # Row 0 has no worker: its first word is the number of rows to read.
         self.words = memoryview(self.memory)[: self._payloads_at].cast("Q")
 
@@ -94,9 +95,9 @@ class Scoreboard:
                 return slot
         raise LookupError(f"no more than {self._slots} workers can run at once")
 
-    def payload_at(self, number: int) -> int:
-        """Return where the payload of a slot starts in `memory`."""
-        return self._payloads_at + (number - 1) * PAYLOAD_BYTES
+    def payload_at(self, number: int, version: int) -> int:
+        """Return where a payload of a slot starts in `memory`."""
+        return self._payloads_at + ((number - 1) * 2 + version % 2) * PAYLOAD_BYTES
 
     def slots(self) -> "list[Slot]":
         """Return the slots in use. Thread: any."""
@@ -115,10 +116,10 @@ class Slot:
         self._base = number * WORDS
         self.number = number
 
-    def __getitem__(self, word: Word) -> int:
+    def __getitem__(self, word: int) -> int:
         return self._words[self._base + word]
 
-    def __setitem__(self, word: Word, value: int) -> None:
+    def __setitem__(self, word: int, value: int) -> None:
         self._words[self._base + word] = value
 
     @property
@@ -147,12 +148,12 @@ class Slot:
         payload = json.dumps(snapshot, separators=(",", ":")).encode("ascii")
         if len(payload) > PAYLOAD_BYTES:
             return
-        start = self._board.payload_at(self.number)
-        self[Word.VERSION] += 1
+        version = self[Word.VERSION] + 1
+        start = self._board.payload_at(self.number, version)
         self._board.memory[start : start + len(payload)] = payload
-        self[Word.LENGTH] = len(payload)
-        self[Word.CHECKSUM] = crc32(payload)
-        self[Word.VERSION] += 1
+        self[Word.LENGTH + version % 2] = len(payload)
+        self[Word.CHECKSUM + version % 2] = crc32(payload)
+        self[Word.VERSION] = version
 
     def has_more_than_others(self) -> bool:
         """Whether another worker accepts, ticks, and has fewer connections: so few that clients should go there.
@@ -181,12 +182,11 @@ class Slot:
         return (time.monotonic_ns() - self[Word.BEAT]) / 1e9
 
     def snapshot(self) -> Any:
-        """Return what the worker has published last; None before that, or if it was killed while it did."""
-        start = self._board.payload_at(self.number)
+        """Return what the worker has published last; None before that."""
         for _attempt in range(READS):
             version = self[Word.VERSION]
-            payload = self._board.memory[start : start + self[Word.LENGTH]]
-            is_whole = self[Word.VERSION] == version and not version & 1 and crc32(payload) == self[Word.CHECKSUM]
-            if is_whole:
+            start = self._board.payload_at(self.number, version)
+            payload = self._board.memory[start : start + self[Word.LENGTH + version % 2]]
+            if self[Word.VERSION] == version and crc32(payload) == self[Word.CHECKSUM + version % 2]:
                 return json.loads(payload) if payload else None
         return None
