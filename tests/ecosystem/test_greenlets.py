@@ -75,9 +75,10 @@ def test_a_server_on_greenlets_that_is_idle_costs_next_to_nothing(kind: str) -> 
 
 @pytest.mark.parametrize("kind", ["gevent", "eventlet"])
 def test_an_end_by_a_signal_lets_requests_in_progress_be_answered(kind: str) -> None:
-    with serving(kind, "{}", "") as (server, url), httpx_client(url) as client, ThreadPoolExecutor(1) as pool:
-        client.get("/")
-        answer = pool.submit(client.get, "/sleep")
-        time.sleep(SLEEP_SECONDS / 3)
-        server.signal()
+    with contextlib.ExitStack() as stack:
+        with serving(kind, "{}", "") as (server, url):
+            client = stack.enter_context(httpx_client(url))
+            pool = stack.enter_context(ThreadPoolExecutor(1))
+            answer = pool.submit(client.get, "/sleep")
+            server.wait_for_line("sleeping")
         assert answer.result().text == "0"

@@ -41,6 +41,7 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
     """Answer with the size of the body, after a sleep at /sleep, or by LARGE_BYTES."""
     path = environ["PATH_INFO"]
     if path == "/sleep":
+        print("sleeping", file=sys.stderr, flush=True)
         time.sleep(SLEEP_SECONDS)
     body = bytes(LARGE_BYTES) if path == "/large" else str(len(environ["wsgi.input"].read())).encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
