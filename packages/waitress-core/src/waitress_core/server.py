@@ -24,6 +24,7 @@ from .connection.context import State
 from .connection.states import STATE_NAMES
 from .http.request import Request
 from .lifecycle import fork
+from .lifecycle.end_limit import set_limit
 from .lifecycle.run import ServerRun
 from .lifecycle.signals import ACTIONS, SUPERVISOR_ACTIONS, Action, SignalRequests, is_main_thread
 from .lifecycle.states import CLOSE_SECONDS, StopRequest
@@ -489,6 +490,7 @@ class BaseWSGIServer:
         return self._signals.handled(SUPERVISOR_ACTIONS if self._is_supervised else ACTIONS)
 
     def _stop_by_signal(self, state: State, seconds: float, ends_now: str = "") -> None:
+        set_limit(seconds, None if self._supervisor is None else self._supervisor.kill_workers)
         self._append_stop(StopRequest(state, time.monotonic() + seconds, is_signal=True, ends_now=ends_now))
 
     def _act_on_signal(self, action: Action, name: str) -> None:

@@ -39,6 +39,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from types import FrameType
 from typing import Any
 
+from .end_limit import lift_limit
+
 # Seconds. Doubled: who types Ctrl-C twice within a second has to type it again. Halved: a supervisor under load that
 # signals a process and then its group could be taken for somebody who types.
 AGAIN_SECONDS = 0.5
@@ -121,11 +123,16 @@ class SignalRequests:
         self._draining_since: float | None = None  # when a signal has made the server drain
         self._has_terminal = False  # standard input was a terminal when `handled` was called
 
-    def handled(self, actions: dict[str, Action]) -> contextlib.AbstractContextManager[None]:
-        """Return a context in which each signal of the table is handled."""
+    @contextlib.contextmanager
+    def handled(self, actions: dict[str, Action]) -> Iterator[None]:
+        """Handle each signal of the table in this context. At its end the server has ended."""
         self.actions = actions
         self._has_terminal = os.isatty(0)
-        return handled_signals(self.on_signal, actions)
+        with handled_signals(self.on_signal, actions):
+            try:
+                yield
+            finally:
+                lift_limit()
 
     def on_signal(self, name: str) -> None:
         """Request what the signal `name` asks for. It may be called by a signal handler."""

@@ -106,6 +106,11 @@ class Supervisor:
         """Make the loop check at once. Takes no lock: a signal handler may call it."""
         self._waiting.wake()
 
+    def kill_workers(self) -> None:
+        """Kill all workers. Thread: the main thread, where a signal handler may call it: it takes no lock."""
+        for handle in list(self._handles.values()):
+            handle.send(signal.SIGKILL)
+
     def stats(self) -> ServerStats | None:
         """Return the sum of what the workers published last, up to a second ago; None before the first did."""
         return self._figures.stats()
@@ -134,8 +139,7 @@ class Supervisor:
                 while self.state is not SupervisorState.ENDED:
                     self._turn()
         except BaseException:
-            for handle in self._handles.values():
-                handle.send(signal.SIGKILL)
+            self.kill_workers()
             raise
         finally:
             if self._status is not None:

@@ -84,6 +84,9 @@ class SupervisorView(Protocol):
     def wake(self) -> None:
         """Make its loop check at once."""
 
+    def kill_workers(self) -> None:
+        """Kill all workers. Takes no lock: a signal handler may call it."""
+
     def stats(self) -> ServerStats | None:
         """Return what all workers do together; None before there is one."""
 
