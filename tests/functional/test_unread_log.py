@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.platforms import signal_number
+from tests.support.platforms import set_blocking, signal_number
 from tests.support.processes import becomes_true, comes_to_rest, needs_proc
 from tests.support.workers import COMMAND, has_ended, needs_fork, write_shop
 
@@ -47,12 +47,12 @@ def unread(tmp_path: Path, *words: str, workers: int) -> Iterator[tuple[subproce
 
 
 def fill(pipe: int) -> None:
-    os.set_blocking(pipe, False)
+    set_blocking(pipe, False)
     for size in (4096, 1):  # a short record would fit where a long one does not
         with contextlib.suppress(BlockingIOError):
             while True:
                 os.write(pipe, b"x" * size)
-    os.set_blocking(pipe, True)
+    set_blocking(pipe, True)
 
 
 @pytest.mark.parametrize("workers", [1, 2], ids=["one-process", "two-workers"])

@@ -8,6 +8,7 @@ from typing import Any
 
 _AF_UNIX: Any = getattr(socket, "AF_UNIX", None)
 _mkfifo: Any = getattr(os, "mkfifo", None)
+_set_blocking: Any = getattr(os, "set_blocking", None)
 
 
 def unix_socket() -> socket.socket:
@@ -24,6 +25,11 @@ def open_gate(folder: Path) -> None:
     """Let an application go on that waits to read the named pipe `gate`; this waits for it to come there."""
     with (folder / "gate").open("w"):
         pass
+
+
+def set_blocking(descriptor: int, is_blocking: bool) -> None:
+    """Let reads and writes of a descriptor wait, or not."""
+    _set_blocking(descriptor, is_blocking)
 
 
 def signal_number(name: str) -> int:

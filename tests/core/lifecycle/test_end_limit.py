@@ -3,28 +3,30 @@
 import signal
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from waitress_core.lifecycle.end_limit import LIMIT_SECONDS, lift_limit, set_limit
 from waitress_core.lifecycle.signals import ACTIONS, SignalRequests
 
+system: Any = signal  # it has these names where the tests run
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such timer")
 
 
 @pytest.fixture(autouse=True)
 def timer() -> Iterator[None]:
     """Have no timer and no handler of SIGALRM; give back what the test runner has."""
-    handler, (left, _) = signal.getsignal(signal.SIGALRM), signal.setitimer(signal.ITIMER_REAL, 0)
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    handler, (left, _) = system.getsignal(system.SIGALRM), system.setitimer(system.ITIMER_REAL, 0)
+    system.signal(system.SIGALRM, system.SIG_DFL)
     yield
     lift_limit()
-    signal.signal(signal.SIGALRM, handler)
-    signal.setitimer(signal.ITIMER_REAL, left)
+    system.signal(system.SIGALRM, handler)
+    system.setitimer(system.ITIMER_REAL, left)
 
 
 def seconds_left() -> float:
-    return signal.getitimer(signal.ITIMER_REAL)[0]
+    return float(system.getitimer(system.ITIMER_REAL)[0])
 
 
 def test_the_shortest_time_counts() -> None:
@@ -38,10 +40,10 @@ def test_the_shortest_time_counts() -> None:
 
 def test_a_limit_that_is_lifted_leaves_nothing() -> None:
     set_limit(1000, lambda: None)
-    assert signal.getsignal(signal.SIGALRM) is not signal.SIG_DFL
+    assert system.getsignal(system.SIGALRM) is not system.SIG_DFL
     lift_limit()
     assert seconds_left() == 0
-    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+    assert system.getsignal(system.SIGALRM) is system.SIG_DFL
 
 
 def test_the_end_of_a_server_lifts_the_limit() -> None:
@@ -58,11 +60,11 @@ def set_limit_for(ends_now: str) -> None:
 
 def test_without_others_to_end_the_system_ends_the_process_by_itself() -> None:
     set_limit(1000)
-    assert signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
+    assert system.getsignal(system.SIGALRM) is system.SIG_DFL
 
 
 def test_the_alarm_of_a_program_stays() -> None:
-    signal.alarm(300)
+    system.alarm(300)
     set_limit(0)
     lift_limit()
     assert 200 < seconds_left() <= 300
@@ -72,8 +74,8 @@ def test_the_handler_of_a_program_stays() -> None:
     def handle(number: int, frame: object) -> None:
         pass
 
-    signal.signal(signal.SIGALRM, handle)
+    system.signal(system.SIGALRM, handle)
     set_limit(0)
     lift_limit()
     assert seconds_left() == 0
-    assert signal.getsignal(signal.SIGALRM) is handle
+    assert system.getsignal(system.SIGALRM) is handle
