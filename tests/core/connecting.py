@@ -29,6 +29,7 @@ from waitress_core.connection.states import (
     SendState,
 )
 from waitress_core.http.request import Request
+from waitress_core.http.response import Response
 from waitress_core.net.binding import open_listeners
 from waitress_core.net.listener import Listener
 from waitress_core.net.tls_contexts import TlsContexts
@@ -112,6 +113,9 @@ class NotingParser(RequestParser):
         super().receive(data)
 
 
+NOT_STARTED = Response("1.1", "GET", True, None)
+
+
 class HeldTask:
     """A task that the test runs: the test is the application thread."""
 
@@ -131,7 +135,7 @@ class HeldTask:
     def finish(self, ending: Ending = Ending.PERSIST) -> None:
         """End the task."""
         self.request.close()
-        self.connection.finish(ending)
+        self.connection.finish(ending, NOT_STARTED)
 
     def cancel(self) -> None:
         self.is_cancelled = True
@@ -277,7 +281,7 @@ class Harness:
         for connection in self.connections:
             connection.close()
             if connection.sender.state is not CLOSED:
-                connection.finish(Ending.CLOSE)
+                connection.finish(Ending.CLOSE, NOT_STARTED)
         self.turn()
         self.reactor.close()
         for client in self.clients:

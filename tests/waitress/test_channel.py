@@ -234,15 +234,17 @@ def test_a_request_that_waits_is_cancelled_at_the_end(caplog: pytest.LogCaptureF
         channel_class = Own
 
     held = Held()
-    server = Server(held, host="127.0.0.1", port=0, threads=1)
+    server = Server(held, host="127.0.0.1", port=0, threads=1, status_listen="127.0.0.1:0")
     with running(server) as thread, Client(address_of(server)) as first, Client(address_of(server)) as second:
         first.send(b"GET /1 HTTP/1.1\r\nHost: x\r\n\r\n")
         assert held.runs.wait(PATIENCE)
-        second.send(b"GET /2 HTTP/1.1\r\nHost: x\r\n\r\n")
+        second.send(b"POST /2 HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
         assert becomes_true(lambda: sum(len(one.requests) for one in server.active_channels.values()) == 2)
         assert becomes_true(lambda: len(server.task_dispatcher.queue) == 1)
         server._map.clear()
         assert second.rest() == b""
+        [snapshot] = server.status_snapshots()
+        assert snapshot["requests"] == {"POST": {"2xx": 0, "3xx": 0, "4xx": 0, "5xx": 0, "none": 1}}
         held.may_end.set()
         assert first.response().body == b"/1"
         thread.join(PATIENCE)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.connecting import CheckedConnection, Harness, NotingParser, socket_of
+from tests.core.connecting import NOT_STARTED, CheckedConnection, Harness, NotingParser, socket_of
 from tests.support.builds import interpreted_only
 from tests.support.pairs import receive_all, reset, tcp_pair
 from tests.support.tls_peer import TlsPeer
@@ -43,6 +43,7 @@ from waitress_core.connection.states import (
     ReceiveState,
     SendState,
 )
+from waitress_core.http.response import Response
 from waitress_core.net.tls import TlsTransport
 from waitress_core.net.transport import Disconnected, SocketTransport
 from waitress_core.reactor.poller import READ, WRITE
@@ -400,6 +401,18 @@ def test_the_next_request_waits_until_the_response_is_sent_completely(harness: H
     assert harness.next_task().request.head.path == "/2"
 
 
+def test_a_request_that_was_read_ahead_arrives_when_the_one_before_it_has_ended(harness: Harness) -> None:
+    connection, client = harness.open()
+    harness.clock.advance(1)
+    client.sendall(GET % b"1" + GET % b"2")
+    first = harness.next_task()
+    assert connection.arrived_at == harness.clock()
+    harness.clock.advance(1)
+    first.service()
+    harness.next_task()
+    assert connection.arrived_at == harness.clock()
+
+
 def test_a_client_that_asks_again_at_once_costs_no_change_of_the_poller(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -414,7 +427,7 @@ def test_a_client_that_asks_again_at_once_costs_no_change_of_the_poller(
     assert harness.next_task().request.head.path == "/4"
     assert changes == []
     monkeypatch.undo()
-    connection.finish(Ending.PERSIST)
+    connection.finish(Ending.PERSIST, NOT_STARTED)
 
 
 def test_a_client_that_pipelines_without_end_is_read_only_as_it_is_answered(make: Make) -> None:
@@ -1455,18 +1468,18 @@ class RacingConnection(CheckedConnection):
     """Its task ends just after the reactor has checked whether it has."""
 
     is_racing = False
-    kept: tuple[Ending, str, float] | None = None
+    kept: tuple[Ending, Response, float] | None = None
 
     @property
-    def _finished(self) -> tuple[Ending, str, float] | None:
+    def _finished(self) -> tuple[Ending, Response, float] | None:
         finished = self.kept
         if self.is_racing and finished is None:
             self.is_racing = False
-            self.finish(Ending.PERSIST)
+            self.finish(Ending.PERSIST, NOT_STARTED)
         return finished
 
     @_finished.setter
-    def _finished(self, finished: tuple[Ending, str, float] | None) -> None:
+    def _finished(self, finished: tuple[Ending, Response, float] | None) -> None:
         self.kept = finished
 
 

@@ -20,6 +20,7 @@ from waitress_core.connection.connection import Connection
 from waitress_core.connection.sender import ClientDisconnected
 from waitress_core.connection.states import Ending
 from waitress_core.http.request import Request
+from waitress_core.http.response import Response
 from waitress_core.wsgi.environ import EnvironBuilder
 from waitress_core.wsgi.proxy_headers import ProxyPolicy
 from waitress_core.wsgi.task import JOIN_BYTES, WSGITask
@@ -64,14 +65,14 @@ class FakeConnection:
 
     remote_addr = "192.0.2.1"
     remote_port = "5000"
-    reactor = SimpleNamespace(now=100.0, clock=lambda: 100.25)
+    arrived_at = 100.0
+    reactor = SimpleNamespace(clock=lambda: 100.25)
 
     def __init__(self, adj: Adjustments) -> None:
         self.environ_builder = EnvironBuilder(adj, "8080", "http")
         self.sender = FakeSender()
         self.is_server_leaving = False
         self.interest = 1
-        self.measured: tuple[str, float] | None = None
         self.called_at = 0.0
         self.is_lost = False
         self.lost_asked = 0
@@ -92,10 +93,10 @@ class FakeConnection:
     def wants_close(self) -> bool:
         return self.is_server_leaving
 
-    def finish(self, ending: Ending, status: str) -> None:
+    def finish(self, ending: Ending, response: Response) -> None:
         self.on_finish()
         self.endings.append(ending)
-        self.final_status = status
+        self.final_status = response.status
 
 
 class FakeServer:

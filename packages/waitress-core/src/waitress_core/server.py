@@ -182,7 +182,7 @@ class BaseWSGIServer:
 
         With worker processes, this is the sum of what each of them has counted until a second ago.
 
-        Thread: any. Takes no lock; takes a moment for each open connection.
+        Thread: any. Takes a moment for each open connection; no lock, unless there is a status server.
         """
         summed = None if self._supervisor is None else self._supervisor.stats()
         if summed is not None:

@@ -90,7 +90,8 @@ class StandInConnection:
     def __init__(self, channel: Any) -> None:
         self._channel = channel
         self.sender = self
-        self.reactor = SimpleNamespace(clock=time.monotonic, now=time.monotonic())
+        self.reactor = SimpleNamespace(clock=time.monotonic)
+        self.arrived_at = time.monotonic()
 
     @property
     def remote_addr(self) -> str:
@@ -120,7 +121,7 @@ class StandInConnection:
         if data:
             self._channel.write_soon(data)
 
-    def finish(self, ending: object, status: str = "") -> None:
+    def finish(self, ending: object, response: object) -> None:
         """Do nothing: the program knows."""
 
 

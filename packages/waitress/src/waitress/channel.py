@@ -16,6 +16,7 @@ from waitress_core.connection.connection import Connection
 from waitress_core.connection.sender import ClientDisconnected
 from waitress_core.connection.states import Ending
 from waitress_core.http.request import Request
+from waitress_core.http.response import Response
 from waitress_core.safe_logger import contained
 from waitress_core.wsgi.environ import EnvironBuilder
 from waitress_core.wsgi.task_kinds import task_kind
@@ -266,7 +267,6 @@ class HTTPChannel(Entry):
         if exchange is not None:
             kind = logged(kind)
         task: Any = task_kind(kind, self.adj)(self, request)
-        task._arrived_at = self._arrived_at
         if exchange is not None:
             task.follow(exchange)
         if request.error is not None:
@@ -281,7 +281,7 @@ class HTTPChannel(Entry):
                 exchange.end(self.connection.sender.sent_bytes)
                 exchange.service()
         finally:
-            self.connection.finish(Ending.CLOSE)
+            self.connection.finish(Ending.CLOSE, Response("1.1", request.command, False, None))
 
     # --- for tasks, and for the server
 
@@ -313,7 +313,6 @@ class HTTPChannel(Entry):
             exchange = access_log.start(self.connection.remote_addr, request.head, "", sent_bytes, self.connection.tls)
         self._taken.append(parser)
         self._waiting.append((parser, exchange))
-        self._arrived_at = self.connection.reactor.now
         return self
 
 

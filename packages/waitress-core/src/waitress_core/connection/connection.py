@@ -18,6 +18,7 @@ from waitress_parser import RequestParser
 
 from ..http.error_responses import ErrorResponse
 from ..http.request import Request
+from ..http.response import Response
 from ..net.transport import Disconnected, FileFailed, HandshakeFailed, Transport
 from ..reactor.poller import READ, WRITE
 from ..safe_logger import SafeLogger
@@ -65,12 +66,12 @@ class Connection:
         "_on_closed",
         "_task",
         "_transport",
+        "arrived_at",
         "called_at",
         "descriptor",
         "exchange",
         "interest",
         "is_client_gone",
-        "measured",
         "proxy",
         "reactor",
         "receiver",
@@ -112,13 +113,13 @@ class Connection:
         self._end_reason = ""
         # Written by Reactor.watch, read anywhere
         self.interest = 0
-        # With a status server. The method of the request, and the instant at which it was complete: set by the reactor.
-        # The instant at which its task, or the one before it, has started: set by the task.
-        self.measured = ("", 0.0)
+        # The instant at which the request of the task, or of the last one, was complete: set by the reactor
+        self.arrived_at = 0.0
+        # The instant at which the application, for this request or an earlier one, was called: set by the task
         self.called_at = 0.0
         # From the task to the reactor. The task sets `_finished` as its last act: what becomes of the connection, the
-        # status of the response ("" when none has started), and the instant. `exchange`, for the access log, before it.
-        self._finished: tuple[Ending, str, float] | None = None
+        # response (its status is "" if it has not started), and the instant. `exchange`, for the access log, before it.
+        self._finished: tuple[Ending, Response, float] | None = None
         self.exchange: Exchange | None = None
 
     def __repr__(self) -> str:
@@ -206,14 +207,14 @@ class Connection:
             refusals.log(rule, reason)
         self._context.counters.refused.add(rule)
 
-    def finish(self, ending: Ending, status: str = "") -> None:
-        """End the task; its response had this status. The task must not touch the connection afterwards.
+    def finish(self, ending: Ending, response: Response) -> None:
+        """End the task with this response. The task must not touch the connection afterwards.
 
         Before the reactor sees it, the descriptor may become another connection's, which then finds nothing to do.
         """
         context = self._context
         reactor = context.reactor
-        self._finished = (ending, status, reactor.clock())
+        self._finished = (ending, response, reactor.clock())
         if context.resume_leadership():  # nearly always while the application is quick: no turn has to see the end
             try:
                 self.on_notify()
@@ -252,6 +253,7 @@ class Connection:
             if readiness != WRITE and self.interest & READ:
                 outcome = self.receiver.receive()
                 if type(outcome) is Request:  # nearly always: no call for that
+                    self.arrived_at = self.reactor.now
                     self._task = task = self._endpoint.make_task(self, outcome)
                     self._context.submit(task)
                 elif outcome is not None:
@@ -273,13 +275,14 @@ class Connection:
             context = self._context
             # Reset only when it was seen: a task may set it between an earlier notification and this line.
             self._finished = self._task = None
-            self._ending, status, ended_at = finished
+            self._ending, response, ended_at = finished
             if is_gone and self._end_reason == GIVEN_UP:
                 pass  # it has been counted
             elif context.measures is None:
-                context.counters.by_status[status[:1]] += 1
+                status = response.status
+                context.counters.by_status[status[0] if status else ""] += 1  # a slice would cost more
             else:
-                context.measures.end(self.measured, self.called_at, status, ended_at)
+                context.measures.end(response.method, response.status, self.arrived_at, self.called_at, ended_at)
         try:
             if is_gone:
                 sender.abort()
@@ -313,6 +316,7 @@ class Connection:
     def _act_on(self, outcome: Outcome) -> None:
         """Do what the receiver has found to be done."""
         if type(outcome) is Request:
+            self.arrived_at = self.reactor.now
             self._task = task = self._endpoint.make_task(self, outcome)
             self._context.submit(task)
         elif type(outcome) is ErrorResponse:
@@ -481,26 +485,28 @@ class Connection:
 
     # --- reactor only: the end
 
-    def give_up(self, answer: bytes, status: str, *, is_open_ended: bool = False) -> None:
+    def give_up(self, answer: bytes, response: Response) -> None:
         """Send this answer to the client, and end the connection while its task runs, which can send nothing any more.
 
-        The request has ended with this status, even if its task never does. Without an answer, the task's response has
-        started. If that `is_open_ended`, the connection is reset, so that the client sees that it is incomplete.
+        The request has ended with `response`, even if its task never does: the answer's. Without an answer it is the
+        task's, which has started. If that is open-ended, the connection is reset, so that the client sees that it is
+        incomplete.
         """
         if self._finished is not None or self.is_gone:  # the task has just ended, or the client has left
             return
         if answer:
             with contextlib.suppress(Disconnected):
                 self.sender.send_now(answer)
-        elif is_open_ended:
+        elif response.is_open_ended:
             self._transport.reset()
         self.close("response")
         self._end_reason = GIVEN_UP
         context = self._context
         if context.measures is None:
-            context.counters.by_status[status[:1]] += 1
+            context.counters.by_status[response.status[:1]] += 1
         else:
-            context.measures.end(self.measured, self.called_at, status, context.reactor.now)
+            times = self.arrived_at, self.called_at, context.reactor.now
+            context.measures.end(response.method, response.status, *times)
 
     @property
     def is_busy(self) -> bool:

@@ -54,7 +54,6 @@ class Response:
 
     __slots__ = (
         "_ident",
-        "_is_head_request",
         "_is_http11",
         "_template",
         "_values",
@@ -62,6 +61,7 @@ class Response:
         "framing",
         "has_head",
         "is_started",
+        "method",
         "persists",
         "remaining",
         "status",
@@ -70,7 +70,7 @@ class Response:
 
     def __init__(self, version: str, method: str, persists: bool, ident: str | None) -> None:
         self._is_http11 = version == "1.1"
-        self._is_head_request = method == "HEAD"
+        self.method = method
         self._ident = ident
         self.status = ""
         self._template = NO_FIELDS
@@ -125,7 +125,7 @@ class Response:
     @property
     def has_body(self) -> bool:
         """Whether a body may be sent at all."""
-        return not (self._is_head_request or self.status.startswith(_NULL_BODY))
+        return not (self.method == "HEAD" or self.status.startswith(_NULL_BODY))
 
     @property
     def is_open_ended(self) -> bool:
@@ -176,7 +176,7 @@ class Response:
             framing_field = "Transfer-Encoding"
         else:
             framing = CLOSE
-        if self._is_head_request:
+        if self.method == "HEAD":
             # RFC 9110 9.3.2: the same fields as for GET, and no body.
             framing = NO_BODY
             self.remaining = 0

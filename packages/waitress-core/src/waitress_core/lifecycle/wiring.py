@@ -52,13 +52,10 @@ def make_endpoint(observer: "Observer", context: ServerContext, listener: Listen
         listener.request_scheme(adj.url_scheme),
         is_tls=listener.scheme == "https",
     )
-    make_task = observer.task_factory(environ_builder, context.access_log)
-    if context.measures is not None:
-        make_task = context.measures.measured(make_task)
     return Endpoint(
         listener,
         open_transport=_open_transport(observer, listener),
-        make_task=make_task,
+        make_task=observer.task_factory(environ_builder, context.access_log),
         proxy_mode=adj.proxy_mode(has_prelude=listener.has_proxy_prelude),
     )
 

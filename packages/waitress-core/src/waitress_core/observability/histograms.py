@@ -1,11 +1,10 @@
 """How long something takes, counted in buckets as Prometheus has them.
 
-A duration is noted first, and put into its bucket later together with others: sorted, they take a third of the steps.
+Durations are added many at a time: sorted, they take a third of the steps.
 
-Thread: one writer; a reader in another thread sees what was noted until a moment ago.
+Thread: one at a time.
 """
 
-import threading
 from bisect import bisect_right
 from itertools import pairwise
 
@@ -14,30 +13,22 @@ BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0
 
 
 class Histogram:
-    """Durations in seconds: how many are in each bucket, and their sum. The writer appends to `noted`."""
+    """Durations in seconds: how many are in each bucket, and their sum."""
 
-    __slots__ = ("_counts", "_lock", "_total", "noted")
+    __slots__ = ("_counts", "_total")
 
     def __init__(self) -> None:
-        # Guarded by self._lock: without it a reader could count twice what is put into buckets meanwhile
-        self._lock = threading.Lock()
         self._counts = [0] * (len(BOUNDS) + 1)
         self._total = 0.0
-        self.noted: list[float] = []  # the same list for ever
 
-    def tick(self) -> None:
-        """Put into buckets what was noted. Thread: the writer, once a second."""
-        with self._lock:
-            self._counts, self._total = self._figures()
-            self.noted.clear()
+    def add(self, durations: list[float]) -> None:
+        """Count these durations, and sort the list."""
+        durations.sort()
+        ends = (0, *(bisect_right(durations, bound) for bound in BOUNDS), len(durations))
+        for bucket, (start, end) in enumerate(pairwise(ends)):
+            self._counts[bucket] += end - start
+        self._total += sum(durations)
 
     def figures(self) -> tuple[list[int], float]:
-        """Return how many are in each bucket, at last those that are longer; and the sum in seconds. Thread: any."""
-        with self._lock:
-            return self._figures()
-
-    def _figures(self) -> tuple[list[int], float]:
-        noted = sorted(self.noted.copy())
-        ends = (0, *(bisect_right(noted, bound) for bound in BOUNDS), len(noted))
-        counts = [count + end - start for count, (start, end) in zip(self._counts, pairwise(ends), strict=True)]
-        return counts, self._total + sum(noted)
+        """Return how many are in each bucket, at last those that are longer; and the sum in seconds."""
+        return self._counts.copy(), self._total

@@ -1,14 +1,12 @@
 """What is measured of each request, for a server with a status server: its method, its time, and its time in the queue.
 
-A server without one has no such object, and its requests pay for nothing but the question. The connection notes when
-its request was complete, the task when an application thread has started it, and the leader counts it when it has
-ended. So everything is counted by one thread, and without a lock.
+A server without one has no such object, and its requests pay for nothing but the question. The leader notes a request
+when it has ended, without a lock. What was noted is counted when somebody reads the figures, and at least once a
+second: for many at a time that costs least.
 """
 
-from collections.abc import Callable
-from typing import Any
+import threading
 
-from ..threads.tasks import Task
 from .histograms import Histogram
 from .stats import STATUS_CLASSES
 
@@ -23,73 +21,95 @@ OTHER = "other"
 
 
 class RequestMeasures:
-    """Counts the requests of a server. Thread: written by the leader, read by any."""
+    """Counts the requests of a server. Thread: any, except where a method names one."""
 
-    __slots__ = ("_by_method", "_durations", "_noted_durations", "_noted_waits", "_other", "_waits")
+    __slots__ = ("_counts", "_durations", "_lock", "_noted", "_noted_of_other", "_noted_waits", "_waits")
 
     def __init__(self) -> None:
-        self._by_method = {method: dict.fromkeys(STATUS_CLASSES, 0) for method in (*METHODS, OTHER)}
-        self._other = self._by_method[OTHER]
+        # Appended to by the leader, without the lock; emptied by `_settle`. The durations of requests, by method and by
+        # the first character of the status; and how long they have waited, unless their task never started.
+        self._noted: dict[str, dict[str, list[float]]] = {
+            method: {first: [] for first in STATUS_CLASSES} for method in (*METHODS, OTHER)
+        }
+        self._noted_of_other = self._noted[OTHER]
+        self._noted_waits: list[float] = []
+        # Guarded by self._lock: without it two threads could both settle the same durations
+        self._lock = threading.Lock()
+        self._counts = {method: dict.fromkeys(STATUS_CLASSES, 0) for method in self._noted}
         self._durations = Histogram()
         self._waits = Histogram()
-        self._noted_durations = self._durations.noted
-        self._noted_waits = self._waits.noted
 
-    def measured(self, make_task: Callable[[Any, Any], Task]) -> Callable[[Any, Any], Task]:
-        """Return what makes the task of a complete request of a connection, and notes that it is measured."""
+    def end(self, method: str, status: str, arrived_at: float, called_at: float, ended_at: float) -> None:
+        """Count a request. Three instants of the reactor's clock: it was complete, its task started, its task ended.
 
-        def make(connection: Any, request: Any) -> Task:
-            connection.measured = (request.head.method, connection.reactor.now)
-            return make_task(connection, request)
+        `called_at` is before `arrived_at`, an earlier request's, if the task did not start. `status` is empty if no
+        response could start.
 
-        return make
+        Every request calls this: it only notes what `_settle` counts, and calls no function that is written in Python.
 
-    def end(self, measured: tuple[str, float], called_at: float, status: str, ended_at: float) -> None:
-        """Count a request: `measured` has its method and the instant at which it was complete, of the reactor's clock.
-
-        `called_at` is the instant at which its task started, an earlier request's if it did not; `ended_at` is that of
-        the end of its task. `status` is empty if no response could start.
-
-        Every request calls this, and it calls no function that is written in Python.
+        Thread: the leader.
         """
-        method, started_at = measured
         try:
-            counts = self._by_method[method]
-        except KeyError:
-            counts = self._other
-        counts[status[0] if status else ""] += 1  # a slice would cost more
-        self._noted_durations.append(ended_at - started_at)
-        if called_at >= started_at:
-            self._noted_waits.append(called_at - started_at)
-
-    def tick(self) -> None:
-        """Put what was measured in the last second into the histograms."""
-        self._durations.tick()
-        self._waits.tick()
+            noted = self._noted[method][status[0]]
+        except (KeyError, IndexError):  # another method, or no response; checks would cost every request more
+            noted = self._noted.get(method, self._noted_of_other)[status[:1]]
+        noted.append(ended_at - arrived_at)
+        if called_at >= arrived_at:
+            self._noted_waits.append(called_at - arrived_at)
 
     def count(self, method: str, status: str) -> None:
         """Count a request that gets no task; `status` is empty without an answer."""
-        self._by_method.get(method, self._other)[status[:1]] += 1
+        with self._lock:
+            self._counts[method if method in self._counts else OTHER][status[:1]] += 1
 
-    # --- any thread
+    def tick(self) -> None:
+        """Count what was noted in the last second: nobody may ever ask for it."""
+        with self._lock:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Count what was noted. Call it with the lock held."""
+        for method, by_status in self._noted.items():
+            for first, noted in by_status.items():
+                if noted:
+                    durations = _take(noted)
+                    self._counts[method][first] += len(durations)
+                    self._durations.add(durations)
+        if self._noted_waits:
+            self._waits.add(_take(self._noted_waits))
 
     def by_status(self) -> dict[str, int]:
         """Return how many requests have ended, by the first character of their status."""
-        methods = self._by_method.values()
-        return {first: sum(counts[first] for counts in methods) for first in STATUS_CLASSES}
+        with self._lock:
+            self._settle()
+            methods = self._counts.values()
+            return {first: sum(counts[first] for counts in methods) for first in STATUS_CLASSES}
 
     def requests(self) -> dict[str, dict[str, int]]:
         """Return how many requests have ended by method and class of status; only methods that have come."""
-        return {
-            method: {STATUS_CLASSES[first]: count for first, count in counts.items()}
-            for method, counts in self._by_method.items()
-            if any(counts.values())
-        }
+        with self._lock:
+            self._settle()
+            return {
+                method: {STATUS_CLASSES[first]: count for first, count in counts.items()}
+                for method, counts in self._counts.items()
+                if any(counts.values())
+            }
 
     def durations(self) -> tuple[list[int], float]:
         """Return how many requests were in each bucket, from complete request to the end of the task; and the sum."""
-        return self._durations.figures()
+        with self._lock:
+            self._settle()
+            return self._durations.figures()
 
     def waits(self) -> tuple[list[int], float]:
         """Return the same, from complete request to the start of the task."""
-        return self._waits.figures()
+        with self._lock:
+            self._settle()
+            return self._waits.figures()
+
+
+def _take(noted: list[float]) -> list[float]:
+    """Empty a list, and return what was in it. Another thread may append to it meanwhile: nothing is lost."""
+    taken = noted.copy()
+    del noted[: len(taken)]
+    return taken

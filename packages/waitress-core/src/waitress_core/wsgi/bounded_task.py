@@ -33,10 +33,11 @@ class BoundedTask(WSGITask):
     def service(self) -> None:
         """Run the application and send its response; or refuse the request."""
         timeout = self._context.adj.queue_timeout
-        now = self._connection.reactor.clock()
-        waited = now - self._arrived_at
+        connection = self._connection
+        now = connection.reactor.clock()
+        waited = now - connection.arrived_at
         if timeout and waited > timeout:
-            self._connection.called_at = now  # the histogram of queue times must not lack those that waited longest
+            connection.called_at = now  # the histogram of queue times must not lack those that waited longest
             self.refuse("queue_timeout", f"a request has waited for {waited:.3f} seconds, longer than {timeout}")
         else:
             super().service()
@@ -74,7 +75,7 @@ class BoundedTask(WSGITask):
             self._end_token.pop()
         except IndexError:  # it has been given up, and is in the access log
             logger.info("The request that was given up has ended: %s", self._described())
-            self._connection.finish(ending)
+            self._connection.finish(ending, self._response)
         else:
             super()._finish(ending)
 
@@ -88,7 +89,7 @@ class BoundedTask(WSGITask):
         try:
             self._output_token.pop()
         except IndexError:
-            self._connection.give_up(b"", self._response.status, is_open_ended=self._response.is_open_ended)
+            self._connection.give_up(b"", self._response)
         else:
             self._answer_late()
         self._log_end()
@@ -103,4 +104,4 @@ class BoundedTask(WSGITask):
         exchange = getattr(self, "_exchange", None)  # of a LoggedTask
         if exchange is not None:
             exchange.answer(response.status, len(answer))
-        self._connection.give_up(answer + response.frame(body), response.status)
+        self._connection.give_up(answer + response.frame(body), response)

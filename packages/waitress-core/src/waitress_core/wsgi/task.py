@@ -68,7 +68,6 @@ class WSGITask:
     """Answers one request of one connection."""
 
     __slots__ = (
-        "_arrived_at",
         "_connection",
         "_context",
         "_ending",
@@ -81,7 +80,6 @@ class WSGITask:
         self, context: TaskContext, environ_builder: EnvironSource, connection: Connection, request: Request
     ) -> None:
         head = request.head
-        self._arrived_at = connection.reactor.now
         self._connection = connection
         self._request = request
         self._context = context
@@ -148,7 +146,7 @@ class WSGITask:
             self._finish(ending)
 
     def _finish(self, ending: Ending) -> None:
-        self._connection.finish(ending, self._response.status)
+        self._connection.finish(ending, self._response)
 
     def _log_end(self) -> None:
         """Do nothing: for a task that is logged."""
@@ -170,7 +168,7 @@ class WSGITask:
                 request, connection.remote_addr, connection.remote_port, connection.is_client_gone
             )
             connection.called_at = called_at = connection.reactor.clock()
-            environ["waitress.queue_seconds"] = called_at - self._arrived_at
+            environ["waitress.queue_seconds"] = called_at - connection.arrived_at
             if self._environ_builder.is_tls:
                 add_tls(environ, connection.tls)
             if context.proxy_policy.is_needed:
