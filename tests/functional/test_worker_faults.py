@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -23,6 +22,7 @@ from tests.support.workers import (
     command,
     has_ended,
     needs_fork,
+    needs_gil,
     pid_of,
     serve,
     workers_of,
@@ -63,9 +63,7 @@ def test_a_worker_that_is_killed_is_replaced_and_the_log_says_what_ran(tmp_path:
             assert client.get("/").status == 200
 
 
-@pytest.mark.skipif(
-    not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="needs the GIL, which the application keeps for ever"
-)
+@needs_gil
 def test_a_worker_that_hangs_writes_its_stacks_and_is_replaced(tmp_path: Path) -> None:
     with serve(tmp_path, worker_timeout=0.5) as program:
         workers_of(program.process, 2)

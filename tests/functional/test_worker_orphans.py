@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from tests.support.client import Client
 from tests.support.platforms import signal_number
 from tests.support.processes import becomes_true, needs_proc
 from tests.support.servers import Spawned
-from tests.support.workers import command, has_ended, needs_fork, workers_of
+from tests.support.workers import command, has_ended, needs_fork, needs_gil, workers_of
 
 pytestmark = [needs_fork, needs_proc]
 
@@ -128,7 +130,7 @@ def test_a_new_worker_that_never_ends_to_import_ends_too(do: Callable[[Spawned, 
 
 def test_where_the_system_cannot_end_a_worker_a_thread_does(tmp_path: Path) -> None:
     write(tmp_path, HANGS["waits"])
-    by_thread = "import waitress_core.processes.lifeline as it\nit._let_system_kill = lambda pipe: False\n"
+    by_thread = "import waitress_core.processes.lifeline as it\nit.let_system_kill = lambda pipe, pid: False\n"
     with command(tmp_path, "--workers=2", before=by_thread) as (process, _):
         for _ in range(2):
             process.wait_for_line("importing in")
@@ -156,6 +158,51 @@ def test_an_application_that_never_ends_does_not_outlive_the_supervisor(
             process.signal()
             process.wait_for_line("Stopping")
         is_left_alone(process, tmp_path)
+
+
+HANGING = """
+import logging, re
+
+def application(environ, start_response):
+    if environ["PATH_INFO"] == "/hang":
+        logging.getLogger().warning("it hangs")
+        re.match(r"(a+)+$", "a" * 60 + "b")
+    start_response("200 OK", [])
+    return [b"well"]
+"""
+SOON_HANGING = "import waitress_core.processes.worker_handle as it\nit.FRESH_SECONDS = 0.3\n"
+needs_kernel = pytest.mark.skipif(sys.platform != "linux", reason="needs F_SETSIG")
+
+
+def asks_to_kill(pid: int) -> int:
+    """Return for how many workers a supervisor has asked the system to kill them with it."""
+    texts = [path.read_text() for path in Path(f"/proc/{pid}/fdinfo").iterdir()]
+    flags = [int(match[1], 8) for text in texts if (match := re.search(r"^flags:\s*(\d+)", text, re.MULTILINE))]
+    return sum(bool(flag & getattr(os, "O_ASYNC", 0)) for flag in flags)
+
+
+@needs_kernel
+@needs_gil
+def test_native_code_that_keeps_the_interpreter_ends_with_the_supervisor(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(HANGING)
+    with command(tmp_path, "--workers=2", before=SOON_HANGING) as (process, address):
+        workers_of(process, 2)
+        with Client(address) as client:
+            client.send(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
+            process.wait_for_line("it hangs")
+            assert becomes_true(lambda: asks_to_kill(process.process.pid) == 1)
+            is_left_alone(process, tmp_path)
+
+
+@needs_kernel
+def test_a_worker_that_ticks_again_may_drain_without_its_supervisor(tmp_path: Path) -> None:
+    write(tmp_path)
+    with command(tmp_path, "--workers=2", before=SOON_HANGING) as (process, _):
+        pid, _ = workers_of(process, 2)
+        os.kill(pid, signal_number("SIGSTOP"))
+        assert becomes_true(lambda: asks_to_kill(process.process.pid) == 1)
+        os.kill(pid, signal_number("SIGCONT"))
+        assert becomes_true(lambda: asks_to_kill(process.process.pid) == 0)
 
 
 FULL = """

@@ -14,6 +14,9 @@ from .servers import Spawned, spawned
 from .times import SHORT_TICKS
 
 needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
+needs_gil = pytest.mark.skipif(
+    not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="needs the GIL, which the application keeps for ever"
+)
 
 SHORT = SHORT_TICKS + "from waitress_core.processes.supervisor import Supervisor\nSupervisor.tick_seconds = 0.05\n"
 # `/hang` keeps the interpreter for ever, in native code.

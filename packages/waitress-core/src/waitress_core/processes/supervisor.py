@@ -164,6 +164,7 @@ class Supervisor:
         self._note_successor()
         self._note_stop_requests()
         self._end_successor()
+        self._note_hanging()
         self._note_stale()
         views = [handle.view() for handle in self._handles.values()]
         now = time.monotonic()
@@ -357,6 +358,10 @@ class Supervisor:
             else:
                 self._successor.end(signal.SIGQUIT if now >= self._stop.end_at else signal.SIGTERM)
 
+    def _note_hanging(self) -> None:
+        for handle in self._handles.values():
+            handle.note_whether_it_hangs()
+
     def _note_stale(self) -> None:
         for handle in self._of(WorkerState.SERVING):
             if handle.slot[Word.REPLACE]:
@@ -411,13 +416,13 @@ class Supervisor:
                     self._pid,
                     ending_with_supervisor=partial(ending_with_supervisor, pipes.lifeline_end),
                 )
-                leave = [*self._leave(), pipes.close_own]
+                leave = [*self._leave(), pipes.keep_workers]
                 pid = fork(partial(run_in_child, self._target, worker, pipes.reports_end, leave))
             except OSError:
-                pipes.close_own()
+                pipes.close()
                 raise
             finally:
-                pipes.close_workers()
+                pipes.keep_supervisors()
         except (LookupError, OSError) as error:  # no slot, or the system has no process or descriptor left for it
             pause = self._pause.note_no_process(time.monotonic())
             logger.error("Cannot start a worker: %s; the next attempt follows in %.0f seconds", error, pause)
@@ -430,7 +435,7 @@ class Supervisor:
     def _leave(self) -> list[Callable[[], object]]:
         """Return what undoes in a child what is the supervisor's alone."""
         leave = self._waiting.leave()
-        leave += [handle.pipes.close_own for handle in self._handles.values()]
+        leave += [handle.pipes.close for handle in self._handles.values()]
         if self._successor is not None:
             leave.append(self._successor.close)
         if self._handover is not None:

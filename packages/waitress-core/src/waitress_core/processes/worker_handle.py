@@ -17,8 +17,10 @@ import signal
 import time
 from typing import Any
 
+from ..connection.context import State
+from .lifeline import let_live, let_system_kill
 from .plan import WorkerView
-from .scoreboard import Slot
+from .scoreboard import FRESH_SECONDS, Slot, Word
 from .states import WORKER_TRANSITIONS, WorkerState
 from .worker import REPORT_MARK
 from .worker_pipes import WorkerPipes
@@ -47,6 +49,7 @@ class WorkerHandle:
         self.can_report = True  # its end of the pipe is open: the application may close what it does not know
         self.was_told_to_end = False
         self.failure: tuple[str, str] | None = None  # why it could not start or go on, and the traceback
+        self._hangs = False
         self._unread = b""
         self._stacks = b""
 
@@ -69,6 +72,16 @@ class WorkerHandle:
         """Move to a state. The only place that writes it."""
         assert state in WORKER_TRANSITIONS[self.state], (self.state, state)
         self.state, self.since = state, time.monotonic()
+
+    def note_whether_it_hangs(self) -> None:
+        """While the worker does not tick, have it killed with this process: it could not notice that end."""
+        hangs = self.slot.beat_age > FRESH_SECONDS and self.slot[Word.STATE] != State.CLOSED
+        if hangs != self._hangs:
+            self._hangs = hangs
+            if hangs:
+                let_system_kill(self.pipes.lifeline_end, self.pid)
+            else:
+                let_live(self.pipes.lifeline_end)
 
     def send(self, number: int) -> None:
         """Send a signal."""
@@ -104,7 +117,7 @@ class WorkerHandle:
 
     def close(self) -> None:
         """Release the pipes and the slot."""
-        self.pipes.close_own()
+        self.pipes.close()
         self.slot.clear()
 
 

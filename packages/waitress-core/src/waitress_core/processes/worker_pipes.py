@@ -1,6 +1,6 @@
 """The two pipes between the supervisor and one worker: the worker's reports, and the supervisor's life.
 
-Nothing is ever written to the second one. Its end is that of the supervisor, which alone holds the other end: see
+Nothing is ever written to the second one. Its end is that of the supervisor, which alone holds the end to write to: see
 `lifeline`.
 
 Thread: the supervisor's only one, and the main thread of a child.
@@ -25,12 +25,19 @@ class WorkerPipes:
             os.close(self.reports_end)
             raise
 
-    def close_own(self) -> None:
-        """Close the supervisor's ends: at the end of the worker, or in a child."""
+    def keep_workers(self) -> None:
+        """Close the supervisor's ends, in the worker."""
         os.close(self.reports)
         os.close(self.lifeline)
 
-    def close_workers(self) -> None:
-        """Close the worker's ends, in the supervisor."""
+    def keep_supervisors(self) -> None:
+        """Close the worker's end of its reports, in the supervisor: it must see that the worker has closed it.
+
+        Both have the worker's end of the lifeline: either may ask the system what to do when the other end is closed.
+        """
         os.close(self.reports_end)
+
+    def close(self) -> None:
+        """Close what `keep_supervisors` has kept: at the end of the worker, or in another child."""
+        self.keep_workers()
         os.close(self.lifeline_end)
