@@ -130,9 +130,12 @@ def comes_to_rest(process_id: int, seconds: float = SECONDS, most_switches: int 
     """
 
     def is_at_rest() -> bool:
-        before = Activity.of(process_id)
-        time.sleep(MOMENT)
-        after = Activity.of(process_id)
+        try:
+            before = Activity.of(process_id)
+            time.sleep(MOMENT)
+            after = Activity.of(process_id)
+        except (FileNotFoundError, ProcessLookupError):  # one of its threads has ended meanwhile
+            return False
         switches, busy_seconds = after.switches - before.switches, after.busy_seconds - before.busy_seconds
         return switches <= most_switches and busy_seconds <= MOST_BUSY_SECONDS
 
