@@ -114,7 +114,8 @@ def check_writable(path: str) -> None:
         mode = os.stat(path).st_mode
     except FileNotFoundError:
         folder = os.path.dirname(os.path.abspath(path))
-        os.stat(folder)
+        if not os.path.exists(folder):  # not by os.stat, which speaks of it in other words on Windows
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT)) from None
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
     else:
