@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ from waitress_core.processes.states import Event, SupervisorState
 from waitress_core.processes.supervised import Server, SupervisedServer, published
 from waitress_core.processes.worker import SupervisorView, Worker
 from waitress_core.reactor.reactor import TICK_SECONDS
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
 
 
 class Noting:
@@ -238,7 +241,6 @@ def test_settings_that_are_invalid_change_nothing() -> None:
     assert old.listeners[0].socket.fileno() >= 0
 
 
-@pytest.mark.skipif("sys.platform == 'win32'", reason="Windows has no unix sockets in Python")
 @pytest.mark.parametrize("is_kept", [True, False])
 def test_the_path_of_a_socket_stays_if_the_new_server_listens_on_it_too(is_kept: bool, short: Path) -> None:
     old = FakeServer(unix_socket=str(short / "one"))
@@ -301,7 +303,6 @@ def test_a_worker_serves_without_what_belongs_to_its_supervisor() -> None:
     assert worker.published == 1
 
 
-@pytest.mark.skipif("sys.platform == 'win32'", reason="Windows has no unix sockets in Python")
 def test_a_worker_removes_the_path_of_its_socket_only_as_an_orphan(short: Path) -> None:
     server = FakeServer(unix_socket=str(short / "one"))
     worker = work(server)
