@@ -528,7 +528,8 @@ def test_a_close_notify_without_room_is_sent_later() -> None:
             is_sent = is_sent or ends.transport.end_output()
             ends.peer.step()
         assert is_sent
-        assert len(received) in (total, total + 100)
+        assert total <= len(received) <= total + 100
+        assert len(received) % 100 == 0  # the system may have taken a part of a record
 
 
 def test_a_forked_childs_copy_says_nothing(ends: Ends) -> None:
