@@ -130,7 +130,7 @@ def pause_once(supervisor):
     note_stale(supervisor)
     for name, number in (("paused", signal.SIGCONT), ("pause", signal.SIGSTOP)):
         if os.path.exists(name):
-            for pid in supervisor._handles:
+            for pid in supervisor._workers.pids:
                 os.kill(pid, number)
             if name == "pause":
                 time.sleep(1.5)

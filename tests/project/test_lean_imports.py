@@ -93,6 +93,7 @@ waitress_core.processes.waiting
 waitress_core.processes.worker
 waitress_core.processes.worker_handle
 waitress_core.processes.worker_pipes
+waitress_core.processes.workers
 waitress_core.status
 waitress_core.status.app
 waitress_core.status.document

@@ -394,8 +394,9 @@ class BaseWSGIServer:
     def _supervise(self) -> None:
         """Fork workers, each of which serves in its own process, and watch them."""
         if sys.platform != "win32":  # where the settings have refused it
-            from .processes.supervised import SupervisedServer  # lazy import: most servers have one process
-            from .processes.supervisor import Supervisor, freeze_memory
+            from .processes.forking import freeze_memory  # lazy import: most servers have one process
+            from .processes.supervised import SupervisedServer
+            from .processes.supervisor import Supervisor
 
             if not is_main_thread():
                 raise RuntimeError(ONLY_IN_MAIN_THREAD)

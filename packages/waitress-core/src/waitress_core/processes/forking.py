@@ -8,6 +8,7 @@ import sys
 assert sys.platform != "win32"  # which cannot fork: nothing imports this there
 
 import contextlib
+import gc
 import os
 import signal
 from collections.abc import Callable, Collection, Iterator
@@ -29,6 +30,13 @@ def fork(run_child: Callable[[Collection[int]], object]) -> int:
             finally:
                 os._exit(1)
         return pid
+
+
+def freeze_memory() -> None:
+    """Keep what is loaded before the fork in pages that workers share: the collector would write to each object."""
+    gc.collect()
+    if hasattr(gc, "freeze"):  # PyPy has none
+        gc.freeze()
 
 
 @contextlib.contextmanager

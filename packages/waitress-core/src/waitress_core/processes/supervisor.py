@@ -1,7 +1,7 @@
 """The supervisor: starts workers, watches them, replaces them; serves nothing, and starts no thread.
 
 Its loop waits for something to happen (`waiting`), notes what has, asks `plan` what to do, and does that. What it knows
-of one worker is in its `WorkerHandle`, what it knows of all in `Figures`.
+of one worker is in its `WorkerHandle`, what it knows of all in `Workers` and `Figures`.
 
 It knows no server: what it forks runs `serve_as_worker` of what it was given.
 
@@ -12,8 +12,6 @@ import sys
 
 assert sys.platform != "win32"  # which cannot fork: nothing imports this there
 
-import contextlib
-import gc
 import logging
 import os
 import signal
@@ -21,7 +19,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..config.application import CannotStartWorker
@@ -33,19 +30,18 @@ from ..lifecycle.states import StopRequest
 from ..net.handover import take_received
 from ..observability.stats import ServerStats
 from ..safe_logger import SafeLogger
-from .child import name_process, run_in_child
+from .child import name_process
 from .figures import Figures
-from .forking import fork, signals_blocked
-from .lifeline import ending_with_supervisor
+from .forking import signals_blocked
 from .plan import END_SECONDS, KILL_SECONDS, YOUNG_SECONDS, Action, Limits, StartPause, Step, Stop, plan
-from .scoreboard import Command, Scoreboard, Word
+from .scoreboard import Command, Word
 from .states import SUPERVISOR_TRANSITIONS, Event, SupervisorState, WorkerState
 from .status_process import StatusProcess
 from .successor import Successor
 from .waiting import Waiting
-from .worker import Worker, WorkerServer
+from .worker import WorkerServer
 from .worker_handle import WorkerHandle, how_it_ended
-from .worker_pipes import WorkerPipes
+from .workers import Workers, reap_others
 
 if TYPE_CHECKING:
     from ..observability.snapshot import Snapshot
@@ -79,8 +75,8 @@ class Supervisor:
         self._handover = take_received()  # from a predecessor
         self._stop_requests = stop_requests
         self._actions = actions
-        self.scoreboard = Scoreboard()
-        self._figures = Figures(self.scoreboard)
+        self._workers = Workers()
+        self._figures = Figures(self._workers.scoreboard)
         self._pid = os.getpid()
         self._waiting = Waiting()
         # Main thread only
@@ -88,7 +84,6 @@ class Supervisor:
         self._limits = Limits(adj.worker_timeout, adj.shutdown_timeout)
         self.state = SupervisorState.STARTING
         self.wanted = self._configured = workers
-        self._handles: dict[int, WorkerHandle] = {}  # by process
         self._is_ready = False  # a worker has served
         self._reload_started_at = 0.0
         self._pause = StartPause()
@@ -108,8 +103,7 @@ class Supervisor:
 
     def kill_workers(self) -> None:
         """Kill all workers. Thread: the main thread, where a signal handler may call it: it takes no lock."""
-        for handle in list(self._handles.values()):
-            handle.send(signal.SIGKILL)
+        self._workers.kill()
 
     def stats(self) -> ServerStats | None:
         """Return the sum of what the workers published last, up to a second ago; None before the first did."""
@@ -166,7 +160,7 @@ class Supervisor:
         self._end_successor()
         self._note_hanging()
         self._note_stale()
-        views = [handle.view() for handle in self._handles.values()]
+        views = [handle.view() for handle in self._workers]
         now = time.monotonic()
         self._note_pause(now)
         steps = plan(
@@ -199,37 +193,24 @@ class Supervisor:
 
     def _wait(self, seconds: float) -> None:
         """Wait until there may be something to do; after a whole tick without, report that all is well."""
-        pipes = [handle.pipe for handle in self._handles.values() if handle.can_report]
+        pipes = self._workers.pipes
         if self._successor is not None:
             pipes += self._successor.pipes
         if self._pause.until:
             seconds = min(seconds, max(0.0, self._pause.until - time.monotonic()))
         has_ticked = not self._waiting.wait(pipes, seconds) and seconds > 0
         longest = 2.5 * self.tick_seconds + 1
-        if has_ticked and all(handle.slot.beat_age < longest for handle in self._of(WorkerState.SERVING)):
+        if has_ticked and all(handle.slot.beat_age < longest for handle in self._workers.of(WorkerState.SERVING)):
             self._server.on_supervisor(Event.TICK, self)
-
-    def _of(self, *states: WorkerState) -> list[WorkerHandle]:
-        return [handle for handle in self._handles.values() if handle.state in states]
 
     # --- what has happened
 
     def _reap(self) -> None:
         """Wait for the children that have ended; as process 1, for those of others too."""
-        for handle in list(self._handles.values()):
-            try:
-                pid, status = os.waitpid(handle.pid, os.WNOHANG)
-            except ChildProcessError:  # somebody else has waited for it
-                pid, status = handle.pid, 0
-            if pid:
-                self._on_ended(handle, status)
-        if self._pid == 1 and sys.platform == "linux" and hasattr(os, "waitid"):  # PyPy has none
-            own = {*self._handles} if self._status is None else {*self._handles, self._status.pid}
-            with contextlib.suppress(ChildProcessError):
-                while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
-                    if found.si_pid in own:  # it has ended just now
-                        break
-                    os.waitpid(found.si_pid, os.WNOHANG)
+        for handle, status in self._workers.ended():
+            self._on_ended(handle, status)
+        own = self._workers.pids
+        reap_others(own if self._status is None else {*own, self._status.pid})
 
     def _on_ended(self, handle: WorkerHandle, status: int) -> None:
         for word, data in handle.reports():
@@ -239,7 +220,7 @@ class Supervisor:
         could_not_start = was is WorkerState.STARTING or handle.has_hung_at_start
         handle.enter(WorkerState.ENDED)
         self._figures.note_end(handle.slot, was, status)
-        del self._handles[handle.pid]
+        self._workers.remove(handle)
         if handle.stacks:
             logger.error("The threads of worker %d, when it ended:\n%s", handle.pid, handle.stacks)
         if was in (WorkerState.RETIRING, WorkerState.STOPPING) and status == 0:
@@ -275,7 +256,7 @@ class Supervisor:
             return
         logger.error("Worker %d could not start: %s%s", handle.pid, message, f"\n{details}" if details else "")
         if self.state is SupervisorState.RELOADING:
-            stale = [one for one in self._handles.values() if one.is_stale]
+            stale = [one for one in self._workers if one.is_stale]
             for one in stale:
                 one.is_stale = False
             logger.error("The reload has failed: %d old worker(s) keep serving", len(stale))
@@ -283,7 +264,7 @@ class Supervisor:
             self._enter(SupervisorState.SERVING)
 
     def _read_reports(self) -> None:
-        for handle in self._handles.values():
+        for handle in self._workers:
             for word, data in handle.reports():
                 self._on_report(handle, word, data)
 
@@ -305,9 +286,9 @@ class Supervisor:
     def _on_changed(self, path: str) -> None:
         """A file has changed, and the worker that has noticed retires: the others do too, at once."""
         logger.info("%s has changed: the workers are replaced", path)
-        for one in self._of(WorkerState.STARTING):
+        for one in self._workers.of(WorkerState.STARTING):
             one.is_stale = True
-        for one in self._of(WorkerState.SERVING):
+        for one in self._workers.of(WorkerState.SERVING):
             one.slot[Word.COMMAND] = Command.RETIRE
             one.enter(WorkerState.RETIRING)
         self._pause.end()
@@ -359,11 +340,11 @@ class Supervisor:
                 self._successor.end(signal.SIGQUIT if now >= self._stop.end_at else signal.SIGTERM)
 
     def _note_hanging(self) -> None:
-        for handle in self._handles.values():
+        for handle in self._workers:
             handle.note_whether_it_hangs()
 
     def _note_stale(self) -> None:
-        for handle in self._of(WorkerState.SERVING):
+        for handle in self._workers.of(WorkerState.SERVING):
             if handle.slot[Word.REPLACE]:
                 handle.is_stale = True
 
@@ -374,7 +355,7 @@ class Supervisor:
         if step.action is Action.START:
             self._start_worker()
             return
-        handle = self._handles[step.pid]
+        handle = self._workers[step.pid]
         if step.action is Action.RETIRE:
             handle.slot[Word.COMMAND] = Command.RETIRE
             handle.enter(WorkerState.RETIRING)
@@ -406,36 +387,16 @@ class Supervisor:
 
     def _start_worker(self) -> None:
         try:
-            slot = self.scoreboard.take()
-            pipes = WorkerPipes()
-            try:
-                worker = Worker(
-                    slot,
-                    pipes.reports_end,
-                    self._target.adj,
-                    self._pid,
-                    ending_with_supervisor=partial(ending_with_supervisor, pipes.lifeline_end),
-                )
-                leave = [*self._leave(), pipes.keep_workers]
-                pid = fork(partial(run_in_child, self._target, worker, pipes.reports_end, leave))
-            except OSError:
-                pipes.close()
-                raise
-            finally:
-                pipes.keep_supervisors()
+            self._workers.start(self._target, self._leave())
         except (LookupError, OSError) as error:  # no slot, or the system has no process or descriptor left for it
             pause = self._pause.note_no_process(time.monotonic())
             logger.error("Cannot start a worker: %s; the next attempt follows in %.0f seconds", error, pause)
-            return
-        self._figures.note_start()
-        slot[Word.PID] = pid
-        slot.beat()
-        self._handles[pid] = WorkerHandle(pid, slot, pipes)
+        else:
+            self._figures.note_start()
 
     def _leave(self) -> list[Callable[[], object]]:
         """Return what undoes in a child what is the supervisor's alone."""
-        leave = self._waiting.leave()
-        leave += [handle.pipes.close for handle in self._handles.values()]
+        leave = [*self._waiting.leave(), *self._workers.leave()]
         if self._successor is not None:
             leave.append(self._successor.close)
         if self._handover is not None:
@@ -444,7 +405,7 @@ class Supervisor:
 
     def _step(self) -> None:
         """Move to another state, if it is time to."""
-        serving, starting = self._of(WorkerState.SERVING), self._of(WorkerState.STARTING)
+        serving, starting = self._workers.of(WorkerState.SERVING), self._workers.of(WorkerState.STARTING)
         if self.state is SupervisorState.STARTING and len(serving) >= self.wanted:
             self._enter(SupervisorState.SERVING)
             if self._handover is not None:
@@ -456,10 +417,10 @@ class Supervisor:
                 logger.info("Reloaded: %d worker(s) replaced in %.1f seconds", len(serving), seconds)
                 self._figures.note_reload(is_done=True)
                 self._enter(SupervisorState.SERVING)
-        elif self.state is SupervisorState.STOPPING and not self._handles and self._successor is None:
+        elif self.state is SupervisorState.STOPPING and not self._workers and self._successor is None:
             self._enter(SupervisorState.ENDED)
         if serving:
-            self._pause.note_ages(time.monotonic() - handle.started_at for handle in self._handles.values())
+            self._pause.note_ages(time.monotonic() - handle.started_at for handle in self._workers)
 
     def _enter(self, state: SupervisorState) -> None:
         """Move to a state. The only place that writes it."""
@@ -482,7 +443,7 @@ class Supervisor:
             requested.reopen_log_files(name)
             if action is signals.Action.REPORT and (stats := self.stats()) is not None:
                 requested.report(stats, ())
-            for handle in self._of(WorkerState.SERVING, WorkerState.RETIRING, WorkerState.STOPPING):
+            for handle in self._workers.of(WorkerState.SERVING, WorkerState.RETIRING, WorkerState.STOPPING):
                 handle.send(getattr(signal, name))
 
     def _reload(self, name: str) -> None:
@@ -501,7 +462,7 @@ class Supervisor:
             self.wanted = self._configured = adj.workers
         requested.reload_logging(name)
         self._server.on_supervisor(Event.RELOAD, self)
-        old = self._of(WorkerState.STARTING, WorkerState.SERVING)
+        old = self._workers.of(WorkerState.STARTING, WorkerState.SERVING)
         for handle in old:
             handle.is_stale = True
         logger.info("%s: replacing %d worker(s) one after the other", name, len(old))
@@ -544,10 +505,3 @@ class Supervisor:
         """Have one worker more or fewer: at least one, and no more than the settings accept."""
         self.wanted = min(max(1, self.wanted + by), MOST_WORKERS)
         logger.info("%s: %d worker(s) from now on", name, self.wanted)
-
-
-def freeze_memory() -> None:
-    """Keep what is loaded before the fork in pages that workers share: the collector would write to each object."""
-    gc.collect()
-    if hasattr(gc, "freeze"):  # PyPy has none
-        gc.freeze()
