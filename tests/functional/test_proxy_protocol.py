@@ -86,6 +86,8 @@ def test_the_tls_of_the_client_is_in_the_environ_and_the_unique_id_in_the_reques
         client.send(header + get())
         assert client.response().header("X-Request-Id") == "up/17"
         assert client.get().header("X-Request-Id") == "up/17/2"
+        client.send(b"nonsense\r\n\r\n")
+        assert client.response().header("X-Request-Id") == "up/17/3"
     for environ in application.environs:
         assert environ["HTTPS"] == "on"
         assert environ["SSL_PROTOCOL"] == "TLSv1.3"

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.functional.applications import SECONDS, Held, Recorder, get, set_at_end
+from tests.support.client import Response
 from tests.support.processes import becomes_true
 from tests.support.servers import running
 from tests.support.times import shorten_close, shorten_end, shorten_ticks
+from waitress_buffers import OverflowBuffer, StorageFullError
 from waitress_core.observability.request_ids import RequestIdFilter
 
 if TYPE_CHECKING:
@@ -214,3 +216,106 @@ def test_slow_requests_and_those_that_are_cut_off_are_logged_with_their_id(
             assert becomes_true(lambda: ended in caplog.text, SECONDS)
     assert f"<WSGITask GET /, request {seen[0]}> has been running for" in caplog.text
     assert re.search(rf"cut off, not done in time: <Connection .* TASK, request {seen[0]}>", caplog.text)
+
+
+# --- requests that are refused
+
+HEAD = f"POST /tea HTTP/1.1\r\nHost: localhost\r\n{GIVEN}\r\n".encode()
+TRUSTS = {"trusted_proxy": "127.0.0.1", "trusted_proxy_headers": "x-forwarded-for"}
+BEFORE_THE_END_OF_THE_HEAD = {
+    "nonsense": (b"nonsense\r\n\r\n", 400),
+    "field": (HEAD + b"Bad Name: a\r\n\r\n", 400),
+    "length": (HEAD + b"Content-Length: 5000\r\n\r\n", 413),
+    "large": (HEAD + b"X: " + b"a" * 3000 + b"\r\n\r\n", 431),
+    "coding": (HEAD + b"Transfer-Encoding: gzip\r\n\r\n", 501),
+    "late-head": (HEAD, 408),
+}
+AFTER_THE_HEAD = {
+    "chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\nx\r\n", 400),
+    "chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n200\r\n" + b"a" * 512 + b"\r\n200\r\n", 413),
+    "late-body": (HEAD + b"Content-Length: 5\r\n\r\n", 408),
+}
+REFUSED = BEFORE_THE_END_OF_THE_HEAD | AFTER_THE_HEAD
+
+
+def refused(data: bytes, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Response:
+    """Return the answer to bytes that are refused, by a server with low limits."""
+    shorten_ticks(monkeypatch)
+    limits = {
+        "max_request_header_size": 2000,
+        "max_request_body_size": 1000,
+        "request_head_timeout": 1,
+        "request_body_timeout": 1,
+    }
+    with running(Recorder(), access_log="{request_id} {status}", **limits, **settings) as server:
+        with server.client() as client:
+            client.send(data)
+            return client.response()
+
+
+def lines_in(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [record.getMessage() for record in caplog.records if record.name == "waitress.access"]
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_refused_request_has_an_id_of_the_servers_own(
+    case: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    data, status = REFUSED[case]
+    response = refused(data, monkeypatch, request_id_header=True)
+    said = response.header("X-Request-ID")
+    assert response.status == status
+    assert said is not None
+    assert UUID.fullmatch(said), "what a client gives is not taken"
+    assert lines_in(caplog) == [f"{said} {status}"]
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_of_a_refused_request_only_a_complete_head_is_believed(
+    case: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    data, status = REFUSED[case]
+    said = refused(data, monkeypatch, request_id_header="X-Request-Id", **TRUSTS).header("X-Request-ID")
+    assert said is not None
+    assert (said == "of-the-proxy/1") is (case in AFTER_THE_HEAD)
+    assert case in AFTER_THE_HEAD or UUID.fullmatch(said)
+    assert lines_in(caplog) == [f"{said} {status}"]
+
+
+def test_by_default_a_refused_request_has_no_id(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    data, status = REFUSED["chunk"]
+    assert refused(data, monkeypatch, **TRUSTS).header("X-Request-ID") is None
+    assert lines_in(caplog) == [f"- {status}"]
+
+
+@pytest.mark.parametrize("is_on", [True, False], ids=["on", "off"])
+def test_the_record_of_a_body_that_cannot_be_stored_has_the_id(
+    is_on: bool, records: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def append(buffer: OverflowBuffer, data: bytes) -> None:
+        raise StorageFullError("no room")
+
+    monkeypatch.setattr(OverflowBuffer, "append", append)
+    data = HEAD + b"Content-Length: 5\r\n\r\nwater"
+    response = refused(data, monkeypatch, **({"request_id_header": True} if is_on else {}))
+    said = response.header("X-Request-ID")
+    assert response.status == 413
+    assert (said is not None) is is_on
+    described = f"/tea (request {said})" if is_on else "/tea"
+    (request_id,) = [said for said, text in records if f"body for {described} cannot be stored: no room" in text]
+    assert request_id == (said or "-")
+
+
+@pytest.mark.plain  # TLS is not expected
+def test_the_record_of_a_client_that_speaks_tls_has_the_id(
+    records: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    response = refused(b"\x16\x03\x01\x02\x00\x01\x00", monkeypatch, request_id_header=True)
+    said = response.header("X-Request-ID")
+    assert said is not None
+    assert [request_id for request_id, text in records if "has started TLS" in text] == [said]

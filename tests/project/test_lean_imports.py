@@ -55,6 +55,7 @@ waitress_core.config.status_settings
 waitress_core.config.tls
 waitress_core.config.toml_file
 waitress_core.connection.prelude
+waitress_core.connection.request_ids
 waitress_core.http.request_id
 waitress_core.lifecycle.notify
 waitress_core.lifecycle.observer

@@ -258,6 +258,14 @@ def test_an_error_task_of_a_program_answers_what_is_refused(
         assert client.rest() == b""
 
 
+def test_what_the_parser_of_a_program_refuses_is_answered_with_an_id() -> None:
+    with serving(request_id_header=True) as server, Client(address_of(server)) as client:
+        client.send(b"GET /refused HTTP/1.1\r\nHost: a\r\nX-Request-ID: of-the-client\r\n\r\n")
+        response = client.response()
+    assert response.status == 400
+    assert len(response.header("X-Request-ID") or "") == len("00000000-0000-7000-8000-000000000000")
+
+
 def test_an_error_task_of_a_program_answers_what_the_application_raises(caplog: pytest.LogCaptureFixture) -> None:
     def failing(environ: Any, start_response: Any) -> list[bytes]:
         raise ValueError("it boils over")

@@ -290,7 +290,11 @@ class ErrorTask(Task):
     def execute(self) -> None:
         """Send the error as the response."""
         assert self.request.error is not None  # only a request with an error gets this task
-        self.status, self.response_headers, body = self.request.error.to_response(self._context.adj.ident)
+        adj = self._context.adj
+        self.status, self.response_headers, body = self.request.error.to_response(adj.ident)
+        request_id = getattr(self, "request_id", None)  # of an IdentifiedTask
+        if request_id is not None:
+            self.response_headers.append((adj.request_id_header or "", request_id))
         self.content_length = len(body)
         self.set_close_on_finish()
         self.write(body)

@@ -5,4 +5,5 @@ The `manager` keeps the open connections, the `acceptor` adds to them. A `connec
 gives each request to a task and ends its response. `states` has the tables of both sides, `data_rate` says how slow a
 client may be, `overdue` what is done about one that is late, `room` which connections end for others, and `context` is
 what all connections share. With the PROXY protocol a client is a `prelude` until its header has arrived.
+`request_ids` says which id a request has, for servers that give each one an id.
 """

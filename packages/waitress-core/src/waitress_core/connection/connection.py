@@ -320,8 +320,6 @@ class Connection:
             self._task = task = self._endpoint.make_task(self, outcome)
             self._context.submit(task)
         elif type(outcome) is ErrorResponse:
-            if outcome.speaks:
-                self._context.log_other_protocol(outcome.speaks, self.remote_addr)
             self._answer(outcome, "refused")
         elif outcome is PAUSE:
             self._context.reactor.watch(self, self.interest & WRITE)
@@ -336,15 +334,34 @@ class Connection:
 
     def _answer(self, error_response: ErrorResponse, reason: str) -> None:
         """Answer for the server itself, and end the connection: nothing after this is interpreted."""
-        context = self._context
         self._end_reason = reason
+        context, request = self._context, self.receiver.request
+        name = context.adj.request_id_header
+        if not name:
+            self._send_answer(error_response)
+            return
+        from ..observability.request_ids import records_of  # lazy import: few servers have ids
+        from .request_ids import request_id_of
+
+        head = None if request is None else request.head
+        request_id = request_id_of(self, head, name, context.is_trusted_proxy)
+        with records_of(request_id):
+            self._send_answer(error_response, request_id, (name, request_id))
+
+    def _send_answer(
+        self, error_response: ErrorResponse, request_id: str | None = None, *fields: tuple[str, str]
+    ) -> None:
+        context = self._context
+        self._log_refusal(error_response, request_id)
         if error_response.rule:
             context.counters.refused.add(error_response.rule)
-        response, body = error_response.response(context.adj.ident)
+        response, body = error_response.response(context.adj.ident, *fields)
         head = response.make_head()
         self._count(error_response.method, response.status)
         if context.access_log is not None:
-            self._start_exchange(context.access_log, error_response.method).answer(response.status, len(head))
+            exchange = self._start_exchange(context.access_log, error_response.method)
+            exchange.request_id = request_id
+            exchange.answer(response.status, len(head))
         self.receiver.stop()
         self._ending = Ending.LINGER
         self.sender.send_now(head + response.frame(body))
@@ -352,6 +369,15 @@ class Connection:
             self._start_flush()
         else:
             self._end_response(context.reactor.now)
+
+    def _log_refusal(self, error_response: ErrorResponse, request_id: str | None) -> None:
+        request = self.receiver.request
+        if error_response.speaks:
+            self._context.log_other_protocol(error_response.speaks, self.remote_addr)
+        elif error_response.fault and request is not None:
+            path = request.head.path
+            described = path if request_id is None else f"{path} (request {request_id})"
+            logger.error("The request body for %s cannot be stored: %s", described, error_response.fault)
 
     def _count(self, method: str, status: str) -> None:
         """Count a request that gets no task; `status` is empty without an answer."""

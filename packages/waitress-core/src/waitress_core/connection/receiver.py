@@ -14,7 +14,6 @@ Never writes to the socket, never waits. Thread: the leader only, except `holds_
 """
 
 import enum
-import logging
 from typing import Final
 
 from waitress_buffers import BufferStorageError
@@ -31,12 +30,9 @@ from ..http.request import Request
 from ..net.transport import PlainRequest, Transport
 from ..reactor.deadlines import DeadlineQueue
 from ..reactor.poller import READ, WRITE
-from ..safe_logger import SafeLogger
 from .context import DRAINING, HasDeadlines, ServerContext
 from .data_rate import MinDataRate
 from .states import AHEAD, BODY, ENDED, HANDSHAKE, HEAD, IDLE, LINGER, ReceiveState
-
-logger = SafeLogger(logging.getLogger("waitress"))
 
 CHUNKED_READ_BYTES = 16 * 1024  # each chunk costs time, and may hold one byte: these take some 5 ms
 # Discarded after the end of output: what a gigabit line brings in the default linger_timeout. A client that reads only
@@ -258,9 +254,7 @@ class Receiver:
 
     def _refuse_body(self, error: BufferStorageError) -> ErrorResponse:
         assert self.request is not None  # it is its body
-        head = self.request.head
-        logger.error("The request body for %s cannot be stored: %s", head.path, error)
-        return unstored_body_response(error, head)
+        return unstored_body_response(error, self.request.head)
 
     # --- for the connection
 

@@ -33,6 +33,7 @@ class ErrorResponse(NamedTuple):
     method: str  # empty if unknown
     speaks: str = ""  # what the client speaks in place of HTTP, if that is known: "TLS" or "PROXY"
     rule: str = ""  # the name of the error that the request is refused for; empty if it was only late
+    fault: str = ""  # of the server, for its log: why it could not store the body
 
     def response(self, ident: str | None, *fields: tuple[str, str]) -> tuple[Response, bytes]:
         """Return the started response and its body; `ident` is the server's name in both, `fields` are added."""
@@ -74,4 +75,4 @@ def unstored_body_response(error: BufferStorageError, head: RequestHead) -> Erro
     """Return the response to a request with a body that cannot be stored."""
     status = "413 Request Entity Too Large" if isinstance(error, StorageFullError) else SERVER_ERROR
     rule = type(error).__name__
-    return ErrorResponse(status, SERVER_ERROR_DETAIL, head.version, head.method, rule=rule)
+    return ErrorResponse(status, SERVER_ERROR_DETAIL, head.version, head.method, rule=rule, fault=str(error) or rule)

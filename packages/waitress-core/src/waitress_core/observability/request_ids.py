@@ -17,9 +17,8 @@ current_request_id: ContextVar[str] = ContextVar("waitress.request_id")
 
 
 @contextmanager
-def records_of(task: object) -> Iterator[None]:
-    """Return a context in which another thread's records have the id of this task's request, if it has one."""
-    request_id = getattr(task, "request_id", None)
+def records_of(request_id: str | None) -> Iterator[None]:
+    """Return a context in which the records of a thread that runs no request have the id of one, if it has an id."""
     if request_id is None:
         yield
         return

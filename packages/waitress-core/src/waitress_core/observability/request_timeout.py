@@ -38,7 +38,7 @@ class RequestTimeouts:
         before, self._given_up = self._given_up, [run.task for run in overdue]
         for run in overdue:
             if not any(run.task is known for known in before):
-                with records_of(run.task):
+                with records_of(getattr(run.task, "request_id", None)):
                     self._report(run)
                 self._give_up(run.task)
 

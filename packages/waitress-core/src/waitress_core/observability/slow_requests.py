@@ -33,7 +33,7 @@ class SlowRequests:
         slow = [run for run in self._running() if run.seconds >= self._seconds]
         for run in slow:
             if not any(run.task is reported for reported in self._reported):
-                with records_of(run.task):
+                with records_of(getattr(run.task, "request_id", None)):
                     self._report(run)
         self._reported = [run.task for run in slow]
 

@@ -5,11 +5,8 @@ Thread: an application thread, but for the construction.
 
 from typing import TYPE_CHECKING, Any
 
-from ..connection.connection import Connection
-from ..http.request import Request
-from ..http.request_id import is_request_id, new_request_id
+from ..connection.request_ids import request_id_of
 from ..observability.request_ids import current_request_id
-from .proxy_headers import ProxyPolicy
 from .task import ExcInfo, TaskContext, WSGITask
 
 if TYPE_CHECKING:
@@ -27,7 +24,7 @@ class IdentifiedTask(WSGITask):
         name = context.adj.request_id_header
         assert name is not None  # or it would be another task
         self._id_header = name
-        self.request_id = _id_of(self._connection, self._request, name.lower(), context.proxy_policy)
+        self.request_id = request_id_of(self._connection, self._request.head, name, context.proxy_policy.trusts)
         self._context = _IdentifyingContext(context, self.request_id, "HTTP_" + name.upper().replace("-", "_"))
 
     def __repr__(self) -> str:
@@ -56,16 +53,6 @@ class IdentifiedTask(WSGITask):
 
     def _answer(self, status: str, detail: str, *fields: tuple[str, str]) -> None:
         super()._answer(status, detail, *fields, (self._id_header, self.request_id))
-
-
-def _id_of(connection: Connection, request: Request, name: str, policy: ProxyPolicy) -> str:
-    """Return the id that a trusted proxy gives, with the request or with the connection; or a new one."""
-    proxy = connection.proxy
-    of_connection = "" if proxy is None else proxy.next_request_id()
-    given = request.head.values.get(name, "")
-    if given and is_request_id(given) and policy.trusts(connection.remote_addr):
-        return given
-    return of_connection or new_request_id()
 
 
 class _IdentifyingContext:
