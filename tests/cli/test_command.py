@@ -390,6 +390,7 @@ def test_the_access_log_goes_to_standard_output_alone_by_a_hyphen(tmp_path: Path
         port = re.findall(r"Serving on http://127.0.0.1:(\d+)", server_log.read_text())[0]
         with Client(("127.0.0.1", int(port))) as client:
             assert client.get("/one").status == 200
+        assert becomes_true(lambda: server.output == ["/one"])  # before the end: Windows gives it no time to write
         server.signal()
         assert server.wait() == (1 if sys.platform == "win32" else 0)  # Windows ends the process
     assert server.output == ["/one"]
