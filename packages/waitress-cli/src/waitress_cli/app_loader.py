@@ -115,7 +115,11 @@ def _resolve(name: str) -> Any:
     else:
         found, names = _import_longest(module_name.split("."))
     for attribute in names:
-        found = getattr(found, attribute)
+        try:
+            found = getattr(found, attribute)
+        except AttributeError as error:
+            error.name, error.obj = attribute, found  # PyPy says neither if it is missing in a module
+            raise
     return found
 
 
