@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -52,6 +53,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def _is_ignored(number: int) -> bool:
+    """Whether this process ignores a signal; of one that it ignores since its start, PyPy reports the default."""
+    if sys.platform == "linux":
+        found = re.search(r"SigIgn:\s*(\w+)", Path("/proc/self/status").read_text(encoding="ascii", errors="replace"))
+        return found is not None and bool(int(found[1], 16) >> (number - 1) & 1)
+    return signal.getsignal(number) == signal.SIG_IGN
+
+
 def pytest_configure(config: pytest.Config) -> None:
     over_tls.is_on = config.getoption("--tls")
     side_by_side.is_on = config.getoption("--side-by-side")
@@ -60,12 +69,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if over_tls.is_on:
         server_file()  # in a folder that no test watches
     # A shell has its commands in the background ignore these, and so would every server that a test starts.
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    if _is_ignored(signal.SIGINT):
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    if sys.platform != "win32" and signal.getsignal(signal.SIGQUIT) == signal.SIG_IGN:
+    if sys.platform != "win32" and _is_ignored(signal.SIGQUIT):
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     # nohup has them all ignore this one. With a handler this process still does, and what it starts does not.
-    if sys.platform != "win32" and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    if sys.platform != "win32" and _is_ignored(signal.SIGHUP):
         signal.signal(signal.SIGHUP, lambda number, frame: None)
     # What a test leaves unclosed is found at once where references are counted, as CPython does. PyPy finds it whenever
     # it collects, in the midst of some other test, and also what the end of a reference would have closed.

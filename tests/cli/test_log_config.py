@@ -39,6 +39,14 @@ def _logging_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         logger.setLevel(level)
 
 
+def json_fault(text: str) -> str:
+    """Return what the parser of the standard library says, which each interpreter says in its own words."""
+    with pytest.raises(ValueError) as caught:
+        json.loads(text)
+    assert "line 1 column 2" in str(caught.value)
+    return str(caught.value)
+
+
 def as_json(text: str, path: Path) -> str:
     """Return a configuration that writes to a file, each record as the text before it and its message."""
     return json.dumps(
@@ -231,7 +239,7 @@ def test_what_comes_after_a_set_up_is_called_each_time(tmp_path: Path, out: Path
     ("name", "text", "cause"),
     [
         ("log.json", None, "No such file or directory"),
-        ("log.json", "{", "Expecting property name enclosed in double quotes: line 1 column 2 (char 1)"),
+        ("log.json", "{", json_fault("{")),
         ("log.json", "[]", "expected an object, as logging.config.dictConfig takes it"),
         ("log.json", '{"version": "1"}', "version='1': expected the number 1, or no version"),
         (

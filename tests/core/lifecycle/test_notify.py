@@ -1,7 +1,9 @@
 """What systemd is told, by a notifier alone and by a server."""
 
 import contextlib
+import errno
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -166,7 +168,7 @@ def test_a_systemd_that_hangs_holds_nobody_up_for_long(
             notifier.status("x" * 1000)
             if caplog.messages:
                 break
-    assert "timed out" in caplog.messages[0]
+    assert re.search(f"timed out|{os.strerror(errno.EAGAIN)}", caplog.messages[0])  # PyPy does not wait at all
 
 
 # --- a server
