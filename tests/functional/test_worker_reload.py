@@ -231,6 +231,7 @@ def application(environ, start_response):
 
     with contextlib.ExitStack() as stack:
         process, address = stack.enter_context(command(tmp_path, "--workers=2", f"--status-listen={status}", *options))
+        workers_of(process, 2)  # both with the first shop.py
         held = stack.enter_context(Client(address))
         assert becomes_true(is_ready)
         held.send(b"GET /held HTTP/1.1\r\nHost: x\r\n\r\n")
