@@ -224,6 +224,7 @@ def test_a_bad_value_is_refused_by_the_name_of_its_option(
     assert re.fullmatch(f"Error: {expected}\n", capsys.readouterr().err)
 
 
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")  # a thread of pytest's
 @each_row("row", ROWS, ids=lambda row: row.name)
 def test_a_good_value_is_given_to_the_server_as_it_is(row: Row) -> None:
     serve = Recorder()

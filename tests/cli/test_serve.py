@@ -14,7 +14,6 @@ import pytest
 
 import waitress_core
 from waitress_cli import profile, serve
-from waitress_cli.pure_profile import PureProfile
 from waitress_core import BaseWSGIServer
 
 
@@ -183,9 +182,12 @@ def test_without_the_lock_no_other_thread_reaches_the_profile(
     assert "(elsewhere)" not in printed
 
 
+@pytest.mark.skipif(sys.version_info >= (3, 15), reason="from 3.15 on cProfile is used, and profile is deprecated")
 @pytest.mark.skipif(platform.python_implementation() == "PyPy", reason="PyPy has no gc.callbacks")
 def test_the_pure_profile_bears_callbacks_between_a_frame_and_its_call_event(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hypothesis has one in `gc.callbacks`; on free-threaded builds signal handlers run there too."""
+    from waitress_cli.pure_profile import PureProfile
+
     collections: list[str] = []
 
     def made() -> list[object]:
