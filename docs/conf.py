@@ -22,7 +22,7 @@ nitpicky = True
 # Signatures name types of the standard library, documented elsewhere, and of files that are not the API.
 nitpick_ignore_regex = [
     ("py:.*", r"(?!waitress).*"),
-    ("py:.*", r"waitress_core\.(observability|connection|reactor|http)\..*"),
+    ("py:.*", r"waitress_core\.[a-z]+\..*"),
     ("py:.*", r"waitress\._\w+\..*"),
 ]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 import threading
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -115,6 +116,11 @@ def errors_in(records: Iterable[logging.LogRecord]) -> list[str]:
         for record in records
         if record.levelno >= logging.WARNING and record.name != "waitress.queue"
     ]
+
+
+def error_lines_in(log: Iterable[str]) -> list[str]:
+    """Return the same of the log of another process, as whole lines: a machine under load lets a request wait."""
+    return [line for line in log if re.match("(?!.*waitress.queue).*(WARNING|ERROR)", line)]
 
 
 def exceptions_in(records: Iterable[logging.LogRecord]) -> list[BaseException]:

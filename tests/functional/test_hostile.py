@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.functional.applications import CROWDED, SECONDS, Recorder, errors_in, get, post, set_at_end
+from tests.functional.applications import CROWDED, SECONDS, Recorder, error_lines_in, errors_in, get, post, set_at_end
 from tests.support.platforms import make_fifo
 from tests.support.processes import (
     becomes_true,
@@ -501,7 +501,7 @@ def test_a_server_out_of_descriptors_waits_for_better_times(tmp_path: Path) -> N
                     stack.enter_context(served.client())
             with served.client() as client:
                 assert client.get().body == b"ok"
-        assert [line for line in served.process.log if "WARNING" in line] == [
+        assert error_lines_in(served.process.log) == [
             "WARNING:waitress:server accept() threw an exception: [Errno 24] Too many open files"
         ]
 

@@ -19,7 +19,7 @@ import httpx
 import pytest
 import requests
 
-from tests.functional.applications import CROWDED, Recorder
+from tests.functional.applications import CROWDED, Recorder, error_lines_in
 from tests.support.certificates import authority_file, client_context, client_file, server_file
 from tests.support.client import Client
 from tests.support.platforms import signal_number
@@ -239,7 +239,7 @@ def test_a_server_out_of_descriptors_shakes_hands_again_once_it_has_some(tmp_pat
         for _ in range(3):
             with served.client() as client:
                 assert client.get().body == b"ok"
-        assert [line for line in served.process.log if "WARNING" in line] == [
+        assert error_lines_in(served.process.log) == [
             "WARNING:waitress:server accept() threw an exception: [Errno 24] Too many open files"
         ]
 

@@ -7,7 +7,7 @@ from packaging.requirements import Requirement
 
 from tests.project.repository import BY_IMPORT_NAME, PACKAGES, Package, absolute_imports
 
-OPTIONAL = {"setproctitle"}  # used if it is installed
+OPTIONAL = {"setproctitle", "tomllib"}  # used if it is there: tomllib from Python 3.11 on
 STUBS_ONLY = {"_typeshed", "typing_extensions"}  # for type checkers, under `if TYPE_CHECKING`
 # What `pip install waitress[...]` brings. It is imported only where it is asked for: see test_lean_imports.
 EXTRAS = {
