@@ -13,7 +13,7 @@ from tests.support.certificates import server_file
 from tests.support.pairs import is_open
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.data_rate import QUICK
-from waitress_core.connection.manager import BLOCKED_TICK_SECONDS, blocking_of
+from waitress_core.connection.manager import BLOCKED_TICK_SECONDS, behind_seconds_of
 from waitress_core.connection.room import BEHIND_SECONDS, LEAST_BEHIND_SECONDS, PATIENCE
 from waitress_core.connection.sender import ClientDisconnected
 from waitress_core.connection.states import Ending
@@ -199,8 +199,8 @@ def test_as_many_slow_readers_go_as_requests_wait(
     harness.context.waiting_requests = lambda: requests.pop() if requests and now() else 0
 
     def now() -> bool:
-        blocking = [blocking_of(one.connection) for one in clients]
-        return all(one is not None and one.behind_seconds >= BEHIND_SECONDS for one in blocking)
+        behind = [behind_seconds_of(one.connection) for one in clients]
+        return all(seconds is not None and seconds >= BEHIND_SECONDS for seconds in behind)
 
     harness.pass_seconds(8)
     assert sum(gone(clients)) == min(waiting, 3)

@@ -7,7 +7,6 @@ from waitress_core.connection.room import (
     BEHIND_SECONDS,
     LEAST_BEHIND_SECONDS,
     PATIENCE,
-    Blocking,
     Waiting,
     network_of,
     order_for_room,
@@ -112,8 +111,8 @@ def test_ten_thousand_connections_are_ordered_in_a_moment() -> None:
 
 @pytest.mark.parametrize(("requests", "expected"), [(0, []), (1, [3]), (2, [3, 1]), (5, [3, 1, 4])])
 def test_those_that_are_furthest_behind_free_their_threads_first(requests: int, expected: list[int]) -> None:
-    those = [Blocking(1, BEHIND_SECONDS), Blocking(2, 0.0), Blocking(3, 20.0), Blocking(4, BEHIND_SECONDS / 2)]
-    assert [one.descriptor for one in order_for_threads(those, requests=requests, threads=4)] == expected
+    behind = {1: BEHIND_SECONDS, 2: 0.0, 3: 20.0, 4: BEHIND_SECONDS / 2}
+    assert order_for_threads(behind, requests=requests, threads=4) == expected
 
 
 @pytest.mark.parametrize(
@@ -121,5 +120,5 @@ def test_those_that_are_furthest_behind_free_their_threads_first(requests: int, 
     [(1, 0.8 * BEHIND_SECONDS), (4, 0.5 * BEHIND_SECONDS), (12, 0.25 * BEHIND_SECONDS), (1000, LEAST_BEHIND_SECONDS)],
 )
 def test_the_more_requests_wait_the_sooner_a_client_frees_its_thread(requests: int, seconds: float) -> None:
-    late, early = Blocking(1, seconds), Blocking(2, seconds - 0.01)
-    assert order_for_threads([early, late], requests=requests, threads=4) == [late]
+    late, early = 1, 2
+    assert order_for_threads({early: seconds - 0.01, late: seconds}, requests=requests, threads=4) == [late]

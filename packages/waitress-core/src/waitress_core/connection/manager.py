@@ -12,7 +12,7 @@ from ..reactor.poller import READ, WRITE
 from .acceptor import Acceptor
 from .connection import Connection
 from .context import DRAINING, Endpoint, ServerContext
-from .room import Blocking, Waiting, order_for_room, order_for_threads
+from .room import Waiting, order_for_room, order_for_threads
 from .states import BODY, FLUSH, HANDSHAKE, HEAD, LINGER
 
 BLOCKED_TICK_SECONDS = 0.2  # while clients make threads wait that requests wait for
@@ -133,13 +133,13 @@ class ConnectionManager:
         """While requests wait for a thread, end as many clients that make threads wait for them too long."""
         requests = self._context.waiting_requests()
         connections = list(self.connections.values()) if requests > 0 else []
-        blocking = [one for one in map(blocking_of, connections) if one is not None]
-        for one in order_for_threads(blocking, requests=requests, threads=self._context.adj.threads):
-            self.connections[one.descriptor].reset_slow_reader("room")
-        if blocking and self._reactor.tick_seconds > BLOCKED_TICK_SECONDS:
+        behind = {one.descriptor: seconds for one in connections if (seconds := behind_seconds_of(one)) is not None}
+        for descriptor in order_for_threads(behind, requests=requests, threads=self._context.adj.threads):
+            self.connections[descriptor].reset_slow_reader("room")
+        if behind and self._reactor.tick_seconds > BLOCKED_TICK_SECONDS:
             self._reactor.tick_every(BLOCKED_TICK_SECONDS)
             self._ticks_often = True
-        elif self._ticks_often and not blocking:
+        elif self._ticks_often and not behind:
             self._reactor.tick_every()
             self._ticks_often = False
 
@@ -195,8 +195,8 @@ def _waits_as(connection: Connection, seen: Waiting) -> bool:
     return now is not None and now.state == seen.state and now.since == seen.since
 
 
-def blocking_of(connection: Connection) -> Blocking | None:
-    """Return how slowly a client takes output for which its task waits; None when it does not wait.
+def behind_seconds_of(connection: Connection) -> float | None:
+    """Return how far a client is behind that must take output for which its task waits; None when it does not wait.
 
     What the system takes now is sent first: it reports room only when there is much.
     """
@@ -204,5 +204,5 @@ def blocking_of(connection: Connection) -> Blocking | None:
     if outbox is None or not outbox.is_waited_for:
         return None
     connection.on_ready(WRITE)
-    behind = outbox.behind_seconds(connection.reactor.now)
-    return None if behind is None or connection.is_gone else Blocking(connection.descriptor, behind)
+    seconds = outbox.behind_seconds(connection.reactor.now)
+    return None if connection.is_gone else seconds

@@ -19,9 +19,9 @@ the one that is furthest behind the rate that a thread is worth. The more reques
 Pure: states, instants and rates in, an order out. Never reads a clock.
 """
 
-import heapq
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import takewhile
 from typing import NamedTuple
 
 from .data_rate import QUICK
@@ -48,13 +48,6 @@ class Waiting(NamedTuple):
     bytes_per_second: float  # what the client has sent or taken lately; of BODY and FLUSH
 
 
-class Blocking(NamedTuple):
-    """A connection with a task that waits for the client to take output."""
-
-    descriptor: int
-    behind_seconds: float  # of output that the client should have taken
-
-
 def order_for_room(connections: Iterable[Waiting], now: float) -> list[Waiting]:
     """Return those that make room next, in their order; none when no connection can be spared.
 
@@ -68,25 +61,15 @@ def order_for_room(connections: Iterable[Waiting], now: float) -> list[Waiting]:
         counts[network] = counts.get(network, 0) + 1
         if now - one.since >= PATIENCE[one.state] and one.bytes_per_second < QUICK:
             by_network.setdefault(network, []).append(one)
-    # A heap of the networks, each with its best choice: the largest count first, then the best choice.
+    # A turn for each connection: the address that has most by then comes first, then the one with the best choice.
     most = max((counts[network] for network in by_network), default=0)
-    heap = []
+    turns = []
     for number, (network, those) in enumerate(by_network.items()):
-        those.sort(key=_urgency, reverse=True)
-        heap.append((-counts[network], _urgency(those[-1]), number, those))
-    having_most = {number for minus_count, _, number, _ in heap if -minus_count == most}
-    heapq.heapify(heap)
-    chosen = []
-    while heap:
-        minus_count, _, number, those = heap[0]
-        if number not in having_most:
-            break
-        chosen.append(those.pop())
-        if those:
-            heapq.heapreplace(heap, (minus_count + 1, _urgency(those[-1]), number, those))
-        else:
-            heapq.heappop(heap)
-    return chosen
+        those.sort(key=_urgency)
+        count, has_most = counts[network], counts[network] == most
+        turns += [(given - count, _urgency(one), number, has_most, one) for given, one in enumerate(those)]
+    turns.sort()
+    return [one for *_, one in takewhile(lambda turn: turn[3], turns)]
 
 
 def _urgency(one: Waiting) -> tuple[int, float]:
@@ -105,13 +88,15 @@ def network_of(address: str) -> str | bytes:
 _IPV4_MAPPED = bytes(10) + b"\xff\xff"
 
 
-def order_for_threads(connections: Iterable[Blocking], *, requests: int, threads: int) -> list[Blocking]:
+def order_for_threads(behind_seconds: Mapping[int, float], *, requests: int, threads: int) -> list[int]:
     """Return those that are ended for `requests` that wait for one of `threads`, the slowest client first.
+
+    `behind_seconds` has each descriptor with a task that waits for its client to take output: how far that is behind.
 
     One for each request at most. The clients of these requests may be as slow: all of them together have BEHIND_SECONDS
     or so, but none has so little that it could not show whether it takes anything.
     """
     patience = max(BEHIND_SECONDS * threads / (threads + requests), LEAST_BEHIND_SECONDS)
-    late = [one for one in connections if one.behind_seconds >= patience]
-    late.sort(key=lambda one: one.behind_seconds, reverse=True)
+    late = [descriptor for descriptor, seconds in behind_seconds.items() if seconds >= patience]
+    late.sort(key=behind_seconds.__getitem__, reverse=True)
     return late[:requests]
