@@ -16,8 +16,6 @@ Pure, except for a bounded cache of valid values, because a server sees the same
 evicts: a client that fills it with made-up names costs the others one match of a regex, and no more.
 """
 
-from __future__ import annotations
-
 import re
 
 from .grammar import MAX_EXAMINED_CHARACTERS

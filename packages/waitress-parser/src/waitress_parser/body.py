@@ -18,8 +18,6 @@ read. Small chunks that are held together are returned as one piece.
 `ChunkedBody` holds no bytes: the caller holds them and passes them with a position.
 """
 
-from __future__ import annotations
-
 import enum
 import re
 from functools import cache

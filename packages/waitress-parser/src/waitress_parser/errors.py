@@ -9,8 +9,6 @@ responses and in logs. Status codes are those of RFC 9110 section 15; the reason
 has always sent.
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, ClassVar
 
 if TYPE_CHECKING:
@@ -47,7 +45,7 @@ class ProtocolError(Exception):
         self.method = ""
         self.version = "1.0"
 
-    def again(self) -> Self:
+    def again(self) -> "Self":
         """Return an equal error that was never raised: keeping it keeps no traceback and no frames alive."""
         twin = type(self).__new__(type(self))
         twin.args = self.args

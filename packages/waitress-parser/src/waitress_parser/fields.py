@@ -13,8 +13,6 @@ strip. The name cache is bounded and never evicts; otherwise one client could fl
 an underscore is a name like any other; it is never merged with the name that has a hyphen instead.
 """
 
-from __future__ import annotations
-
 from .errors import DuplicateField, FoldedField, FoldWithoutField, InvalidFieldLine
 from .grammar import OWS, is_token
 

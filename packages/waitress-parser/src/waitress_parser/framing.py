@@ -16,8 +16,6 @@ request that two recipients end at different bytes carries a second request for 
 The method does not matter: a GET with a body has a body. Pure: strings in, a length out.
 """
 
-from __future__ import annotations
-
 from .errors import (
     BodyTooLarge,
     InvalidContentLength,

@@ -5,8 +5,6 @@ of a line. Each pattern is under its ABNF rule. None can backtrack over more tha
 match is linear in the input (in CVE-2020-5236 it was not).
 """
 
-from __future__ import annotations
-
 import re
 from typing import Final
 
@@ -23,10 +21,11 @@ TLS_MAJOR_VERSION: Final = 0x03
 OWS: Final = " \t"
 
 # A line may have HTAB, SP, VCHAR and obs-text. A block of lines without these bytes is only its CRLFs.
-ALLOWED_IN_LINES: Final = bytes(byte for byte in range(256) if byte == 0x09 or 0x20 <= byte <= 0x7E or byte >= 0x80)
+ALLOWED_IN_LINES: Final = bytes((0x09, *range(0x20, 0x7F), *range(0x80, 0x100)))
 
 # The same, as a table for bytes.translate: each byte that no line may have becomes NUL.
-FORBIDDEN_TO_NUL: Final = bytes(byte if byte in ALLOWED_IN_LINES else 0 for byte in range(256))
+_FORBIDDEN = bytes(range(0x100)).translate(None, ALLOWED_IN_LINES)
+FORBIDDEN_TO_NUL: Final = bytes.maketrans(_FORBIDDEN, bytes(len(_FORBIDDEN)))
 
 # Of a value that is taken apart here: Host, Connection, Expect, Transfer-Encoding; all lines of a field together. They
 # have less than a hundred. RFC 9110 section 5.6.1.2: accept a reasonable number of empty members of a list, but not so

@@ -13,8 +13,6 @@ The order of checks is part of the behaviour, because it decides which fault of 
        (framing.py), expectation (persistence.py)
 """
 
-from __future__ import annotations
-
 from .errors import HeadTooLarge, ProtocolError, RequestLineTooLong, TlsHandshake
 from .events import RequestHead
 from .fields import parse_fields, read_known_fields

@@ -21,8 +21,6 @@ Source: RFC 9112 section 2.2 (a bare CR may be refused; a bare LF as line end is
 request smuggling is made of it, CVE-2019-16785), RFC 9110 section 5.5 (NUL, CR and LF in values are dangerous).
 """
 
-from __future__ import annotations
-
 import enum
 import re
 from itertools import islice

@@ -22,8 +22,6 @@ Guarantees:
 - No socket, file, thread, clock or log. A parser serves one connection, and one thread at a time.
 """
 
-from __future__ import annotations
-
 import enum
 from typing import Final
 

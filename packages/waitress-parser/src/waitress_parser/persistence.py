@@ -3,8 +3,6 @@
 Pure: strings in, a bool out. Whether the connection stays open depends on the server and its response too.
 """
 
-from __future__ import annotations
-
 from .errors import ConnectionTooLong, UnknownExpectation
 from .grammar import MAX_EXAMINED_CHARACTERS, OWS
 

@@ -22,8 +22,6 @@ Pure: no clock, no I/O, no state. `read_proxy_header` reads everything that has 
 short, and of one that is not complete only the first bytes are read.
 """
 
-from __future__ import annotations
-
 from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Final, NamedTuple
 

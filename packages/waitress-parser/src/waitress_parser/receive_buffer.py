@@ -12,8 +12,6 @@ exception that the class names. Three forms of `data` avoid copies:
 Rules: knows no HTTP, never raises. Used by one parser, in the thread that uses that parser.
 """
 
-from __future__ import annotations
-
 
 class ReceiveBuffer:
     """A queue of bytes: appended to at its end, read from `data[position]` on.

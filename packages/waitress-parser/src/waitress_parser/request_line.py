@@ -7,8 +7,6 @@ Exactly that: RFC 9112 lets a recipient split at any whitespace, but two recipie
 targets. Pure: a str in, a tuple out. target.py reads the target later, when the fields are known.
 """
 
-from __future__ import annotations
-
 import re
 
 from .errors import (

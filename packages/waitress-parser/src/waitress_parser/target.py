@@ -9,8 +9,6 @@ Everything else is refused. Nothing is decoded, normalised or rewritten: the app
 redundant in a path. Pure: strings in, a tuple out. request_line.py has checked the characters.
 """
 
-from __future__ import annotations
-
 from .authority import is_authority
 from .errors import BadTarget, ConnectNotSupported, InvalidHost, MissingHost, shown
 
