@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
 
 from ..safe_logger import SafeLogger
 from .running import ThreadSlot
@@ -38,12 +37,15 @@ def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
     return thread
 
 
-class _Member(NamedTuple):
+class _Member:
     """One of the threads: its name, its slot, and what it runs until it is told to stop."""
 
-    name: str
-    slot: ThreadSlot
-    run: Callable[[ThreadSlot], None]
+    __slots__ = ("name", "run", "slot")
+
+    def __init__(self, name: str, slot: ThreadSlot, run: Callable[[ThreadSlot], None]) -> None:
+        self.name = name
+        self.slot = slot
+        self.run = run
 
 
 class ThreadPool:
