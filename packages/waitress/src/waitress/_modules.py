@@ -6,7 +6,6 @@ looked for when it is asked for; rebinding such a name raises an error, because 
 
 import sys
 from collections.abc import Callable
-from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -105,6 +104,8 @@ class OldModule(ModuleType):
             return make()
         if name not in _imported.get(self.__name__, ()):
             raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        from importlib import import_module  # lazy import: few programs read such a name
+
         module, _, attribute = _HOMES.get(name, name).partition(":")
         found = import_module(module)
         return getattr(found, attribute) if attribute else found

@@ -5,7 +5,6 @@ eventlet put greenlets into `threading`, whole or in part, before or after this 
 of `threading`, or it stops all greenlets.
 """
 
-import queue
 import threading
 from collections import deque
 from typing import Generic, Protocol, TypeVar
@@ -47,5 +46,7 @@ class GreenQueue(Generic[Item]):
 
 def message_queue() -> MessageQueue[Item]:
     """Return a new queue, one that suits the threads of this moment."""
+    import queue  # lazy import: only a server needs it
+
     are_stock = type(threading.Lock()).__module__ == "_thread" and queue.SimpleQueue.__module__ in ("_queue", "queue")
     return queue.SimpleQueue() if are_stock else GreenQueue()

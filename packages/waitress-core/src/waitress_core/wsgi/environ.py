@@ -9,7 +9,6 @@ Thread: the application thread that runs the task.
 import logging
 import re
 import sys
-from binascii import a2b_qp
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -45,7 +44,8 @@ _OF_REQUEST = (
 )  # fmt: skip
 
 # A % that starts no escape. RFC 3986 2.1: pct-encoded = "%" HEXDIG HEXDIG
-_STRAY = re.compile("%(?![0-9A-Fa-f]{2})")
+# Text, which `re` compiles for the first path with a %, and keeps.
+_STRAY = "%(?![0-9A-Fa-f]{2})"
 
 
 def percent_decoded(path: str) -> str:
@@ -54,9 +54,11 @@ def percent_decoded(path: str) -> str:
     Decoded as quoted-printable, with = for %: a call for each escape would take 10 ms for a path of 64 KiB, and
     urllib.parse takes longer, and time to import.
     """
+    from binascii import a2b_qp  # lazy import: a shared library, which many applications need for no path
+
     if "%%" in path:  # only for speed; twice, because of four in a row the first time leaves two
         path = path.replace("%%", "%25%").replace("%%", "%25%")
-    escaped = _STRAY.sub("%25", path).replace("=", "%3D").replace("%", "=")
+    escaped = re.sub(_STRAY, "%25", path).replace("=", "%3D").replace("%", "=")
     return a2b_qp(escaped.encode("latin-1")).decode("latin-1")
 
 
