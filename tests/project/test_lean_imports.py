@@ -35,6 +35,7 @@ waitress.utilities
 waitress.wasyncore
 waitress_cli.access_log
 waitress_cli.app_loader
+waitress_cli.command
 waitress_cli.command_logging
 waitress_cli.command_settings
 waitress_cli.completion

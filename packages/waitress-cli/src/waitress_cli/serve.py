@@ -77,6 +77,17 @@ def serve(
             server.run()
 
 
+def serve_paste(app: "WSGIApplication", global_conf: Mapping[str, str] | None, **settings: Any) -> int:
+    """Serve the application with the settings of a section `[server:main]`, which are strings; return 0 at the end.
+
+    PasteDeploy calls this; `global_conf`, the section `[DEFAULT]`, is not used.
+
+    Raises: see `serve`.
+    """
+    serve(app, **settings)
+    return 0
+
+
 def _wants_worker_processes(settings: Mapping[str, Any]) -> bool:
     try:
         return wants_worker_processes(settings)
