@@ -39,13 +39,13 @@ from tests.benchmarks.servers import (
     certificate_files,
     environment,
     executable,
-    free_port,
     install,
     make_certificates,
     stop,
     wait_until_it_listens,
     waitress_servers,
 )
+from tests.support.ports import free_port
 
 APPLICATION = "features_application:application"
 ASGI = "features_application:asgi"

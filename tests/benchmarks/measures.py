@@ -24,7 +24,6 @@ from tests.benchmarks.servers import (
     ROOT,
     Server,
     environment,
-    free_port,
     install,
     launch,
     started,
@@ -32,6 +31,7 @@ from tests.benchmarks.servers import (
     wait_until_it_listens,
 )
 from tests.benchmarks.usage import cpu_seconds, peak_memory_mib, resident_memory_mib
+from tests.support.ports import free_port
 
 Figures = dict[str, float]  # the name of a quantity: its value
 Measure = Callable[[float], Figures]  # takes the seconds that a load lasts

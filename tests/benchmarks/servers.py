@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from tests.support.ports import free_port
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 PEERS = ROOT / ".venvs" / "peers"  # a virtual environment for each, with the version named below
@@ -212,11 +214,6 @@ def environment(needs: str = "") -> dict[str, str]:
     if needs:
         path += map(str, executable(needs, "python").parents[1].glob("lib/python*/site-packages"))
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path), "PYTHONDONTWRITEBYTECODE": ""}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def launch(server: Server, port: int, application: str = APPLICATION, needs: str = "") -> subprocess.Popen[bytes]:

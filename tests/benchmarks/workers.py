@@ -26,7 +26,6 @@ from tests.benchmarks.report import as_text
 from tests.benchmarks.servers import (
     OTHERS,
     Server,
-    free_port,
     install,
     launch,
     stop,
@@ -34,6 +33,7 @@ from tests.benchmarks.servers import (
     waitress_servers,
 )
 from tests.support.platforms import signal_number
+from tests.support.ports import free_port
 
 APPLICATION = "workers_application:application"
 QUANTITIES = (REQUESTS, P50, P99, CPU, FAILED)

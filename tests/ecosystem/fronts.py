@@ -21,7 +21,8 @@ import pytest
 
 from tests.ecosystem.programs.commands import CLIENT_SECONDS, short_path
 from tests.support.pages import blocks
-from tests.support.processes import free_port, wait_until_accepted
+from tests.support.ports import free_port
+from tests.support.processes import wait_until_accepted
 from tests.support.servers import running, spawned
 
 # What the pages name.

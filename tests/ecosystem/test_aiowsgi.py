@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.ecosystem.programs.commands import httpx_client
-from tests.support.processes import free_port, wait_until_accepted
+from tests.support.ports import free_port
+from tests.support.processes import wait_until_accepted
 from tests.support.servers import spawned_script
 
 pytestmark = [

@@ -3,7 +3,8 @@
 import sys
 
 from tests.ecosystem.programs.commands import PROGRAMS, requests_session
-from tests.support.processes import free_port, wait_until_accepted
+from tests.support.ports import free_port
+from tests.support.processes import wait_until_accepted
 from tests.support.servers import spawned
 
 PROGRAM = "import sys, bottle, bottle_app; bottle.run(bottle_app.site, server='waitress', port=sys.argv[1], threads=2)"

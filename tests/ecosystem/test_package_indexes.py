@@ -12,7 +12,8 @@ import requests
 from release import build_all
 from tests.ecosystem.programs.commands import command, json_of, requests_session, served
 from tests.project.repository import BY_IMPORT_NAME
-from tests.support.processes import free_port, wait_until_accepted
+from tests.support.ports import free_port
+from tests.support.processes import wait_until_accepted
 from tests.support.servers import spawned
 
 pytestmark = [pytest.mark.ecosystem, pytest.mark.xdist_group("package-indexes"), pytest.mark.timeout(300)]

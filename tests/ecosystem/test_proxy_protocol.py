@@ -18,7 +18,8 @@ from tests.ecosystem.fronts import CLIENT, HOST, TCP, _make_certificate, program
 from tests.ecosystem.programs.commands import CLIENT_SECONDS
 from tests.ecosystem.programs.plain import application
 from tests.support.pages import blocks
-from tests.support.processes import free_port, wait_until_accepted
+from tests.support.ports import free_port
+from tests.support.processes import wait_until_accepted
 from tests.support.servers import running, spawned
 
 PAGE = "how-to/proxy-protocol.md"

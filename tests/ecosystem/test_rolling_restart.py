@@ -11,7 +11,7 @@ import pytest
 from tests.ecosystem.fronts import Front, Kind, each_kind, front
 from tests.ecosystem.programs.commands import json_of, served
 from tests.support.pages import DOCS
-from tests.support.processes import free_port
+from tests.support.ports import free_port
 from tests.support.servers import Spawned
 
 CLIENTS = 8

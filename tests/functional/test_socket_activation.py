@@ -10,7 +10,8 @@ import pytest
 
 from tests.cli.helpers import APPLICATION, command
 from tests.support.client import Client
-from tests.support.processes import becomes_true, free_port
+from tests.support.ports import free_port
+from tests.support.processes import becomes_true
 from tests.support.servers import Spawned, spawned
 
 ACTIVATE = shutil.which("systemd-socket-activate") or ""

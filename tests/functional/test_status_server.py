@@ -17,6 +17,7 @@ from tests.functional.applications import Recorder, get, set_at_end
 from tests.functional.test_stats import Waiting, by_status
 from tests.support.client import Client, Response
 from tests.support.platforms import signal_number
+from tests.support.ports import free_port
 from tests.support.processes import becomes_true
 from tests.support.servers import Running, run_in_thread, running, spawned
 from tests.support.times import SHORT_TICKS, shorten_ticks
@@ -270,8 +271,7 @@ def test_a_snapshot_counts_a_slow_request_in_the_bucket_of_its_time() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
 def test_several_worker_processes_are_told_together_and_one_by_one(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(PROGRAM)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     arguments = [
         "--listen=127.0.0.1:0",
         "--workers=2",

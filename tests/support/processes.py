@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import random
 import re
 import socket
 import sys
@@ -152,27 +151,9 @@ def becomes_true(condition: Callable[[], bool], seconds: float = SECONDS) -> boo
     return True
 
 
-_given: set[int] = set()  # by `free_port`, which might choose the same one again before it is listened on
-
-
 def text_of(path: Path) -> str:
     """Return the text of a file that another process writes; empty until it is there."""
     return path.read_text(encoding="utf-8") if path.exists() else ""
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on, and that the system gives to nobody who lets it choose.
-
-    For programs that cannot report which one the system has chosen for them.
-    """
-    # The system's numbers: libraries for tests seed `random`, and two runs at once would choose the same ports.
-    for port in random.SystemRandom().sample(range(20_000, 30_000), 100):
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            if port not in _given:
-                _given.add(port)
-                return port
-    raise AssertionError("no port is free")
 
 
 def wait_until_accepted(server: Spawned, address: tuple[str, int], seconds: float = SECONDS) -> None:
