@@ -19,6 +19,7 @@ from waitress_core import Adjustments
 from waitress_core.config.addresses import AF_UNIX, ListenAddress
 from waitress_core.net import binding as module
 from waitress_core.net.binding import bind_inet, bind_unix, open_listeners
+from waitress_core.net.listener import ListeningSocket
 
 needs_unix = pytest.mark.skipif(AF_UNIX is None, reason="this system has no unix sockets")
 needs_ipv6 = pytest.mark.skipif(not socket.has_ipv6, reason="this Python has no IPv6")
@@ -56,6 +57,7 @@ def count_sockets(monkeypatch: pytest.MonkeyPatch) -> list[socket.socket]:
 
 def test_a_bound_socket_listens() -> None:
     with bind_inet(LOOPBACK, 5) as sock, socket.create_connection(sock.getsockname(), 20):
+        assert isinstance(sock, ListeningSocket)
         assert sock.getsockname()[0] == "127.0.0.1"
         sock.accept()[0].close()
 

@@ -1,9 +1,11 @@
 """A listening socket: where it listens, and how it accepts."""
 
 import contextlib
+import enum
 import errno
 import os
 import socket
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +15,7 @@ from tests.support.fake_socket import DESCRIPTOR, FakeSocket, as_socket
 from tests.support.rows import each_row
 from waitress_core.config.addresses import AF_UNIX
 from waitress_core.net.errors import error_numbers
-from waitress_core.net.listener import ClientLeft, Listener
+from waitress_core.net.listener import ClientLeft, Listener, ListeningSocket
 
 # For these the socket module raises BlockingIOError, and InterruptedError, which it handles itself.
 WOULD_BLOCK = {errno.EAGAIN, errno.EWOULDBLOCK, errno.EALREADY, errno.EINPROGRESS, errno.EINTR}
@@ -171,3 +173,27 @@ def test_closing_a_listener_that_is_lost_raises_nothing() -> None:
     os.close(sock.fileno())
     listener.close()
     assert not listener.is_lost
+
+
+def test_a_listening_socket_makes_no_enum_member_for_a_client() -> None:
+    called: list[str] = []
+    with ListeningSocket(socket.AF_INET, socket.SOCK_STREAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.listen()
+        with socket.create_connection(sock.getsockname()):
+            sys.setprofile(lambda frame, event, argument: called.append(frame.f_code.co_filename))
+            try:
+                accepted, _ = sock.accept()
+            finally:
+                sys.setprofile(None)
+    with accepted:
+        assert (accepted.family, accepted.type) == (sock.family, sock.type) == (socket.AF_INET, socket.SOCK_STREAM)
+    assert socket.__file__ in called
+    assert enum.__file__ not in called
+
+
+def test_a_duplicate_of_a_listening_socket_is_one_too() -> None:
+    with ListeningSocket(socket.AF_INET, socket.SOCK_STREAM) as sock, sock.dup() as duplicate:
+        assert type(duplicate) is ListeningSocket
+        assert duplicate.fileno() != sock.fileno()
+        assert (duplicate.family, duplicate.type) == (sock.family, sock.type)

@@ -24,7 +24,7 @@ from waitress_core.http.request import Request
 from waitress_core.lifecycle.run import ServerRun
 from waitress_core.lifecycle.signals import handled_signals
 from waitress_core.net.binding import handed_over, naming_inet, open_listeners, reserve_address, separate_families
-from waitress_core.net.listener import Listener
+from waitress_core.net.listener import Listener, ListeningSocket
 from waitress_core.safe_logger import contained
 from waitress_core.server import server_class_for
 from waitress_core.wsgi.environ import EnvironBuilder
@@ -542,7 +542,7 @@ class TcpWSGIServer(_SingleServer, waitress_core.TcpWSGIServer):
 
     def create_socket(self, family: int = socket.AF_INET, type: int = socket.SOCK_STREAM) -> None:
         """Make the socket."""
-        self.set_socket(socket.socket(family, type))
+        self.set_socket(ListeningSocket(family, type))
 
     def set_socket(self, sock: Any, map: dict[int, Any] | None = None) -> None:
         """Use this socket."""

@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 
 from ..config.addresses import AF_UNIX, IPPROTO_IPV6, IPV6_V6ONLY, ListenAddress, ListenWord, bracketed
 from ..config.adjustments import Adjustments
-from .listener import HANDOVER_VARIABLE, Listener
+from .listener import HANDOVER_VARIABLE, Listener, ListeningSocket
 
 # Of `bind` on Windows, which has its own sentences for them. 10013 is also that of a port in a reserved range.
 _WINDOWS_CAUSES = {
@@ -96,7 +96,7 @@ def bind_inet(address: ListenAddress, backlog: int) -> socket.socket:
     """
     host, port = address.address[:2]
     with naming_inet(host, port):
-        sock = socket.socket(address.family, address.type, address.protocol)
+        sock = ListeningSocket(address.family, address.type, address.protocol)
         try:
             reserve_address(sock)
             separate_families(sock)
@@ -118,7 +118,7 @@ def bind_unix(path: str, permissions: int, backlog: int) -> socket.socket:
         if AF_UNIX is None:
             raise OSError(errno.EAFNOSUPPORT, "this system has no unix sockets")
         _remove_stale_socket(path, AF_UNIX)
-        sock = socket.socket(AF_UNIX, socket.SOCK_STREAM)
+        sock = ListeningSocket(AF_UNIX, socket.SOCK_STREAM)
         is_bound = False
         try:
             if sys.platform == "linux":
