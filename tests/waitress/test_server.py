@@ -21,6 +21,7 @@ from tests.support.processes import becomes_true
 from waitress.adjustments import Adjustments
 from waitress.server import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, WSGIServer, create_server
 from waitress_core.net.handover import offered
+from waitress_core.net.listener import ListeningSocket
 
 TWO = "127.0.0.1:0 127.0.0.1:0"
 unix = pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="this system has no unix sockets")
@@ -75,6 +76,11 @@ def test_the_old_constructor_takes_host_and_port(kind: type[BaseWSGIServer]) -> 
     listener = server._listeners[0]
     with running(server):
         assert answer(("127.0.0.1", int(listener.port))) == listener.port.encode()
+
+
+def test_the_socket_of_a_tcp_server_makes_no_enum_member_for_each_client() -> None:
+    with closing(TcpWSGIServer(application, listen="127.0.0.1:0")) as server:
+        assert isinstance(server.socket, ListeningSocket)
 
 
 def test_create_server_is_the_same_by_both_names() -> None:

@@ -201,7 +201,8 @@ def test_a_unix_socket_that_an_earlier_server_has_left_is_replaced(folder: Path)
     path = str(folder / "s")
     bind_unix(path, 0o600, 5).close()
     assert Path(path).is_socket()
-    with bind_unix(path, 0o600, 5):
+    with bind_unix(path, 0o600, 5) as sock:
+        assert isinstance(sock, ListeningSocket)
         assert AF_UNIX is not None
         with socket.socket(AF_UNIX) as client:
             client.connect(path)
