@@ -228,8 +228,8 @@ def test_the_place_of_a_setting_in_a_file_that_is_gone_is_the_file(
 )
 def test_a_reload_that_is_refused_is_logged_with_place_too(line: str, message: str, folder: Path) -> None:
     (folder / "w.toml").write_text("threads = 1\n")
-    words = [command(), "--config=w.toml", "--listen=127.0.0.1:0", "--workers=2", "configured_shop:application"]
-    with spawned(words, folder) as server:
+    words = [command(), "--config=w.toml", "--listen=127.0.0.1:0", "--workers=2", "--worker-kind=process"]
+    with spawned([*words, "configured_shop:application"], folder) as server:
         server.wait_for_address()
         (folder / "w.toml").write_text(f"threads = 1\n{line}\n")
         server.signal(signal_number("SIGHUP"))
