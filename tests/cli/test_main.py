@@ -294,7 +294,11 @@ def test_a_pid_file_of_a_running_process_is_seen_before_the_import(
 def test_worker_processes_load_the_application_by_themselves() -> None:
     given: list[Any] = []
     assert (
-        main(["--workers=2", "main_shop:application"], lambda application, **settings: given.append(application)) == 0
+        main(
+            ["--workers=2", "--worker-kind=process", "main_shop:application"],
+            lambda application, **settings: given.append(application),
+        )
+        == 0
     )
     assert "main_shop" not in sys.modules
     (application,) = given

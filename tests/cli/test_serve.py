@@ -194,8 +194,9 @@ def test_the_pure_profile_bears_callbacks_between_a_frame_and_its_call_event(mon
         return [[object()] for _ in range(3)]
 
     def here() -> None:
-        for _ in range(100):
-            made()
+        kept = []  # free-threaded builds count what a thread has made when it is more than 512 objects
+        for _ in range(200):
+            kept.append(made())
 
     def elsewhere(phase: str, details: dict[str, int]) -> None:
         collections.append(phase)
@@ -218,7 +219,7 @@ def test_the_pure_profile_bears_callbacks_between_a_frame_and_its_call_event(mon
     assert collections
     assert unraisable == []
     assert calls["here"] == 1
-    assert calls["made"] >= 100
+    assert calls["made"] >= 200
 
 
 def test_profile_prints_although_the_statement_raises(capsys: pytest.CaptureFixture[str]) -> None:

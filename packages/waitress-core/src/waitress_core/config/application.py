@@ -18,6 +18,7 @@ NO_APPLICATION = (
     'The "app" passed to ``create_server`` was ``None``.  You forgot to return a WSGI app within your application.'
 )
 
+_MAKERS = ("__new__", "__init__")
 _ASYNC = 0x80 | 0x200  # CO_COROUTINE, CO_ASYNC_GENERATOR
 _NAME = r"[\w.]+:[\w.]+"  # MODULE:OBJECT
 
@@ -121,6 +122,8 @@ def signature_of(called: Any) -> "Signature | None":
     import inspect  # lazy import: it takes long, and most applications do not need it
 
     try:
+        if isinstance(called, type) and all(getattr(called, one) is getattr(object, one) for one in _MAKERS):
+            return inspect.Signature()  # a Python without docstrings does not know it
         if not isinstance(called, (FunctionType, MethodType, type, partial)):
             called = called.__call__  # before Python 3.13 inspect has one parameter too few where this is static
         return inspect.signature(called, follow_wrapped=False)
