@@ -95,10 +95,32 @@ def test_a_request_that_ends_while_others_are_counted_is_counted_later() -> None
 @pytest.mark.parametrize("read", ["by_status", "requests", "durations", "waits", "tick"])
 def test_two_threads_never_count_the_same_requests(read: str) -> None:
     measures = RequestMeasures()
-    locked: list[bool] = []
-    measures._noted["GET"]["2"] = Watched([0.2], lambda noted: locked.append(measures._lock.locked()))
+    got: list[bool] = []
+
+    def try_in_another_thread(noted: Watched) -> None:
+        other = threading.Thread(target=lambda: got.append(measures._lock.acquire(blocking=False)))
+        other.start()
+        other.join()
+
+    measures._noted["GET"]["2"] = Watched([0.2], try_in_another_thread)
     getattr(measures, read)()
-    assert locked == [True]
+    assert got == [False]
+
+
+@interpreted_only("compiled code calls no method of a subclass of list")
+def test_a_signal_handler_may_read_the_figures_while_its_thread_does() -> None:
+    measures = RequestMeasures()
+    events: list[str] = []
+
+    def handle_a_signal(noted: Watched) -> None:
+        if not events:
+            events.append("starts to read")
+            measures.by_status()
+            events.append("has read")
+
+    measures._noted["GET"]["2"] = Watched([0.2], handle_a_signal)
+    measures.tick()
+    assert events == ["starts to read", "has read"]
 
 
 def test_each_request_is_counted_once_whoever_reads_meanwhile() -> None:

@@ -33,8 +33,9 @@ class RequestMeasures:
         }
         self._noted_of_other = self._noted[OTHER]
         self._noted_waits: list[float] = []
-        # Guarded by self._lock: without it two threads could both settle the same durations
-        self._lock = threading.Lock()
+        # Guarded by self._lock: without it two threads could both settle the same durations. Reentrant: a program's
+        # signal handler may call `stats()` while its thread is inside, and must not wait for ever.
+        self._lock = threading.RLock()
         self._counts = {method: dict.fromkeys(STATUS_CLASSES, 0) for method in self._noted}
         self._durations = Histogram()
         self._waits = Histogram()
