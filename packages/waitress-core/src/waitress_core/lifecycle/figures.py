@@ -1,6 +1,7 @@
 """The figures of one run: what `stats()` returns, and what the status server shows of it.
 
-Thread: any. Takes no lock but those of rare counters and of `RequestMeasures`; takes a moment for each open connection.
+Thread: any. Takes no lock but that of `RequestMeasures`, which is reentrant; takes a moment for each open
+connection.
 """
 
 from typing import TYPE_CHECKING
