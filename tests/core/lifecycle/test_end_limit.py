@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from waitress_core.lifecycle.end_limit import LIMIT_SECONDS, lift_limit, set_limit
+from waitress_core.lifecycle.end_limit import LIMIT_SECONDS, LONGEST_SECONDS, lift_limit, set_limit
 from waitress_core.lifecycle.signals import ACTIONS, SignalRequests
 
 system: Any = signal  # it has these names where the tests run
@@ -36,6 +36,13 @@ def test_the_shortest_time_counts() -> None:
     assert 500 < seconds_left() <= 500 + LIMIT_SECONDS
     set_limit(1000)
     assert 0 < seconds_left() <= 500 + LIMIT_SECONDS
+
+
+@pytest.mark.parametrize("seconds", [1e8, 1e10, 1e18, 1e300])
+def test_a_time_that_the_system_cannot_wait_for_is_the_longest(seconds: float) -> None:
+    """A signal handler calls this: an error would lose the process its orderly end."""
+    set_limit(seconds)
+    assert LONGEST_SECONDS - 1 < seconds_left() <= LONGEST_SECONDS
 
 
 def test_a_limit_that_is_lifted_leaves_nothing() -> None:

@@ -15,6 +15,8 @@ from types import FrameType
 # After the time that running requests have; longer than a supervisor gives its workers (`plan.KILL_SECONDS`). Doubled:
 # whoever stops a server that hangs waits as long again. Halved: threads of a machine under load may need as much.
 LIMIT_SECONDS = 6.0
+# Three years: setitimer of macOS takes no longer time, and that of other systems no more than 292 years.
+LONGEST_SECONDS = 1e8
 
 _is_set = False
 _end_others: Callable[[], object] | None = None
@@ -35,7 +37,7 @@ def set_limit(seconds: float, end_others: Callable[[], object] | None = None) ->
     if end_others is not None:
         _end_others = end_others
         signal.signal(signal.SIGALRM, _end)
-    seconds += LIMIT_SECONDS
+    seconds = min(seconds + LIMIT_SECONDS, LONGEST_SECONDS)
     signal.setitimer(signal.ITIMER_REAL, min(seconds, left or seconds))
 
 
