@@ -1,4 +1,4 @@
-"""What `import waitress`, and serving a request, import: no more than the server needs.
+"""What `import waitress`, making a server and serving a request import: no more than each needs.
 
 Modules for features that are off by default, and for programs that use names outside the public API, are imported where
 they are used.
@@ -126,6 +126,8 @@ import socket, waitress
 print(*sorted(set(sys.modules) - before))
 """
 SERVE = """
+import waitress_cli  # as `waitress.serve` does
+
 def application(environ, start_response):
     start_response("200 OK", [])
     return [environ["PATH_INFO"].encode("latin-1")]
@@ -140,7 +142,10 @@ assert answer.endswith(b"/a"), answer
 """
 
 
-@pytest.fixture(scope="module", params=[("", ""), (SERVE, NEEDED_TO_SERVE)], ids=["import", "serve"])
+MAKE = "import waitress.server, waitress_cli  # as `waitress.serve` does"
+
+
+@pytest.fixture(scope="module", params=[(MAKE, ""), (SERVE, NEEDED_TO_SERVE)], ids=["make", "serve"])
 def imported(request: pytest.FixtureRequest) -> set[str]:
     """Return the names of the modules that are imported."""
     sources = "|".join(str(package.source.parent) for package in PACKAGES)
@@ -149,6 +154,22 @@ def imported(request: pytest.FixtureRequest) -> set[str]:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     return set(done.stdout.split())
+
+
+IMPORT = """
+import sys
+before = set(sys.modules)
+sys.path[:0] = sys.argv[1].split("|")
+import waitress
+print(*sorted(set(sys.modules) - before))
+"""
+
+
+def test_import_waitress_imports_nothing_else() -> None:
+    sources = "|".join(str(package.source.parent) for package in PACKAGES)
+    command = [sys.executable, "-S", "-c", IMPORT, sources]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.stderr) == ("waitress\n", "")
 
 
 def test_only_needed_modules_of_the_standard_library_are_imported(imported: set[str]) -> None:
@@ -178,7 +199,7 @@ def compile_no_annotation(source, filename, mode, *arguments, **keywords):
     return compile_source(source, filename, mode, *arguments, **keywords)
 
 builtins.compile = compile_no_annotation
-import waitress
+import waitress.server, waitress_cli
 """
 
 
@@ -204,7 +225,7 @@ def report_and_compile(pattern, flags=0):
     return compile_pattern(pattern, flags)
 
 re.compile = report_and_compile
-import waitress
+import waitress.server, waitress_cli
 """
 
 # Each plain request may use these patterns. What few requests use is compiled for the first of them.

@@ -1,18 +1,19 @@
-"""A production WSGI server in pure Python, without dependencies."""
+"""A production WSGI server in pure Python, without dependencies.
 
-import logging as logging  # as in waitress 3.0, for programs that read `waitress.logging`
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+`import waitress` imports nothing else: a program that imports it and then does not serve pays for nothing.
+"""
 
-from waitress_cli import profile
-from waitress_cli import serve as _serve
-
-from .server import create_server
+TYPE_CHECKING = False  # type checkers take it for true; `typing` would cost more than all of this file
 
 if TYPE_CHECKING:
+    import logging as logging
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
     from _typeshed.wsgi import WSGIApplication
     from typing_extensions import Unpack
 
+    from waitress_cli import profile as profile
     from waitress_core.config.keywords import Settings as Settings
 
     # For type checkers, and for programs that look into this file for what it may import: see `__getattr__`.
@@ -30,53 +31,64 @@ if TYPE_CHECKING:
     from . import trigger as trigger
     from . import utilities as utilities
     from . import wasyncore as wasyncore
+    from .server import create_server as create_server
 
 __version__ = "3.6.0"
 
 __all__ = ["create_server", "profile", "serve", "serve_paste"]
 
-_SUBMODULES = (
-    "adjustments",
-    "buffers",
-    "channel",
-    "compat",
-    "parser",
-    "proxy_headers",
-    "receiver",
-    "rfc7230",
-    "runner",
-    "server",
-    "task",
-    "trigger",
-    "utilities",
-    "wasyncore",
-)
+# Imported when a program asks for them. As in waitress 3.0, all are there after `import waitress`.
+_MODULES = {
+    "logging": "logging",
+    **{
+        name: f"waitress.{name}"
+        for name in (
+            "adjustments",
+            "buffers",
+            "channel",
+            "compat",
+            "parser",
+            "proxy_headers",
+            "receiver",
+            "rfc7230",
+            "runner",
+            "server",
+            "task",
+            "trigger",
+            "utilities",
+            "wasyncore",
+        )
+    },
+}
+_HOMES = {
+    "Settings": "waitress_core.config.keywords",  # the type of the keywords, which few programs name
+    "create_server": "waitress.server",
+    "profile": "waitress_cli",
+}
 
 
-def __getattr__(name: str) -> Any:
-    # All of them are there after `import waitress`, as in waitress 3.0; imported when they are asked for.
-    if name in _SUBMODULES:
-        import importlib
+def __getattr__(name: str) -> "Any":
+    if name not in _MODULES and name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import sys
 
-        return importlib.import_module(f".{name}", __name__)
-    if name == "Settings":  # the type of the keywords, which few programs name
-        from waitress_core.config.keywords import Settings
-
-        return Settings
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = _MODULES.get(name) or _HOMES[name]
+    __import__(module)
+    # The value is not kept here, because a program may for a while put something else in its place there.
+    return sys.modules[module] if name in _MODULES else getattr(sys.modules[module], name)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_SUBMODULES})
+    return sorted({*globals(), *_MODULES, *_HOMES})
 
 
 def serve(
     app: "WSGIApplication",
     *,
-    _server: Callable[..., Any] | None = None,
+    _server: "Callable[..., Any] | None" = None,
     _quiet: bool = False,
     _profile: bool = False,
-    _on_serving: Callable[[], None] | None = None,
+    _on_serving: "Callable[[], None] | None" = None,
     **settings: "Unpack[Settings]",
 ) -> None:
     """Serve the application until SIGTERM, SIGINT or Ctrl-C, with the settings as keyword arguments.
@@ -90,12 +102,16 @@ def serve(
         ValueError: a setting is invalid, or the application is None.
         OSError: an address cannot be bound.
     """
-    # Looked up in each call: programs put their own `waitress.create_server` there.
-    make_server = create_server if _server is None else _server
-    _serve(app, _server=make_server, _quiet=_quiet, _profile=_profile, _on_serving=_on_serving, **settings)
+    from waitress_cli import serve as run_server
+
+    if _server is None:
+        from . import create_server  # in each call: programs put their own `waitress.create_server` there
+
+        _server = create_server
+    run_server(app, _server=_server, _quiet=_quiet, _profile=_profile, _on_serving=_on_serving, **settings)
 
 
-def serve_paste(app: "WSGIApplication", global_conf: Mapping[str, str] | None, **settings: Any) -> int:
+def serve_paste(app: "WSGIApplication", global_conf: "Mapping[str, str] | None", **settings: "Any") -> int:
     """Serve the application with the settings of a section `[server:main]`, which are strings; return 0 at the end.
 
     PasteDeploy calls this for `use = egg:waitress`; `global_conf` is ignored. Raises: see `serve`.
