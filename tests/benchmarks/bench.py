@@ -5,8 +5,10 @@ round, in turn, so that a change in the speed of the machine affects all of them
 of the load comes from wrk with one thread.
 
 The result of each case is printed, and how noisy its run was: by how much the rounds of one contender differ, and which
-part of the processors' time the machine's host gave to others. `--output` writes all figures as JSON, with the versions
-and the machine. From it `report.py` makes tables, unless a case was too noisy, and `chart.py` a chart.
+part of the processors' time the machine's host gave to others. A case that is too noisy is measured again, up to three
+times in all. `--output` writes the figures of the quietest attempts as JSON, with the versions and the machine. If the
+file has figures of the same commit, machine and day, those of other cases stay. `report.py` makes tables from the file,
+unless a case is still too noisy, and `chart.py` a chart.
 """
 
 from __future__ import annotations
@@ -24,10 +26,12 @@ from typing import Any
 
 from tests.benchmarks.cases import CASES, SETTINGS, Case, Contender
 from tests.benchmarks.load import CannotLoad, find_wrk
-from tests.benchmarks.report import Table, as_text, spread
+from tests.benchmarks.report import MOST_NOISE, Table, as_text, spread
 from tests.benchmarks.servers import ROOT, install
 from tests.benchmarks.usage import stolen_and_all_ticks
 from waitress import __version__
+
+ATTEMPTS = 3  # the machine has noisy minutes; one that is always noisy is not worth more
 
 
 def main() -> None:
@@ -35,19 +39,23 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=[case.name for case in CASES], default=[c.name for c in CASES])
     parser.add_argument("--output", type=Path, help="write the result as JSON to this file")
     options = read_options(parser)
-    result: dict[str, Any] = {"machine": machine(options.rounds), "servers": SETTINGS, "cases": {}, "steal": {}}
+    result = earlier_result(options.output, machine(options.rounds))
     for case in CASES:
         if case.name in options.cases:
-            stolen, ticks = stolen_and_all_ticks()
-            table = measure_case(case, options.rounds, options.seconds)
-            now_stolen, now_ticks = stolen_and_all_ticks()
-            steal = (now_stolen - stolen) / max(1, now_ticks - ticks)
-            print(as_text(case, table))
-            print(f"  noise: the rounds differ by {spread(case, table):.0%}, steal time {steal:.1%}", flush=True)
-            result["cases"][case.name] = table
-            result["steal"][case.name] = steal
+            result["cases"][case.name], result["steal"][case.name] = measure_quietly(
+                case, options.rounds, options.seconds
+            )
             if options.output is not None:  # after each case, so that its figures are kept if a later one fails
                 options.output.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+
+
+def earlier_result(output: Path | None, machine: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of the file if the commit, machine and day are the same; else an empty result."""
+    if output is not None and output.exists():
+        result: dict[str, Any] = json.loads(output.read_text(encoding="utf-8"))
+        if result["machine"] == machine:
+            return result
+    return {"machine": machine, "servers": SETTINGS, "cases": {}, "steal": {}}
 
 
 def read_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
@@ -60,6 +68,22 @@ def read_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
     except CannotLoad as error:
         parser.exit(1, f"{error}\n")
     return options
+
+
+def measure_quietly(case: Case, rounds: int, seconds: float) -> tuple[Table, float]:
+    """Measure a case, again while it is too noisy to be published; return the quietest table, and its steal time."""
+    attempts: list[tuple[Table, float]] = []
+    while len(attempts) < ATTEMPTS:
+        stolen, ticks = stolen_and_all_ticks()
+        table = measure_case(case, rounds, seconds)
+        now_stolen, now_ticks = stolen_and_all_ticks()
+        steal = (now_stolen - stolen) / max(1, now_ticks - ticks)
+        print(as_text(case, table))
+        print(f"  noise: the rounds differ by {spread(case, table):.0%}, steal time {steal:.1%}", flush=True)
+        attempts.append((table, steal))
+        if max(spread(case, table), steal) <= MOST_NOISE:
+            break
+    return min(attempts, key=lambda attempt: max(spread(case, attempt[0]), attempt[1]))
 
 
 def measure_case(case: Case, rounds: int, seconds: float) -> Table:

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from tests.benchmarks import servers, workers
-from tests.benchmarks.bench import machine, measure_case
+from tests.benchmarks import bench, servers, workers
+from tests.benchmarks.bench import earlier_result, machine, measure_case
 from tests.benchmarks.cases import CASES, OURS, PURE_PYTHON, Case, Contender, Target
 from tests.benchmarks.chart import draw
 from tests.benchmarks.interpreters import cases_of, server_on
@@ -290,6 +290,34 @@ def test_what_was_measured_in_noise_is_not_published(result: dict[str, Any], tmp
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (run.returncode, page.exists()) == (1, False)
     assert run.stderr.startswith("Not published: the noise is above 10% in\nhello16: the rounds differ by 50%")
+
+
+@pytest.mark.parametrize(
+    ("measured", "kept"),
+    [
+        ([(100, 104)], (100, 104)),
+        ([(50, 150), (100, 104)], (100, 104)),
+        ([(50, 150), (90, 110), (50, 150)], (90, 110)),
+    ],
+    ids=["quiet", "quiet later", "never quiet"],
+)
+def test_a_noisy_case_is_measured_again_and_the_quietest_is_kept(
+    measured: list[tuple[int, int]], kept: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bench, "stolen_and_all_ticks", lambda: (0, 0))
+    rates = [rate for both in measured for rate in both]
+    contender = Contender("one", "", lambda seconds: rounds(rates.pop(0))[0])
+    table, steal = bench.measure_quietly(Case("x", "x", (contender,), CASES[0].quantities), rounds=2, seconds=1)
+    assert (table, steal, rates) == ({"one": rounds(*kept)}, 0, [])
+
+
+def test_figures_of_the_same_commit_and_machine_are_kept_when_one_case_is_measured_again(tmp_path: Path) -> None:
+    output = tmp_path / "result.json"
+    assert earlier_result(output, MACHINE)["cases"] == {}
+    output.write_text(json.dumps({"machine": MACHINE, "cases": {"hello1": {}}, "steal": {}}), encoding="utf-8")
+    assert earlier_result(output, MACHINE)["cases"] == {"hello1": {}}
+    assert earlier_result(output, {**MACHINE, "version": "1.0.0 4567def"})["cases"] == {}
+    assert earlier_result(None, MACHINE)["cases"] == {}
 
 
 @on_linux
