@@ -38,9 +38,11 @@ class Response:
 
 
 class Client:
-    """One connection; `address` is (host, port) or the path of a unix socket."""
+    """One connection; `address` is (host, port) or the path of a unix socket, `source` the client's own address."""
 
-    def __init__(self, address: tuple[str, int] | str, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self, address: tuple[str, int] | str, timeout: float = TIMEOUT, *, source: tuple[str, int] | None = None
+    ) -> None:
         self.socket: Any
         if isinstance(address, str):
             self.socket = unix_socket()
@@ -51,7 +53,7 @@ class Client:
                 self.socket.close()
                 raise
         else:
-            self.socket = socket.create_connection(address, timeout)
+            self.socket = socket.create_connection(address, timeout, source)
             if address in over_tls.addresses:
                 self.socket = over_tls.TlsSocket(self.socket)
         self._received = b""
