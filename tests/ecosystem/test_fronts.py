@@ -14,7 +14,15 @@ import pytest
 
 from tests.ecosystem.chromium import CHROMIUM, page
 from tests.ecosystem.fronts import APACHE, CLIENT, HAPROXY, HOST, KINDS, NGINX, Kind, behind, each_kind
-from tests.ecosystem.programs.commands import CLIENT_SECONDS, curl, json_of, needs_curl_feature, needs_ipv6, write_bytes
+from tests.ecosystem.programs.commands import (
+    CLIENT_SECONDS,
+    curl,
+    json_of,
+    needs_curl,
+    needs_curl_feature,
+    needs_ipv6,
+    write_bytes,
+)
 from tests.ecosystem.programs.plain import PAGES, RELEASE_SECONDS, show_environ
 from tests.support.pages import DOCS, blocks
 from waitress_cli.options import parse
@@ -301,6 +309,7 @@ def hinting(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iter
     return [b"hello"]
 
 
+@needs_curl
 @pytest.mark.parametrize("version", ["--http1.1", "--http2"])
 def test_haproxy_passes_early_hints_on(version: str) -> None:
     needs_curl_feature("HTTP2")
