@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.support.certificates import client_context, server_file
-from tests.support.pairs import tcp_pair
+from tests.support.pairs import reset, tcp_pair
 from tests.support.tls_peer import TlsPeer
 from waitress_buffers import ReadOnlyFileBuffer
 from waitress_core import Adjustments
@@ -508,6 +508,58 @@ def test_only_a_complete_response_ends_with_close_notify(ends: Ends, is_complete
     assert received in ((b"a part", b"") if resets else (b"a part",))
 
 
+class Noted:
+    """A socket, or a session, of which the names that are used are noted."""
+
+    def __init__(self, real: Any, names: list[str]) -> None:
+        self._real = real
+        self._names = names
+
+    def __getattr__(self, name: str) -> Any:
+        self._names.append(name)
+        return getattr(self._real, name)
+
+
+WAYS_TO_SEE_A_RESET: dict[str, Callable[[TlsTransport], object]] = {
+    "receive": lambda transport: transport.receive(8192),
+    "receive-into": lambda transport: transport.receive_into(BUFFER, 8192),
+    "send": lambda transport: transport.send(b"x"),
+    "send-batch": lambda transport: transport.send(bytes(BATCH_BYTES)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS_TO_SEE_A_RESET)
+def test_nothing_is_said_to_a_client_that_has_reset_the_connection(ends: Ends, way: str) -> None:
+    reset_seen(ends)
+    with pytest.raises(Disconnected) as caught:
+        WAYS_TO_SEE_A_RESET[way](ends.transport)
+    assert caught.value.is_expected
+    assert calls_of_end(ends.transport) == []
+
+
+def test_nothing_is_said_to_a_client_that_has_reset_the_connection_in_its_handshake() -> None:
+    with contextlib.closing(Ends()) as ends:
+        reset_seen(ends)
+        with pytest.raises(Disconnected):
+            ends.transport.handshake()
+        assert calls_of_end(ends.transport) == []
+
+
+def reset_seen(ends: Ends) -> None:
+    """Reset the connection, and wait until the server's system has seen that."""
+    reset(ends.client)
+    assert select.select([ends.transport.descriptor], [], [], 20)[0]
+
+
+def calls_of_end(transport: Any) -> list[str]:
+    """Let a transport end, and return what it uses of its socket and its session."""
+    names: list[str] = []
+    transport._socket = Noted(transport._socket, names)
+    transport._session = Noted(transport._session, names)
+    transport.end(is_complete=True)
+    return names
+
+
 def test_a_close_notify_without_room_is_sent_later() -> None:
     with contextlib.closing(Ends(buffer_bytes=4096)) as ends:
         ends.shake_hands()
@@ -646,7 +698,6 @@ def watched(ends: Ends, meeting: Meeting) -> Iterator[Any]:
     transport._lock = WatchedLock(meeting)
     for name in ("_session", "_incoming", "_outgoing"):
         setattr(transport, name, Watched(getattr(transport, name), meeting))
-    transport._read_into = transport._session.read
     yield transport
 
 

@@ -24,7 +24,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 from waitress_buffers import ReadOnlyFileBuffer
 
@@ -69,7 +69,6 @@ class TlsTransport(SocketTransport):
         "_is_raw",
         "_lock",
         "_outgoing",
-        "_read_into",
         "_session",
         "_taken",
         "_unsent",
@@ -87,8 +86,6 @@ class TlsTransport(SocketTransport):
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._session = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        # As it is with a buffer, which typeshed does not know: it returns how many bytes came
-        self._read_into: Callable[[int, memoryview], int] = cast(Any, self._session.read)
         self._unsent: bytes = b""  # records that the socket has not taken
         self._taken = 0  # bytes of data in them, which have not been counted as sent
         self._has_told_end = False  # by close_notify
@@ -120,15 +117,19 @@ class TlsTransport(SocketTransport):
     def handshake(self) -> int:
         """Go on with the handshake."""
         if not self._is_established:
-            data = SocketTransport.receive(self, HELLO_BYTES)
-            if data:
-                self._check_first_byte(data)
+            try:
+                data = self._socket.recv(HELLO_BYTES)
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                raise self._lost(error) from error
+            else:
+                if not self._has_started:
+                    self._check_first_byte(data)
+                if not data:
+                    raise HandshakeFailed("the client has left")
                 self._incoming.write(data)
                 self._shake_hands()
-            elif data is not None:
-                if not self._has_started:  # a check whether the port is open, or a connection made in advance
-                    raise Disconnected(ConnectionResetError(errno.ECONNRESET, "no TLS handshake"))
-                raise HandshakeFailed("the client has left")
         with self._lock:
             if not self._flush_locked():
                 return WRITE
@@ -136,12 +137,13 @@ class TlsTransport(SocketTransport):
 
     def _check_first_byte(self, data: bytes) -> None:
         """Raise PlainRequest if the first byte is one of a request: a method, or an empty line before it."""
-        if not self._has_started:
-            self._has_started = True
-            # A record of TLS starts with its type (RFC 8446 5.1), which is below 32.
-            if data[:1].isalpha():
-                self._is_raw = True
-                raise PlainRequest
+        if not data:  # a check whether the port is open, or a connection made in advance
+            raise Disconnected(ConnectionResetError(errno.ECONNRESET, "no TLS handshake"))
+        self._has_started = True
+        # A record of TLS starts with its type (RFC 8446 5.1), which is below 32.
+        if data[:1].isalpha():
+            self._is_raw = True
+            raise PlainRequest
 
     def _shake_hands(self) -> None:
         with self._lock:
@@ -158,8 +160,6 @@ class TlsTransport(SocketTransport):
 
     # --- input
 
-    # `SocketTransport.receive(self, ...)`: `super()` would cost each request more than the call itself.
-
     def receive(self, size: int) -> bytes | None:
         """Return what has arrived: of about `size` bytes on the wire, and of a record that they complete."""
         if self._is_raw:
@@ -172,9 +172,14 @@ class TlsTransport(SocketTransport):
         # A deadline reads once more before it gives up on a client: a record that is there is read to its end.
         left = UNFINISHED_BYTES
         while left > 0:
-            arrived = SocketTransport.receive(self, size)
+            try:  # here, not by `SocketTransport.receive`, which would cost each request a call more
+                arrived = self._socket.recv(size)
+            except BlockingIOError:
+                return None
+            except OSError as error:
+                raise self._lost(error) from error
             if not arrived:
-                self._has_ended = arrived is not None
+                self._has_ended = True
                 return arrived
             data = self._decrypt(arrived)
             if data is not None:
@@ -210,9 +215,14 @@ class TlsTransport(SocketTransport):
             return 0
         left = UNFINISHED_BYTES
         while left > 0:
-            arrived = SocketTransport.receive_into(self, self._arrived, min(size, READ_BYTES))
+            try:
+                arrived = self._socket.recv_into(self._arrived, min(size, READ_BYTES))
+            except BlockingIOError:
+                return None
+            except OSError as error:
+                raise self._lost(error) from error
             if not arrived:
-                self._has_ended = arrived is not None
+                self._has_ended = True
                 return arrived
             received = self._decrypt_into(buffer, arrived)
             if received or self._has_ended:
@@ -233,10 +243,12 @@ class TlsTransport(SocketTransport):
 
     def _decrypt_locked(self, arrived: memoryview, buffer: memoryview) -> int:
         received = 0
+        # With a buffer it returns how many bytes came, which typeshed does not know.
+        read: Callable[[int, Any], Any] = self._session.read
         self._incoming.write(arrived)
         try:
             while self._incoming.pending:
-                size = self._read_into(RECORD_BYTES, buffer[received:])
+                size: int = read(RECORD_BYTES, buffer[received:])
                 if not size:
                     self._note_end()
                     break
@@ -318,7 +330,7 @@ class TlsTransport(SocketTransport):
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            raise Disconnected(error) from error
+            raise self._lost(error) from error
         if sent < sum(map(len, records)):
             self._unsent = b"".join(records)[sent:]
         return not self._unsent
@@ -333,7 +345,7 @@ class TlsTransport(SocketTransport):
         except BlockingIOError:
             sent = 0
         except OSError as error:
-            raise Disconnected(error) from error
+            raise self._lost(error) from error
         self._unsent = unsent[sent:]
         return not self._unsent
 
@@ -357,6 +369,14 @@ class TlsTransport(SocketTransport):
         return self._send_read(file, size)
 
     # --- the end
+
+    def _lost(self, error: OSError) -> Disconnected:
+        """Return what to raise when the socket has failed, mostly because its client has reset it.
+
+        `end` sends nothing then: close_notify would be encrypted for nobody. Thread: whoever uses the socket.
+        """
+        self._resets = True
+        return Disconnected(error)
 
     def end_output(self) -> bool:
         """Send close_notify, and end output."""
