@@ -43,6 +43,18 @@ class Full:
         return getattr(self._real, name)
 
 
+class Noted:
+    """A socket, or a session, of which the names that are used are noted."""
+
+    def __init__(self, real: Any, names: list[str]) -> None:
+        self._real = real
+        self._names = names
+
+    def __getattr__(self, name: str) -> Any:
+        self._names.append(name)
+        return getattr(self._real, name)
+
+
 def contexts(**settings: Any) -> TlsContexts:
     return TlsContexts(Adjustments(listen="127.0.0.1:0", tls_certificate=server_file(), **settings))
 
@@ -477,6 +489,18 @@ def test_data_and_close_notify_in_one_segment_are_data_and_then_a_visible_end(en
     assert ends.peer.receive(6) == b"answer"
 
 
+def test_close_notify_alone_is_an_end_at_once(ends: Ends) -> None:
+    ends.peer.turn = lambda: None
+    with contextlib.suppress(ssl.SSLWantReadError):
+        ends.peer.session.unwrap()
+    ends.peer.step()
+    transport: Any = ends.transport
+    names: list[str] = []
+    transport._socket = Noted(transport._socket, names)
+    assert transport.receive(100) == b""
+    assert names == ["recv"]
+
+
 def test_an_end_without_close_notify_is_an_end(ends: Ends) -> None:
     ends.client.shutdown(socket.SHUT_WR)
     assert ends.transport.receive(100) == b""
@@ -506,18 +530,6 @@ def test_only_a_complete_response_ends_with_close_notify(ends: Ends, is_complete
     received, found = ends.peer.rest()
     assert found == end
     assert received in ((b"a part", b"") if resets else (b"a part",))
-
-
-class Noted:
-    """A socket, or a session, of which the names that are used are noted."""
-
-    def __init__(self, real: Any, names: list[str]) -> None:
-        self._real = real
-        self._names = names
-
-    def __getattr__(self, name: str) -> Any:
-        self._names.append(name)
-        return getattr(self._real, name)
 
 
 WAYS_TO_SEE_A_RESET: dict[str, Callable[[TlsTransport], object]] = {

@@ -198,7 +198,7 @@ class TlsTransport(SocketTransport):
                     if not incoming.pending:
                         break
                 else:
-                    self._note_end()
+                    self._note_end(after_data=bool(pieces))
             except ssl.SSLWantReadError:
                 pass
             except OSError as error:
@@ -250,7 +250,7 @@ class TlsTransport(SocketTransport):
             while self._incoming.pending:
                 size: int = read(RECORD_BYTES, buffer[received:])
                 if not size:
-                    self._note_end()
+                    self._note_end(after_data=True)  # of an earlier piece, perhaps
                     break
                 received += size
         except ssl.SSLWantReadError:
@@ -261,16 +261,17 @@ class TlsTransport(SocketTransport):
             self._answer_locked()
         return received
 
-    def _note_end(self) -> None:
-        """The client has sent close_notify. Let the socket look as after the end of a plain client: readable.
+    def _note_end(self, *, after_data: bool) -> None:
+        """The client has sent close_notify, after data that have not been returned yet, or alone.
 
-        Data may have come with it, and nothing else would let the poller see the end.
+        After data the socket must look as after the end of a plain client: readable, or nobody would ask for the end.
         """
         self._has_ended = True
-        try:
-            self._socket.shutdown(socket.SHUT_RD)
-        except OSError:  # it has left already, which is as readable
-            pass
+        if after_data:
+            try:
+                self._socket.shutdown(socket.SHUT_RD)
+            except OSError:  # it has left already, which is as readable
+                pass
 
     def _answer_locked(self) -> None:
         """Send records that OpenSSL has made while it read: the answer to a key update."""
