@@ -94,8 +94,7 @@ class CheckedConnection(Connection):
         self, transport: Transport, remote_addr: str, remote_port: str, *, context: ServerContext, **named: Any
     ) -> None:
         super().__init__(transport, remote_addr, remote_port, context=context, **named)
-        self.receiver = CheckedReceiver(transport, context)
-        self.is_client_gone = self.receiver.has_ended
+        self.is_client_gone = self.receiver = CheckedReceiver(transport, context)
         self.sender = CheckedSender(transport, context)
 
     @property

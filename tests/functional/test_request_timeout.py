@@ -95,7 +95,7 @@ def test_it_is_answered_503_and_logged_with_its_stack_and_others_are_served(
         # It has ended for its client: it is counted and logged, even if its thread never ends.
         assert becomes_true(lambda: "/hang 503" in caplog.messages, SECONDS)
         assert server.server.stats().responses["5xx"] == 1
-        assert run._context.counters.ended.counts()["response"] == 1
+        assert run._context.counters.by_end_reason["response"] == 1
         assert becomes_true(partial(has_lost, server, 1), SECONDS)
         for _ in range(2 * threads):
             with server.client() as other:

@@ -1,5 +1,6 @@
 """The machine: its transitions, pipelining, what it holds, errors, the end of input."""
 
+import contextlib
 import gc
 import sys
 import weakref
@@ -475,3 +476,49 @@ def test_a_large_chunked_body_is_not_read_as_a_head(monkeypatch: pytest.MonkeyPa
     parser.receive(CHUNKED + b"10000\r\n" + b"x" * 65536 + b"\r\n0\r\n\r\n")
     assert isinstance(parser.next_event(), RequestHead)
     assert read == [len(CHUNKED) - len(b"\r\n\r\n")]
+
+
+COMPLETE = [
+    b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"\r\nGET / HTTP/1.0\r\n\r\n",
+    b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+    b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\nA: b\r\n\r\n",
+]
+
+
+def state_of(parser: RequestParser) -> dict[str, object]:
+    """What decides how it parses on; the rest is written before it is read."""
+    names = ("_step", "_failure", "_has_input_ended", "_scanner", "_has_skipped_line", "_chunked")
+    buffer = parser._buffer
+    return {**{name: getattr(parser, name) for name in names}, "buffer": (buffer.data, buffer.position, buffer.view)}
+
+
+@pytest.mark.parametrize("step", [1, 1000], ids=["by-byte", "whole"])
+@pytest.mark.parametrize("message", COMPLETE, ids=["get", "after-an-empty-line", "length", "chunked"])
+def test_after_a_complete_request_a_parser_is_as_new(message: bytes, step: int) -> None:
+    parser = RequestParser()
+    assert parser.is_as_new
+    events = []
+    for start in range(0, len(message), step):
+        parser.receive(message[start : start + step])
+        while (event := parser.next_event()) is not NEED_MORE:
+            assert not parser.is_as_new or isinstance(event, EndOfMessage)
+            events.append(event)
+        assert parser.is_as_new is (start + step >= len(message))
+    assert isinstance(events[-1], EndOfMessage)
+    assert state_of(parser) == state_of(RequestParser())
+
+
+@pytest.mark.parametrize("sent", [b"\r\n", b"\r", b"GET", b"no request\r\n\r\n"], ids=["line", "cr", "part", "fault"])
+def test_a_parser_that_something_is_left_of_is_not_as_new(sent: bytes) -> None:
+    parser = RequestParser()
+    parser.receive(sent)
+    with contextlib.suppress(ProtocolError):
+        parser.next_event()
+    assert not parser.is_as_new
+
+
+def test_a_parser_whose_input_has_ended_is_not_as_new() -> None:
+    parser = RequestParser()
+    parser.end_of_input()
+    assert not parser.is_as_new

@@ -72,7 +72,7 @@ ENDS: list[tuple[Scenario, str]] = [
 
 
 def ended(harness: Harness) -> dict[str, int]:
-    return {reason: count for reason, count in harness.context.counters.ended.counts().items() if count}
+    return {reason: count for reason, count in harness.context.counters.by_end_reason.items() if count}
 
 
 def struck(harness: Harness) -> dict[str, int]:

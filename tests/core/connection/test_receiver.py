@@ -28,6 +28,7 @@ from waitress_core.http.error_responses import ErrorResponse
 from waitress_core.http.request import Request
 from waitress_core.net.transport import Disconnected, SocketTransport
 from waitress_core.reactor.reactor import Reactor
+from waitress_parser import RequestParser
 
 GET = b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
@@ -197,6 +198,48 @@ def test_a_parser_can_be_replaced(receiving: Receiving) -> None:
     receiving.receiver.use_parser(parser)
     receiving.send_request(GET % b"")
     assert parser.noted == GET % b""
+
+
+# --- the parser
+
+
+def test_a_parser_serves_the_next_connection_when_its_request_is_complete(receiving: Receiving) -> None:
+    receiving.send(b"GET / HTTP/1.1\r\n")
+    parser = receiving.receiver._parser
+    assert parser is not None
+    receiving.send_request(b"Host: x\r\n\r\n")
+    assert receiving.receiver._parser is None
+    assert receiving.context.take_parser() is parser
+    assert receiving.context.take_parser() is not parser
+
+
+@pytest.mark.parametrize("ahead", [b"G", b"\r", b"\r\n"], ids=["request", "half-line", "line"])
+def test_a_parser_that_has_read_ahead_stays_with_its_connection(receiving: Receiving, ahead: bytes) -> None:
+    receiving.send_request(GET % b"" + ahead)
+    assert receiving.receiver._parser is not None
+    assert receiving.context.spare_parser is None
+
+
+def test_a_parser_that_was_left_half_way_serves_no_other_connection(
+    receiving: Receiving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(parser: RequestParser) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RequestParser, "next_event", fail)
+        with pytest.raises(MemoryError):
+            receiving.send(GET % b"")
+    assert receiving.receiver._parser is not None
+    assert receiving.context.spare_parser is None
+
+
+def test_a_parser_that_was_given_stays_with_its_connection(receiving: Receiving) -> None:
+    parser = NotingParser()
+    receiving.receiver.use_parser(parser)
+    receiving.send_request(GET % b"")
+    assert receiving.receiver._parser is parser
+    assert receiving.context.spare_parser is None
 
 
 # --- how much is read
@@ -510,10 +553,9 @@ def test_what_comes_while_lingering_is_discarded_up_to_a_bound(
 ) -> None:
     receiving.send_request(GET % b"")
     receiving.receiver.enter(LINGER, receiving.reactor.now)
-    held = receiving.receiver._parser.held_bytes
     monkeypatch.setattr(module, "LINGER_BYTES", 1000)
     assert receiving.send(bytes(1000)) is None
-    assert receiving.receiver._parser.held_bytes == held
+    assert receiving.receiver._parser is None
     assert receiving.send(b"x") is CLOSE
 
 

@@ -114,6 +114,13 @@ class RequestParser:
         return self._step is _HEAD and not self._buffer.data
 
     @property
+    def is_as_new(self) -> bool:
+        """Whether it parses what comes next as a new parser would: it may serve another connection."""
+        return (
+            self._step is _HEAD and not self._buffer.data and not self._has_skipped_line and not self._has_input_ended
+        )
+
+    @property
     def held_bytes(self) -> int:
         """Number of bytes received and not yet returned as events."""
         buffer = self._buffer

@@ -9,7 +9,7 @@ import socket
 from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from waitress_parser import Limits
+from waitress_parser import Limits, RequestParser
 
 from ..config.adjustments import Adjustments
 from ..http.request import Request
@@ -134,6 +134,7 @@ class ServerContext:
         # Reactor only
         self.counters = Counters()
         self.refusals = _make_refusals(adj, reactor.clock)
+        self.spare_parser: RequestParser | None = None  # as new, for the next connection that a byte arrives on
         self.read_buffer = memoryview(bytearray(BODY_READ_BYTES))  # used within one call
         self.idle = self._add_deadlines(adj.channel_timeout)
         self.handshake = self._add_deadlines(adj.tls_handshake_timeout)
@@ -157,6 +158,14 @@ class ServerContext:
         self, seconds: float, on_due: Callable[[HasDeadlines], None] = _receiving_overdue
     ) -> DeadlineQueue[HasDeadlines]:
         return self.reactor.add_deadlines(DeadlineQueue(seconds, on_due))
+
+    def take_parser(self) -> RequestParser:
+        """Return a parser that is as new, for one connection alone."""
+        parser = self.spare_parser
+        if parser is None:
+            return RequestParser(self.parser_limits)
+        self.spare_parser = None
+        return parser
 
     def log_other_protocol(self, speaks: str, remote_addr: str) -> None:
         """Log, once in OTHER_PROTOCOL_LOG_SECONDS for each protocol, what a client speaks. Thread: the leader."""

@@ -81,11 +81,12 @@ class Receiver:
         self._descriptor = transport.descriptor
         self._context = context
         self._deadlines = context.receive_deadlines
-        self._parser = RequestParser(context.parser_limits)
         # Reactor only
         self._deadline: DeadlineQueue[HasDeadlines] | None = None  # of the state
         self.request: Request | None = None  # with the body that is arriving
         self._body_rate: MinDataRate | None = None
+        # While a request arrives, or one has been read ahead; nearly always it then goes to the next connection
+        self._parser: RequestParser | None = None
         self._discarded_bytes = 0
         # Written by the reactor, read anywhere. What is read ahead waits here: while a task runs nobody writes to the
         # parser, so that the task can see from both whether a further request is complete.
@@ -122,14 +123,12 @@ class Receiver:
         if not data:
             return None if data is None else self._end_input()
         context.counters.bytes_in += len(data)
-        self._parser.receive(data)
-        return self.next_request(data)
+        return self._parse(data)
 
     def take(self, data: bytes) -> Outcome:
         """Parse bytes that have been read already, before the first call of `receive`; return what is to be done."""
         self._context.counters.bytes_in += len(data)
-        self._parser.receive(data)
-        return self.next_request(data)
+        return self._parse(data)
 
     def _receive_more(self) -> Outcome:
         """Read what is no head: content, what comes after the present request, or what nobody wants."""
@@ -150,8 +149,7 @@ class Receiver:
             self._discarded_bytes += len(data)
             return CLOSE if self._discarded_bytes > LINGER_BYTES else None
         if state is BODY:
-            self._parser.receive(data)
-            return self.next_request()
+            return self._parse(data)
         self._ahead += data
         self.ahead_bytes += len(data)
         return None if self.may_read_ahead() else PAUSE
@@ -183,23 +181,26 @@ class Receiver:
 
     def go_on(self) -> Outcome:
         """Take the next request from what has been read ahead; return what is to be done."""
-        if self._ahead:
-            self._parser.receive(self._ahead)
-            self._ahead = b""
-        return self.next_request()
+        data, self._ahead = self._ahead, b""
+        return self._parse(data)
 
-    def next_request(self, data: bytes = b"") -> Outcome:
-        """Take events from the parser until a request is complete or bytes are missing; return what is to be done.
-
-        `data` is what the parser has just received, if it may be the start of a connection.
-        """
+    def _parse(self, data: bytes | memoryview) -> Outcome:
+        """Parse what has arrived until a request is complete or bytes are missing; return what is to be done."""
         parser, request = self._parser, self.request
+        if parser is None:
+            self._parser = parser = self._context.take_parser()
+        parser.receive(data)
         try:
             while True:
                 event = parser.next_event()
                 if type(event) is EndOfMessage:
                     self.request = None
-                    self.ahead_bytes = parser.held_bytes
+                    if type(parser) is RequestParser and parser.is_as_new:
+                        # Only now: one that an exception has left half-way stays with its connection.
+                        self._context.spare_parser, self._parser = parser, None
+                        self.ahead_bytes = 0
+                    else:
+                        self.ahead_bytes = parser.held_bytes
                     if self.state < AHEAD:
                         self.enter(AHEAD, 0.0)
                     return request
@@ -215,7 +216,7 @@ class Receiver:
                 else:
                     break
         except ProtocolError as error:
-            return error_response_for(error, data)
+            return error_response_for(error, bytes(data) if self.state <= HEAD else b"")
         except BufferStorageError as error:
             return self._refuse_body(error)
         if self.state is ENDED:
@@ -246,10 +247,11 @@ class Receiver:
         return self._end_of_parsing()
 
     def _end_of_parsing(self) -> Outcome:
-        try:
-            self._parser.end_of_input()
-        except ProtocolError as error:
-            return error_response_for(error)
+        if self._parser is not None:
+            try:
+                self._parser.end_of_input()
+            except ProtocolError as error:
+                return error_response_for(error)
         return CLOSE
 
     def _refuse_body(self, error: BufferStorageError) -> ErrorResponse:
@@ -258,8 +260,12 @@ class Receiver:
 
     # --- for the connection
 
-    def has_ended(self) -> bool:
-        """Whether the client has ended its output, or the connection. Thread: any."""
+    def __call__(self) -> bool:
+        """Whether the client has ended its output, or the connection. Thread: any.
+
+        The receiver is the `waitress.client_disconnected` of its requests: a bound method would cost each of them 390
+        instructions, or one for each connection 64 bytes.
+        """
         return self.state is ENDED
 
     def may_read_ahead(self) -> bool:
@@ -275,7 +281,8 @@ class Receiver:
         if not self.ahead_bytes:
             return False
         parser = RequestParser(self._context.parser_limits)
-        parser.receive(self._parser.held_data())
+        if self._parser is not None:
+            parser.receive(self._parser.held_data())
         parser.receive(self._ahead)
         try:
             while (event := parser.next_event()) is not NEED_MORE:
@@ -305,8 +312,9 @@ class Receiver:
 
     def late_response(self) -> ErrorResponse:
         """Return the answer to a request that has not arrived in time, and parse nothing more."""
+        assert self._parser is not None  # called in HEAD and BODY only
         answer = late_request_response(self._parser)
-        self._parser = RequestParser(self._context.parser_limits)  # the other one takes nothing after its end of input
+        self._parser = None  # it takes nothing after its end of input
         return answer
 
     def stop(self) -> None:

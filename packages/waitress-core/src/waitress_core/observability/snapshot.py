@@ -145,7 +145,7 @@ def make_snapshot(
         "bytes_in": stats.bytes_in,
         "bytes_out": stats.bytes_out,
         "connections": dict(stats.connections_by_state),
-        "connections_ended": counters.ended.counts(),
+        "connections_ended": counters.by_end_reason.copy(),
         "threads": {"busy": busy, "idle": stats.threads - busy, "lost": lost_threads},
         "is_short_of_threads": is_short_of_threads,
         "is_refusing": is_refusing,

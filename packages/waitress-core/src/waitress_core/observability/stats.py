@@ -148,18 +148,18 @@ class LabelledCounter:
 class Counters:
     """What is counted while a server runs. Thread: written by the leader, read by any."""
 
-    __slots__ = ("by_status", "bytes_in", "deadlines", "ended", "ended_bytes_out", "handshakes", "refused")
+    __slots__ = ("by_end_reason", "by_status", "bytes_in", "deadlines", "ended_bytes_out", "handshakes", "refused")
 
     def __init__(self) -> None:
         # Counted by label, from any thread
         self.refused = LabelledCounter()  # requests, by rule: the name of an error, or of a setting
-        self.ended = LabelledCounter(END_REASONS)  # connections
         self.deadlines = LabelledCounter(DEADLINES)  # that clients have not kept
         self.handshakes = LabelledCounter(HANDSHAKES)
         # Leader only
         self.bytes_in = 0
         self.ended_bytes_out = 0  # of connections that have ended: added when they are no longer among the open ones
         self.by_status = dict.fromkeys(STATUS_CLASSES, 0)  # requests that have ended
+        self.by_end_reason = dict.fromkeys(END_REASONS, 0)  # connections that have ended
 
 
 def make_stats(
