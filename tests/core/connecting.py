@@ -91,9 +91,16 @@ class CheckedConnection(Connection):
     sender: CheckedSender
 
     def __init__(
-        self, transport: Transport, remote_addr: str, remote_port: str, *, context: ServerContext, **named: Any
+        self,
+        transport: Transport,
+        remote_addr: str,
+        remote_port: str,
+        endpoint: Endpoint,
+        context: ServerContext,
+        *others: Any,
+        **named: Any,
     ) -> None:
-        super().__init__(transport, remote_addr, remote_port, context=context, **named)
+        super().__init__(transport, remote_addr, remote_port, endpoint, context, *others, **named)
         self.is_client_gone = self.receiver = CheckedReceiver(transport, context)
         self.sender = CheckedSender(transport, context)
 

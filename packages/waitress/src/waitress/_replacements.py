@@ -14,11 +14,11 @@ modules. Until one does, each request takes the fast path: a task of `waitress_c
     server.task_dispatcher, _dispatcher   not the server's own, likewise     the same; a signal's end shuts it down
     channel_class of a server             are_unchanged, when a run starts   HTTPChannel.service answers each request
     any of HTTPChannel, Task, WSGITask    are_unchanged, when a run starts   HTTPChannel.service answers each request
-    HTTPChannel.received                  is_ours, when a client comes       it is called first with what is received
+    HTTPChannel.received                  compared, when a client comes      it is called first with what is received
     parser_class, HTTPRequestParser       is_ours, when a run starts         each request is parsed by it (_parsing)
     error_task_class, ErrorTask           is_ours, when a run starts         it answers faults (_parsing, task)
     add_channel, del_channel              is_ours, when a run starts         they enter a channel, and take it off
-    HTTPChannel.handle_close              is_replaced, when a client leaves  it is called, unless it was already
+    HTTPChannel.handle_close              compared, when a client leaves     it is called, unless it was already
     TcpWSGIServer.__init__                looked up at each call             it makes each MultiSocketServer too
     waitress.server.TcpWSGIServer, ...    looked up at each call             create_server makes one of that class
     waitress.create_server                looked up at each call             waitress.serve makes its server by it

@@ -281,7 +281,10 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     def on_closed(self, connection: Connection) -> None:
         """Release a connection's channel."""
         channel = self._channels.pop(connection, None)
-        self._unregister_channel(connection)
+        if self._has_map_hooks:
+            self._unregister_channel(connection)
+        else:
+            self._unregister(connection.descriptor, channel)
         if isinstance(channel, HTTPChannel):
             channel.on_closed()
 

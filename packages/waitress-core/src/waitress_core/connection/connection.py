@@ -85,7 +85,6 @@ class Connection:
         transport: Transport,
         remote_addr: str,
         remote_port: str,
-        *,
         endpoint: Endpoint,
         context: ServerContext,
         on_closed: "Callable[[Connection], None]",
@@ -569,7 +568,8 @@ class Connection:
         sender.enter(GONE, 0.0)
         if is_cut_off:
             self._transport.reset()  # or an HTTP/1.0 client could take the end for that of the response
-        sender.abort()
+        if sender.outbox is not None:
+            sender.abort()
         self._transport.end(is_complete=self._task is None)
         if self._task is None:
             self._release()

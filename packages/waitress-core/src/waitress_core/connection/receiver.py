@@ -325,7 +325,8 @@ class Receiver:
 
     def end(self) -> None:
         """Drop a request that is arriving: the connection has ended."""
-        self._drop_request()
+        if self.request is not None:
+            self._drop_request()
         if self.state is not ENDED:
             self.enter(ENDED, 0.0)
 

@@ -153,11 +153,12 @@ class Sender:
 
     def enter(self, state: SendState, since: float) -> None:
         """Move to a state; its deadline, if it has one, counts from `since`."""
-        deadlines, descriptor = self._context.send_deadlines, self._transport.descriptor
+        deadlines = self._context.send_deadlines
         before, after = deadlines[self.state], deadlines[state]
         self.state = state
         self.since = since
         if before is not after:
+            descriptor = self._transport.descriptor
             if before is not None:
                 before.disarm(descriptor)
             if after is not None:

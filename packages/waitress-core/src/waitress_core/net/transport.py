@@ -276,4 +276,7 @@ class SocketTransport:
 
     def close(self) -> None:
         """Close the descriptor."""
-        close(self._socket)
+        try:  # as `close` does it, with a call less for each connection
+            self._socket.close()
+        except OSError:
+            pass
