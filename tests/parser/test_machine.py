@@ -518,7 +518,7 @@ def test_a_parser_that_something_is_left_of_is_not_as_new(sent: bytes) -> None:
     assert not parser.is_as_new
 
 
-def test_a_parser_whose_input_has_ended_is_not_as_new() -> None:
+def test_after_the_end_of_input_a_parser_is_not_as_new() -> None:
     parser = RequestParser()
     parser.end_of_input()
     assert not parser.is_as_new

@@ -311,7 +311,7 @@ def test_a_noisy_case_is_measured_again_and_the_quietest_is_kept(
     assert (table, steal, rates) == ({"one": rounds(*kept)}, 0, [])
 
 
-def test_figures_of_the_same_commit_and_machine_are_kept_when_one_case_is_measured_again(tmp_path: Path) -> None:
+def test_figures_of_the_same_commit_and_machine_are_kept_for_other_cases(tmp_path: Path) -> None:
     output = tmp_path / "result.json"
     assert earlier_result(output, MACHINE)["cases"] == {}
     output.write_text(json.dumps({"machine": MACHINE, "cases": {"hello1": {}}, "steal": {}}), encoding="utf-8")

@@ -217,7 +217,7 @@ def test_a_parser_serves_the_next_connection_when_its_request_is_complete(receiv
 def test_a_parser_that_has_read_ahead_stays_with_its_connection(receiving: Receiving, ahead: bytes) -> None:
     receiving.send_request(GET % b"" + ahead)
     assert receiving.receiver._parser is not None
-    assert receiving.context.spare_parser is None
+    assert receiving.context.shared_parser is None
 
 
 def test_a_parser_that_was_left_half_way_serves_no_other_connection(
@@ -231,7 +231,7 @@ def test_a_parser_that_was_left_half_way_serves_no_other_connection(
         with pytest.raises(MemoryError):
             receiving.send(GET % b"")
     assert receiving.receiver._parser is not None
-    assert receiving.context.spare_parser is None
+    assert receiving.context.shared_parser is None
 
 
 def test_a_parser_that_was_given_stays_with_its_connection(receiving: Receiving) -> None:
@@ -239,7 +239,7 @@ def test_a_parser_that_was_given_stays_with_its_connection(receiving: Receiving)
     receiving.receiver.use_parser(parser)
     receiving.send_request(GET % b"")
     assert receiving.receiver._parser is parser
-    assert receiving.context.spare_parser is None
+    assert receiving.context.shared_parser is None
 
 
 # --- how much is read

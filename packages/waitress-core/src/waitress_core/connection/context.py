@@ -134,7 +134,7 @@ class ServerContext:
         # Reactor only
         self.counters = Counters()
         self.refusals = _make_refusals(adj, reactor.clock)
-        self.spare_parser: RequestParser | None = None  # as new, for the next connection that a byte arrives on
+        self.shared_parser: RequestParser | None = None  # as new, for the next connection that a byte arrives on
         self.read_buffer = memoryview(bytearray(BODY_READ_BYTES))  # used within one call
         self.idle = self._add_deadlines(adj.channel_timeout)
         self.handshake = self._add_deadlines(adj.tls_handshake_timeout)
@@ -161,10 +161,10 @@ class ServerContext:
 
     def take_parser(self) -> RequestParser:
         """Return a parser that is as new, for one connection alone."""
-        parser = self.spare_parser
+        parser = self.shared_parser
         if parser is None:
             return RequestParser(self.parser_limits)
-        self.spare_parser = None
+        self.shared_parser = None
         return parser
 
     def log_other_protocol(self, speaks: str, remote_addr: str) -> None:

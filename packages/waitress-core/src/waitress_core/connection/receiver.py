@@ -197,7 +197,7 @@ class Receiver:
                     self.request = None
                     if type(parser) is RequestParser and parser.is_as_new:
                         # Only now: one that an exception has left half-way stays with its connection.
-                        self._context.spare_parser, self._parser = parser, None
+                        self._context.shared_parser, self._parser = parser, None
                         self.ahead_bytes = 0
                     else:
                         self.ahead_bytes = parser.held_bytes
