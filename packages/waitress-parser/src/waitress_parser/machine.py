@@ -115,7 +115,7 @@ class RequestParser:
 
     @property
     def is_as_new(self) -> bool:
-        """Whether it parses what comes next as a new parser would: it may serve another connection."""
+        """Whether it parses what comes next as a new parser would, and so may serve another connection."""
         return (
             self._step is _HEAD and not self._buffer.data and not self._has_skipped_line and not self._has_input_ended
         )
