@@ -187,7 +187,7 @@ def test_a_flood_of_clients_does_not_hold_up_a_turn(accept_from: AcceptFrom) -> 
 
 
 @pytest.mark.parametrize("has_share", [False, True], ids=["alone", "one-of-several"])
-def test_clients_whose_first_bytes_take_long_do_not_hold_up_a_turn(
+def test_clients_with_first_bytes_that_take_long_do_not_hold_up_a_turn(
     accept_from: AcceptFrom, monkeypatch: pytest.MonkeyPatch, has_share: bool
 ) -> None:
     accepting = accept_from(*clients(10), **({"share": Share(*[False] * 10)} if has_share else {}))
