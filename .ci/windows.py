@@ -26,7 +26,7 @@ VERSION = "3.12"
 TESTED = [f"tests/{name}" for name in ("parser", "buffers", "core", "cli", "waitress", "http", "functional")]
 # On Windows pytest-timeout can only end the whole process of a test that hangs: a worker, which is replaced. With
 # groups of tests (loadgroup, as elsewhere) pytest-xdist 3.8 does not replace it.
-PYTEST = ["-m", "pytest", "-p", "no:cacheprovider", f"--numprocesses={os.cpu_count()}", "--dist=load", "--timeout=300"]
+PYTEST = ["-m", "pytest", "-p", "no:cacheprovider", f"--numprocesses={os.cpu_count()}", "--dist=load"]
 
 LAST_LINES_SECONDS = 10.0
 

@@ -16,7 +16,7 @@ from tests.support.ports import free_port
 from tests.support.processes import wait_until_accepted
 from tests.support.servers import spawned
 
-pytestmark = [pytest.mark.ecosystem, pytest.mark.xdist_group("package-indexes"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.ecosystem, pytest.mark.xdist_group("package-indexes")]
 
 START_SECONDS = 120.0  # they import much before they listen, which takes long on a busy machine
 NAME = "waitress-buffers"  # to be uploaded: it needs nothing else

@@ -69,7 +69,6 @@ class Load:
 
 
 @each_kind
-@pytest.mark.timeout(240)
 def test_instances_restart_under_load_without_a_failed_request(kind: Kind) -> None:
     ports = [free_port(), free_port()]
 

@@ -156,7 +156,6 @@ def test_valid_requests_are_read_alike(wire: bytes) -> None:
         compare(wire + NEXT, peer)
 
 
-@pytest.mark.timeout(300)  # six seconds of a processor, which other tests may want too
 @settings(
     max_examples=1500, derandomize=True
 )  # always the same ones: list a new disagreement, do not meet it by chance

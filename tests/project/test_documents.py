@@ -37,7 +37,6 @@ class Anchors(html.parser.HTMLParser):
         self.ids.update(value for name, value in attrs if name == "id" and value)
 
 
-@pytest.mark.timeout(300)  # seven seconds of a processor, which other tests may want too
 @pytest.mark.promise("S89")
 def test_the_documentation_builds_without_a_warning_and_names_every_setting(tmp_path: Path) -> None:
     sphinx = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "--quiet"]

@@ -44,7 +44,6 @@ def environment(tmp_path: Path) -> Path:
 
 
 @pytest.mark.xdist_group("wheels")
-@pytest.mark.timeout(240)
 def test_an_upgrade_from_waitress_3_0_2_keeps_what_serves(environment: Path, dist: Path, tmp_path: Path) -> None:
     folder = tmp_path / "site"
     folder.mkdir()
