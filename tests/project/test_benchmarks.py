@@ -386,7 +386,7 @@ def test_a_peer_gets_its_number_of_workers() -> None:
 
 @on_linux
 def test_what_is_measured_of_workers_that_is_no_throughput() -> None:
-    four = workers.ours("--workers=4")
+    four = workers.ours("--workers=4", "--worker-kind=process")
     assert sum(workers.shares(four, at_once=False)) == workers.CLIENTS
     first, last = workers.reload_seconds(four)
     assert 0 < first <= last

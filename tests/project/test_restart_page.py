@@ -30,7 +30,7 @@ def test_the_commands_of_the_page_lose_no_request(tmp_path: Path) -> None:
 
     release("first")
     program, *arguments = SERVE.replace(":8080", ":0").split()
-    command = [str(Path(sys.executable).with_name(program)), *arguments]
+    command = [str(Path(sys.executable).with_name(program)), "--worker-kind=process", *arguments]
     environ = {"PYTHONDONTWRITEBYTECODE": "1"}  # so that files written within a second are read again
     with spawned(command, tmp_path, environ) as server:
         address = server.wait_for_address()

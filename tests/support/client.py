@@ -11,7 +11,7 @@ from typing import Any
 from . import over_tls, strict
 from .platforms import unix_socket
 
-TIMEOUT = 20.0  # seconds; a test that waits so long for the server has failed
+TIMEOUT = 60.0  # seconds; a test that waits so long for the server has failed
 MOST_CHECKED_BYTES = 65536  # of a response that h11 reads too: for more it takes too long
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from . import over_tls, side_by_side
-from .client import Client
+from .client import TIMEOUT, Client
 from .servers import Spawned, spawned_script
 from .times import SHORT_TICKS
 
@@ -23,7 +23,7 @@ if sys.platform == "win32":  # where what asks for them is skipped
 else:
     PAGE_BYTES, TICKS_PER_SECOND = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_CLK_TCK")
 
-SECONDS = 30.0  # bound of every wait: only a fault takes so long
+SECONDS = 120.0  # bound of every wait: only a fault takes so long
 
 MOMENT = 0.3  # seconds in which a process that has nothing to do is watched
 MOST_SWITCHES = 30  # an idle server has some 14 at a tick, once a second; a loop that waits a millisecond has 600
@@ -61,7 +61,7 @@ class Program:
     def id(self) -> int:
         return self.process.process.pid
 
-    def client(self, timeout: float = 20.0) -> Client:
+    def client(self, timeout: float = TIMEOUT) -> Client:
         """Connect to it."""
         return Client(self.address, timeout)
 

@@ -16,9 +16,9 @@ from typing import Any
 from waitress_core import BaseWSGIServer, create_server
 
 from . import over_tls, side_by_side
-from .client import Client
+from .client import TIMEOUT, Client
 
-START_SECONDS = 30.0  # a machine under load starts an interpreter slowly
+START_SECONDS = 120.0  # a machine under load starts an interpreter slowly: PyPy took 30 to import Flask
 
 
 class Running:
@@ -34,7 +34,7 @@ class Running:
         """`http://host:port`, without a slash at its end."""
         return f"{self.server._listeners[0].scheme}://{self.address[0]}:{self.address[1]}"
 
-    def client(self, timeout: float = 20.0) -> Client:
+    def client(self, timeout: float = TIMEOUT) -> Client:
         """Connect to the first listener."""
         return Client(self.address, timeout)
 
@@ -158,7 +158,7 @@ class Spawned:
         """Send a signal."""
         self.process.send_signal(number)
 
-    def wait(self, seconds: float = 30.0) -> int:
+    def wait(self, seconds: float = START_SECONDS) -> int:
         """Wait for the end of the process; return its exit status, with all of its output read."""
         status = self.process.wait(seconds)
         for reader in self._readers:
