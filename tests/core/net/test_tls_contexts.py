@@ -374,10 +374,10 @@ def test_the_date_is_read_in_both_forms(year: int) -> None:
 def test_a_client_certificate_is_checked_and_named(asked: str, shown: bool) -> None:
     settings = {} if asked == "none" else {"tls_client_ca": authority_file(), "tls_client_certificate": asked}
     contexts = made(tls_certificate=server_file(), **settings)
+    context = client_context(client_file() if shown else None)  # before the sockets: it may skip the test
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # where the client waits for the server's answer
     accepted, client = tcp_pair()
     transport = contexts.opener()(accepted)
-    context = client_context(client_file() if shown else None)
-    context.maximum_version = ssl.TLSVersion.TLSv1_2  # where the client waits for the server's answer
     with client, contextlib.closing(transport):
         peer = TlsPeer(client, transport.handshake, context=context)
         if asked == "required" and not shown:
