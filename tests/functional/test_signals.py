@@ -101,12 +101,13 @@ def test_a_server_under_timeout_loses_no_running_request(tmp_path: Path) -> None
     # It signals its child, and then the whole group, which the child is in.
     script = tmp_path / "served.py"
     script.write_text(f"import logging\n{APPLICATION}")
-    command = ["timeout", "3", sys.executable, "-m", "waitress", "--listen=127.0.0.1:0", "served:application"]
+    command = ["timeout", "1000", sys.executable, "-m", "waitress", "--listen=127.0.0.1:0", "served:application"]
     with spawned(command, tmp_path) as process:
         address = process.wait_for_address()
         with Client(address) as client:
             client.send(get(target="/wait"))
             process.wait_for_line("waits")
+            process.signal(signal.SIGALRM)  # its time is up
             process.wait_for_line("Stopping: ")
             open_gate(tmp_path)
             assert client.response().body == b"/wait"
