@@ -107,7 +107,7 @@ def test_a_server_under_timeout_loses_no_running_request(tmp_path: Path) -> None
         with Client(address) as client:
             client.send(get(target="/wait"))
             process.wait_for_line("waits")
-            process.signal(signal.SIGALRM)  # its time is up
+            process.signal(signal.Signals["SIGALRM"])  # its time is up
             process.wait_for_line("Stopping: ")
             open_gate(tmp_path)
             assert client.response().body == b"/wait"
