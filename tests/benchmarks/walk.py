@@ -8,7 +8,6 @@ import argparse
 import socket
 import sys
 import threading
-import time
 from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
@@ -124,8 +123,6 @@ def record(is_accept: bool) -> list[Call]:
             recorder.is_on = True
             if is_accept:
                 with socket.create_connection(address) as third:
-                    while server.stats().connections < 3:  # a request that is there already would be read, too
-                        time.sleep(0.001)
                     ask(third)
             else:
                 # The turn of the first is being waited in already, that of the third may come after the recording.

@@ -186,30 +186,6 @@ def test_a_flood_of_clients_does_not_hold_up_a_turn(accept_from: AcceptFrom) -> 
     assert len(accepting.accepted) == ACCEPT_BURST
 
 
-@pytest.mark.parametrize("has_share", [False, True], ids=["alone", "one-of-several"])
-def test_clients_with_first_bytes_that_take_long_do_not_hold_up_a_turn(
-    accept_from: AcceptFrom, monkeypatch: pytest.MonkeyPatch, has_share: bool
-) -> None:
-    accepting = accept_from(*clients(10), **({"share": Share(*[False] * 10)} if has_share else {}))
-    monkeypatch.setattr(Connection, "on_ready", lambda connection, readiness: accepting.clock.advance(0.004))
-    accepting.turn()
-    assert len(accepting.accepted) == 3
-    accepting.turn()
-    assert len(accepting.accepted) == 6
-
-
-def test_a_request_that_has_come_with_its_client_needs_no_further_turn(make: Make) -> None:
-    harness = make()
-    with socket.create_connection(harness.socket.getsockname()) as client:
-        client.sendall(b"GET /tea HTTP/1.1\r\nHost: x\r\n\r\n")
-        harness.turn()
-        [task] = harness.tasks
-        assert task.request.head.path == "/tea"
-        task.finish()
-        harness.tasks.clear()
-        harness.turn()
-
-
 def test_no_more_are_accepted_than_there_is_room_for(accept_from: AcceptFrom) -> None:
     accepting = accept_from(*clients(3), connection_limit=2).turn()
     assert len(accepting.accepted) == 2

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from ..net.listener import ClientLeft, Listener
 from ..net.transport import close
 from ..reactor.poller import READ
-from ..reactor.reactor import TURN_SECONDS
 from ..safe_logger import SafeLogger
 from ..throttled_logger import ThrottledLogger
 from .connection import Connection
@@ -122,11 +121,9 @@ class Acceptor:
         if self._share is not None:
             self._accept_share(handler, self._share)
             return
-        reactor = self._reactor
-        until = reactor.now + TURN_SECONDS  # with each client its first bytes are read, and may take long to parse
         for _ in range(ACCEPT_BURST):
             # A connection is closed only for a client that is surely there: not in the later rounds.
-            if not self._accept_one(handler) or self._count() >= self._limit or reactor.clock() > until:
+            if not self._accept_one(handler) or self._count() >= self._limit:
                 return
 
     def _accept_share(self, handler: "ListenerHandler", share: AcceptShare) -> None:
@@ -134,7 +131,7 @@ class Acceptor:
         if share.is_dismissed():
             # After this client: the system has woken no other worker for it.
             self._reactor.tick_every(0.0)
-        accepted, until = 0, self._reactor.now + TURN_SECONDS
+        accepted = 0
         while accepted < ACCEPT_BURST and self._accept_one(handler):
             accepted += 1
             share.note(len(self._connections), accepts=True)
@@ -147,8 +144,6 @@ class Acceptor:
                 for each in self._handlers:
                     self._reactor.watch(each, 0)
                 return
-            if self._reactor.clock() > until:
-                break
         if accepted and handler.interest:
             self._reactor.watch(handler, 0)
             self._reactor.watch(handler, self._interest)

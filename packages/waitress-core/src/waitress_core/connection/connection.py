@@ -242,8 +242,6 @@ class Connection:
         reactor.watch(self, READ)
         if arrived:
             self._act_on(self.receiver.take(arrived))
-        elif not self._transport.needs_handshake:
-            self.on_ready(READ)  # of 20 clients, 19 have sent their request by now: a turn less for each
 
     def on_ready(self, readiness: int) -> None:
         """The socket is ready, or has failed."""
