@@ -27,11 +27,12 @@ def close_those(is_wanted):
 def listens(number, mode):
     if not stat.S_ISSOCK(mode):
         return False
+    blocks = os.get_blocking(number)
     known = socket.socket(fileno=number)
     try:
         return known.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
     finally:
-        known.detach()
+        os.set_blocking(known.detach(), blocks)  # PyPy has made it block, for the processes that share it as well
 
 def close_report():
     from waitress_core.processes.worker import Worker
