@@ -148,13 +148,13 @@ def test_ten_thousand_connections_opened_and_reset_leave_nothing(tmp_path: Path)
                 client.reset()
 
         with served.client() as healthy:
-            open_and_reset(1000)
+            open_and_reset(500)  # half the limit: a slow machine may be behind with their ends
             assert healthy.get().body == b"ok"
             before = open_descriptors(served.id)
             threads = thread_count(served.id)
             memory = resident_bytes(served.id)
-            for _ in range(9):
-                open_and_reset(1000)
+            for _ in range(19):
+                open_and_reset(500)
                 assert healthy.get().body == b"ok"
             assert becomes_true(lambda: open_descriptors(served.id) <= before)
             assert thread_count(served.id) == threads

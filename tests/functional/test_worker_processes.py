@@ -154,7 +154,8 @@ def application(environ, start_response):
         for _ in range(5):
             assert ask("/leave")[0] == b"1"
         assert becomes_true(lambda: ask("/")[1] == b"0")  # a process that nobody waits for keeps its name
-        assert not any("Error" in line or "WARNING" in line for line in process.log)
+        faults = [line for line in process.log if "Error" in line or "WARNING" in line]
+        assert [line for line in faults if "Task queue depth" not in line] == []  # a busy machine may have a queue
         supervisor = int(Path(f"/proc/{process.process.pid}/task/{process.process.pid}/children").read_text())
         os.kill(supervisor, signal_number("SIGUSR2"))
         process.wait_for_line("SIGUSR2: ignored, because this is process 1: its container ends with it")

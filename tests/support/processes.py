@@ -109,17 +109,20 @@ class Activity:
 
     busy_seconds: float
     switches: int
+    is_runnable: bool  # at this moment: a thread that waits for a processor has no time for that before it gets one
 
     @classmethod
     def of(cls, process_id: int) -> "Activity":
         threads = list(Path(f"/proc/{process_id}/task").iterdir())
         texts = [(thread / "status").read_text() for thread in threads]
         switches = sum(int(count) for text in texts for count in re.findall(r"ctxt_switches:\s*(\d+)", text))
+        is_runnable = any(re.search(r"^State:\s*R", text, re.MULTILINE) for text in texts)
         try:
             times = [(thread / "schedstat").read_text().split()[:2] for thread in threads]
         except FileNotFoundError:  # a kernel without it
-            return cls(cpu_seconds(process_id), switches)
-        return cls(sum(int(nanoseconds) for pair in times for nanoseconds in pair) / 1e9, switches)
+            return cls(cpu_seconds(process_id), switches, is_runnable)
+        busy_seconds = sum(int(nanoseconds) for pair in times for nanoseconds in pair) / 1e9
+        return cls(busy_seconds, switches, is_runnable)
 
 
 def comes_to_rest(process_id: int, seconds: float = SECONDS, most_switches: int = MOST_SWITCHES) -> bool:
@@ -136,7 +139,7 @@ def comes_to_rest(process_id: int, seconds: float = SECONDS, most_switches: int 
         except (FileNotFoundError, ProcessLookupError):  # one of its threads has ended meanwhile
             return False
         switches, busy_seconds = after.switches - before.switches, after.busy_seconds - before.busy_seconds
-        return switches <= most_switches and busy_seconds <= MOST_BUSY_SECONDS
+        return switches <= most_switches and busy_seconds <= MOST_BUSY_SECONDS and not after.is_runnable
 
     return becomes_true(is_at_rest, seconds)
 
