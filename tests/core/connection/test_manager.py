@@ -1,9 +1,7 @@
 """The manager: which connection makes room, and the end of all of them."""
 
 import errno
-import select
 import socket
-import sys
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +9,6 @@ import pytest
 from tests.core.connecting import ManagedHarness, socket_of
 from tests.support.pairs import is_open
 from waitress_core.connection.context import State
-from waitress_core.net.listener import Listener
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
@@ -93,28 +90,6 @@ def test_draining_accepts_the_backlog_and_stops_listening(make: Make) -> None:
     harness.tasks.clear()
     harness.turn_until(lambda: not harness.manager.connections)
     assert [client.recv(10) for client in waiting] == [b"answer"] * 3
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux filters what arrives at a listener")
-def test_a_client_that_comes_between_the_last_accept_and_the_end_is_not_taken(
-    make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    harness = make()
-    address = harness.socket.getsockname()
-    close = Listener.close
-    taken = []
-
-    def close_late(listener: Listener) -> None:
-        with socket.socket() as client:
-            client.setblocking(False)
-            client.connect_ex(address)
-            taken.append(bool(select.select([], [client], [], 0)[1]))
-        close(listener)
-
-    monkeypatch.setattr(Listener, "close", close_late)
-    harness.context.state = State.DRAINING
-    harness.manager.drain()
-    assert taken == [False]
 
 
 def test_draining_leaves_new_connections_open_for_a_second(make: Make) -> None:

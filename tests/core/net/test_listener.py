@@ -4,11 +4,9 @@ import contextlib
 import enum
 import errno
 import os
-import select
 import socket
 import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -200,113 +198,3 @@ def test_a_duplicate_of_a_listening_socket_is_one_too() -> None:
         assert type(duplicate) is ListeningSocket
         assert duplicate.fileno() != sock.fileno()
         assert (duplicate.family, duplicate.type) == (sock.family, sock.type)
-
-
-# --- the end
-
-on_linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux filters what arrives at a listener")
-
-
-def start_to_connect(listener: Listener) -> socket.socket:
-    """Return a client, which on loopback is connected at once where the listener takes one."""
-    client = socket.socket(listener.socket.family)
-    client.setblocking(False)
-    client.connect_ex(listener.socket.getsockname())
-    return client
-
-
-def is_connected(client: socket.socket, seconds: float = 0.0) -> bool:
-    """Whether the attempt of a client has ended well; raises the error that it has ended with."""
-    has_ended = bool(select.select([], [client], [], seconds)[1])
-    number = client.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-    if number:
-        raise OSError(number, os.strerror(number))
-    return has_ended
-
-
-@on_linux
-@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
-def test_a_client_that_comes_too_late_to_be_accepted_is_refused_and_not_reset(host: str) -> None:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listener = Listener(socket.create_server((host, 0), family=family), owns_socket=True)
-    except OSError:
-        pytest.skip(f"{host} cannot be bound")
-    with start_to_connect(listener) as in_time:
-        assert is_connected(in_time)
-        listener.refuse()
-        with start_to_connect(listener) as late:
-            accepted = listener.accept()
-            assert accepted is not None
-            assert accepted[1] == in_time.getsockname()
-            assert listener.accept() is None
-            assert not is_connected(late)
-            listener.close()
-            with pytest.raises(ConnectionRefusedError):
-                is_connected(late, 20)  # Linux tries again after a second
-        with accepted[0] as served:
-            in_time.send(b"a")
-            assert served.recv(1) == b"a"
-
-
-@on_linux
-def test_a_socket_that_a_program_has_passed_on_takes_clients_again_after_the_close() -> None:
-    sock = socket.create_server(("127.0.0.1", 0))
-    listener = Listener(sock, owns_socket=True)
-    with sock.dup() as passed_on:
-        listener.refuse()
-        listener.close()
-        with start_to_connect(Listener(passed_on, owns_socket=False)) as client:
-            assert is_connected(client)
-
-
-@needs_unix
-def test_a_unix_socket_that_refuses_has_no_path_any_more(tmp_path: Path) -> None:
-    assert AF_UNIX is not None
-    path = tmp_path / "s"
-    sock = socket.socket(AF_UNIX)
-    sock.bind(str(path))
-    sock.listen()
-    listener = Listener(sock, owns_socket=True)
-    with socket.socket(AF_UNIX) as in_time:
-        in_time.connect(str(path))
-        listener.refuse()
-        assert not path.exists()
-        accepted = listener.accept()
-        assert accepted is not None
-        accepted[0].close()
-    path.touch()  # of another server
-    listener.close()
-    assert path.exists()
-
-
-def given(listener: Listener) -> Listener:
-    return Listener(listener.socket, owns_socket=False)
-
-
-def inherited(listener: Listener) -> Listener:
-    return Listener(listener.socket, owns_socket=True, owns_path=False)
-
-
-def left_to_another_process(listener: Listener) -> Listener:
-    listener.leave_path()
-    return listener
-
-
-def with_a_duplicate(listener: Listener) -> Listener:
-    listener.duplicate().close()
-    return listener
-
-
-def duplicate(listener: Listener) -> Listener:
-    return listener.duplicate()
-
-
-@pytest.mark.parametrize("share", [given, inherited, left_to_another_process, with_a_duplicate, duplicate])
-def test_a_listener_that_others_may_accept_from_refuses_nobody(share: Callable[[Listener], Listener]) -> None:
-    sock = socket.create_server(("127.0.0.1", 0))
-    listener = share(Listener(sock, owns_socket=True))
-    with sock, listener.socket:
-        listener.refuse()
-        with start_to_connect(listener) as client:
-            assert is_connected(client, 20)

@@ -218,12 +218,8 @@ class Acceptor:
             raise
 
     def take_backlog(self) -> None:
-        """Accept all clients that wait already, and let none come after them, if that can be.
-
-        The connection limit does not hold for them.
-        """
+        """Accept all clients that wait already; the connection limit does not hold for them."""
         for handler in self._handlers:
-            handler.endpoint.listener.refuse()
             for _ in range(self._context.adj.backlog + 1):
                 if self._count() >= self._most or not self._accept_one(handler):
                     break

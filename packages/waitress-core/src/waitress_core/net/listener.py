@@ -18,19 +18,6 @@ _NO_RESOURCES = error_numbers("EMFILE", "ENFILE", "ENOBUFS", "ENOMEM")
 _NO_LISTENER = error_numbers("EBADF", "EINVAL", "ENOTSOCK", "NOTINITIALISED")
 _LASTING = _NO_RESOURCES | _NO_LISTENER
 
-# Of Linux (asm-generic/socket.h); the module `socket` lacks them.
-_SO_ATTACH_FILTER = 26
-_SO_DETACH_FILTER = 27
-# A program for a filter (linux/filter.h: code, jump if true, jump if false, operand) that drops the first segment of a
-# client, the one with SYN and without ACK, and nothing else. It sees a segment from the TCP header on (RFC 9293).
-_DROP_NEW_CLIENTS = (
-    (0x30, 0, 0, 13),  # load the byte with the flags
-    (0x54, 0, 0, 0x12),  # and: SYN, ACK
-    (0x15, 0, 1, 0x02),  # if it is SYN alone,
-    (0x06, 0, 0, 0),  # drop the segment
-    (0x06, 0, 0, 0xFFFFFFFF),  # otherwise keep all of it
-)
-
 HANDOVER_VARIABLE = "_WAITRESS_HANDOVER"  # of the environment: another process passes its sockets, see `handover`
 
 
@@ -95,8 +82,6 @@ class Listener:
         self.owns_path = owns_path
         self.scheme = scheme
         self.has_proxy_prelude = has_proxy_prelude
-        self._is_shared = not owns_path  # another process accepts from it, too, or another worker of this one
-        self._has_filter = False
         self.is_unix = sock.family == AF_UNIX
         self._path = ""
         self._path_identity: tuple[int, int] | None = None  # until the path is removed
@@ -154,39 +139,12 @@ class Listener:
             raise ClientLeft
         return accepted, peer
 
-    def refuse(self) -> None:
-        """Let no more clients connect; those that have connected can still be accepted. Thread: the leader.
-
-        Otherwise a client that connects between the last `accept` and `close` is reset, and perhaps never asks again:
-        it cannot know that its request was not read. Now the system lets it try until the listener is closed, and then
-        refuses it. Not on other systems than Linux, except for unix sockets.
-        """
-        if not self.owns_socket or self._is_shared:
-            return
-        if self.is_unix:
-            self._remove_path()
-        elif sys.platform == "linux":
-            import array  # lazy import: once, at the end
-            import struct
-
-            program = array.array("B", b"".join(struct.pack("=HBBI", *line) for line in _DROP_NEW_CLIENTS))
-            fprog = struct.pack("HP", len(_DROP_NEW_CLIENTS), program.buffer_info()[0])
-            with contextlib.suppress(OSError):  # the system has no such filter
-                self.socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, fprog)
-                self._has_filter = True
-
     def close(self) -> None:
         """Stop listening; any number of times."""
         if not self.owns_socket:
             return
         with contextlib.suppress(OSError):  # somebody else has closed it: see `lifecycle.descriptors`
-            if self._has_filter:  # a program may have passed the socket on, and a filter would stay with it
-                self.socket.setsockopt(socket.SOL_SOCKET, _SO_DETACH_FILTER, 0)
-        with contextlib.suppress(OSError):
             self.socket.close()
-        self._remove_path()
-
-    def _remove_path(self) -> None:
         if self._path_identity is not None:
             with contextlib.suppress(OSError):  # it is gone, or not ours to remove
                 status = os.stat(self._path)
@@ -203,7 +161,6 @@ class Listener:
 
     def duplicate(self) -> "Listener":
         """Return another listener on the same socket, with its own descriptor."""
-        self._is_shared = True
         return Listener(
             self.socket.dup(),
             owns_socket=True,
@@ -213,8 +170,7 @@ class Listener:
         )
 
     def leave_path(self) -> None:
-        """Leave the path at the end, and the socket to others: another process owns them."""
-        self._is_shared = True
+        """Leave the path at the end: another process owns it."""
         self._left_identity, self._path_identity = self._path_identity, None
 
     def reclaim_path(self) -> None:
