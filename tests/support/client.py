@@ -38,11 +38,9 @@ class Response:
 
 
 class Client:
-    """One connection; `address` is (host, port) or the path of a unix socket, `source` the client's own address."""
+    """One connection; `address` is (host, port) or the path of a unix socket."""
 
-    def __init__(
-        self, address: tuple[str, int] | str, timeout: float = TIMEOUT, *, source: tuple[str, int] | None = None
-    ) -> None:
+    def __init__(self, address: tuple[str, int] | str, timeout: float = TIMEOUT) -> None:
         self.socket: Any
         if isinstance(address, str):
             self.socket = unix_socket()
@@ -53,7 +51,7 @@ class Client:
                 self.socket.close()
                 raise
         else:
-            self.socket = socket.create_connection(address, timeout, source)
+            self.socket = socket.create_connection(address, timeout)
             if address in over_tls.addresses:
                 self.socket = over_tls.TlsSocket(self.socket)
         self._received = b""

@@ -76,6 +76,14 @@ def test_all_modules_are_attributes_after_a_bare_import_and_are_imported_only_th
     assert set(SUBMODULES) <= set(dir(waitress))
 
 
+def test_create_server_of_the_package_is_ours_whatever_its_module_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours = waitress.create_server
+    monkeypatch.setattr(waitress.server, "create_server", lambda *arguments, **settings: None)
+    assert waitress.create_server is ours
+
+
 def test_no_other_name_is_an_attribute() -> None:
     with pytest.raises(AttributeError, match="module 'waitress' has no attribute 'kettle'"):
         waitress.kettle  # noqa: B018  # looking is what is tested

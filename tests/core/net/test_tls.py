@@ -547,6 +547,9 @@ def test_nothing_is_said_to_a_client_that_has_reset_the_connection(ends: Ends, w
         WAYS_TO_SEE_A_RESET[way](ends.transport)
     assert caught.value.is_expected
     assert calls_of_end(ends.transport) == []
+    ends.transport.end(is_complete=False)  # as when a task still runs, which finds the same
+    with pytest.raises(Disconnected):
+        ends.transport.send(b"x")
 
 
 def test_nothing_is_said_to_a_client_that_has_reset_the_connection_in_its_handshake() -> None:

@@ -19,7 +19,8 @@ Guarantees:
   dropped, and `end_of_input()` does nothing, in whatever order they are called.
 - Time is linear in the bytes received, for any cut. After NEED_MORE the parser holds less than one head, one chunk line
   or one trailer section; the limits bound each of them.
-- No socket, file, thread, clock or log. A parser serves one connection, and one thread at a time.
+- No socket, file, thread, clock or log. A parser serves one connection and one thread at a time, and another
+  connection only while `is_as_new` is true.
 """
 
 import enum

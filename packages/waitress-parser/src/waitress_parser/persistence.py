@@ -16,7 +16,7 @@ def is_persistent(version: str, connection: str) -> bool:
     if connection in ("keep-alive", "Keep-Alive"):
         return True  # a shortcut: browsers send it with HTTP/1.1 too
     if connection in ("close", "Close"):
-        return False  # another: each request of a client that makes a connection for it has this
+        return False  # another: clients that open a connection for each request send it
     if len(connection) > MAX_EXAMINED_CHARACTERS:
         raise ConnectionTooLong(MAX_EXAMINED_CHARACTERS)
     options = _members(connection)

@@ -37,7 +37,7 @@ __version__ = "3.6.0"
 
 __all__ = ["create_server", "profile", "serve", "serve_paste"]
 
-# Imported when a program asks for them. As in waitress 3.0, all are there after `import waitress`.
+# Imported when a program asks for them. As in waitress 3.0, all are attributes after `import waitress`.
 _MODULES = {
     "logging": "logging",
     **{
@@ -61,9 +61,9 @@ _MODULES = {
     },
 }
 _HOMES = {
-    "Settings": "waitress_core.config.keywords",  # the type of the keywords, which few programs name
-    "create_server": "waitress.server",
-    "profile": "waitress_cli",
+    "Settings": ("waitress_core.config.keywords", "Settings"),  # the type of the keywords, which few programs name
+    "create_server": ("waitress.server", "_create_server"),  # as in 3.0, whatever a program puts there
+    "profile": ("waitress_cli", "profile"),
 }
 
 
@@ -72,10 +72,9 @@ def __getattr__(name: str) -> "Any":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import sys
 
-    module = _MODULES.get(name) or _HOMES[name]
+    module, attribute = _HOMES.get(name) or (_MODULES[name], "")
     __import__(module)
-    # The value is not kept here, because a program may for a while put something else in its place there.
-    return sys.modules[module] if name in _MODULES else getattr(sys.modules[module], name)
+    return getattr(sys.modules[module], attribute) if attribute else sys.modules[module]
 
 
 def __dir__() -> list[str]:

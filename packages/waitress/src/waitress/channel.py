@@ -178,7 +178,7 @@ class HTTPChannel(Entry):
 
         Thread: the leader.
         """
-        # As `is_replaced` does, for less
+        # The test of `is_replaced`, without its search of the classes
         if self._is_end_known or self.handle_close == _HANDLE_CLOSE.__get__(self):
             return
         self._is_end_known = True

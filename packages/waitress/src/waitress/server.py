@@ -686,6 +686,7 @@ def create_server(
     return server  # type: ignore[no-any-return]  # or what a program has put there
 
 
+_create_server = create_server  # what `waitress.create_server` is, whatever a program puts in its place here
 call_when_rebound(__name__, "ThreadedTaskDispatcher", lambda value: None)  # `create_server` looks there
 old_module(
     __name__,

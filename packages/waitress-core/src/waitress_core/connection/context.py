@@ -134,7 +134,7 @@ class ServerContext:
         # Reactor only
         self.counters = Counters()
         self.refusals = _make_refusals(adj, reactor.clock)
-        self.shared_parser: RequestParser | None = None  # as new, for the next connection that a byte arrives on
+        self.shared_parser: RequestParser | None = None  # the next connection that receives a byte takes it
         self.read_buffer = memoryview(bytearray(BODY_READ_BYTES))  # used within one call
         self.idle = self._add_deadlines(adj.channel_timeout)
         self.handshake = self._add_deadlines(adj.tls_handshake_timeout)

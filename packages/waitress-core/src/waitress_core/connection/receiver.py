@@ -85,7 +85,7 @@ class Receiver:
         self._deadline: DeadlineQueue[HasDeadlines] | None = None  # of the state
         self.request: Request | None = None  # with the body that is arriving
         self._body_rate: MinDataRate | None = None
-        # While a request arrives, or one has been read ahead; nearly always it then goes to the next connection
+        # While a request arrives, or one has been read ahead; mostly left to others when a request is complete
         self._parser: RequestParser | None = None
         self._discarded_bytes = 0
         # Written by the reactor, read anywhere. What is read ahead waits here: while a task runs nobody writes to the
@@ -95,7 +95,7 @@ class Receiver:
         self.ahead_bytes = 0  # of next requests, while one is being answered
 
     def use_parser(self, parser: RequestParser) -> None:
-        """Parse what the client sends by this parser. Call it before the first byte."""
+        """Parse what the client sends by this parser, which has its own class. Call it before the first byte."""
         self._parser = parser
 
     def enter(self, state: ReceiveState, since: float) -> None:
@@ -196,7 +196,7 @@ class Receiver:
                 if type(event) is EndOfMessage:
                     self.request = None
                     if type(parser) is RequestParser and parser.is_as_new:
-                        # Only now: one that an exception has left half-way stays with its connection.
+                        # Only here: after an exception, its state is not known.
                         self._context.shared_parser, self._parser = parser, None
                         self.ahead_bytes = 0
                     else:

@@ -66,6 +66,7 @@ class TlsTransport(SocketTransport):
         "_incoming",
         "_info",
         "_is_established",
+        "_is_lost",
         "_is_raw",
         "_lock",
         "_outgoing",
@@ -89,6 +90,7 @@ class TlsTransport(SocketTransport):
         self._unsent: bytes = b""  # records that the socket has not taken
         self._taken = 0  # bytes of data in them, which have not been counted as sent
         self._has_told_end = False  # by close_notify
+        self._is_lost = False  # the socket has failed; written once, by whichever thread has seen it
         # Leader only
         self._has_started = False  # a byte has arrived
         self._is_established = False
@@ -250,7 +252,7 @@ class TlsTransport(SocketTransport):
             while self._incoming.pending:
                 size: int = read(RECORD_BYTES, buffer[received:])
                 if not size:
-                    self._note_end(after_data=True)  # of an earlier piece, perhaps
+                    self._note_end(after_data=True)  # perhaps after data of an earlier piece
                     break
                 received += size
         except ssl.SSLWantReadError:
@@ -374,9 +376,9 @@ class TlsTransport(SocketTransport):
     def _lost(self, error: OSError) -> Disconnected:
         """Return what to raise when the socket has failed, mostly because its client has reset it.
 
-        `end` sends nothing then: close_notify would be encrypted for nobody. Thread: whoever uses the socket.
+        `end` does nothing then: close_notify would be encrypted for nobody. Thread: whoever uses the socket.
         """
-        self._resets = True
+        self._is_lost = True
         return Disconnected(error)
 
     def end_output(self) -> bool:
@@ -400,6 +402,8 @@ class TlsTransport(SocketTransport):
 
     def end(self, *, is_complete: bool) -> None:
         """End both directions; with close_notify if nothing is missing."""
+        if is_complete and self._is_lost:
+            return
         if is_complete and not self._resets and not self._is_raw:
             with self._lock:
                 self._send_end_locked()

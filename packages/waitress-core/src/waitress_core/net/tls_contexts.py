@@ -126,8 +126,10 @@ class TlsContexts:
         adj = self._adj
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = _VERSIONS[adj.tls_minimum_version]
-        context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
-        if not adj.tls_ciphers:
+        context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+        if adj.tls_ciphers:
+            context.options |= ssl.OP_CIPHER_SERVER_PREFERENCE
+        else:
             # All suites are strong, so the client chooses, which knows whether its processor has AES: as in Mozilla's
             # intermediate profile. Browsers choose AES-128 with SHA-256, a handshake of which costs 4.6 % less.
             context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
