@@ -7,6 +7,7 @@ import http.client
 import select
 import socket
 import ssl
+import threading
 import time
 from functools import cache
 from typing import Any
@@ -56,6 +57,7 @@ class TlsSocket:
         self._session = (context or shared_context()).wrap_bio(
             self._incoming, self._outgoing, server_hostname="localhost"
         )
+        self._lock = threading.Lock()  # a test may send in another thread: OpenSSL wants one at a time
         self._read = b""
         self._has_ended = False
         try:
@@ -88,7 +90,8 @@ class TlsSocket:
     def sendall(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
-            view = view[self._session.write(view[:16384]) :]
+            with self._lock:
+                view = view[self._session.write(view[:16384]) :]
             if self._outgoing.pending > 1 << 18:
                 self._flush()
         self._flush()
@@ -97,7 +100,8 @@ class TlsSocket:
         """Send all, or raise as a socket that does not block."""
         piece = data[:16384]
         if not self._outgoing.pending:
-            self._session.write(piece)
+            with self._lock:
+                self._session.write(piece)
         rest = self._outgoing.read()
         try:
             sent = self._plain.send(rest)
@@ -111,7 +115,8 @@ class TlsSocket:
     def recv(self, size: int, flags: int = 0) -> bytes:
         while not self._read and not self._has_ended:
             try:
-                self._read = self._session.read(65536)
+                with self._lock:
+                    self._read = self._session.read(65536)
                 self._has_ended = not self._read
             except ssl.SSLWantReadError:
                 data = self._plain.recv(65536)
