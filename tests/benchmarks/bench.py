@@ -1,14 +1,14 @@
 """Measure this server and its peers in one run: `make bench CASES="hello16" ROUNDS=5`.
 
-Every server runs the same application with 4 threads in one process. Each contender of a case is measured once in every
-round, in turn, so that a change in the speed of the machine affects all of them. Read the ratios, not the figures. Most
-of the load comes from wrk with one thread.
+Every server runs the same application with 4 threads in one process. The servers of a case all run from its first
+round to its last; each is measured once in every round, in turn, so that a change in the speed of the machine affects
+all of them. Read the ratios, not the figures. Most of the load comes from wrk with one thread.
 
-The result of each case is printed, and how noisy its run was: by how much the rounds of one contender differ, and which
-part of the processors' time the machine's host gave to others. A case that is too noisy is measured again, up to three
-times in all. `--output` writes the figures of the quietest attempts as JSON, with the versions and the machine. If the
-file has figures of the same commit, machine and day, those of other cases stay. `report.py` makes tables from the file,
-unless a case is still too noisy, and `chart.py` a chart.
+The result of each case is printed, and how noisy its run was: by how much the middle half of one contender's rounds
+differs, and which part of the processors' time the machine's host gave to others. A case that is too noisy is measured
+again, up to three times in all. `--output` writes the figures of the quietest attempts as JSON, with the versions and
+the machine. If the file has figures of the same commit, machine and day, those of other cases stay. `report.py` makes
+tables from the file, unless a case is still too noisy, and `chart.py` a chart.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.cases import CASES, SETTINGS, Case, Contender
+from tests.benchmarks.cases import CASES, SETTINGS, Case
 from tests.benchmarks.load import CannotLoad, find_wrk
+from tests.benchmarks.measures import Figures, Measure
 from tests.benchmarks.report import MOST_NOISE, Table, as_text, spread
 from tests.benchmarks.servers import ROOT, install
 from tests.benchmarks.usage import stolen_and_all_ticks
@@ -60,8 +63,8 @@ def earlier_result(output: Path | None, machine: dict[str, Any]) -> dict[str, An
 
 def read_options(parser: argparse.ArgumentParser) -> argparse.Namespace:
     """Read the arguments and add those of every measurement; end the program if wrk is not installed."""
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=3, help="length of one load")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1, help="length of one load")
     options = parser.parse_args()
     try:
         find_wrk()
@@ -88,30 +91,32 @@ def measure_quietly(case: Case, rounds: int, seconds: float) -> tuple[Table, flo
 
 def measure_case(case: Case, rounds: int, seconds: float) -> Table:
     """Measure each contender once a round; print the name of one that cannot be measured, and leave it out."""
-    there = [contender for contender in case.contenders if is_installed(contender)]
-    table: Table = {contender.name: [] for contender in there}
-    for _ in range(rounds):
-        for contender in there:
-            if contender.name in table:
-                try:
-                    table[contender.name].append(contender.measure(seconds))
-                except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
-                    leave_out(contender, error)
-                    del table[contender.name]
+    table: Table = {}
+    measures: dict[str, Measure] = {}
+    with ExitStack() as stack:
+        for contender in case.contenders:
+            with left_out_if_it_fails(contender.name):
+                install(contender.requirement)
+                measures[contender.name] = stack.enter_context(contender.open())
+                table[contender.name] = []
+        for _ in range(rounds):
+            for name in list(table):
+                figures: Figures = {}
+                with left_out_if_it_fails(name):
+                    figures = measures[name](seconds)
+                if figures:
+                    table[name].append(figures)
+                else:
+                    del table[name]
     return table
 
 
-def is_installed(contender: Contender) -> bool:
+@contextmanager
+def left_out_if_it_fails(name: str) -> Iterator[None]:
     try:
-        install(contender.requirement)
-        return True
-    except (OSError, subprocess.CalledProcessError) as error:
-        leave_out(contender, error)
-        return False
-
-
-def leave_out(contender: Contender, error: Exception) -> None:
-    print(f"{contender.name} is left out: {error}", file=sys.stderr)
+        yield
+    except (OSError, RuntimeError, subprocess.CalledProcessError) as error:
+        print(f"{name} is left out: {error}", file=sys.stderr)
 
 
 def machine(rounds: int) -> dict[str, Any]:

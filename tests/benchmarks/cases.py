@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -26,8 +27,8 @@ from tests.benchmarks.measures import (
     RESUMED,
     SHARE,
     SPEED,
-    Figures,
     Measure,
+    Open,
     Quantity,
 )
 from tests.benchmarks.servers import (
@@ -84,7 +85,8 @@ class Contender:
     name: str
     requirement: str
     """What `servers.install` installs for it."""
-    measure: Measure
+    open: Callable[[], AbstractContextManager[Measure]]
+    """Starts it; for each round, calls what this gives; ends it."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ class Case:
     targets: tuple[Target, ...] = ()
 
 
-def contenders(servers: Sequence[Server], measure: Callable[..., Figures], **options: object) -> tuple[Contender, ...]:
+def contenders(servers: Sequence[Server], measure: Open, **options: object) -> tuple[Contender, ...]:
     """Return a contender for each server, all with the same measurement."""
     return tuple(Contender(server.name, server.requirement, partial(measure, server, **options)) for server in servers)
 
@@ -177,7 +179,11 @@ def next_to_idle() -> Case:
     """Return a case of the same load next to more and more idle connections."""
     numbers = {OURS: (0, 100, 1000, 2000, 5000, 10_000), OLD: (0, 100, 1000), GRANIAN: (0, 1000)}
     lines = tuple(
-        Contender(f"{server.name}, {idle:,} idle", server.requirement, partial(measures.requests, server, idle=idle))
+        Contender(
+            f"{server.name}, {idle:,} idle",
+            server.requirement,
+            partial(measures.requests_next_to_idle, server, idle=idle),
+        )
         for server, counts in numbers.items()
         for idle in counts
     )
@@ -193,7 +199,7 @@ def next_to_idle() -> Case:
 def scaling(
     name: str,
     title: str,
-    measure: Callable[..., Figures],
+    measure: Open,
     numbers: dict[Server, Sequence[int]],
     *quantities: Quantity,
 ) -> Case:
@@ -256,7 +262,7 @@ PURE_TLS = tuple(server.name for server in TLS_SERVERS[1:4])
 def over_tls(
     name: str,
     title: str,
-    measure: Callable[..., Figures],
+    measure: Open,
     *quantities: Quantity,
     servers: Sequence[Server] = TLS_SERVERS[:-1],
     **options: object,

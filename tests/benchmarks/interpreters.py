@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 
 from tests.benchmarks.bench import measure_case, read_options
 from tests.benchmarks.cases import ANSWERS, BROWSER_FIELDS, Case, Target, contenders
-from tests.benchmarks.measures import REQUESTS, Figures, requests
+from tests.benchmarks.measures import REQUESTS, Open, requests
 from tests.benchmarks.report import as_text
 from tests.benchmarks.servers import HERE, ROOT, Server, waitress_options
 
 SOURCES = ":".join(map(str, [*sorted(ROOT.glob("packages/*/src")), HERE]))
 WARM_UP_SECONDS = 8  # a just-in-time compiler needs this long
 
-MEASURED: tuple[tuple[str, str, Callable[..., Figures]], ...] = (
+MEASURED: tuple[tuple[str, str, Open], ...] = (
     ("hello16", "13 bytes, 16 connections", requests),
     (
         *("browser16", "a browser's fields, 10 KB, 16 connections"),

@@ -1,13 +1,19 @@
-"""One measurement of one contender: the load and the resulting figures."""
+"""How one contender is measured: its server, the load and the resulting figures.
+
+Most servers run for all rounds of a case, and are warm then: the functions that start one are context managers, and
+give what measures it once. What changes a server for good, or is the start itself, has a new one for each round.
+"""
 
 from __future__ import annotations
 
 import statistics
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
+from typing import Concatenate, ParamSpec
 
 from tests.benchmarks.applications import LARGE_BYTES, LARGE_FILE
 from tests.benchmarks.load import (
@@ -35,6 +41,8 @@ from tests.support.ports import free_port
 
 Figures = dict[str, float]  # the name of a quantity: its value
 Measure = Callable[[float], Figures]  # takes the seconds that a load lasts
+Open = Callable[..., AbstractContextManager[Measure]]
+Options = ParamSpec("Options")
 
 WARM_UP_SECONDS = 1
 FLASK = "flask==3.1.3"  # what shop.py requires
@@ -72,9 +80,22 @@ MICROSECONDS = Quantity("us for each", 1, is_less_better=True)
 RESPONDED = Quantity("ms to the first response", 1, is_less_better=True)
 
 
+def anew(
+    measure: Callable[Concatenate[Server, float, Options], Figures],
+) -> Callable[Concatenate[Server, Options], AbstractContextManager[Measure]]:
+    """Let a measurement that starts its server by itself do so for each round."""
+
+    @contextmanager
+    @wraps(measure)
+    def opened(server: Server, /, *arguments: Options.args, **options: Options.kwargs) -> Iterator[Measure]:
+        yield lambda seconds: measure(server, seconds, *arguments, **options)
+
+    return opened
+
+
+@contextmanager
 def requests(
     server: Server,
-    seconds: float,
     *,
     path: str = "/",
     connections: int = 16,
@@ -85,7 +106,7 @@ def requests(
     warm_up_seconds: float = WARM_UP_SECONDS,
     application: str = APPLICATION,
     needs: str = "",
-) -> Figures:
+) -> Iterator[Measure]:
     """Measure many requests on some connections, next to idle ones."""
     allow_descriptors(connections + idle)
     ask = partial(run_wrk, path=path, connections=connections, fields=fields, body_bytes=body_bytes, body=body)
@@ -96,94 +117,128 @@ def requests(
         idle_connections(port, idle, speaks_tls=server.speaks_tls),
     ):
         ask(port, seconds=warm_up_seconds)  # fills caches, and whatever a server makes at its first request
-        before = cpu_seconds(process.pid)
-        answers = ask(port, seconds=seconds)
-        return {
-            REQUESTS.name: answers.requests_per_second,
-            P50.name: answers.p50_ms,
-            P99.name: answers.p99_ms,
-            CPU.name: cpu_seconds(process.pid) - before,
-            PEAK.name: peak_memory_mib(process.pid),
-            FAILED.name: answers.failures,
-        }
+
+        def measure(seconds: float) -> Figures:
+            before = cpu_seconds(process.pid)
+            answers = ask(port, seconds=seconds)
+            return {
+                REQUESTS.name: answers.requests_per_second,
+                P50.name: answers.p50_ms,
+                P99.name: answers.p99_ms,
+                CPU.name: cpu_seconds(process.pid) - before,
+                PEAK.name: peak_memory_mib(process.pid),
+                FAILED.name: answers.failures,
+            }
+
+        yield measure
 
 
-def orders(server: Server, seconds: float, *, connections: int) -> Figures:
+@anew
+def requests_next_to_idle(server: Server, seconds: float, *, idle: int) -> Figures:
+    """Measure many requests next to idle connections, which this process has for one server at a time."""
+    with requests(server, idle=idle) as measure:
+        return measure(seconds)
+
+
+@contextmanager
+def orders(server: Server, *, connections: int) -> Iterator[Measure]:
     """Measure an application in Flask, and which part of the processor time is the server's.
 
     The rest is the application's: what it takes on the same interpreter without a server.
     """
     install(FLASK)
-    figures = requests(
-        *(server, seconds),
+    command = [server.python, "shop.py", "1"]
+    with requests(
+        server,
         path="/order",
         connections=connections,
         fields=(("Content-Type", "application/json"),),
         body=ORDER.read_bytes(),
         application="shop:application",
         needs=FLASK,
-    )
-    command = [server.python, "shop.py", "1"]
-    alone = subprocess.run(command, cwd=HERE, env=environment(FLASK), check=True, capture_output=True, text=True)
-    each = figures[CPU.name] / (figures[REQUESTS.name] * max(1, round(seconds))) * 1e6
-    return {**figures, SHARE.name: (1 - float(alone.stdout) / each) * 100}
+    ) as measure_requests:
+
+        def measure(seconds: float) -> Figures:
+            figures = measure_requests(seconds)
+            alone = subprocess.run(
+                command, cwd=HERE, env=environment(FLASK), check=True, capture_output=True, text=True
+            )
+            each = figures[CPU.name] / (figures[REQUESTS.name] * max(1, round(seconds))) * 1e6
+            return {**figures, SHARE.name: (1 - float(alone.stdout) / each) * 100}
+
+        yield measure
 
 
-def request_bodies(server: Server, seconds: float, *, count: int) -> Figures:
+@contextmanager
+def request_bodies(server: Server, *, count: int) -> Iterator[Measure]:
     """Measure many requests with a body of `count` bytes."""
-    return _with_speed(requests(server, seconds, connections=BODIES_AT_ONCE, body_bytes=count), count)
+    with requests(server, connections=BODIES_AT_ONCE, body_bytes=count) as measure:
+        yield lambda seconds: _with_speed(measure(seconds), count)
 
 
-def response_bodies(server: Server, seconds: float, *, count: int) -> Figures:
+@contextmanager
+def response_bodies(server: Server, *, count: int) -> Iterator[Measure]:
     """Measure many responses with a body of `count` bytes."""
-    return _with_speed(requests(server, seconds, connections=BODIES_AT_ONCE, path=f"/bytes/{count}"), count)
+    with requests(server, connections=BODIES_AT_ONCE, path=f"/bytes/{count}") as measure:
+        yield lambda seconds: _with_speed(measure(seconds), count)
 
 
 def _with_speed(figures: Figures, size: int) -> Figures:
     return {SPEED.name: figures[REQUESTS.name] * size / 1e6, **figures}
 
 
-def download(server: Server, seconds: float, *, path: str) -> Figures:
+def download(server: Server, *, path: str) -> AbstractContextManager[Measure]:
     """Measure one large response at a time, for about `seconds`."""
     if not LARGE_FILE.exists():
         with LARGE_FILE.open("wb") as file:
             file.truncate(LARGE_BYTES)
     transfer = partial(download_seconds, path=path, speaks_tls=server.speaks_tls)
-    return _transfers(server, seconds, lambda port: transfer(port)[0], LARGE_BYTES)
+    return _transfers(server, lambda port: transfer(port)[0], LARGE_BYTES)
 
 
-def upload(server: Server, seconds: float, *, size: int) -> Figures:
+def upload(server: Server, *, size: int) -> AbstractContextManager[Measure]:
     """Measure one large request at a time, for about `seconds`."""
-    return _transfers(server, seconds, partial(upload_seconds, size=size, speaks_tls=server.speaks_tls), size)
+    return _transfers(server, partial(upload_seconds, size=size, speaks_tls=server.speaks_tls), size)
 
 
-def _transfers(server: Server, seconds: float, transfer: Callable[[int], float], size: int) -> Figures:
+@contextmanager
+def _transfers(server: Server, transfer: Callable[[int], float], size: int) -> Iterator[Measure]:
     with started(server) as (process, port):
         transfer(port)
-        before = cpu_seconds(process.pid)
-        until = time.perf_counter() + seconds
-        lasted = [transfer(port)]
-        while time.perf_counter() < until:
-            lasted.append(transfer(port))
-        return {
-            SPEED.name: size / statistics.median(lasted) / 1e6,
-            CPU.name: (cpu_seconds(process.pid) - before) / len(lasted),
-            PEAK.name: peak_memory_mib(process.pid),
-        }
+
+        def measure(seconds: float) -> Figures:
+            before = cpu_seconds(process.pid)
+            until = time.perf_counter() + seconds
+            lasted = [transfer(port)]
+            while time.perf_counter() < until:
+                lasted.append(transfer(port))
+            return {
+                SPEED.name: size / statistics.median(lasted) / 1e6,
+                CPU.name: (cpu_seconds(process.pid) - before) / len(lasted),
+                PEAK.name: peak_memory_mib(process.pid),
+            }
+
+        yield measure
 
 
-def handshakes(server: Server, seconds: float) -> Figures:
+@contextmanager
+def handshakes(server: Server) -> Iterator[Measure]:
     """Measure TLS handshakes, one after the other: new ones, and resumed ones."""
     with started(server) as (process, port):
         handshakes_per_second(port, 1, resumes=False)
-        before = cpu_seconds(process.pid)
-        figures = {
-            NEW.name: handshakes_per_second(port, seconds, resumes=False),
-            RESUMED.name: handshakes_per_second(port, seconds, resumes=True),
-        }
-        return {**figures, CPU.name: cpu_seconds(process.pid) - before}
+
+        def measure(seconds: float) -> Figures:
+            before = cpu_seconds(process.pid)
+            figures = {
+                NEW.name: handshakes_per_second(port, seconds, resumes=False),
+                RESUMED.name: handshakes_per_second(port, seconds, resumes=True),
+            }
+            return {**figures, CPU.name: cpu_seconds(process.pid) - before}
+
+        yield measure
 
 
+@anew
 def memory_of_idle(server: Server, seconds: float, *, count: int) -> Figures:
     """Measure how much the processes of a server grow for each connection that stays open after a request."""
     allow_descriptors(count)
@@ -196,6 +251,7 @@ def memory_of_idle(server: Server, seconds: float, *, count: int) -> Figures:
     return {IDLE_BYTES.name: (after - before) * 2**20 / count, RESIDENT.name: after}
 
 
+@anew
 def accept(server: Server, seconds: float, *, count: int) -> Figures:
     """Measure clients that connect at the same time, each with a request."""
     allow_descriptors(count)
@@ -207,14 +263,20 @@ def accept(server: Server, seconds: float, *, count: int) -> Figures:
             return {ACCEPTED.name: (time.perf_counter() - started_at) * 1000}
 
 
-def parse(python: str, seconds: float, *, parser: str, data: str) -> Figures:
+@contextmanager
+def parse(python: str, *, parser: str, data: str) -> Iterator[Measure]:
     """Measure one parser alone: see `parsers.py`."""
-    command = [python, "-m", "tests.benchmarks.parsers", parser, data, str(seconds / 3)]
-    run = subprocess.run(command, cwd=ROOT, env=environment(), check=True, capture_output=True, text=True)
-    rate = float(run.stdout)
-    return {REQUESTS.name: rate, MICROSECONDS.name: 1e6 / rate}
+
+    def measure(seconds: float) -> Figures:
+        command = [python, "-m", "tests.benchmarks.parsers", parser, data, str(seconds / 3)]
+        run = subprocess.run(command, cwd=ROOT, env=environment(), check=True, capture_output=True, text=True)
+        rate = float(run.stdout)
+        return {REQUESTS.name: rate, MICROSECONDS.name: 1e6 / rate}
+
+    yield measure
 
 
+@anew
 def start(server: Server, seconds: float) -> Figures:
     """Measure the import of waitress, and the time from the start of a server to its first response."""
     return {

@@ -28,13 +28,20 @@ def median(rounds: Rounds, quantity: str) -> float:
 
 
 def spread(case: Case, table: Table) -> float:
-    """Return by which part of the median the rounds of a contender differ: of the contender in the middle."""
+    """Return by which part of the median the middle half of a contender's rounds differs: of the contender in the
+    middle. What is published is the median, which a few odd rounds do not move.
+    """
     name = case.quantities[0].name
-    ranges = [
-        (max(rates) - min(rates)) / (statistics.median(rates) or 1)
-        for rates in ([figures[name] for figures in rounds] for rounds in table.values())
-    ]
+    ranges = [interquartile_range([figures[name] for figures in rounds]) for rounds in table.values()]
     return statistics.median(ranges) if ranges else 0.0
+
+
+def interquartile_range(values: list[float]) -> float:
+    """Return the interquartile range, as a part of the median."""
+    if len(values) < 2:
+        return 0.0
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return (high - low) / (middle or 1)
 
 
 def noisy_cases(result: dict[str, Any]) -> Iterator[str]:

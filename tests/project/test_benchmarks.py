@@ -11,6 +11,8 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from tests.benchmarks.load import (
     read_wrk,
     upload_seconds,
 )
-from tests.benchmarks.measures import P99, PEAK, REQUESTS, Figures
+from tests.benchmarks.measures import P99, PEAK, REQUESTS, Figures, Measure, anew
 from tests.benchmarks.parsers import INPUTS, PARSERS, reads_per_second
 from tests.benchmarks.report import as_markdown, as_text, noisy_cases, ratio, spread
 from tests.benchmarks.shop import microseconds_alone
@@ -53,6 +55,11 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="the benchmarks re
 
 def rounds(*rates: float) -> list[Figures]:
     return [{quantity.name: rate for quantity in CASES[0].quantities} for rate in rates]
+
+
+def opened() -> AbstractContextManager[Measure]:
+    """Start nothing; each round is the same."""
+    return nullcontext(lambda seconds: rounds(1)[0])
 
 
 # --- what loads
@@ -125,7 +132,7 @@ def test_without_compiled_wheels_the_compiled_build_is_left_out_by_name(
 ) -> None:
     monkeypatch.setattr(servers, "WHEELS", tmp_path)
     (tmp_path / "waitress-1.0-py3-none-any.whl").touch()
-    table = measure_case(Case("x", "", (Contender("compiled", servers.COMPILED_WHEELS, lambda seconds: {}),), ()), 1, 1)
+    table = measure_case(Case("x", "", (Contender("compiled", servers.COMPILED_WHEELS, opened),), ()), 1, 1)
     assert table == {}
     assert f"compiled is left out: no compiled wheel in {tmp_path}" in capsys.readouterr().err
 
@@ -198,9 +205,49 @@ def test_a_contender_that_cannot_be_measured_is_named_and_left_out(capsys: pytes
     def fails(seconds: float) -> Figures:
         raise CannotLoad("no descriptors")
 
-    case = Case("x", "x", (Contender("one", "", lambda seconds: rounds(1)[0]), Contender("two", "", fails)), ())
-    assert measure_case(case, 2, 1) == {"one": rounds(1, 1)}
-    assert capsys.readouterr().err == "two is left out: no descriptors\n"
+    def does_not_start() -> AbstractContextManager[Measure]:
+        raise RuntimeError("no start")
+
+    every = (
+        Contender("one", "", opened),
+        Contender("two", "", lambda: nullcontext(fails)),
+        Contender("three", "", does_not_start),
+    )
+    assert measure_case(Case("x", "x", every, ()), 2, 1) == {"one": rounds(1, 1)}
+    assert capsys.readouterr().err == "three is left out: no start\ntwo is left out: no descriptors\n"
+
+
+def test_the_contenders_of_a_case_are_measured_in_turn_and_all_run_from_its_first_round_to_its_last() -> None:
+    seen: list[str] = []
+
+    @contextmanager
+    def noting(name: str) -> Iterator[Measure]:
+        def measure(seconds: float) -> Figures:
+            seen.append(f"{name} for {seconds} s")
+            return rounds(1)[0]
+
+        seen.append(f"{name} starts")
+        yield measure
+        seen.append(f"{name} ends")
+
+    measure_case(Case("x", "x", tuple(Contender(name, "", partial(noting, name)) for name in "ab"), ()), 2, 3)
+    each_round = ["a for 3 s", "b for 3 s"]
+    assert seen == ["a starts", "b starts", *each_round, *each_round, "b ends", "a ends"]
+
+
+def test_what_starts_its_own_server_does_so_in_each_round() -> None:
+    seen: list[tuple[str, float, int]] = []
+
+    @anew
+    def starting(server: servers.Server, seconds: float, *, count: int) -> Figures:
+        seen.append((server.name, seconds, count))
+        return {}
+
+    with starting(OURS, count=3) as measure:
+        assert seen == []
+        measure(1)
+        measure(2)
+    assert seen == [(OURS.name, 1, 3), (OURS.name, 2, 3)]
 
 
 def test_every_target_names_contenders_that_are_measured() -> None:
@@ -272,7 +319,13 @@ def test_a_page_has_the_machine_the_targets_and_the_figures(result: dict[str, An
 
 def test_the_spread_of_a_case_is_that_of_the_contender_in_the_middle() -> None:
     table = {"steady": rounds(100, 100), "between": rounds(95, 105), "wild": rounds(50, 150)}
-    assert spread(CASES[0], table) == pytest.approx(0.1)
+    assert spread(CASES[0], table) == pytest.approx(0.05)
+
+
+def test_an_odd_round_does_not_make_a_contender_noisy_but_half_of_them_do() -> None:
+    assert spread(CASES[0], {"one": rounds(100, 102, 101, 103, 300)}) == pytest.approx(0.02 / 1.02)
+    assert spread(CASES[0], {"one": rounds(100, 100, 130, 100, 130)}) == pytest.approx(0.3)
+    assert spread(CASES[0], {"one": rounds(100)}) == 0
 
 
 def test_what_was_measured_in_noise_is_not_published(result: dict[str, Any], tmp_path: Path) -> None:
@@ -281,7 +334,7 @@ def test_what_was_measured_in_noise_is_not_published(result: dict[str, Any], tmp
     for rounds_of_one in result["cases"]["hello16"].values():
         rounds_of_one[0][REQUESTS.name] *= 1.5
     assert list(noisy_cases(result)) == [
-        "hello16: the rounds differ by 50%, steal time 0%",
+        "hello16: the rounds differ by 25%, steal time 0%",
         "memory: the rounds differ by 0%, steal time 20%",
     ]
     kept, page = tmp_path / "result.json", tmp_path / "tables.md"
@@ -289,7 +342,7 @@ def test_what_was_measured_in_noise_is_not_published(result: dict[str, Any], tmp
     command = [sys.executable, "-m", "tests.benchmarks.report", str(kept), str(page)]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert (run.returncode, page.exists()) == (1, False)
-    assert run.stderr.startswith("Not published: the noise is above 10% in\nhello16: the rounds differ by 50%")
+    assert run.stderr.startswith("Not published: the noise is above 10% in\nhello16: the rounds differ by 25%")
 
 
 @pytest.mark.parametrize(
@@ -297,7 +350,7 @@ def test_what_was_measured_in_noise_is_not_published(result: dict[str, Any], tmp
     [
         ([(100, 104)], (100, 104)),
         ([(50, 150), (100, 104)], (100, 104)),
-        ([(50, 150), (90, 110), (50, 150)], (90, 110)),
+        ([(50, 150), (80, 120), (50, 150)], (80, 120)),
     ],
     ids=["quiet", "quiet later", "never quiet"],
 )
@@ -306,7 +359,7 @@ def test_a_noisy_case_is_measured_again_and_the_quietest_is_kept(
 ) -> None:
     monkeypatch.setattr(bench, "stolen_and_all_ticks", lambda: (0, 0))
     rates = [rate for both in measured for rate in both]
-    contender = Contender("one", "", lambda seconds: rounds(rates.pop(0))[0])
+    contender = Contender("one", "", lambda: nullcontext(lambda seconds: rounds(rates.pop(0))[0]))
     table, steal = bench.measure_quietly(Case("x", "x", (contender,), CASES[0].quantities), rounds=2, seconds=1)
     assert (table, steal, rates) == ({"one": rounds(*kept)}, 0, [])
 
