@@ -90,19 +90,10 @@ class CheckedConnection(Connection):
     receiver: CheckedReceiver
     sender: CheckedSender
 
-    def __init__(
-        self,
-        transport: Transport,
-        remote_addr: str,
-        remote_port: str,
-        endpoint: Endpoint,
-        context: ServerContext,
-        *others: Any,
-        **named: Any,
-    ) -> None:
-        super().__init__(transport, remote_addr, remote_port, endpoint, context, *others, **named)
-        self.is_client_gone = self.receiver = CheckedReceiver(transport, context)
-        self.sender = CheckedSender(transport, context)
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.is_client_gone = self.receiver = CheckedReceiver(self._transport, self._context)
+        self.sender = CheckedSender(self._transport, self._context)
 
     @property
     def parser(self) -> Any:
@@ -151,12 +142,6 @@ class HeldTask:
 def fake_listener(fake: FakeSocket | None = None) -> Listener:
     """Return a listener that accepts what a fake socket gives."""
     return Listener(as_socket(fake or FakeSocket()), owns_socket=True)
-
-
-def socket_of(connection: Connection) -> socket.socket:
-    """Return the socket of a connection over the plain transport."""
-    assert isinstance(connection._transport, SocketTransport)
-    return connection._transport._socket
 
 
 class Harness:
@@ -312,13 +297,13 @@ class ManagedHarness(Harness):
         open_transport = self.endpoint.open_transport
         self.socket = self.listeners[0].socket
         self.made: list[CheckedConnection] = []
-        self.opened: list[tuple[Connection, socket.socket, int]] = []
-        self.on_opened: Callable[[Connection, socket.socket], None] = self._note_opened
+        self.opened: list[tuple[Connection, int]] = []
+        self.on_opened: Callable[[Connection], None] = self._note_opened
         self.on_closed: Callable[[Connection], None] = self.closed.append
         self.manager = ConnectionManager(
             self.context,
             [Endpoint(one, open_transport=open_transport, make_task=HeldTask) for one in self.listeners],
-            on_opened=lambda connection, accepted: self.on_opened(connection, accepted),
+            on_opened=lambda connection: self.on_opened(connection),
             on_closed=lambda connection: self.on_closed(connection),
         )
         self._patch = mock.patch.object(acceptor, "Connection", self._make_checked)
@@ -330,8 +315,8 @@ class ManagedHarness(Harness):
         self.made.append(CheckedConnection(*arguments, **named))
         return self.made[-1]
 
-    def _note_opened(self, connection: Connection, accepted: socket.socket) -> None:
-        self.opened.append((connection, accepted, connection.interest))
+    def _note_opened(self, connection: Connection) -> None:
+        self.opened.append((connection, connection.interest))
 
     def on_tick(self) -> None:
         self.manager.tick()

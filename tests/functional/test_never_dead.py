@@ -314,7 +314,7 @@ def test_whatever_raises_the_server_serves_on(
     place: Callable[[Running], tuple[Any, str]], error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[Connection] = []
-    monkeypatch.setattr(BaseWSGIServer, "on_opened", lambda server, connection, accepted: opened.append(connection))
+    monkeypatch.setattr(BaseWSGIServer, "on_opened", lambda server, connection: opened.append(connection))
     with running(application, threads=2) as server:
         run_of(server)._reactor.tick_seconds = 0.05
         assert answers(server)

@@ -390,10 +390,11 @@ def test_a_request_after_close_has_the_own_channel_still() -> None:
         client.get()
         channel = only_channel(server)
         task_of = server.task_factory(EnvironBuilder(server.adj, "80", "http"), None)
-        server._unregister_channel(channel.connection)  # what `close` does at once; the connection ends a turn later
+        # What `close` does at once; the connection ends a turn later
+        server._server_map.remove_channel(channel.connection)
         channel.take = lambda request, environ_builder, access_log: channel
         assert task_of(channel.connection, None) is channel  # type: ignore[arg-type]  # no request is looked at
-    assert server._channels == {}
+    assert server._server_map.channels == {}
 
 
 def test_a_request_given_up_ends_its_connection_though_the_access_log_fails(monkeypatch: pytest.MonkeyPatch) -> None:

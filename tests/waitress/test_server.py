@@ -20,6 +20,7 @@ from tests.support.client import Client
 from tests.support.processes import becomes_true
 from waitress.adjustments import Adjustments
 from waitress.server import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, WSGIServer, create_server
+from waitress_core.connection.states import READY
 from waitress_core.net.handover import offered
 from waitress_core.net.listener import ListeningSocket
 
@@ -441,6 +442,8 @@ class FakeConnection:
 
     descriptor = -7
     remote_addr = remote_port = ""
+    socket = None
+    sender = SimpleNamespace(state=READY)
 
 
 def test_a_descriptor_that_another_has_meanwhile_stays_in_the_map() -> None:
@@ -462,8 +465,8 @@ def test_a_descriptor_that_another_has_meanwhile_stays_in_the_map() -> None:
     entry = SimpleNamespace(connection=old)
     own = Racing({-7: entry})
     server = create_server(application, own, listen="127.0.0.1:0")
-    comer = threading.Thread(target=server.on_opened, args=(new, None))
-    server._channels[old] = entry  # type: ignore[index,assignment]  # nothing else is looked at
+    comer = threading.Thread(target=server.on_opened, args=(new,))
+    server._server_map.channels[old] = entry  # type: ignore[index]  # nothing else is looked at
     server.on_closed(old)  # type: ignore[arg-type]
     comer.join(20)
     assert not comer.is_alive()
@@ -474,7 +477,7 @@ def test_a_descriptor_that_another_has_meanwhile_stays_in_the_map() -> None:
 
 def test_a_forked_child_does_not_wait_for_a_map_that_another_thread_was_changing() -> None:
     server = create_server(application, listen="127.0.0.1:0")
-    holder = threading.Thread(target=server._map_lock.acquire)
+    holder = threading.Thread(target=server._server_map._lock.acquire)
     holder.start()
     holder.join(20)
     server.abandon_after_fork()  # as in the child, which has not got that thread

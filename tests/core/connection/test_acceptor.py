@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.connecting import HeldTask, ManagedHarness, fake_listener, socket_of
+from tests.core.connecting import HeldTask, ManagedHarness, fake_listener
 from tests.support.fake_poller import FakePoller
 from tests.support.fake_socket import DESCRIPTOR, FakeSocket, as_socket
 from tests.support.manual_clock import ManualClock
@@ -93,7 +93,7 @@ class Accepting:
             [endpoint],
             self.connections,
             close_one=self._close_one,
-            on_opened=lambda connection, accepted: None,
+            on_opened=lambda connection: None,
             on_closed=self._remove,
         )
         self.acceptor.start()
@@ -276,7 +276,7 @@ def test_a_client_is_accepted_with_its_address_and_options(make: Make) -> None:
     host, port = client.getsockname()
     assert (connection.remote_addr, connection.remote_port) == (host, str(port))
     assert harness.reactor.handlers[connection.descriptor] is connection
-    accepted = socket_of(connection)
+    accepted = connection.socket
     assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
     assert not accepted.getblocking()
 
@@ -284,7 +284,7 @@ def test_a_client_is_accepted_with_its_address_and_options(make: Make) -> None:
 def test_the_socket_options_are_those_of_the_settings(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Adjustments, "socket_options", [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)])
     connection, _ = make().accept()
-    accepted = socket_of(connection)
+    accepted = connection.socket
     assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
     assert not accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.core.connecting import NOT_STARTED, CheckedConnection, Harness, NotingParser, socket_of
+from tests.core.connecting import NOT_STARTED, CheckedConnection, Harness, NotingParser
 from tests.support.builds import interpreted_only
 from tests.support.pairs import receive_all, reset, tcp_pair
 from tests.support.tls_peer import TlsPeer
@@ -751,13 +751,13 @@ def test_a_reset_while_a_task_runs_keeps_the_descriptor_until_its_end(harness: H
     assert connection.is_client_gone()
     assert connection.interest == 0
     assert state_of(connection) == "task"
-    assert socket_of(connection).fileno() == connection.descriptor
+    assert connection.socket.fileno() == connection.descriptor
     with pytest.raises(ClientDisconnected):
         connection.sender.send(b"x")
     assert harness.closed == []
     task.finish(Ending.PERSIST)
     harness.turn_to(connection, CLOSED)
-    assert socket_of(connection).fileno() == -1
+    assert connection.socket.fileno() == -1
     assert harness.closed == [connection]
 
 
@@ -1621,7 +1621,7 @@ def test_a_fault_at_the_end_of_a_task_that_leads_again_costs_its_connection(
     monkeypatch.setattr(type(connection), place, fail)
     task.service()
     assert harness.closed == [connection]
-    assert socket_of(connection).fileno() == -1
+    assert connection.socket.fileno() == -1
     assert "uncaptured python exception, closing channel" in caplog.text
     assert f"{error.__name__}: no tea" in caplog.text
 
@@ -1864,7 +1864,7 @@ def test_closing_twice_is_closing_once(harness: Harness) -> None:
 
 def test_a_forked_childs_copy_ends_without_a_byte_to_the_client(harness: Harness) -> None:
     connection, client = harness.open()
-    parents = socket_of(connection).dup()
+    parents = connection.socket.dup()
     with parents:
         connection.abandon_after_fork()
         parents.sendall(b"still here")

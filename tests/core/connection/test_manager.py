@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.core.connecting import ManagedHarness, socket_of
+from tests.core.connecting import ManagedHarness
 from tests.support.pairs import is_open
 from waitress_core.connection.context import State
 
@@ -187,10 +187,10 @@ def test_one_listener_can_be_removed(make: Make) -> None:
 def test_a_forked_child_closes_its_copies_in_silence(make: Make) -> None:
     harness = make()
     connection, client = harness.accept()
-    parents = [harness.listener.socket.dup(), socket_of(connection).dup()]
+    parents = [harness.listener.socket.dup(), connection.socket.dup()]
     harness.manager.abandon_after_fork()
     assert harness.listener.socket.fileno() == -1
-    assert socket_of(connection).fileno() == -1
+    assert connection.socket.fileno() == -1
     parents[1].sendall(b"still here")
     assert client.recv(100) == b"still here"
     with socket.create_connection(parents[0].getsockname(), 20):
@@ -209,9 +209,9 @@ def test_a_forked_child_closes_its_copies_in_silence(make: Make) -> None:
 def test_a_connection_is_reported_with_its_socket_when_it_opens_and_when_it_ends(make: Make) -> None:
     harness = make()
     connection, client = harness.accept()
-    ((reported, accepted, interest),) = harness.opened
+    ((reported, interest),) = harness.opened
     assert reported is connection
-    assert accepted.getpeername() == client.getsockname()
+    assert reported.socket.getpeername() == client.getsockname()
     assert interest == 0  # before it is watched
     assert harness.closed == []
     connection.close()

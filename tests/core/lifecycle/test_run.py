@@ -95,7 +95,7 @@ class Server:
         if self.fails_at is state:
             raise SystemExit(f"no tea at {state.name}")
 
-    def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
+    def on_opened(self, connection: Connection) -> None:
         self.opened.append(connection)
 
     def on_closed(self, connection: Connection) -> None:

@@ -207,7 +207,7 @@ def test_a_handshake_ends_with_one_ticket() -> None:
 def test_a_handshake_without_room_waits_for_room() -> None:
     with contextlib.closing(Ends(buffer_bytes=2048)) as ends:
         peer, transport = ends.peer, ends.transport
-        real, sent = transport._socket, []
+        real, sent = transport.socket, []
 
         class Narrow:
             """A socket that takes 100 bytes at a time, and nothing every other time."""
@@ -221,7 +221,7 @@ def test_a_handshake_without_room_waits_for_room() -> None:
             def __getattr__(self, name: str) -> Any:
                 return getattr(real, name)
 
-        transport._socket = Narrow()  # type: ignore[assignment]  # a stand-in
+        transport.socket = Narrow()  # type: ignore[assignment]  # a stand-in
         waits = []
 
         def turn() -> None:
@@ -286,9 +286,9 @@ def test_one_read_takes_a_record_to_its_end_if_that_is_there(ends: Ends, into: b
     wire = ends.peer.outgoing.read()
     ends.client.setblocking(True)
     ends.client.sendall(wire)
-    ends.transport._socket.setblocking(True)  # so that all of it has come
-    ends.transport._socket.recv(len(wire), socket.MSG_PEEK | socket.MSG_WAITALL)
-    ends.transport._socket.setblocking(False)
+    ends.transport.socket.setblocking(True)  # so that all of it has come
+    ends.transport.socket.recv(len(wire), socket.MSG_PEEK | socket.MSG_WAITALL)
+    ends.transport.socket.setblocking(False)
     size = ends.transport.receive_into(BUFFER, 1000) if into else len(ends.transport.receive(1000) or b"")
     assert size == len(data)
 
@@ -368,7 +368,7 @@ def test_each_byte_that_a_slow_reader_takes_counts_at_once(
     data = os.urandom(size)
     path.write_bytes(data)
     transport: Any = ends.transport
-    transport._socket = Drip(transport._socket, 5000)
+    transport.socket = Drip(transport.socket, 5000)
     ends.peer.turn = lambda: None
     with path.open("rb") as opened:
         file = ReadOnlyFileBuffer(opened)
@@ -404,7 +404,7 @@ def test_a_file_is_read_and_sent(ends: Ends, tmp_path: Path) -> None:
 def test_the_records_of_much_data_leave_in_one_call(ends: Ends) -> None:
     """Each call may wake the client, which then reads little."""
     transport: Any = ends.transport
-    real, calls = transport._socket, []
+    real, calls = transport.socket, []
 
     class Counting:
         def sendmsg(self, records: list[bytes]) -> int:
@@ -415,10 +415,10 @@ def test_the_records_of_much_data_leave_in_one_call(ends: Ends) -> None:
             calls.append(1)
             return int(real.send(data))
 
-    transport._socket = Counting()
+    transport.socket = Counting()
     assert 0 < transport.send(bytes(BATCH_BYTES)) <= BATCH_BYTES
     assert len(calls) == 1
-    transport._socket = real
+    transport.socket = real
 
 
 def test_a_session_keeps_no_memory_of_a_large_response(ends: Ends) -> None:
@@ -447,7 +447,7 @@ def test_a_file_is_not_read_again_while_the_client_makes_no_room(ends: Ends, tmp
     with path.open("rb") as opened:
         file = ReadOnlyFileBuffer(opened)
         file.prepare()
-        transport._socket = Full(transport._socket)
+        transport.socket = Full(transport.socket)
         assert transport.send_file(file, 100) == 0
     assert transport.send_file(file, 100) == 0  # it is closed: a read would fail
     assert len(file) == 100
@@ -481,7 +481,7 @@ def test_data_and_close_notify_in_one_segment_are_data_and_then_a_visible_end(en
         return None if size is None else bytes(BUFFER[:size])
 
     assert receive() == b"last"
-    assert select.select([ends.transport._socket], [], [], 0)[0]  # it is readable
+    assert select.select([ends.transport.socket], [], [], 0)[0]  # it is readable
     assert receive() == b""
     assert receive() == b""
     assert ends.transport.send(b"answer") == 6  # the other direction is open
@@ -496,7 +496,7 @@ def test_close_notify_alone_is_an_end_at_once(ends: Ends) -> None:
     ends.peer.step()
     transport: Any = ends.transport
     names: list[str] = []
-    transport._socket = Noted(transport._socket, names)
+    transport.socket = Noted(transport.socket, names)
     assert transport.receive(100) == b""
     assert names == ["recv"]
 
@@ -569,7 +569,7 @@ def reset_seen(ends: Ends) -> None:
 def calls_of_end(transport: Any) -> list[str]:
     """Let a transport end, and return what it uses of its socket and its session."""
     names: list[str] = []
-    transport._socket = Noted(transport._socket, names)
+    transport.socket = Noted(transport.socket, names)
     transport._session = Noted(transport._session, names)
     transport.end(is_complete=True)
     return names
@@ -600,7 +600,7 @@ def test_a_close_notify_without_room_is_sent_later() -> None:
 
 
 def test_a_forked_childs_copy_says_nothing(ends: Ends) -> None:
-    parents = ends.transport._socket.dup()
+    parents = ends.transport.socket.dup()
     with parents:
         ends.transport.close()
         ends.client.settimeout(0.1)
@@ -622,7 +622,7 @@ def test_a_client_that_only_makes_the_server_talk_is_dropped(ends: Ends) -> None
     # Python has no call that asks for a key update: its answer is put where OpenSSL puts it.
     transport: Any = ends.transport
     transport._unsent = bytes(MAX_UNSENT_BYTES + 1)
-    transport._socket = Full(transport._socket)
+    transport.socket = Full(transport.socket)
     with pytest.raises(Disconnected, match="reads no TLS records"):
         transport._answer_locked()
 

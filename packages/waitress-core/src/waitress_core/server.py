@@ -462,7 +462,7 @@ class BaseWSGIServer:
     def on_state(self, state: State) -> None:
         """Do nothing: for a subclass that wants to know."""
 
-    def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
+    def on_opened(self, connection: Connection) -> None:
         """Do nothing: for a subclass."""
 
     def on_closed(self, connection: Connection) -> None:

@@ -1,7 +1,8 @@
 """What a program may replace, how a server notices, and what it does then.
 
 Programs written for waitress 3.0.2 patch classes, set attributes of objects, derive classes, and rebind names of
-modules. Until one does, each request takes the fast path: a task of `waitress_core`, without a channel in between.
+modules. Until one does, each request takes the fast path: a task of `waitress_core`, without a channel in between. A
+class that is changed while a server runs is seen by its channels, if it has any.
 
     what a program replaces               how it is noticed                  what changes then
     ------------------------------------  ---------------------------------  ----------------------------------------
@@ -14,11 +15,12 @@ modules. Until one does, each request takes the fast path: a task of `waitress_c
     server.task_dispatcher, _dispatcher   not the server's own, likewise     the same; a signal's end shuts it down
     channel_class of a server             are_unchanged, when a run starts   HTTPChannel.service answers each request
     any of HTTPChannel, Task, WSGITask    are_unchanged, when a run starts   HTTPChannel.service answers each request
-    HTTPChannel.received                  compared, when a client comes      it is called first with what is received
+    map, server._map, active_channels     given, or looked at                each client has a channel from then on
+    HTTPChannel.received                  compared, when a channel is made   it is called first with what is received
     parser_class, HTTPRequestParser       is_ours, when a run starts         each request is parsed by it (_parsing)
     error_task_class, ErrorTask           is_ours, when a run starts         it answers faults (_parsing, task)
     add_channel, del_channel              is_ours, when a run starts         they enter a channel, and take it off
-    HTTPChannel.handle_close              compared, when a client leaves     it is called, unless it was already
+    HTTPChannel.handle_close              compared, when a channel ends      it is called, unless it was already
     TcpWSGIServer.__init__                looked up at each call             it makes each MultiSocketServer too
     waitress.server.TcpWSGIServer, ...    looked up at each call             create_server makes one of that class
     waitress.create_server                looked up at each call             waitress.serve makes its server by it

@@ -69,7 +69,7 @@ class HTTPChannel(Entry):
                 f"{type(server).__name__}: to answer requests by hand, make a task (waitress.task) for an object of "
                 "your own in place of a channel"
             ) from None
-        self.creation_time = time.time()  # when the client was accepted
+        self.creation_time = time.time()  # when the client was accepted, or the map first looked at
         # As `is_ours` does, which would cost each connection 1 % of its instructions. Of the class alone: to search the
         # object would make its `__dict__`, 64 bytes for each idle connection.
         if server.has_program_parser or type(self).received is not _RECEIVED:

@@ -37,6 +37,7 @@ from ._lazy import LazyAttribute
 from ._left_out import LeftOut, refuse_ineffective, without_effect
 from ._modules import call_when_rebound, old_module
 from ._replacements import are_unchanged, is_ours, is_replaced, replaceable
+from ._server_map import ServerMap
 from .adjustments import Adjustments
 from .buffers import ReadOnlyFileBasedBuffer
 from .channel import HTTPChannel
@@ -76,7 +77,6 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
     socketmod = socket
     channel_class: type[HTTPChannel] = HTTPChannel
     has_program_parser = False  # of the run: see `_parsing`
-    _has_map_hooks = False  # of the run: a program wants to see channels enter and leave the map
     next_channel_cleanup = 0.0  # when `maintenance` is called next
 
     def __init__(
@@ -98,25 +98,22 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         self._binds_socket = bind_socket
         self._is_emptied = False
         self._is_looped = False  # a program runs the loop of `wasyncore` over the map
-        self._arriving = threading.local()  # of a leader: the connection that `channel_class` is called for
-        self._channels: dict[Connection, HTTPChannel] = {}  # one that is off the map may still have a request
-        self._map: dict[int, Any] = {} if map is None else map  # any thread, and programs: see `_map_lock`
-        # Without it another thread could enter a descriptor between the check and the pop of `_unregister`. Reentrant,
-        # because a signal handler may close the server in between.
-        self._map_lock = threading.RLock()
+        self._arriving = threading.local()  # of a thread: the connection that `channel_class` is called for
+        self._server_map = ServerMap(map, make_channel=self._make_channel, connections=self._connections)
         self._environ_builders: list[EnvironBuilder] = []  # of the listeners, in their order, while it runs
         adj = Adjustments(**adjustments) if adj is None else adj
         self._made_dispatcher = _program_dispatcher(adj.threads) if dispatcher is None else None
         if self._made_dispatcher is not None:
             dispatcher = self._made_dispatcher
-        self.trigger = trigger.trigger(self._map, self._wake_waiter)
+        self.trigger = trigger.trigger(self._server_map.entries, self._wake_waiter)
         try:
             super().__init__(application, dispatcher, adj)
         except BaseException:
             self.trigger.close()
             raise
         self._entries = {listener.descriptor: self._entry(listener) for listener in self._listeners}
-        self._map.update(self._entries)
+        for descriptor, entry in self._entries.items():
+            self._server_map.enter(descriptor, entry)
         if "sockinfo" not in vars(self):  # where `_open` of a TcpWSGIServer has not set it
             sock = self._listeners[0].socket
             self.sockinfo = (sock.family, sock.type, sock.proto, sock.getsockname())
@@ -237,14 +234,16 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         fast = super().task_factory(environ_builder, access_log)
         kind = self.channel_class
         is_channel = isinstance(kind, type) and issubclass(kind, HTTPChannel)
-        self._has_map_hooks = is_channel and not (is_ours(kind, "add_channel") and is_ours(kind, "del_channel"))
+        is_unhooked = not is_channel or (is_ours(kind, "add_channel") and is_ours(kind, "del_channel"))
+        self._server_map.has_hooks = not is_unhooked
         self.has_program_parser = self._finds_program_parser()
         is_stock = are_unchanged(self.channel_class, ChannelTask, WSGITask) and not self.has_program_parser
         if is_stock and self._own_dispatcher is not None and self._sink() is None:
             return fast
+        self._server_map.has_channels = True
 
         def task_of(connection: Connection, request: Request) -> Task:
-            channel = self._channels.get(connection)
+            channel = self._server_map.channels.get(connection)
             if isinstance(channel, HTTPChannel):
                 return channel.take(request, environ_builder, access_log)
             return fast(connection, request)
@@ -265,57 +264,43 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         environ_builder.offer("wsgi.file_wrapper", ReadOnlyFileBasedBuffer)
         self._environ_builders.append(environ_builder)
 
-    def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
-        """Make the channel of a connection."""
-        self.set_socket_options(accepted)
-        self._arriving.connection = connection
-        peer = (connection.remote_addr, int(connection.remote_port) if connection.remote_port else None)
-        channel = self.channel_class(self, accepted, peer, self.adj, self._map)
-        self._channels[connection] = channel
-        if self._has_map_hooks:
-            channel.add_channel()
-        else:
-            with self._map_lock:
-                self._map[connection.descriptor] = channel
+    def on_opened(self, connection: Connection) -> None:
+        """Set the options of a program, and make the channel of a connection if a program has a use for it."""
+        self.set_socket_options(connection.socket)
+        if self._server_map.has_channels:
+            self._server_map.open(connection)
 
     def on_closed(self, connection: Connection) -> None:
         """Release a connection's channel."""
-        channel = self._channels.pop(connection, None)
-        if self._has_map_hooks:
-            self._unregister_channel(connection)
-        else:
-            self._unregister(connection.descriptor, channel)
-        if isinstance(channel, HTTPChannel):
-            channel.on_closed()
+        if self._server_map.has_channels:
+            channel = self._server_map.close(connection)
+            if isinstance(channel, HTTPChannel):
+                channel.on_closed()
+
+    def _make_channel(self, connection: Connection) -> Any:
+        self._arriving.connection = connection
+        peer = (connection.remote_addr, int(connection.remote_port) if connection.remote_port else None)
+        return self.channel_class(self, connection.socket, peer, self.adj, self._server_map.entries)
+
+    def _connections(self) -> list[Connection]:
+        return [connection for run in self._runs for connection in run.manager.connections.copy().values()]
 
     # --- for channels
 
     def enter_channel(self, channel: Any, map: dict[int, Any] | None) -> None:
         """Put a channel into a map, by default the server's."""
-        with self._map_lock:
-            (self._map if map is None else map)[channel.connection.descriptor] = channel
+        self._server_map.enter(channel.connection.descriptor, channel, map)
 
     def leave_channel(self, channel: Any, map: dict[int, Any] | None) -> None:
         """Take a channel off a map, by default the server's."""
-        self._unregister(channel.connection.descriptor, channel, map)
+        self._server_map.remove(channel.connection.descriptor, channel, map)
 
     # --- the map, from any thread
 
-    def _unregister(self, descriptor: int, entry: object, map: dict[int, Any] | None = None) -> None:
-        """Take this off a map, unless the descriptor is another's already."""
-        entries = self._map if map is None else map
-        with self._map_lock:
-            if entries.get(descriptor) is entry:
-                entries.pop(descriptor, None)
-
-    def _unregister_channel(self, connection: Connection) -> None:
-        """Take a connection's channel off the map."""
-        entry: Any = self._map.get(connection.descriptor)
-        if getattr(entry, "connection", None) is connection:
-            if self._has_map_hooks:
-                entry.del_channel()
-            else:
-                self._unregister(connection.descriptor, entry)
+    @property
+    def _map(self) -> dict[int, Any]:
+        """Everything open, by descriptor: for programs, which see all that happens to it from now on."""
+        return self._server_map.for_program()
 
     @property
     def active_channels(self) -> dict[int, Any]:
@@ -345,7 +330,8 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     def _end_if_emptied(self) -> None:
         """End if the map holds nothing: each server of 3.0 took its own trigger along, so triggers do not count."""
-        if not self._is_emptied and all(isinstance(entry, trigger.trigger) for entry in self._map.copy().values()):
+        entries = self._server_map.entries.copy().values()
+        if not self._is_emptied and all(isinstance(entry, trigger.trigger) for entry in entries):
             self._is_emptied = True
             self.request_stop(State.CLOSING, self.close_seconds)
 
@@ -364,7 +350,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     def end_channel(self, connection: Connection) -> None:
         """End a connection soon, and take its channel off the map at once."""
-        self._unregister_channel(connection)
+        self._server_map.remove_channel(connection)
         if self._run is not None:
             self._run_of(connection).call_soon_threadsafe(connection.close)
         self._end_if_emptied()
@@ -375,7 +361,7 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     def end_listening(self, listener: Listener) -> None:
         """Accept no more from one of the listeners, and take it off the map at once."""
-        self._unregister(listener.descriptor, self._entries[listener.descriptor])
+        self._server_map.remove(listener.descriptor, self._entries[listener.descriptor])
         if self._run is not None:
             number = self._listeners.index(listener)
             for run in self._runs:
@@ -394,13 +380,13 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         """Stop listening; a server that runs must have ended."""
         super().close_listeners()
         for descriptor, entry in self._entries.items():
-            self._unregister(descriptor, entry)
+            self._server_map.remove(descriptor, entry)
         self.trigger.pull_trigger()  # a loop waits for it
         self.trigger.close()
 
     def abandon_after_fork(self) -> None:
         """In a forked child: release what is the parent's."""
-        self._map_lock = threading.RLock()  # another thread may have held it
+        self._server_map.abandon_after_fork()
         super().abandon_after_fork()
         self.trigger.abandon_after_fork()
 

@@ -54,7 +54,7 @@ class Acceptor:
         connections: dict[int, Connection],
         *,
         close_one: Callable[[], bool],  # makes room; False: no connection can be spared
-        on_opened: Callable[[Connection, socket.socket], None],  # before a connection is watched
+        on_opened: Callable[[Connection], None],  # before a connection is watched
         on_closed: Callable[[Connection], None],
     ) -> None:
         # Set once
@@ -208,7 +208,7 @@ class Acceptor:
         descriptor = connection.descriptor
         self._connections[descriptor] = reactor.handlers[descriptor] = connection
         try:
-            self._on_opened(connection, accepted)
+            self._on_opened(connection)
             connection.start(arrived)
         except OSError:  # the poller takes no more
             logger.exception("Socket error")

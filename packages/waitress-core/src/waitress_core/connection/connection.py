@@ -44,6 +44,8 @@ from .states import (
 )
 
 if TYPE_CHECKING:
+    import socket
+
     from ..net.proxy_protocol import ProxyInfo
     from ..net.tls_info import TlsInfo
     from ..observability.access_log import AccessLog, Exchange
@@ -149,6 +151,11 @@ class Connection:
     def is_gone(self) -> bool:
         """Whether the connection has ended; a task may still run."""
         return self.sender.state >= GONE
+
+    @property
+    def socket(self) -> "socket.socket":
+        """The socket of the client."""
+        return self._transport.socket
 
     @property
     def tls(self) -> "TlsInfo | None":

@@ -3,7 +3,6 @@
 Thread: the leader only; any other may copy `connections` for a snapshot.
 """
 
-import socket
 from collections import deque
 from collections.abc import Callable, Sequence
 
@@ -27,7 +26,7 @@ class ConnectionManager:
         context: ServerContext,
         endpoints: Sequence[Endpoint],
         *,
-        on_opened: Callable[[Connection, socket.socket], None],  # before a connection is watched
+        on_opened: Callable[[Connection], None],  # before a connection is watched
         on_closed: Callable[[Connection], None],
     ) -> None:
         self.connections: dict[int, Connection] = {}

@@ -3,7 +3,6 @@
 For type checkers only: nothing imports this file at run time. Each is given to `run.ServerRun` by whoever makes it.
 """
 
-import socket
 from collections.abc import Callable
 from typing import Protocol
 
@@ -31,7 +30,7 @@ class Observer(TaskContext, Protocol):
     def on_state(self, state: State) -> None:
         """The server has moved to a state. Thread: the leader, or the one that runs the server."""
 
-    def on_opened(self, connection: Connection, accepted: socket.socket) -> None:
+    def on_opened(self, connection: Connection) -> None:
         """A client has connected. Thread: the leader."""
 
     def on_closed(self, connection: Connection) -> None:

@@ -120,7 +120,7 @@ class TlsTransport(SocketTransport):
         """Go on with the handshake."""
         if not self._is_established:
             try:
-                data = self._socket.recv(HELLO_BYTES)
+                data = self.socket.recv(HELLO_BYTES)
             except BlockingIOError:
                 pass
             except OSError as error:
@@ -175,7 +175,7 @@ class TlsTransport(SocketTransport):
         left = UNFINISHED_BYTES
         while left > 0:
             try:  # here, not by `SocketTransport.receive`, which would cost each request a call more
-                arrived = self._socket.recv(size)
+                arrived = self.socket.recv(size)
             except BlockingIOError:
                 return None
             except OSError as error:
@@ -218,7 +218,7 @@ class TlsTransport(SocketTransport):
         left = UNFINISHED_BYTES
         while left > 0:
             try:
-                arrived = self._socket.recv_into(self._arrived, min(size, READ_BYTES))
+                arrived = self.socket.recv_into(self._arrived, min(size, READ_BYTES))
             except BlockingIOError:
                 return None
             except OSError as error:
@@ -271,7 +271,7 @@ class TlsTransport(SocketTransport):
         self._has_ended = True
         if after_data:
             try:
-                self._socket.shutdown(socket.SHUT_RD)
+                self.socket.shutdown(socket.SHUT_RD)
             except OSError:  # it has left already, which is as readable
                 pass
 
@@ -329,7 +329,7 @@ class TlsTransport(SocketTransport):
             self._session.write(data[start : start + RUN_BYTES])
             records.append(self._outgoing.read())
         try:
-            sent = _send_together(self._socket, records)
+            sent = _send_together(self.socket, records)
         except BlockingIOError:
             sent = 0
         except OSError as error:
@@ -344,7 +344,7 @@ class TlsTransport(SocketTransport):
         if not unsent:
             return True
         try:
-            sent = self._socket.send(unsent)
+            sent = self.socket.send(unsent)
         except BlockingIOError:
             sent = 0
         except OSError as error:

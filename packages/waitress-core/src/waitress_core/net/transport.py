@@ -83,6 +83,10 @@ class Transport(Protocol):
     sent_bytes: int  # taken by the system so far; written by whoever sends
 
     @property
+    def socket(self) -> "socket.socket":
+        """The socket of the client."""
+
+    @property
     def tls(self) -> "TlsInfo | None":
         """What the handshake has found out; None without one."""
 
@@ -143,14 +147,14 @@ class Transport(Protocol):
 class SocketTransport:
     """One accepted stream socket."""
 
-    __slots__ = ("_resets", "_socket", "descriptor", "sent_bytes")
+    __slots__ = ("_resets", "descriptor", "sent_bytes", "socket")
 
     needs_handshake = False
     must_linger = False
 
     def __init__(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)
-        self._socket = accepted
+        self.socket = accepted
         self.descriptor = accepted.fileno()
         self._resets = False
         self.sent_bytes = 0  # written by whoever sends
@@ -167,7 +171,7 @@ class SocketTransport:
     def receive(self, size: int) -> bytes | None:
         """Return up to `size` bytes."""
         try:
-            return self._socket.recv(size)
+            return self.socket.recv(size)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -176,7 +180,7 @@ class SocketTransport:
     def receive_into(self, buffer: memoryview, size: int) -> int | None:
         """Like `receive`, into a buffer."""
         try:
-            return self._socket.recv_into(buffer, size)
+            return self.socket.recv_into(buffer, size)
         except BlockingIOError:
             return None
         except OSError as error:
@@ -185,7 +189,7 @@ class SocketTransport:
     def send(self, data: bytes | memoryview) -> int:
         """Give bytes to the system."""
         try:
-            sent = self._socket.send(data)
+            sent = self.socket.send(data)
         except BlockingIOError:
             return 0
         except OSError as error:
@@ -208,7 +212,7 @@ class SocketTransport:
             poll.register(self.descriptor, 0)  # errors are always reported
             return bool(poll.poll(0))
         try:
-            self._socket.recv(1, socket.MSG_PEEK)
+            self.socket.recv(1, socket.MSG_PEEK)
         except BlockingIOError:
             return False
         except OSError:
@@ -249,14 +253,14 @@ class SocketTransport:
     def end_output(self) -> bool:
         """End output."""
         with contextlib.suppress(OSError):  # it has left already
-            self._socket.shutdown(socket.SHUT_WR)
+            self.socket.shutdown(socket.SHUT_WR)
         return True
 
     def end(self, *, is_complete: bool) -> None:
         """End both directions."""
         if not self._resets:
             try:
-                self._socket.shutdown(socket.SHUT_RDWR)
+                self.socket.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass  # it has left already
         elif not is_complete and sys.platform != "win32":
@@ -272,11 +276,11 @@ class SocketTransport:
         """Let `close` end the connection with a reset."""
         self._resets = True
         with contextlib.suppress(OSError):  # it has left already
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
 
     def close(self) -> None:
         """Close the descriptor."""
         try:  # as `close` does it, with a call less for each connection
-            self._socket.close()
+            self.socket.close()
         except OSError:
             pass
