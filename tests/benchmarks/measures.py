@@ -80,7 +80,7 @@ MICROSECONDS = Quantity("us for each", 1, is_less_better=True)
 RESPONDED = Quantity("ms to the first response", 1, is_less_better=True)
 
 
-def anew(
+def each_round(
     measure: Callable[Concatenate[Server, float, Options], Figures],
 ) -> Callable[Concatenate[Server, Options], AbstractContextManager[Measure]]:
     """Let a measurement that starts its server by itself do so for each round."""
@@ -133,7 +133,7 @@ def requests(
         yield measure
 
 
-@anew
+@each_round
 def requests_next_to_idle(server: Server, seconds: float, *, idle: int) -> Figures:
     """Measure many requests next to idle connections, which this process has for one server at a time."""
     with requests(server, idle=idle) as measure:
@@ -238,7 +238,7 @@ def handshakes(server: Server) -> Iterator[Measure]:
         yield measure
 
 
-@anew
+@each_round
 def memory_of_idle(server: Server, seconds: float, *, count: int) -> Figures:
     """Measure how much the processes of a server grow for each connection that stays open after a request."""
     allow_descriptors(count)
@@ -251,7 +251,7 @@ def memory_of_idle(server: Server, seconds: float, *, count: int) -> Figures:
     return {IDLE_BYTES.name: (after - before) * 2**20 / count, RESIDENT.name: after}
 
 
-@anew
+@each_round
 def accept(server: Server, seconds: float, *, count: int) -> Figures:
     """Measure clients that connect at the same time, each with a request."""
     allow_descriptors(count)
@@ -276,7 +276,7 @@ def parse(python: str, *, parser: str, data: str) -> Iterator[Measure]:
     yield measure
 
 
-@anew
+@each_round
 def start(server: Server, seconds: float) -> Figures:
     """Measure the import of waitress, and the time from the start of a server to its first response."""
     return {

@@ -33,7 +33,7 @@ from tests.benchmarks.load import (
     read_wrk,
     upload_seconds,
 )
-from tests.benchmarks.measures import P99, PEAK, REQUESTS, Figures, Measure, anew
+from tests.benchmarks.measures import P99, PEAK, REQUESTS, Figures, Measure, each_round
 from tests.benchmarks.parsers import INPUTS, PARSERS, reads_per_second
 from tests.benchmarks.report import as_markdown, as_text, noisy_cases, ratio, spread
 from tests.benchmarks.shop import microseconds_alone
@@ -217,7 +217,7 @@ def test_a_contender_that_cannot_be_measured_is_named_and_left_out(capsys: pytes
     assert capsys.readouterr().err == "three is left out: no start\ntwo is left out: no descriptors\n"
 
 
-def test_the_contenders_of_a_case_are_measured_in_turn_and_all_run_from_its_first_round_to_its_last() -> None:
+def test_the_contenders_of_a_case_run_through_all_its_rounds_and_take_turns() -> None:
     seen: list[str] = []
 
     @contextmanager
@@ -238,7 +238,7 @@ def test_the_contenders_of_a_case_are_measured_in_turn_and_all_run_from_its_firs
 def test_what_starts_its_own_server_does_so_in_each_round() -> None:
     seen: list[tuple[str, float, int]] = []
 
-    @anew
+    @each_round
     def starting(server: servers.Server, seconds: float, *, count: int) -> Figures:
         seen.append((server.name, seconds, count))
         return {}

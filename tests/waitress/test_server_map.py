@@ -13,7 +13,7 @@ from waitress.channel import HTTPChannel
 from waitress.server import BaseWSGIServer, create_server
 
 
-def test_a_server_whose_map_nobody_looks_at_makes_no_channel() -> None:
+def test_a_server_makes_no_channel_while_nobody_looks_at_its_map() -> None:
     server = create_server(application, listen="127.0.0.1:0")
     with running(server), Client(address_of(server)) as client:
         assert client.get().status == 200
