@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.client import Client
 from tests.support.platforms import signal_number
-from tests.support.processes import becomes_true, needs_proc
+from tests.support.processes import becomes_true, comes_to_rest, needs_proc
 from tests.support.steady_load import SteadyLoad
 from tests.support.times import SHORT_END
 from tests.support.workers import (
@@ -407,6 +407,16 @@ def test_workers_that_die_young_are_replaced_after_growing_pauses(tmp_path: Path
             program.process.wait_for_line(r"Worker \d+ has ended: exit status 7")
         program.process.wait_for_line(r"The next worker starts in 1 seconds")
         workers_of(program.process, 1)
+
+
+@needs_proc
+def test_a_supervisor_is_at_rest_after_a_pause_of_starts(tmp_path: Path) -> None:
+    with serve(tmp_path) as program:
+        for pid in workers_of(program.process, 2):
+            os.kill(pid, signal_number("SIGKILL"))
+        program.process.wait_for_line(r"The next worker starts in 1 seconds")
+        workers_of(program.process, 2)
+        assert comes_to_rest(program.id, seconds=20)
 
 
 NASTY = {

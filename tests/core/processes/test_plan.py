@@ -16,6 +16,7 @@ from waitress_core.processes.plan import (
     WorkerView,
     pause_after,
     plan,
+    seconds_to_wait,
 )
 from waitress_core.processes.states import (
     SUPERVISOR_TRANSITIONS,
@@ -104,6 +105,23 @@ def test_without_a_process_left_the_next_attempt_is_a_second_later_at_least() ->
     pause = StartPause()
     assert [pause.note_no_process(NOW) for _ in range(3)] == [1, 1, 2]
     assert pause.until == NOW + 2
+
+
+@pytest.mark.parametrize(
+    ("tick_in", "may_start_in", "seconds"),
+    [(1, -NOW, 1), (1, -1, 1), (1, 0, 1), (1, 0.25, 0.25), (1, 30, 1), (-2, 30, 0), (-2, -2, 0)],
+    ids=[
+        "no-pause",
+        "pause-is-over",
+        "pause-ends-now",
+        "pause-ends-first",
+        "tick-is-first",
+        "tick-is-late",
+        "all-late",
+    ],
+)
+def test_the_supervisor_waits_until_something_is_due(tick_in: float, may_start_in: float, seconds: float) -> None:
+    assert seconds_to_wait(NOW, tick_at=NOW + tick_in, may_start_at=NOW + may_start_in) == seconds
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,12 @@ def _watch(worker: WorkerView, now: float, limits: Limits, stop: Stop | None, wa
     return steps
 
 
+def seconds_to_wait(now: float, *, tick_at: float, may_start_at: float) -> float:
+    """Return for how long there is nothing to do without an event: until the next tick, or a pause ends before that."""
+    until = min(tick_at, may_start_at) if may_start_at > now else tick_at
+    return max(0.0, until - now)
+
+
 class StartPause:
     """When the next worker may start: those that die young make it wait."""
 

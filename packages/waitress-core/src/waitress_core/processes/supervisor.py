@@ -33,7 +33,18 @@ from ..safe_logger import SafeLogger
 from .child import name_process
 from .figures import Figures
 from .forking import signals_blocked
-from .plan import END_SECONDS, KILL_SECONDS, YOUNG_SECONDS, Action, Limits, StartPause, Step, Stop, plan
+from .plan import (
+    END_SECONDS,
+    KILL_SECONDS,
+    YOUNG_SECONDS,
+    Action,
+    Limits,
+    StartPause,
+    Step,
+    Stop,
+    plan,
+    seconds_to_wait,
+)
 from .scoreboard import Command, Word
 from .states import SUPERVISOR_TRANSITIONS, Event, SupervisorState, WorkerState
 from .status_process import StatusProcess
@@ -49,9 +60,8 @@ if TYPE_CHECKING:
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
-TICK_SECONDS = (
-    1.0  # between two checks of what no event reports: ticks of the workers, and whether one asks to be replaced
-)
+# Between two checks of what no event reports: ticks of the workers, and whether one asks to be replaced.
+TICK_SECONDS = 1.0
 
 
 class Supervisor:
@@ -94,6 +104,7 @@ class Supervisor:
         self.successor_pid = 0
         self._status = StatusProcess(server) if adj.status_listen else None
         self._turned_at = self._watched_since = time.monotonic()
+        self._tick_at = self._turned_at + self.tick_seconds  # when the next tick is due
 
     # --- any thread
 
@@ -175,8 +186,9 @@ class Supervisor:
         for step in steps:
             self._take(step)
         if self.state is not SupervisorState.ENDED:
-            # What has been done may call for more: after a retirement the next worker starts.
-            self._wait(0.0 if steps else self.tick_seconds)
+            if not steps:  # what has been done may call for more: after a retirement the next worker starts
+                self._wait()
+            self._tick()
 
     def _publish(self) -> None:
         if self._status is not None:
@@ -191,16 +203,22 @@ class Supervisor:
             self._watched_since = now
         self._turned_at = now
 
-    def _wait(self, seconds: float) -> None:
-        """Wait until there may be something to do; after a whole tick without, report that all is well."""
+    def _wait(self) -> None:
+        """Wait until there may be something to do."""
         pipes = self._workers.pipes
         if self._successor is not None:
             pipes += self._successor.pipes
-        if self._pause.until:
-            seconds = min(seconds, max(0.0, self._pause.until - time.monotonic()))
-        has_ticked = not self._waiting.wait(pipes, seconds) and seconds > 0
+        now = time.monotonic()
+        self._waiting.wait(pipes, seconds_to_wait(now, tick_at=self._tick_at, may_start_at=self._pause.until))
+
+    def _tick(self) -> None:
+        """Once a second, report that all is well: all workers tick."""
+        now = time.monotonic()
+        if now < self._tick_at:
+            return
+        self._tick_at = now + self.tick_seconds
         longest = 2.5 * self.tick_seconds + 1
-        if has_ticked and all(handle.slot.beat_age < longest for handle in self._workers.of(WorkerState.SERVING)):
+        if all(handle.slot.beat_age < longest for handle in self._workers.of(WorkerState.SERVING)):
             self._server.on_supervisor(Event.TICK, self)
 
     # --- what has happened

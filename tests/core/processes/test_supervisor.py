@@ -1,0 +1,83 @@
+"""The supervisor's loop, turn by turn, without a process: the clock and the wait are the test's."""
+
+import importlib
+import sys
+from collections import deque
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.support.manual_clock import ManualClock
+from waitress_core import Adjustments
+from waitress_core.processes.states import Event
+
+
+class FakeServer:
+    """What the supervisor asks of a server; notes what is reported to it."""
+
+    def __init__(self) -> None:
+        self.adj = Adjustments(listen="127.0.0.1:0", workers=2)
+        self.events: list[Event] = []
+
+    def on_supervisor(self, event: Event, supervisor: object) -> None:
+        self.events.append(event)
+
+
+class FakeWaiting:
+    """Waits on the clock of the test, until an event: one comes each `event_seconds`."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self.event_seconds = float("inf")
+        self.waited: list[float] = []
+        self._clock = clock
+
+    def wait(self, pipes: Iterable[int], seconds: float) -> bool:
+        self.waited.append(seconds)
+        self._clock.advance(min(seconds, self.event_seconds))
+        return self.event_seconds <= seconds
+
+    def leave(self) -> list[Any]:
+        return []
+
+
+class Supervised:
+    """A supervisor of no worker at all, which can start none."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        if sys.platform == "win32":
+            pytest.skip("Windows cannot fork")
+        module = importlib.import_module("waitress_core.processes.supervisor")
+        self.clock = ManualClock()
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=self.clock))
+        self.waiting = FakeWaiting(self.clock)
+        monkeypatch.setattr(module, "Waiting", lambda: self.waiting)
+        self.server = FakeServer()
+        self.it = module.Supervisor(self.server, workers=0, stop_requests=[], actions=deque(), folder="")
+
+    def turn(self, turns: int = 1) -> None:
+        for _ in range(turns):
+            self.it._turn()
+
+
+@pytest.fixture
+def supervised(monkeypatch: pytest.MonkeyPatch) -> Supervised:
+    return Supervised(monkeypatch)
+
+
+def test_after_a_pause_of_starts_the_supervisor_waits_for_ticks_again(supervised: Supervised) -> None:
+    supervised.it._pause.note_end(supervised.clock(), is_early=True)
+    supervised.it._pause.note_end(supervised.clock(), is_early=True)
+    supervised.clock.advance(0.9)
+    supervised.turn(4)
+    assert supervised.waiting.waited == pytest.approx([0.1, 1, 1, 1])
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.3, 5], ids=["often", "at-times", "never"])
+def test_there_is_a_tick_each_second_however_often_something_happens(seconds: float, supervised: Supervised) -> None:
+    supervised.waiting.event_seconds = seconds
+    until = supervised.clock() + 9.5
+    while supervised.clock() < until:
+        supervised.turn()
+    assert supervised.server.events.count(Event.TICK) in (9, 10)
