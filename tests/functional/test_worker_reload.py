@@ -256,6 +256,65 @@ def application(environ, start_response):
         assert becomes_true(lambda: has_ended(successor))
 
 
+HANGS_IF_ASKED_TO = """
+import os, sys, time
+
+while os.path.exists("hang"):
+    if not os.path.exists("hangs"):
+        open("hangs", "w").close()
+    time.sleep(0.01)
+"""
+
+
+def test_a_supervisor_that_is_replaced_ends_although_a_worker_never_ends_to_import(tmp_path: Path) -> None:
+    write_shop(tmp_path, "old", at_import=HANGS_IF_ASKED_TO)
+    with command(tmp_path, "--workers=2") as (process, _), contextlib.ExitStack() as stack:
+        pids = workers_of(process, 2)
+        (tmp_path / "hang").touch()
+        os.kill(pids[0], signal.SIGKILL)
+        assert becomes_true((tmp_path / "hangs").exists)
+        write_shop(tmp_path, "newer")
+        process.signal(signal_number("SIGUSR2"))
+        successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) takes over when it serves")[1])
+        stack.callback(end, successor)
+        process.wait_for_line(rf"Process {successor} serves in place of this one")
+        assert process.process.wait(20) == 0
+        end(successor)
+        assert becomes_true(lambda: has_ended(successor))
+
+
+@pytest.mark.parametrize("name", ["SIGTTIN", "SIGTTOU"])
+def test_no_signal_revives_a_supervisor_that_is_replaced(name: str, tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        """
+import logging, os, time
+
+def application(environ, start_response):
+    logging.warning("held")
+    while not os.path.exists("let-go"):
+        time.sleep(0.01)
+    start_response("200 OK", [])
+    return [b"ok"]
+"""
+    )
+    with command(tmp_path, "--workers=2") as (process, address), contextlib.ExitStack() as stack:
+        workers_of(process, 2)
+        client = stack.enter_context(Client(address))
+        client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        process.wait_for_line("held")
+        process.signal(signal_number("SIGUSR2"))
+        successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) takes over when it serves")[1])
+        stack.callback(end, successor)
+        process.wait_for_line(rf"Process {successor} serves in place of this one")
+        process.signal(signal_number(name))
+        assert "ignored" in process.wait_for_line(f"{name}: .*")[0]
+        (tmp_path / "let-go").touch()
+        assert client.response().status == 200
+        assert process.process.wait(20) == 0
+        end(successor)
+        assert becomes_true(lambda: has_ended(successor))
+
+
 def test_a_successor_may_be_a_single_process(tmp_path: Path) -> None:
     write_shop(tmp_path, "old")
     (tmp_path / "it.toml").write_text("workers = 2\n")

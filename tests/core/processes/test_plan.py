@@ -203,6 +203,28 @@ def test_a_server_that_ends_stops_all_workers_and_starts_none(
     assert steps == [Step(action, 1) for action in actions]
 
 
+@pytest.mark.parametrize(
+    ("state", "after", "actions"),
+    [
+        (STARTING, -5, [Action.STOP]),
+        (SERVING, -5, [Action.RETIRE]),
+        (RETIRING, -5, []),
+        (STOPPING, -5, []),
+        (SERVING, 0, [Action.RETIRE, Action.END]),
+        (RETIRING, 0, [Action.END]),
+        (RETIRING, 5, [Action.KILL]),
+        (STOPPING, 5, [Action.KILL]),
+    ],
+    ids=lambda value: getattr(value, "name", None),
+)
+def test_a_server_that_is_replaced_retires_its_workers_and_ends_whatever_they_do(
+    state: WorkerState, after: float, actions: list[Action]
+) -> None:
+    stop = Stop(end_at=NOW - after, kill_at=NOW - after + 5, retires=True)
+    loading = worker(1, state, age=1, is_loading=True)
+    assert plan([loading], wanted=2, now=NOW, limits=LIMITS, stop=stop) == [Step(action, 1) for action in actions]
+
+
 def test_states_only_move_on_and_all_can_end() -> None:
     assert all(end > start for start, ends in WORKER_TRANSITIONS.items() for end in ends)
     assert all(

@@ -11,6 +11,9 @@ import pytest
 
 from tests.support.manual_clock import ManualClock
 from waitress_core import Adjustments
+from waitress_core.connection.context import State
+from waitress_core.lifecycle.states import StopRequest
+from waitress_core.processes.plan import END_SECONDS, KILL_SECONDS, Stop
 from waitress_core.processes.states import Event
 
 
@@ -54,7 +57,10 @@ class Supervised:
         self.waiting = FakeWaiting(self.clock)
         monkeypatch.setattr(module, "Waiting", lambda: self.waiting)
         self.server = FakeServer()
-        self.it = module.Supervisor(self.server, workers=0, stop_requests=[], actions=deque(), folder="")
+        self.stop_requests: list[StopRequest] = []
+        self.it = module.Supervisor(
+            self.server, workers=0, stop_requests=self.stop_requests, actions=deque(), folder=""
+        )
 
     def turn(self, turns: int = 1) -> None:
         for _ in range(turns):
@@ -81,3 +87,11 @@ def test_there_is_a_tick_each_second_however_often_something_happens(seconds: fl
     while supervised.clock() < until:
         supervised.turn()
     assert supervised.server.events.count(Event.TICK) in (9, 10)
+
+
+def test_a_supervisor_that_is_replaced_can_still_be_stopped(supervised: Supervised) -> None:
+    now = supervised.clock()
+    supervised.it._start_stop(Stop(now + 10, now + 14, retires=True))
+    supervised.stop_requests.append(StopRequest(State.LEAVING, now + 25))
+    supervised.it._note_stop_requests()
+    assert supervised.it._stop == Stop(now + 25 + END_SECONDS, now + 25 + KILL_SECONDS)

@@ -3,7 +3,8 @@
 Pure: the states of the workers and an instant in, steps out. Never reads a clock, a process or a file.
 
 The rules, in this order:
-1. When the server ends, every worker is told to stop; past the deadline to end at once; after that it is killed.
+1. When the server ends, every worker is told to stop, or to retire if a successor serves; past the deadline to end at
+   once; after that it is killed. None is started.
 2. A worker that does not tick is made to write its stacks, and is killed a moment later. One that loads the application
    may take its time; one that starts without that does not, and may be deadlocked at the fork. One that retires for
    too long is killed. One that still starts when it is to be replaced is stopped: it has no clients yet, and may never
@@ -65,6 +66,7 @@ class Stop(NamedTuple):
 
     end_at: float
     kill_at: float
+    retires: bool = False  # a successor serves in its place: workers that serve retire
 
 
 class Limits(NamedTuple):
@@ -96,7 +98,7 @@ def plan(
     starting = [worker for worker in workers if worker.state is WorkerState.STARTING and worker.pid not in told]
     stale = [worker for worker in serving if worker.is_stale]
     # One worker more than wanted, but only one: memory for all of them twice may be more than there is.
-    missing = wanted + bool(stale and wanted) - len(serving) - len(starting)
+    missing = wanted + bool(stale) - len(serving) - len(starting)
     if missing > 0 and now >= may_start_at:
         steps += [Step(Action.START)] * missing
     surplus = len(serving) - wanted
@@ -112,12 +114,15 @@ def _watch(worker: WorkerView, now: float, limits: Limits, stop: Stop | None, wa
     if state is WorkerState.ABORTED:
         return [Step(Action.KILL, worker.pid)] if age >= ABORT_SECONDS else []
     steps = []
-    if stop is None and state is WorkerState.STARTING and worker.is_stale:
-        return [Step(Action.STOP, worker.pid)]
-    if stop is None and state in (WorkerState.RETIRING, WorkerState.STOPPING):
-        until = worker.since + limits.shutdown_timeout
-        stop = Stop(until + END_SECONDS, until + KILL_SECONDS)
-    elif stop is not None and state < WorkerState.STOPPING:
+    if stop is None:
+        if state is WorkerState.STARTING and worker.is_stale:
+            return [Step(Action.STOP, worker.pid)]
+        if state in (WorkerState.RETIRING, WorkerState.STOPPING):
+            until = worker.since + limits.shutdown_timeout
+            stop = Stop(until + END_SECONDS, until + KILL_SECONDS)
+    elif stop.retires and state is WorkerState.SERVING:
+        steps.append(Step(Action.RETIRE, worker.pid))
+    elif state < WorkerState.RETIRING or (state is WorkerState.RETIRING and not stop.retires):
         steps.append(Step(Action.STOP, worker.pid))
     if stop is not None and state < WorkerState.ABORTED:
         if now >= stop.kill_at:

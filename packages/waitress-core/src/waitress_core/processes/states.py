@@ -15,7 +15,8 @@ The supervisor:
     STARTING   not all workers have served yet                       run
     SERVING    workers serve; it replaces those that end             all serve
     RELOADING  fresh workers take the place of the old ones          SIGHUP
-    STOPPING   workers drain and end                                 SIGTERM, SIGINT, shutdown, close; a failed start
+    STOPPING   workers drain and end                                 SIGTERM, SIGINT, shutdown, close; a failed start;
+                                                                     a successor that serves
     ENDED      no worker is left                                     the last worker's end
 """
 

@@ -333,14 +333,14 @@ class Supervisor:
             listener.leave_path()
         self.successor_pid = successor.pid
         self._server.on_supervisor(Event.REPLACED, self)
-        self.wanted = 0
-        self._enter(SupervisorState.STOPPING)
+        until = time.monotonic() + self._limits.shutdown_timeout
+        self._start_stop(Stop(until + END_SECONDS, until + KILL_SECONDS, retires=True))
 
     def _note_stop_requests(self) -> None:
         if self._stop_requests:
             request = strongest(self._stop_requests)
             end_at = request.until + (END_SECONDS if request.state is State.LEAVING else 0)
-            if self._stop is None or end_at < self._stop.end_at:
+            if self._stop is None or self._stop.retires or end_at < self._stop.end_at:
                 self._start_stop(Stop(end_at, request.until + KILL_SECONDS))
 
     def _start_stop(self, stop: Stop) -> None:
@@ -513,13 +513,19 @@ class Supervisor:
         if self.state is SupervisorState.STOPPING or (
             self._successor is not None and action is signals.Action.START_SUCCESSOR
         ):
-            logger.warning("%s: ignored, because a successor is starting or the server is ending", name)
+            self._ignore(name)
         else:
             self._postponed[action] = name  # once, however often it was asked for
             logger.info("%s: postponed until the server has started or reloaded, or its successor has failed", name)
         return False
 
     def _change_count(self, name: str, by: int) -> None:
-        """Have one worker more or fewer: at least one, and no more than the settings accept."""
+        """Change the number of workers: at least one, and no more than the settings accept."""
+        if self.state is SupervisorState.STOPPING:
+            self._ignore(name)
+            return
         self.wanted = min(max(1, self.wanted + by), MOST_WORKERS)
         logger.info("%s: %d worker(s) from now on", name, self.wanted)
+
+    def _ignore(self, name: str) -> None:
+        logger.warning("%s: ignored, because a successor is starting or the server is ending", name)
