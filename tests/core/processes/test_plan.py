@@ -82,14 +82,21 @@ def test_pauses_grow_up_to_half_a_minute() -> None:
 
 def test_only_early_deaths_in_a_row_make_the_next_worker_wait() -> None:
     pause = StartPause()
-    assert [pause.note_end(NOW, is_early=True) for _ in range(3)] == [0, 1, 2]
-    assert pause.until == NOW + 2
-    assert pause.note_end(NOW, is_early=False) == 0
+    assert [pause.note_end(NOW + seconds, is_early=True) for seconds in (0, 10, 20)] == [0, 1, 2]
+    assert pause.until == NOW + 22
+    assert pause.note_end(NOW + 21, is_early=False) == 0
     assert pause.until == 0
-    assert [pause.note_end(NOW, is_early=True) for _ in range(2)] == [0, 1]
+    assert [pause.note_end(NOW + seconds, is_early=True) for seconds in (30, 40)] == [0, 1]
     pause.end()
     assert pause.until == 0
-    assert pause.note_end(NOW, is_early=True) == 0
+    assert pause.note_end(NOW + 40, is_early=True) == 0
+
+
+def test_workers_that_die_together_make_the_pause_no_longer() -> None:
+    pause = StartPause()
+    assert [pause.note_end(NOW, is_early=True) for _ in range(8)] == [0, 1, 0, 0, 0, 0, 0, 0]
+    assert pause.until == NOW + 1
+    assert [pause.note_end(NOW + 1, is_early=True) for _ in range(8)] == [2, 0, 0, 0, 0, 0, 0, 0]
 
 
 def test_early_deaths_are_forgotten_when_all_workers_have_lived() -> None:
@@ -103,8 +110,8 @@ def test_early_deaths_are_forgotten_when_all_workers_have_lived() -> None:
 
 def test_without_a_process_left_the_next_attempt_is_a_second_later_at_least() -> None:
     pause = StartPause()
-    assert [pause.note_no_process(NOW) for _ in range(3)] == [1, 1, 2]
-    assert pause.until == NOW + 2
+    assert [pause.note_no_process(NOW + seconds) for seconds in (0, 10, 20)] == [1, 1, 2]
+    assert pause.until == NOW + 22
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,9 @@
 """The supervisor's loop, turn by turn, without a process: the clock and the wait are the test's."""
 
+import errno
 import importlib
+import logging
+import os
 import sys
 from collections import deque
 from collections.abc import Iterable
@@ -62,6 +65,14 @@ class Supervised:
             self.server, workers=0, stop_requests=self.stop_requests, actions=deque(), folder=""
         )
 
+    def refuse_processes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let the system have no process left."""
+
+        def start(*arguments: object) -> None:
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+        monkeypatch.setattr(self.it._workers, "start", start)
+
     def turn(self, turns: int = 1) -> None:
         for _ in range(turns):
             self.it._turn()
@@ -95,3 +106,17 @@ def test_a_supervisor_that_is_replaced_can_still_be_stopped(supervised: Supervis
     supervised.stop_requests.append(StopRequest(State.LEAVING, now + 25))
     supervised.it._note_stop_requests()
     assert supervised.it._stop == Stop(now + 25 + END_SECONDS, now + 25 + KILL_SECONDS)
+
+
+def test_many_workers_that_cannot_start_are_one_failure_of_the_system(
+    supervised: Supervised, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    supervised.refuse_processes(monkeypatch)
+    supervised.it.wanted = 8
+    started_at = supervised.clock()
+    while supervised.clock() < started_at + 3.5:
+        supervised.turn()
+    said = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert [line.partition("; ")[2] for line in said] == [
+        f"the next attempt follows in {seconds} seconds" for seconds in (1, 1, 2)
+    ]

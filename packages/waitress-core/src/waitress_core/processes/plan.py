@@ -153,7 +153,12 @@ class StartPause:
         self._early_deaths = 0
 
     def note_end(self, now: float, *, is_early: bool) -> float:
-        """Count the end of a worker that was to go on; return for how many seconds none starts."""
+        """Count the end of a worker that was to go on; return how long a pause starts with it, in seconds.
+
+        An early death in a pause is not counted: workers that die together have one cause.
+        """
+        if is_early and now < self.until:
+            return 0.0
         self._early_deaths = self._early_deaths + 1 if is_early else 0
         pause = pause_after(self._early_deaths)
         self.until = now + pause if pause else 0.0

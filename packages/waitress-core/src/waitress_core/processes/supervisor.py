@@ -184,7 +184,8 @@ class Supervisor:
             watched_since=self._watched_since,
         )
         for step in steps:
-            self._take(step)
+            if step.action is not Action.START or now >= self._pause.until:  # a step before may have started a pause
+                self._take(step)
         if self.state is not SupervisorState.ENDED:
             if not steps:  # what has been done may call for more: after a retirement the next worker starts
                 self._wait()
