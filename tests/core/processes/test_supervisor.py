@@ -15,9 +15,10 @@ import pytest
 from tests.support.manual_clock import ManualClock
 from waitress_core import Adjustments
 from waitress_core.connection.context import State
+from waitress_core.lifecycle.signals import Action
 from waitress_core.lifecycle.states import StopRequest
 from waitress_core.processes.plan import END_SECONDS, KILL_SECONDS, Stop
-from waitress_core.processes.states import Event
+from waitress_core.processes.states import Event, SupervisorState
 
 
 class FakeServer:
@@ -26,9 +27,13 @@ class FakeServer:
     def __init__(self) -> None:
         self.adj = Adjustments(listen="127.0.0.1:0", workers=2)
         self.events: list[Event] = []
+        self.failure: BaseException = ValueError("threads=0")  # of the settings of now
 
     def on_supervisor(self, event: Event, supervisor: object) -> None:
         self.events.append(event)
+
+    def remake(self, old: object) -> None:
+        raise self.failure
 
 
 class FakeWaiting:
@@ -61,8 +66,9 @@ class Supervised:
         monkeypatch.setattr(module, "Waiting", lambda: self.waiting)
         self.server = FakeServer()
         self.stop_requests: list[StopRequest] = []
+        self.actions: deque[tuple[Action, str]] = deque()
         self.it = module.Supervisor(
-            self.server, workers=0, stop_requests=self.stop_requests, actions=deque(), folder=""
+            self.server, workers=0, stop_requests=self.stop_requests, actions=self.actions, folder=""
         )
 
     def refuse_processes(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,3 +126,24 @@ def test_many_workers_that_cannot_start_are_one_failure_of_the_system(
     assert [line.partition("; ")[2] for line in said] == [
         f"the next attempt follows in {seconds} seconds" for seconds in (1, 1, 2)
     ]
+
+
+@pytest.mark.parametrize(
+    ("failure", "text"),
+    [
+        (ValueError("threads=0"), "SIGHUP: threads=0; settings and workers stay as they were"),
+        (KeyError("shop"), "KeyError: 'shop'"),
+        (SystemExit(2), "SystemExit: 2"),
+    ],
+    ids=["settings", "fault", "exit"],
+)
+def test_a_reload_that_the_program_fails_changes_nothing(
+    failure: BaseException, text: str, supervised: Supervised, caplog: pytest.LogCaptureFixture
+) -> None:
+    supervised.server.failure = failure
+    supervised.turn()
+    supervised.actions.append((Action.RELOAD, "SIGHUP"))
+    supervised.turn()
+    assert text in caplog.text
+    assert supervised.it.state is SupervisorState.SERVING
+    assert supervised.it._figures.counted["reloads"] == {"done": 0, "failed": 1}

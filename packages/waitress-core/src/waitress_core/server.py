@@ -280,8 +280,8 @@ class BaseWSGIServer:
     def call_when_reloading(self, make: "Callable[[], BaseWSGIServer]") -> None:
         """Register a callback for SIGHUP: it returns a server with the current settings, which the workers then run.
 
-        A supervisor calls it. The new server gets the listening sockets of this one. If it raises a ValueError or an
-        OSError, nothing changes.
+        A supervisor calls it. The new server gets the listening sockets of this one. If it raises, nothing changes;
+        the log has the message of a ValueError or an OSError, and the traceback of anything else.
         """
         self._remake = make
 

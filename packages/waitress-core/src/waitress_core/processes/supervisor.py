@@ -469,10 +469,7 @@ class Supervisor:
         """Replace all workers by fresh ones, one after the other."""
         if not self._may(signals.Action.RELOAD, name, SupervisorState.SERVING, SupervisorState.RELOADING):
             return
-        try:
-            self._target = self._server.remake(self._target)
-        except (ValueError, OSError) as error:
-            logger.error("%s: %s; settings and workers stay as they were", name, error)
+        if not self._remake(name):
             self._figures.note_reload(is_done=False)
             return
         adj = self._target.adj
@@ -489,6 +486,20 @@ class Supervisor:
         self._pause.end()
         if self.state is not SupervisorState.RELOADING:
             self._enter(SupervisorState.RELOADING)
+
+    def _remake(self, name: str) -> bool:
+        """Make the server that fresh workers run; False if there is none, and nothing has changed."""
+        try:
+            self._target = self._server.remake(self._target)
+        except (ValueError, OSError) as error:
+            logger.error("%s: %s; settings and workers stay as they were", name, error)
+            return False
+        except (Exception, SystemExit):  # of the program: the workers would be killed without a drain
+            logger.exception(
+                "%s: uncaptured python exception in call_when_reloading; settings and workers stay as they were", name
+            )
+            return False
+        return True
 
     def _start_successor(self, name: str) -> None:
         """Start the command again, as it is installed now, to take over."""

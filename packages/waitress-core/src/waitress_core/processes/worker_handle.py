@@ -97,12 +97,11 @@ class WorkerHandle:
         *lines, self._unread = self._unread.split(b"\n")
         found = []
         for line in lines:
-            stacks, mark, report = line.partition(REPORT_MARK)
-            if mark:
-                word, _, data = report.partition(b" ")
-                found.append((word.decode("ascii"), json.loads(data)))
+            report = _report_in(line)
+            if report is not None:
+                found.append(report)
             elif len(self._stacks) < MOST_STACK_BYTES:
-                self._stacks += stacks + b"\n"
+                self._stacks += line + b"\n"
         return found
 
     @property
@@ -119,6 +118,18 @@ class WorkerHandle:
         """Release the pipes and the slot."""
         self.pipes.close()
         self.slot.clear()
+
+
+def _report_in(line: bytes) -> tuple[str, Any] | None:
+    """Return the word and the data of a report; None if the line is another text, or a report that is torn.
+
+    A pipe takes up to 4 KiB in one piece: what another thread, or faulthandler, writes may be amid a longer report.
+    """
+    word, _, data = line.partition(REPORT_MARK)[2].partition(b" ")
+    try:
+        return word.decode("ascii"), json.loads(data)
+    except ValueError:
+        return None
 
 
 def how_it_ended(status: int) -> str:
