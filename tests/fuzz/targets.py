@@ -185,7 +185,7 @@ def fuzz_connection(data: bytes) -> None:
 
 def fuzz_status(data: bytes) -> None:
     """The same of the status server, with a token and without; and whoever has not got the token gets no figure."""
-    _answers_to(data, StatusApplication(lambda: [snapshot_of()], version="1"))
+    _answers_to(data, StatusApplication(lambda: ([snapshot_of()], None), version="1"))
     answer = _answers_to(data, _status_application())
     if _TOKEN not in data:
         assert b'"started_at": ' not in answer
@@ -219,7 +219,7 @@ _TOKEN = b"0123456789abcdef"
 
 
 def _status_application() -> StatusApplication:
-    return StatusApplication(lambda: [snapshot_of()], version="1", token=_TOKEN.decode())
+    return StatusApplication(lambda: ([snapshot_of()], None), version="1", token=_TOKEN.decode())
 
 
 class _Faults(logging.Handler):

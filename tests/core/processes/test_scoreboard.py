@@ -1,8 +1,10 @@
 """The figures that workers share: slots, shares of connections, and snapshots that are never half written."""
 
+import contextlib
 import os
 import sys
 import threading
+import time
 import warnings
 
 import pytest
@@ -141,6 +143,41 @@ def test_a_snapshot_is_never_half_of_two(board: Scoreboard) -> None:
         seen.append(values[0])
     assert seen == sorted(seen)
     assert slot.snapshot()[0] == 2999
+
+
+def test_what_is_read_while_counters_move_is_read_again(board: Scoreboard, monkeypatch: pytest.MonkeyPatch) -> None:
+    places = {"slot"}
+
+    def read() -> set[str]:
+        found = places & {"slot"}
+        if found:
+            with board.moving():
+                places.clear()
+                places.add("sum")
+        return found | (places & {"sum"})
+
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    assert board.read_between_moves(read) == {"sum"}
+
+
+def test_what_is_read_amid_a_move_is_read_again(board: Scoreboard, monkeypatch: pytest.MonkeyPatch) -> None:
+    places, move = {"slot", "sum"}, contextlib.ExitStack()
+    move.enter_context(board.moving())
+
+    def end_move(seconds: float) -> None:
+        places.remove("slot")
+        move.close()
+
+    monkeypatch.setattr(time, "sleep", end_move)
+    assert board.read_between_moves(places.copy) == {"sum"}
+
+
+def test_a_move_that_never_ends_holds_up_nobody(board: Scoreboard, monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(time, "sleep", waits.append)
+    with board.moving():
+        assert board.read_between_moves(lambda: 5) == 5
+    assert sum(waits) < 1
 
 
 def test_words_of_threads_are_never_torn(board: Scoreboard) -> None:

@@ -12,20 +12,24 @@ from typing import Any
 
 import pytest
 
+from tests.core.status.snapshots import snapshot_of
 from tests.support.manual_clock import ManualClock
 from waitress_core import Adjustments
 from waitress_core.connection.context import State
 from waitress_core.lifecycle.signals import Action
 from waitress_core.lifecycle.states import StopRequest
+from waitress_core.observability.snapshot import Snapshot
 from waitress_core.processes.plan import END_SECONDS, KILL_SECONDS, Stop
-from waitress_core.processes.states import Event, SupervisorState
+from waitress_core.processes.scoreboard import Word
+from waitress_core.processes.states import Event, SupervisorState, WorkerState
+from waitress_core.processes.worker_pipes import WorkerPipes
 
 
 class FakeServer:
     """What the supervisor asks of a server; notes what is reported to it."""
 
     def __init__(self) -> None:
-        self.adj = Adjustments(listen="127.0.0.1:0", workers=2)
+        self.adj = Adjustments(listen="127.0.0.1:0", workers=2, status_listen="127.0.0.1:0")
         self.events: list[Event] = []
         self.failure: BaseException = ValueError("threads=0")  # of the settings of now
 
@@ -64,6 +68,7 @@ class Supervised:
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=self.clock))
         self.waiting = FakeWaiting(self.clock)
         monkeypatch.setattr(module, "Waiting", lambda: self.waiting)
+        monkeypatch.setattr(module.StatusProcess, "check", lambda self, leave: None)  # it starts none
         self.server = FakeServer()
         self.stop_requests: list[StopRequest] = []
         self.actions: deque[tuple[Action, str]] = deque()
@@ -78,6 +83,18 @@ class Supervised:
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
 
         monkeypatch.setattr(self.it._workers, "start", start)
+
+    def add_worker(self, snapshot: Snapshot) -> Any:
+        """Add one that serves, and has published a snapshot; it is no process."""
+        handles = importlib.import_module("waitress_core.processes.worker_handle")
+        slot = self.it._workers.scoreboard.take()
+        slot[Word.PID] = 1
+        slot.publish({"status": snapshot})
+        handle = handles.WorkerHandle(1, slot, WorkerPipes())
+        handle.pipes.keep_supervisors()
+        self.it._workers._handles[1] = handle
+        handle.enter(WorkerState.SERVING)
+        return handle
 
     def turn(self, turns: int = 1) -> None:
         for _ in range(turns):
@@ -147,3 +164,20 @@ def test_a_reload_that_the_program_fails_changes_nothing(
     assert text in caplog.text
     assert supervised.it.state is SupervisorState.SERVING
     assert supervised.it._figures.counted["reloads"] == {"done": 0, "failed": 1}
+
+
+def test_a_worker_that_ends_while_the_status_is_read_is_counted_once(
+    supervised: Supervised, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handle = supervised.add_worker(snapshot_of(bytes_in=7))
+    snapshots = supervised.it._figures.snapshots
+
+    def end_after_reading() -> list[Snapshot]:
+        found: list[Snapshot] = snapshots()
+        if found:
+            supervised.it._on_ended(handle, 0)
+        return found
+
+    monkeypatch.setattr(supervised.it._figures, "snapshots", end_after_reading)
+    workers, supervision = supervised.it.status()
+    assert (workers, supervision["ended"]["bytes_in"]) == ([], 7)

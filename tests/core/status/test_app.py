@@ -35,7 +35,7 @@ def ask(
     """Ask an application about one server that serves."""
     snapshots = [snapshot_of()] if snapshots is None else snapshots
     application = StatusApplication(
-        lambda: snapshots, version="1.1.0", token=token, ready_queue_seconds=10, clock=lambda: 1000.0
+        lambda: (snapshots, None), version="1.1.0", token=token, ready_queue_seconds=10, clock=lambda: 1000.0
     )
     full: dict[str, Any] = {}
     setup_testing_defaults(full)

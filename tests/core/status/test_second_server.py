@@ -27,7 +27,7 @@ class Made:
 
 def made(**settings: Any) -> Made:
     adj = Adjustments(**{"listen": "127.0.0.1:0", "status_listen": "127.0.0.1", **settings})
-    return make_status_server(Made, adj, lambda: [snapshot_of()], lambda: None, version="1.2.3")
+    return make_status_server(Made, adj, lambda: ([snapshot_of()], None), version="1.2.3")
 
 
 def ask(server: Made, path: str, **environ: str) -> tuple[str, str]:

@@ -140,7 +140,7 @@ class BaseWSGIServer:
         from . import __version__  # lazy import: here it is set
         from .status.second_server import make_status_server  # lazy import: only servers with one need it
 
-        return make_status_server(create_server, adj, self.status_snapshots, self._supervision, version=__version__)
+        return make_status_server(create_server, adj, self._status, version=__version__)
 
     def _check_application(self, application: object) -> None:
         check_application(application)
@@ -207,8 +207,8 @@ class BaseWSGIServer:
             return [run.figures.snapshot() for run in self._runs]
         return [{**run.figures.snapshot(), "worker": number} for number, run in enumerate(self._runs, 1)]
 
-    def _supervision(self) -> "Supervision | None":
-        return None if self._supervisor is None else self._supervisor.supervision()
+    def _status(self) -> "tuple[list[Snapshot], Supervision | None]":
+        return (self.status_snapshots(), None) if self._supervisor is None else self._supervisor.status()
 
     @property
     def _runs(self) -> list[ServerRun]:

@@ -37,6 +37,9 @@ class Figures:
 
     def stats(self) -> ServerStats | None:
         """Return the sum of what the workers published last, up to a second ago; None before the first did."""
+        return self._scoreboard.read_between_moves(self._sum)
+
+    def _sum(self) -> ServerStats | None:
         found = [] if self._ended is None else [self._ended]
         for slot in self._scoreboard.slots():
             snapshot = slot.snapshot()
@@ -59,7 +62,10 @@ class Figures:
         self.counted["starts"] += 1
 
     def note_end(self, slot: Slot, was: WorkerState, status: int) -> None:
-        """Count a worker that has ended, and keep its counters; `was` is the state that it was in."""
+        """Count a worker that has ended, and keep its counters; `was` is the state that it was in.
+
+        Call it, and clear the slot, within `Scoreboard.moving`.
+        """
         self.counted["exits"][_why_it_ended(was, status)] += 1
         snapshot = slot.snapshot()
         if snapshot and "stats" in snapshot:

@@ -6,6 +6,10 @@ the one that nobody reads, and then adds one to the version: if it is even, the 
 A reader that finds the version changed meanwhile, or a wrong checksum, tries again. Nobody takes a lock, so a worker
 that is stopped or killed at any moment leaves the others unharmed, and its last payload readable.
 
+When a worker has ended, the supervisor moves its counters from its slot to a sum. Who reads both must find them in one
+of them: the supervisor adds one to the number of moves before and after, and a reader that finds it odd, or changed
+meanwhile, tries again.
+
     word          written by   meaning
     PID           supervisor   process of the worker; 0 while the slot is free
     COMMAND       supervisor   what the worker is to do: a `Command`
@@ -19,15 +23,19 @@ that is stopped or killed at any moment leaves the others unharmed, and its last
     LENGTH        worker       bytes of the payload of an even version; the next word is that of an odd one
     CHECKSUM      worker       CRC-32 of these payloads, likewise
 
+Row 0 has no worker: its first word is the number of rows to read, the next one the number of moves.
+
 Thread: a slot's worker words are written by the leader of that worker; all may be read by any thread and process.
 """
 
+import contextlib
 import enum
 import json
 import mmap
 import time
 from binascii import crc32
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from ..config.casts import MOST_WORKERS
 
@@ -37,6 +45,7 @@ PAYLOAD_BYTES = 32 * 1024  # a snapshot has 1 KiB; with histograms of the status
 # Workers and those that they replace; memory that nobody has written to costs nothing.
 SLOTS = 2 * MOST_WORKERS
 READS = 20  # of a payload; only a worker that publishes two further ones during each of them makes them all fail
+MOVE_SECONDS = 0.005  # between two attempts to read amid a move, which takes a part of a millisecond
 # Seconds without a tick after which a worker does not count as one that accepts. A tick is due once a second.
 # Doubled: new clients wait twice as long for a worker that hangs. Halved: a worker under load would be passed over.
 FRESH_SECONDS = 2.5
@@ -67,6 +76,10 @@ class Command(enum.IntEnum):
     STOP = 2  # drain: for an application that keeps SIGTERM from the server
 
 
+ROWS, MOVES = 0, 1  # words of row 0
+
+Found = TypeVar("Found")
+
 # Enumerations are slow to look up, and accepting reads these.
 _BEAT, _CONNECTIONS, _ACCEPTING = map(int, (Word.BEAT, Word.CONNECTIONS, Word.ACCEPTING))
 
@@ -78,7 +91,6 @@ class Scoreboard:
         self._slots = slots
         self._payloads_at = (1 + slots) * WORDS * WORD_BYTES
         self.memory = mmap.mmap(-1, self._payloads_at + slots * 2 * PAYLOAD_BYTES)  # anonymous: no file, no name
-        # Row 0 has no worker: its first word is the number of rows to read.
         self.words = memoryview(self.memory)[: self._payloads_at].cast("Q")
 
     def take(self) -> "Slot":
@@ -91,7 +103,7 @@ class Scoreboard:
             slot = Slot(self, number)
             if slot.is_free:
                 slot.clear()
-                self.words[0] = max(self.words[0], number)
+                self.words[ROWS] = max(self.words[ROWS], number)
                 return slot
         raise LookupError(f"no more than {self._slots} workers can run at once")
 
@@ -101,8 +113,30 @@ class Scoreboard:
 
     def slots(self) -> "list[Slot]":
         """Return the slots in use. Thread: any."""
-        slots = [Slot(self, number) for number in range(1, self.words[0] + 1)]
+        slots = [Slot(self, number) for number in range(1, self.words[ROWS] + 1)]
         return [slot for slot in slots if not slot.is_free]
+
+    @contextlib.contextmanager
+    def moving(self) -> Iterator[None]:
+        """Move counters out of a slot, in this context. Thread: the supervisor."""
+        self.words[MOVES] += 1
+        try:
+            yield
+        finally:
+            self.words[MOVES] += 1
+
+    def read_between_moves(self, read: Callable[[], Found]) -> Found:
+        """Return what `read` returns: all of it before a move, or all of it after that.
+
+        A supervisor that is stopped amid a move holds up nobody for long. Thread: any, of any process.
+        """
+        for _attempt in range(READS):
+            moves = self.words[MOVES]
+            found = read()
+            if moves % 2 == 0 and self.words[MOVES] == moves:
+                break
+            time.sleep(MOVE_SECONDS)
+        return found
 
 
 class Slot:
@@ -143,7 +177,7 @@ class Slot:
         self[Word.CONNECTIONS] = connections
         self[Word.ACCEPTING] = accepts
 
-    def publish(self, snapshot: Any) -> None:
+    def publish(self, snapshot: object) -> None:
         """Make a snapshot readable: what JSON can express, in up to PAYLOAD_BYTES; a larger one leaves the last."""
         payload = json.dumps(snapshot, separators=(",", ":")).encode("ascii")
         if len(payload) > PAYLOAD_BYTES:
@@ -166,7 +200,7 @@ class Slot:
         if mine < 2:
             return False
         fresh_since = 0
-        for base in range(WORDS, (words[0] + 1) * WORDS, WORDS):
+        for base in range(WORDS, (words[ROWS] + 1) * WORDS, WORDS):
             theirs = words[base + _CONNECTIONS]
             if theirs + (theirs >> 2) + 1 < mine and words[base + _ACCEPTING] and base != own:
                 fresh_since = fresh_since or time.monotonic_ns() - FRESH_NANOSECONDS

@@ -75,6 +75,6 @@ class _StartingStatus:
         with warnings.catch_warnings(), contextlib.suppress(ValueError, OSError):
             warnings.simplefilter("ignore")
             adj = Adjustments(**self._settings)
-            with make_status_server(self._create, adj, list, lambda: None, version=self._version):
+            with make_status_server(self._create, adj, lambda: ([], None), version=self._version):
                 while os.getppid() == parent and not select.select([self._end], [], [], CHECK_SECONDS)[0]:
                     pass

@@ -18,12 +18,15 @@ import signal
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..safe_logger import SafeLogger
 from .child import StatusServing, run_status_in_child
 from .forking import fork
 from .scoreboard import Scoreboard
+
+if TYPE_CHECKING:
+    from ..status.document import Supervision
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
@@ -40,9 +43,10 @@ class StatusProcess:
         self.pid = 0
         self._started_at = -PAUSE_SECONDS
 
-    def supervision(self) -> Any:
+    def supervision(self) -> "Supervision | None":
         """Return what the supervisor has published last."""
-        return self._slot.snapshot()
+        published: Supervision | None = self._slot.snapshot()
+        return published
 
     def publish(self, supervision: object) -> None:
         """Let the process know what the supervisor has counted."""

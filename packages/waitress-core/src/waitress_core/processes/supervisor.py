@@ -121,13 +121,17 @@ class Supervisor:
         return self._figures.stats()
 
     def status_snapshots(self) -> "list[Snapshot]":
-        """Return what each worker has published last, for the status server: this is called in its process."""
+        """Return what each worker has published last for the status server."""
         return self._figures.snapshots()
 
-    def supervision(self) -> "Supervision | None":
-        """Return what the supervisor has counted."""
-        counted: Supervision | None = None if self._status is None else self._status.supervision()
-        return counted
+    def status(self) -> "tuple[list[Snapshot], Supervision | None]":
+        """Return what each worker has published last, and what the supervisor has counted.
+
+        A worker that ends meanwhile is in one of them. For the status server: this is called in its process.
+        """
+        return self._workers.scoreboard.read_between_moves(
+            lambda: (self._figures.snapshots(), None if self._status is None else self._status.supervision())
+        )
 
     # --- the loop
 
@@ -238,7 +242,6 @@ class Supervisor:
         how = how_it_ended(status)
         could_not_start = was is WorkerState.STARTING or handle.has_hung_at_start
         handle.enter(WorkerState.ENDED)
-        self._figures.note_end(handle.slot, was, status)
         self._workers.remove(handle)
         if handle.stacks:
             logger.error("The threads of worker %d, when it ended:\n%s", handle.pid, handle.stacks)
@@ -254,8 +257,10 @@ class Supervisor:
             logger.warning("Worker %d has ended: %s%s%s", handle.pid, how, ran, reason)
         if was < WorkerState.RETIRING:
             self._note_loss(is_early=lived < YOUNG_SECONDS or could_not_start)
-        self._publish()  # what it has counted, which goes with its slot
-        handle.close()
+        with self._workers.scoreboard.moving():
+            self._figures.note_end(handle.slot, was, status)
+            self._publish()
+            handle.close()
 
     def _note_loss(self, *, is_early: bool) -> None:
         """A worker that was to go on has ended, or has hung at its start and is going to."""

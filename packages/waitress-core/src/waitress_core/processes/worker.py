@@ -93,8 +93,8 @@ class SupervisorView(Protocol):
     def status_snapshots(self) -> "list[Snapshot]":
         """Return what each worker has published last, for the status server."""
 
-    def supervision(self) -> "Supervision | None":
-        """Return what the supervisor has counted, for the status server."""
+    def status(self) -> "tuple[list[Snapshot], Supervision | None]":
+        """Return the same, and what the supervisor has counted; a worker that ends meanwhile is in one of them."""
 
 
 class Worker:

@@ -50,12 +50,11 @@ class Answer(NamedTuple):
 
 
 class StatusApplication:
-    """Answers from what `snapshots()` returns at that moment, and `supervision()` of a supervisor."""
+    """Answers from what `status()` returns: what each worker does, and what their supervisor has counted."""
 
     def __init__(
         self,
-        snapshots: Callable[[], Sequence[Snapshot]],
-        supervision: Callable[[], Supervision | None] = lambda: None,
+        status: Callable[[], tuple[Sequence[Snapshot], Supervision | None]],
         *,
         version: str,
         token: str | None = None,
@@ -63,8 +62,7 @@ class StatusApplication:
         ready_queue_seconds: float = 0.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._snapshots = snapshots
-        self._supervision = supervision
+        self._status = status
         self._version = version
         self._python = f"{sys.implementation.name} {sys.version.split()[0]}"
         self._token = None if token is None else token.encode("ascii")
@@ -112,7 +110,7 @@ class StatusApplication:
         if path == "/metrics":
             return self._metrics(environ.get("HTTP_ACCEPT", ""))
         if path == "/threads":
-            return Answer("200 OK", threads_as_text(self._snapshots()))
+            return Answer("200 OK", threads_as_text(self._status()[0]))
         return Answer("200 OK", json.dumps(self.document()) + "\n", "application/json")
 
     def _is_admitted(self, authorization: str) -> bool:
@@ -124,20 +122,19 @@ class StatusApplication:
 
     def _ready(self) -> Answer:
         seconds, now = self._ready_queue_seconds, self._clock()
-        reason = why_not_ready(self._snapshots(), ready_queue_seconds=seconds, now=now)
+        reason = why_not_ready(self._status()[0], ready_queue_seconds=seconds, now=now)
         return Answer("503 Service Unavailable", f"not ready: {reason}\n") if reason else Answer("200 OK", "ready\n")
 
     def _metrics(self, accept: str) -> Answer:
         is_open = wants_open_metrics(accept)
         build = {"version": self._version, "python": self._python}
-        text = render(self._snapshots(), self._supervision(), build, is_open_metrics=is_open)
+        text = render(*self._status(), build, is_open_metrics=is_open)
         return Answer("200 OK", text, OPEN_METRICS if is_open else PROMETHEUS, (("Vary", "Accept"),))
 
     def document(self) -> Document:
         """Return what `/status.json` answers."""
         return make_document(
-            self._snapshots(),
-            self._supervision(),
+            *self._status(),
             server=f"waitress-core {self._version}",
             python=self._python,
             ready_queue_seconds=self._ready_queue_seconds,

@@ -27,15 +27,13 @@ Made = TypeVar("Made", bound=Server)
 def make_status_server(
     create: Callable[..., Made],  # `create_server`
     adj: Adjustments,
-    snapshots: "Callable[[], Sequence[Snapshot]]",
-    supervision: "Callable[[], Supervision | None]",
+    status: "Callable[[], tuple[Sequence[Snapshot], Supervision | None]]",
     *,
     version: str,
 ) -> Made:
     """Create the status server of a server with these settings.
 
-    `snapshots()` returns what each worker does, `supervision()` what their supervisor has counted. `version` is what
-    it reports.
+    `status()` returns what each worker does, and what their supervisor has counted. `version` is what it reports.
 
     Raises:
         ValueError: the token cannot be had from its file.
@@ -43,8 +41,7 @@ def make_status_server(
     """
     own = settings_of_status_server(adj)
     application = StatusApplication(
-        snapshots,
-        supervision,
+        status,
         version=version,
         token=token_of(adj),
         is_unix="unix_socket" in own,
