@@ -1,4 +1,6 @@
-"""Forks the supervisor: in the child a signal finds the child's handlers, never the supervisor's.
+"""Forks the supervisor, and names how a child has ended.
+
+In the child a signal finds the child's handlers, never the supervisor's.
 
 Thread: the supervisor's only one.
 """
@@ -30,6 +32,16 @@ def fork(run_child: Callable[[Collection[int]], object]) -> int:
             finally:
                 os._exit(1)
         return pid
+
+
+def how_it_ended(status: int) -> str:
+    """Return a status of `os.waitpid` in words."""
+    if os.WIFSIGNALED(status):
+        number = os.WTERMSIG(status)
+        with contextlib.suppress(ValueError):
+            return f"killed by {signal.Signals(number).name}"
+        return f"killed by signal {number}"
+    return f"exit status {os.WEXITSTATUS(status)}"
 
 
 def freeze_memory() -> None:

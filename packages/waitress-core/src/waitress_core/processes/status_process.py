@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from ..safe_logger import SafeLogger
 from .child import StatusServing, run_status_in_child
-from .forking import fork
+from .forking import fork, how_it_ended
 from .scoreboard import Scoreboard
 
 if TYPE_CHECKING:
@@ -64,7 +64,8 @@ class StatusProcess:
             if not ended:
                 return
             self.pid = 0
-            logger.error("The process of the status server has ended, with status %d: another one follows", status)
+            how = how_it_ended(status)
+            logger.error("The process of the status server has ended: %s; another one follows", how)
         now = time.monotonic()
         if now - self._started_at >= PAUSE_SECONDS:
             self._started_at = now

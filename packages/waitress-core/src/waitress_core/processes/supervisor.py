@@ -32,7 +32,7 @@ from ..observability.stats import ServerStats
 from ..safe_logger import SafeLogger
 from .child import name_process
 from .figures import Figures
-from .forking import signals_blocked
+from .forking import how_it_ended, signals_blocked
 from .plan import (
     END_SECONDS,
     KILL_SECONDS,
@@ -51,7 +51,7 @@ from .status_process import StatusProcess
 from .successor import Successor
 from .waiting import Waiting
 from .worker import WorkerServer
-from .worker_handle import WorkerHandle, how_it_ended
+from .worker_handle import WorkerHandle
 from .workers import Workers, reap_others
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ assert sys.platform != "win32"  # which cannot fork: nothing imports this there
 import contextlib
 import json
 import os
-import signal
 import time
 from typing import Any
 
@@ -130,13 +129,3 @@ def _report_in(line: bytes) -> tuple[str, Any] | None:
         return word.decode("ascii"), json.loads(data)
     except ValueError:
         return None
-
-
-def how_it_ended(status: int) -> str:
-    """Return a status of `os.waitpid` in words."""
-    if os.WIFSIGNALED(status):
-        number = os.WTERMSIG(status)
-        with contextlib.suppress(ValueError):
-            return f"killed by {signal.Signals(number).name}"
-        return f"killed by signal {number}"
-    return f"exit status {os.WEXITSTATUS(status)}"
