@@ -46,10 +46,11 @@ if TYPE_CHECKING:
 
     from .config.keywords import Settings
     from .lifecycle.notify import Notifier
+    from .lifecycle.observer import WorkerSlot
     from .net.tls_contexts import TlsContexts
     from .observability.access_log import AccessLog
     from .observability.snapshot import Snapshot
-    from .processes.side_by_side import SideRun
+    from .processes.side_by_side import SideRun, SideSlot
     from .processes.worker import SupervisorView, Worker
     from .status.document import Supervision
 
@@ -319,7 +320,7 @@ class BaseWSGIServer:
         if any(request.state is State.CLOSING for request in self._stop_requests):
             return
         self._set_up_dispatcher(self._dispatcher)
-        worker: Any = self._worker
+        worker: WorkerSlot | None = self._worker
         if getattr(self.adj, "has_worker_threads", False):  # `adj` may be a program's own object
             worker = self._make_side_runs()
         # A request that comes before the run is in the list already, one that comes later finds the run.
@@ -338,7 +339,7 @@ class BaseWSGIServer:
     def _set_up_dispatcher(self, dispatcher: Dispatcher) -> None:
         """Do nothing: for a subclass."""
 
-    def _make_side_runs(self) -> Any:
+    def _make_side_runs(self) -> "SideSlot":
         """Make the workers beyond the first; return the slot of the first one."""
         from .processes.side_by_side import make_side_runs  # lazy import: only free-threaded interpreters can use it
 

@@ -48,8 +48,8 @@ class Server(Protocol):
         """What it listens on."""
 
     @property
-    def status_server(self) -> Any:
-        """Its status server, another `Server`; None without one."""
+    def status_server(self) -> "Server | None":
+        """Its status server; None without one."""
 
     def start(self) -> None:
         """Serve in the background: for a status server."""
