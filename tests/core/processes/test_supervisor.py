@@ -135,7 +135,7 @@ def test_many_workers_that_cannot_start_are_one_failure_of_the_system(
     supervised: Supervised, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     supervised.refuse_processes(monkeypatch)
-    supervised.it.wanted = 8
+    supervised.it._wanted = 8
     started_at = supervised.clock()
     while supervised.clock() < started_at + 3.5:
         supervised.turn()

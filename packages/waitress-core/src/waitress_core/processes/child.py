@@ -31,12 +31,15 @@ MOST_DETAILS = 30_000  # characters of a traceback that are reported
 
 
 def run_in_child(
-    server: WorkerServer, worker: Worker, pipe: int, close: Iterable[Callable[[], object]], mask: Collection[int]
+    server: WorkerServer, worker: Worker, pipe: int, leave: Iterable[Callable[[], object]], mask: Collection[int]
 ) -> None:
-    """Serve in the child of a fork, and end the process. `mask` are the signals that were blocked before the fork."""
+    """Serve in the child of a fork, and end the process.
+
+    `leave` is called first, for what is the supervisor's alone; `mask` has the signals that were blocked before.
+    """
     status = FAILED_STATUS
     try:
-        _leave_parent(close, mask)
+        _leave_parent(leave, mask)
         _report_faults_to(pipe)
         name_process(f"waitress: worker {worker.number}")
         server.serve_as_worker(worker)
@@ -64,14 +67,14 @@ class StatusServing(Protocol):
 
 
 def run_status_in_child(
-    server: StatusServing, parent: int, close: Iterable[Callable[[], object]], mask: Collection[int]
+    server: StatusServing, parent: int, leave: Iterable[Callable[[], object]], mask: Collection[int]
 ) -> NoReturn:
     """Serve the status server in the child of a fork, and end the process."""
     status = 1
     try:
         signal.set_wakeup_fd(-1)
-        for close_one in close:
-            close_one()
+        for leave_one in leave:
+            leave_one()
         give_signals_back()
         atexit._clear()
         for name in STATUS_IGNORES:
@@ -90,11 +93,11 @@ def _traceback() -> str:
     return traceback.format_exc()[-MOST_DETAILS:]
 
 
-def _leave_parent(close: Iterable[Callable[[], object]], mask: Collection[int]) -> None:
+def _leave_parent(leave: Iterable[Callable[[], object]], mask: Collection[int]) -> None:
     """Undo what the supervisor has set up for itself."""
     signal.set_wakeup_fd(-1)
-    for close_one in close:
-        close_one()
+    for leave_one in leave:
+        leave_one()
     give_signals_back()
     atexit._clear()  # what is to be done at the end of the parent is not the child's to do
     ends_with_server()

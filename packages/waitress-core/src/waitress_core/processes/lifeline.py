@@ -29,7 +29,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def ending_with_supervisor(pipe: int) -> Iterator[None]:
-    """Have this process killed if the other end of the pipe is closed in this context, or has been before it."""
+    """Kill this process if the other end of the pipe is closed in this context, or has been before it."""
     is_over = threading.Event()
     by_system = let_system_kill(pipe, os.getpid())
     if not by_system:
@@ -45,7 +45,7 @@ def ending_with_supervisor(pipe: int) -> Iterator[None]:
 
 
 def let_system_kill(pipe: int, pid: int) -> bool:
-    """Have the system kill a process when the pipe ends; return False if it cannot."""
+    """Let the system kill a process when the pipe ends; return False if it cannot."""
     if sys.platform != "linux":
         return False
     try:

@@ -54,8 +54,8 @@ class StatusProcess:
             self._published = supervision
             self._slot.publish(supervision)
 
-    def check(self, close: Iterable[Callable[[], object]]) -> None:
-        """Start the process, if there is none; the child first calls `close`, for what is the supervisor's alone."""
+    def check(self, leave: Iterable[Callable[[], object]]) -> None:
+        """Start the process, if there is none; in it `leave` is called first, for what is the supervisor's alone."""
         if self.pid:
             try:
                 ended, status = os.waitpid(self.pid, os.WNOHANG)
@@ -69,11 +69,11 @@ class StatusProcess:
         now = time.monotonic()
         if now - self._started_at >= PAUSE_SECONDS:
             self._started_at = now
-            self._start(close)
+            self._start(leave)
 
-    def _start(self, close: Iterable[Callable[[], object]]) -> None:
+    def _start(self, leave: Iterable[Callable[[], object]]) -> None:
         try:
-            self.pid = fork(partial(run_status_in_child, self._server, os.getpid(), close))
+            self.pid = fork(partial(run_status_in_child, self._server, os.getpid(), leave))
         except OSError as error:  # the system has no process left for it
             logger.error("Cannot start the process of the status server: %s", error)
 

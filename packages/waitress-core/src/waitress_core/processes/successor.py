@@ -76,12 +76,12 @@ class Successor:
         self.status: int | None = None  # once it has ended, of `os.waitpid`
 
     def is_ready(self) -> bool | None:
-        """Whether it serves; None as long as it has neither said so nor ended."""
+        """Whether it serves; None as long as it has neither reported that nor ended."""
         for pipe in self.pipes:
             with contextlib.suppress(BlockingIOError):
                 if os.read(pipe, 1):
                     return True
-                self.close()  # it will say nothing any more: usually because it has ended
+                self.close()  # it reports nothing any more: usually because it has ended
         if self.status is None:
             self._wait(os.WNOHANG)
         return None if self.status is None else False
@@ -101,7 +101,7 @@ class Successor:
             self._wait(0)
 
     def end(self, number: int) -> None:
-        """Have it end, by a signal that was not sent yet."""
+        """Send it a signal that ends it, unless that was the last one."""
         if self.pid and number != self._sent and self.status is None:
             self._sent = number
             with contextlib.suppress(ProcessLookupError):

@@ -93,7 +93,7 @@ class Supervisor:
         self._target = server  # what workers run: another one, after a reload with other settings
         self._limits = Limits(adj.worker_timeout, adj.shutdown_timeout)
         self.state = SupervisorState.STARTING
-        self.wanted = self._configured = workers
+        self._wanted = self._configured = workers
         self._is_ready = False  # a worker has served
         self._reload_started_at = 0.0
         self._pause = StartPause()
@@ -164,7 +164,7 @@ class Supervisor:
             self._status.check(self._leave())
         self._reap()
         self._read_reports()
-        self._step()
+        self._move_on()
         if self._postponed and self.state is SupervisorState.SERVING and self._successor is None:
             self._actions.extendleft(reversed(self._postponed.items()))
             self._postponed.clear()
@@ -180,7 +180,7 @@ class Supervisor:
         self._note_pause(now)
         steps = plan(
             views,
-            wanted=self.wanted,
+            wanted=self._wanted,
             now=now,
             limits=self._limits,
             may_start_at=self._pause.until,
@@ -427,16 +427,16 @@ class Supervisor:
             leave.append(self._handover.close)
         return leave
 
-    def _step(self) -> None:
+    def _move_on(self) -> None:
         """Move to another state, if it is time to."""
         serving, starting = self._workers.of(WorkerState.SERVING), self._workers.of(WorkerState.STARTING)
-        if self.state is SupervisorState.STARTING and len(serving) >= self.wanted:
+        if self.state is SupervisorState.STARTING and len(serving) >= self._wanted:
             self._enter(SupervisorState.SERVING)
             if self._handover is not None:
                 self._handover.report_ready()
                 self._handover = None
         elif self.state is SupervisorState.RELOADING:
-            if not starting and not any(handle.is_stale for handle in serving) and len(serving) >= self.wanted:
+            if not starting and not any(handle.is_stale for handle in serving) and len(serving) >= self._wanted:
                 seconds = time.monotonic() - self._reload_started_at
                 logger.info("Reloaded: %d worker(s) replaced in %.1f seconds", len(serving), seconds)
                 self._figures.note_reload(is_done=True)
@@ -480,7 +480,7 @@ class Supervisor:
         adj = self._target.adj
         self._limits = Limits(adj.worker_timeout, adj.shutdown_timeout)
         if adj.workers != self._configured:  # and not what SIGTTIN and SIGTTOU have made of the same number
-            self.wanted = self._configured = adj.workers
+            self._wanted = self._configured = adj.workers
         requested.reload_logging(name)
         self._server.on_supervisor(Event.RELOAD, self)
         old = self._workers.of(WorkerState.STARTING, WorkerState.SERVING)
@@ -541,8 +541,8 @@ class Supervisor:
         if self.state is SupervisorState.STOPPING:
             self._ignore(name)
             return
-        self.wanted = min(max(1, self.wanted + by), MOST_WORKERS)
-        logger.info("%s: %d worker(s) from now on", name, self.wanted)
+        self._wanted = min(max(1, self._wanted + by), MOST_WORKERS)
+        logger.info("%s: %d worker(s) from now on", name, self._wanted)
 
     def _ignore(self, name: str) -> None:
         logger.warning("%s: ignored, because a successor is starting or the server is ending", name)

@@ -161,7 +161,7 @@ class Worker:
         self._slot.publish(self._snapshot())
 
     def limit_end(self) -> None:
-        """Have the process ended if it takes longer than a drain: nobody else may be left to do so.
+        """End the process if its end takes longer than a drain: nobody else may be left to do so.
 
         Threads and exit functions of the application may never end, and may keep the interpreter: faulthandler needs
         none. What the supervisor, if there is one, allows is over before.

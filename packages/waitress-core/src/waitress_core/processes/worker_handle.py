@@ -73,7 +73,7 @@ class WorkerHandle:
         self.state, self.since = state, time.monotonic()
 
     def note_whether_it_hangs(self) -> None:
-        """While the worker does not tick, have it killed with this process: it could not notice that end."""
+        """Let the system kill a worker that does not tick at the end of this process, which it could not notice."""
         hangs = self.slot.beat_age > FRESH_SECONDS and self.slot[Word.STATE] != State.CLOSED
         if hangs != self._hangs:
             self._hangs = hangs
