@@ -23,9 +23,8 @@ from tests.support.client import Client
 from tests.support.platforms import open_gate
 from tests.support.processes import Program, becomes_true, needs_fifo, needs_proc, open_descriptors, serving_program
 from tests.support.servers import Running, run_in_thread, running, spawned_script, waitress_threads
-from tests.support.times import SHORT_END, shorten_close, shorten_end, shorten_ticks
+from tests.support.times import SHORT_AGAIN, SHORT_AGAIN_SECONDS, SHORT_END, shorten_close, shorten_end, shorten_ticks
 from waitress_core import Adjustments, BaseWSGIServer, TcpWSGIServer, create_server
-from waitress_core.lifecycle.signals import AGAIN_SECONDS
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -291,11 +290,11 @@ def test_a_request_that_has_started_to_arrive_is_taken_before_the_end(program: S
 @needs_fifo
 @pytest.mark.parametrize("first", ["SIGTERM", "SIGINT"])
 def test_a_further_sigint_ends_at_once(first: str, program: Serve) -> None:
-    with program(SHORT_END + APPLICATION, shutdown_timeout=1000) as served, served.client() as client:
+    with program(SHORT_AGAIN + SHORT_END + APPLICATION, shutdown_timeout=1000) as served, served.client() as client:
         start_request(client, served)
         served.process.signal(getattr(signal, first))
         assert becomes_true(lambda: refuses(served.address))
-        time.sleep(AGAIN_SECONDS)
+        time.sleep(SHORT_AGAIN_SECONDS)
         served.process.signal(signal.SIGINT)
         assert seconds_to_end(served) < 15
         assert client.rest() == b""

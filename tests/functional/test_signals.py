@@ -21,7 +21,7 @@ from tests.support.client import Client
 from tests.support.platforms import open_gate, signal_number
 from tests.support.processes import Program, becomes_true, serving_program
 from tests.support.servers import spawned, spawned_script
-from waitress_core.lifecycle.signals import AGAIN_SECONDS
+from tests.support.times import SHORT_AGAIN, SHORT_AGAIN_SECONDS
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has none of these signals")
 
@@ -86,11 +86,11 @@ def test_signals_at_once_lose_no_running_request(numbers: list[str], serve: Serv
 
 
 def test_sigterm_drains_however_often_it_comes(serve: Serve, tmp_path: Path) -> None:
-    with serve() as served, served.client() as client:
+    with serve(SHORT_AGAIN) as served, served.client() as client:
         start_request(client, served)
         for _ in range(3):
             served.process.signal(signal.SIGTERM)
-            time.sleep(1.2 * AGAIN_SECONDS)
+            time.sleep(1.2 * SHORT_AGAIN_SECONDS)
         open_gate(tmp_path)
         assert client.response().body == b"/wait"
         assert served.process.wait() == 0
@@ -120,7 +120,7 @@ def test_a_server_under_timeout_loses_no_running_request(tmp_path: Path) -> None
 @pytest.mark.parametrize("first", ["SIGTERM", "SIGINT"])
 @pytest.mark.parametrize("last", ["SIGINT", "SIGQUIT"])
 def test_a_further_signal_ends_at_once_and_blames_no_client(first: str, last: str, serve: Serve) -> None:
-    with serve(shutdown_timeout=1000) as served, served.client() as client, served.client() as reader:
+    with serve(SHORT_AGAIN, shutdown_timeout=1000) as served, served.client() as client, served.client() as reader:
         start_request(client, served)
         reader.send(get(target="/large"))
         assert reader.socket.recv(10)
@@ -128,7 +128,7 @@ def test_a_further_signal_ends_at_once_and_blames_no_client(first: str, last: st
         served.process.wait_for_line(
             r"Stopping: answering the requests in progress \(2\); .*SIG.* ends the server at once"
         )
-        time.sleep(AGAIN_SECONDS)
+        time.sleep(SHORT_AGAIN_SECONDS)
         served.process.signal(getattr(signal, last))
         started_at = time.monotonic()
         assert served.process.wait() == 0
@@ -374,13 +374,13 @@ def test_serve_says_on_a_terminal_what_it_waits_for_and_what_ends_it_now(
 
 
 def test_ctrl_c_again_ends_at_once(on_terminal: OnTerminal) -> None:
-    terminal, address = on_terminal()
+    terminal, address = on_terminal(SHORT_AGAIN)
     with Client(address) as client:
         client.send(get(target="/wait"))
         terminal.wait_for("waits ")
         terminal.type(b"\x03")
         terminal.wait_for("Ctrl-C again ends the server at once\r\n")
-        time.sleep(AGAIN_SECONDS)
+        time.sleep(SHORT_AGAIN_SECONDS)
         terminal.type(b"\x03")
         assert client.rest() == b""
     assert terminal.status() == 0
@@ -410,11 +410,12 @@ def test_it_is_said_once(set_up: str, said: int, on_terminal: OnTerminal) -> Non
 
 def test_a_server_drains_and_ends_when_its_terminal_is_closed(on_terminal: OnTerminal, tmp_path: Path) -> None:
     terminal, address = on_terminal()
-    with Client(address) as client:
+    with Client(address) as client, Client(address) as idle:
+        assert idle.get().body == b"ok"
         client.send(get(target="/wait"))
         terminal.wait_for("waits ")
         terminal.hang_up()
-        time.sleep(0.1)
+        assert idle.rest() == b""  # a server that drains ends it
         open_gate(tmp_path)
         assert client.response().body == b"ok"
     assert terminal.status() == 0
@@ -424,7 +425,7 @@ def test_a_server_drains_and_ends_when_its_terminal_is_closed(on_terminal: OnTer
 def test_the_same_under_nohup_goes_on(on_terminal: OnTerminal) -> None:
     terminal, address = on_terminal("import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)")
     terminal.hang_up()
-    time.sleep(0.2)
+    time.sleep(0.2)  # an ignored signal leaves no trace to wait for
     with Client(address) as client:
         assert client.get().body == b"ok"
 

@@ -25,6 +25,14 @@ from waitress_core.lifecycle.run import ServerRun
 ServerRun.threads_seconds = 0.1
 """
 
+# At the head of a program that serves: a further Ctrl-C counts so soon after the signal that made the server drain.
+SHORT_AGAIN_SECONDS = 0.1
+SHORT_AGAIN = f"""
+from waitress_core.lifecycle import signals
+
+signals.AGAIN_SECONDS = {SHORT_AGAIN_SECONDS}
+"""
+
 
 def shorten_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the servers of this process tick twenty times a second."""
