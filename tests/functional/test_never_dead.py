@@ -432,22 +432,19 @@ def test_a_thread_that_fails_twice_is_replaced(name: str, monkeypatch: pytest.Mo
         assert answers(server)
 
 
+# The first request ends all: no thread can lead any more, and none can be started.
 NO_THREADS = """
-import logging, threading, time
+import logging, threading
 from waitress_core import create_server
+from waitress_core.lifecycle import waiter
 from waitress_core.threads import dispatcher, pool
 
 def application(environ, start_response):
+    end_all()
     start_response("200 OK", [])
     return [b"ok"]
 
-logging.basicConfig(level=logging.INFO)
-server = create_server(application, listen="127.0.0.1:0")
-server.close_seconds = 0.1
-threading.excepthook = lambda raised: None
-
 def end_all():
-    time.sleep(0.2)
     def die(*arguments):
         if threading.current_thread() is not threading.main_thread():
             raise SystemExit
@@ -457,7 +454,11 @@ def end_all():
     dispatcher.Dispatcher._replace_leader = die
     server._dispatcher._turn = die
 
-threading.Thread(target=end_all).start()
+logging.basicConfig(level=logging.INFO)
+waiter.CHECK_SECONDS = 0.1
+server = create_server(application, listen="127.0.0.1:0")
+server.close_seconds = 0.1
+threading.excepthook = lambda raised: None
 logging.info("Serving on %s", server.url)
 server.run()
 """
@@ -465,6 +466,8 @@ server.run()
 
 def test_a_leader_that_cannot_be_replaced_ends_the_process_with_status_1(tmp_path: Path) -> None:
     with spawned_script(NO_THREADS, tmp_path) as process:
+        with Client(process.wait_for_address()) as client:
+            assert client.get().status == 200
         process.wait_for_line("CannotStartThread: Cannot start the thread")
         assert process.wait() == 1
 

@@ -16,7 +16,7 @@ import pytest
 from tests.functional.applications import Recorder, get, set_at_end
 from tests.functional.test_stats import Waiting, by_status
 from tests.support.client import Client, Response
-from tests.support.platforms import signal_number
+from tests.support.platforms import make_fifo, open_gate, signal_number
 from tests.support.ports import free_port
 from tests.support.processes import becomes_true
 from tests.support.servers import Running, run_in_thread, running, spawned
@@ -35,13 +35,13 @@ from waitress_cli import main
 sys.exit(main(sys.argv[1:]))
 """
 PROGRAM = """
-import logging, os, time
+import logging
 
 def application(environ, start_response):
-    if environ["PATH_INFO"] == "/slow":
-        logging.warning("slow")
-        while not os.path.exists("gate"):
-            time.sleep(0.01)
+    if environ["PATH_INFO"] == "/wait":
+        logging.warning("waits")
+        with open("gate") as gate:
+            gate.read()
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
 """
@@ -276,6 +276,7 @@ def test_a_snapshot_counts_a_slow_request_in_the_bucket_of_its_time() -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
 def test_several_worker_processes_are_told_together_and_one_by_one(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(PROGRAM)
+    make_fifo(tmp_path / "gate")
     port = free_port()
     arguments = [
         "--listen=127.0.0.1:0",
@@ -321,12 +322,12 @@ def test_several_worker_processes_are_told_together_and_one_by_one(tmp_path: Pat
         assert total_of(ask)["threads"] == {"busy": 0, "idle": 8, "lost": 0}
 
         with Client(address) as client:  # it answers for as long as a worker does
-            client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-            process.wait_for_line("slow")
+            client.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+            process.wait_for_line("waits")
             process.signal()
             assert becomes_true(lambda: ask("/ready").body == b"not ready: it is stopping\n")
             assert ask("/health").status == 200
-            (tmp_path / "gate").touch()
+            open_gate(tmp_path)
             assert client.response().status == 200
         assert process.wait() == 0
     with pytest.raises(OSError):

@@ -17,7 +17,7 @@ import pytest
 from tests.support import over_tls
 from tests.support.certificates import server_file
 from tests.support.client import Client
-from tests.support.platforms import signal_number
+from tests.support.platforms import make_fifo, open_gate, signal_number
 from tests.support.processes import becomes_true, text_of
 from tests.support.servers import spawned
 from tests.support.steady_load import SteadyLoad
@@ -212,17 +212,18 @@ def test_a_successor_takes_over_under_load_and_no_request_fails(tmp_path: Path) 
 def test_ready_stays_ready_from_a_supervisor_to_its_successor(options: list[str], tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(
         """
-import logging, os, time
+import logging
 
 def application(environ, start_response):
     if environ["PATH_INFO"] == "/held":
         logging.warning("held")
-        while not os.path.exists("let-go"):
-            time.sleep(0.01)
+        with open("gate") as gate:
+            gate.read()
     start_response("200 OK", [])
     return [b"ok"]
 """
     )
+    make_fifo(tmp_path / "gate")
     status = str(tmp_path / "s")
 
     def is_ready() -> bool:
@@ -248,7 +249,7 @@ def application(environ, start_response):
         process.wait_for_line(rf"Process {successor} serves in place of this one")
         assert becomes_true(is_ready)
         assert all(is_ready() for _ in range(20))
-        (tmp_path / "let-go").touch()
+        open_gate(tmp_path)
         assert held.response().status == 200
         assert process.process.wait(20) == 0
         assert is_ready()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.client import Client
-from tests.support.platforms import signal_number
+from tests.support.platforms import make_fifo, open_gate, signal_number
 from tests.support.processes import becomes_true, serving_program
 from tests.support.servers import Spawned, spawned, spawned_script
 from tests.support.workers import APPLICATION, COMMAND, SHORT, has_ended, needs_fork, serve, workers_of
@@ -22,15 +22,17 @@ pytestmark = needs_fork
 
 @pytest.mark.parametrize(("name", "is_answered"), [("SIGTERM", True), ("SIGQUIT", False)], ids=["term", "quit"])
 def test_a_signal_ends_all_workers(tmp_path: Path, name: str, is_answered: bool) -> None:
-    with serving_program(
-        SHORT + APPLICATION.replace("sleep(1)", "sleep(0.5)"), tmp_path, workers=2, worker_kind="process"
-    ) as program:
+    make_fifo(tmp_path / "gate")
+    with serving_program(SHORT + APPLICATION, tmp_path, workers=2, worker_kind="process") as program:
         pids = workers_of(program.process, 2)
         with program.client() as client:
-            client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-            program.process.wait_for_line("slow")
+            client.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+            program.process.wait_for_line("waits")
             program.process.signal(signal_number(name))
             if is_answered:
+                for _ in pids:
+                    program.process.wait_for_line("Stopping: ")
+                open_gate(tmp_path)
                 assert client.response().status == 200
         assert program.process.wait(10) == 0
     assert all(map(has_ended, pids))
@@ -54,12 +56,16 @@ def test_the_path_of_a_unix_socket_stays_until_the_server_ends(tmp_path: Path, n
 
 
 def test_workers_drain_when_their_supervisor_is_killed(tmp_path: Path) -> None:
+    make_fifo(tmp_path / "gate")
     with serve(tmp_path) as program:
         pids = workers_of(program.process, 2)
         with program.client() as client:
-            client.send(b"GET /slow HTTP/1.1\r\nHost: x\r\n\r\n")
-            program.process.wait_for_line("slow")
+            client.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+            program.process.wait_for_line("waits")
             program.process.process.kill()
+            for _ in pids:
+                program.process.wait_for_line("The supervisor, process .*, is gone: this worker drains and ends")
+            open_gate(tmp_path)
             assert client.response().status == 200
         assert becomes_true(lambda: all(map(has_ended, pids)))
 

@@ -19,7 +19,7 @@ needs_gil = pytest.mark.skipif(
 )
 
 SHORT = SHORT_TICKS + "from waitress_core.processes.supervisor import Supervisor\nSupervisor.tick_seconds = 0.05\n"
-# `/hang` keeps the interpreter for ever, in native code.
+# `/wait` waits for the other end of the FIFO `gate`; `/hang` keeps the interpreter for ever, in native code.
 APPLICATION = """
 import os, re, time
 
@@ -27,9 +27,10 @@ def application(environ, start_response):
     path = environ["PATH_INFO"]
     if path == "/hang":
         re.match(r"(a+)+$", "a" * 60 + "b")
-    if path == "/slow":
-        logging.warning("slow")
-        time.sleep(1)
+    if path == "/wait":
+        logging.warning("waits")
+        with open("gate") as gate:
+            gate.read()
     if path == "/sleep":
         time.sleep(20)
     if path == "/exit":
