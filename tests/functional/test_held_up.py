@@ -6,6 +6,7 @@ What has arrived in time is read before a deadline ends its connection.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import sys
 import time
@@ -17,11 +18,12 @@ import pytest
 from tests.functional.applications import get, post
 from tests.support.client import Client
 from tests.support.platforms import signal_number
-from tests.support.processes import serving_program
+from tests.support.processes import Program, serving_program
 
 CLIENTS = 20
+HELD_SECONDS = 1.5  # longer than all deadlines
 
-APPLICATION = """
+APPLICATION = f"""
 import ctypes, sys
 
 def keep_the_interpreter(milliseconds):
@@ -34,7 +36,8 @@ def keep_the_interpreter(milliseconds):
 def application(environ, start_response):
     body = environ["wsgi.input"].read()
     if environ["PATH_INFO"] == "/hold":
-        keep_the_interpreter(2500)
+        sys.stderr.write("holds\\n")
+        keep_the_interpreter({1000 * HELD_SECONDS:.0f})
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
 """
@@ -58,6 +61,13 @@ REQUESTS = {
 needs_stop = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGSTOP")
 
 
+def stop(served: Program) -> None:
+    """Stop a process, and wait until it has stopped."""
+    if sys.platform != "win32":
+        served.process.signal(signal_number("SIGSTOP"))
+        os.waitpid(served.id, os.WUNTRACED)
+
+
 @pytest.mark.parametrize("manner", ["interpreter", pytest.param("signal", marks=needs_stop)])
 @pytest.mark.parametrize("state", REQUESTS)
 def test_requests_that_come_while_the_server_is_held_up_are_answered(state: str, manner: str, tmp_path: Path) -> None:
@@ -69,14 +79,14 @@ def test_requests_that_come_while_the_server_is_held_up_are_answered(state: str,
             client.send(first)
         holder = stack.enter_context(served.client())
         if manner == "signal":
-            served.process.signal(signal_number("SIGSTOP"))
+            stop(served)
         else:
             holder.send(get(target="/hold"))
-        time.sleep(0.5)  # within all deadlines
+            served.process.wait_for_line("holds")
         for client in clients:
             client.send(rest)
         if manner == "signal":
-            time.sleep(2)
+            time.sleep(HELD_SECONDS)
             served.process.signal(signal_number("SIGCONT"))
         assert [client.response().status for client in clients] == [200] * CLIENTS
 
@@ -90,8 +100,8 @@ def test_a_client_that_reads_slowly_is_not_reset_because_the_server_was_held_up(
     with serving_program(source, tmp_path, **settings) as served, served.client() as client:
         client.send(get("Connection: close"))
         assert client.socket.recv(1, socket.MSG_PEEK)
-        served.process.signal(signal_number("SIGSTOP"))
-        time.sleep(2.5)
+        stop(served)
+        time.sleep(HELD_SECONDS)
         served.process.signal(signal_number("SIGCONT"))
         assert len(body_of(client)) == 20_000_000
 

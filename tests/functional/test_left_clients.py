@@ -14,35 +14,49 @@ import pytest
 from tests.functional.applications import SECONDS, errors_in, get, set_at_end
 from tests.support.client import Client
 from tests.support.processes import becomes_true
-from tests.support.servers import running
+from tests.support.servers import Running, running
+from waitress_core.reactor.poller import READ
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
 
-def reset(client: Client) -> None:
+def port_of(client: Client) -> str:
+    return str(client.socket.getsockname()[1])
+
+
+def is_watched(server: Running, port: str) -> bool:
+    """Whether the server reads from the client with this port."""
+    connections = [one for run in server.server._runs for one in run.manager.connections.copy().values()]
+    return any(one.remote_port == port and one.interest & READ for one in connections)
+
+
+def reset(server: Running, client: Client) -> None:
     client.reset()
 
 
-def end_output_and_reset(client: Client) -> None:
+def end_output_and_reset(server: Running, client: Client) -> None:
     """The server does not watch the connection between the two."""
     client.end_output()
-    time.sleep(0.2)
+    assert becomes_true(lambda: not is_watched(server, port_of(client)))
     client.reset()
 
 
-def pipeline_and_reset(client: Client) -> None:
+def pipeline_and_reset(server: Running, client: Client) -> None:
     """As much as the server reads ahead, and then it does not watch the connection."""
     client.send(get(target="/next") * 1000)
-    time.sleep(0.2)
+    assert becomes_true(lambda: not is_watched(server, port_of(client)))
     client.reset()
+
+
+Leave = Callable[[Running, Client], None]
 
 
 MANNERS = pytest.mark.parametrize("leave", [reset, end_output_and_reset, pipeline_and_reset])
 
 
 class News:
-    """`/news` gives empty pieces until there is news, which never comes; `closed` is set by its end."""
+    """`/news` gives empty pieces until there is news, which never comes; `pieces` counts them, its end sets `closed`."""
 
     def __init__(self, first: bytes, pause: float) -> None:
         self.first = first
@@ -50,6 +64,7 @@ class News:
         self.entered = threading.Event()
         self.released = threading.Event()
         self.closed = threading.Event()
+        self.pieces = 0
         self.paths: list[str] = []
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -66,25 +81,31 @@ class News:
             self.entered.set()
             while not self.released.is_set():
                 yield b""
+                self.pieces += 1
                 time.sleep(self.pause)
         finally:
             self.closed.set()
+
+    def goes_on(self) -> bool:
+        """Wait until it has given ten more pieces, or has ended; return whether it goes on."""
+        enough = self.pieces + 10
+        return becomes_true(lambda: self.pieces >= enough or self.closed.is_set()) and not self.closed.is_set()
 
 
 @MANNERS
 @pytest.mark.parametrize("pause", [0, 0.01], ids=["busy", "pausing"])
 @pytest.mark.parametrize("first", [b"", b"first"], ids=["silent", "after-a-piece"])
 def test_an_application_that_gives_empty_pieces_ends_when_its_client_has_left(
-    leave: Callable[[Client], None], first: bytes, pause: float, caplog: pytest.LogCaptureFixture
+    leave: Leave, first: bytes, pause: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     application = News(first, pause)
     with running(application, threads=1) as server, set_at_end(application.released):
         with server.client() as client:
             client.send(get(target="/news"))
             assert application.entered.wait(SECONDS)
-            assert not application.closed.wait(0.3)
+            assert application.goes_on()
             with contextlib.suppress(OSError):
-                leave(client)
+                leave(server, client)
         assert application.closed.wait(SECONDS)
         assert not application.released.is_set()
         with server.client() as other:
@@ -100,14 +121,15 @@ def test_a_client_that_has_ended_its_output_may_wait_for_news() -> None:
         client.send(get(target="/news"))
         client.end_output()
         assert application.entered.wait(SECONDS)
-        assert not application.closed.wait(0.5)
+        assert becomes_true(lambda: not is_watched(server, port_of(client)))
+        assert application.goes_on()
         application.released.set()
         assert client.response().status == 200
 
 
 @MANNERS
 def test_a_queued_request_of_a_client_that_has_reset_is_not_run(
-    leave: Callable[[Client], None], caplog: pytest.LogCaptureFixture
+    leave: Leave, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO", "waitress")
     application = News(b"", 0)
@@ -119,11 +141,12 @@ def test_a_queued_request_of_a_client_that_has_reset_is_not_run(
             for client in clients:
                 client.send(get(target="/left"))
             assert becomes_true(lambda: server.server.stats().queue_depth == 5)
+            ports = list(map(port_of, clients))
             for client in clients:
-                leave(client)
+                leave(server, client)
             waiting.send(get(target="/waiting"))
             assert becomes_true(lambda: server.server.stats().queue_depth == 6)
-            time.sleep(0.1)  # what the reactor still has to see
+            assert becomes_true(lambda: not any(is_watched(server, port) for port in ports))
             application.released.set()
             assert busy.response().body == b"ok"
             assert waiting.response().body == b"ok"
