@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,15 +204,23 @@ def test_at_the_limit_an_answer_ends_its_connection_unless_a_request_follows_it(
             assert waiting.get().status == 200
 
 
+def has_received(server: Running, count: int) -> bool:
+    return server.server.stats().bytes_in >= count
+
+
 @pytest.mark.plain  # a client in the backlog cannot shake hands
-def test_clients_that_move_bytes_are_not_closed_for_others() -> None:
+def test_clients_that_move_bytes_are_not_closed_for_others(skipping_clock: SkippingClock) -> None:
     """More than fit, each with a transfer, would otherwise end each other's, and none would be done."""
     with running(Recorder(), connection_limit=1) as server, server.client() as quick, server.client() as waiting:
         quick.send(post("Content-Length: 800000"))
         waiting.send(get())
-        for _ in range(40):  # four seconds at 200 kB/s
-            time.sleep(0.1)
-            quick.send(bytes(20_000))
+        assert server.server._run is not None
+        context = server.server._run._context
+        assert becomes_true(lambda: context.is_full)
+        for sent in range(100_000, 900_000, 100_000):  # four seconds at 200 kB/s
+            skipping_clock.skip_to_tick(server.server, 0.5)
+            quick.send(bytes(100_000))
+            assert becomes_true(partial(has_received, server, sent))
         response = quick.response()
         assert (response.status, response.header("Connection")) == (200, "close")
         assert waiting.response().status == 200
@@ -283,6 +292,14 @@ def slow_readers(server: Running, count: int, target: str, stack: contextlib.Exi
     return clients
 
 
+def receive(reader: Client, count: int) -> None:
+    """Take so many bytes of a response."""
+    while count > 0:
+        data = reader.socket.recv(count)
+        assert data
+        count -= len(data)
+
+
 def much(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Answer with far more than the watermark, or with a word."""
     start_response("200 OK", [])
@@ -324,7 +341,7 @@ def test_forty_slow_readers_keep_the_threads_from_others_little_longer_than_four
         assert time.monotonic() - started_at < 14
 
 
-def test_a_reader_that_is_worth_a_thread_keeps_it_though_others_wait() -> None:
+def test_a_reader_that_is_worth_a_thread_keeps_it_though_others_wait(skipping_clock: SkippingClock) -> None:
     with running(much, threads=1, outbuf_high_watermark=100_000) as server, contextlib.ExitStack() as stack:
         reader = stack.enter_context(server.client())
         reader.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
@@ -332,29 +349,29 @@ def test_a_reader_that_is_worth_a_thread_keeps_it_though_others_wait() -> None:
         with server.client() as healthy:
             assert becomes_true(lambda: server.server.stats().threads_busy == 1)
             healthy.send(get())
-            received, started_at = 0, time.monotonic()
-            while (seconds := time.monotonic() - started_at) < 6:
-                # The system makes room in pieces of 64 KiB: several a second, also after a wait for the processor
-                received += len(reader.socket.recv(max(1, int(500_000 * seconds) - received)))
-                time.sleep(0.02)
+            assert becomes_true(lambda: server.server.stats().queue_depth == 1)
+            for _ in range(12):  # six seconds at 500 kB/s, of which the system makes room in pieces of 64 KiB
+                skipping_clock.skip_to_tick(server.server, 0.5)
+                receive(reader, 250_000)
             assert server.server.stats().queue_depth == 1
-            while received < 8_000_000:
-                received += len(reader.socket.recv(1 << 20))
+            receive(reader, 5_000_000)
             assert healthy.response().body == b"ok"
 
 
 @pytest.mark.one_worker
 @pytest.mark.parametrize(("rate", "is_reset"), [(20_000_000, True), (1, False)])
-def test_a_client_that_makes_a_thread_wait_must_keep_blocked_response_rate(rate: int, is_reset: bool) -> None:
-    # In less time a reader that the system keeps from the processor for a second would be too slow. The higher rate is
-    # one at which what the system takes at once, some megabytes on a busy machine, counts for nothing.
+def test_a_client_that_makes_a_thread_wait_must_keep_blocked_response_rate(
+    rate: int, is_reset: bool, skipping_clock: SkippingClock
+) -> None:
+    # The higher rate is one at which what the system takes at once, some megabytes, counts for little.
     settings = {"outbuf_high_watermark": 100_000, "response_timeout": 3, "blocked_response_rate": rate}
     with running(much, **settings) as server, contextlib.ExitStack() as stack:
         (reader,) = slow_readers(server, 1, "/much", stack)
         assert becomes_true(lambda: server.server.stats().threads_busy == 1)
-        until = time.monotonic() + (60 if is_reset else 6)  # it is reset after 5, and what the system takes at once
-        while time.monotonic() < until and server.server.stats().connections:
+        for _ in range(20):  # ten seconds; it is reset after three, and what the system takes at once
             with contextlib.suppress(ConnectionError):
-                reader.socket.recv(10_000)
-            time.sleep(0.1)
+                receive(reader, 50_000)
+            skipping_clock.skip_to_tick(server.server, 0.5)
+            if not server.server.stats().connections:
+                break
         assert (server.server.stats().connections == 0) is is_reset

@@ -29,7 +29,7 @@ from tests.support.processes import (
     serving_program,
 )
 from tests.support.servers import Running, running
-from tests.support.times import SHORT_TICK_SECONDS, SkippingClock
+from tests.support.times import SkippingClock
 from waitress_core.reactor.poller import SelectPoller
 
 if TYPE_CHECKING:
@@ -369,8 +369,8 @@ def test_an_idle_connection_is_closed(words: bytes, skipping_clock: SkippingCloc
         for _ in range(words.count(b"GET")):
             assert client.response().status == 200
         assert becomes_true(lambda: server.server.stats().connections_by_state["idle"] == 1)  # its task has ended
-        skipping_clock.skip(70)
-        assert not client.is_closed_within(5 * SHORT_TICK_SECONDS)
+        skipping_clock.skip_to_tick(server.server, 70)
+        assert not client.can_read_within(0)
         skipping_clock.skip(31)
         assert client.is_closed_within(SECONDS)
 
@@ -380,8 +380,8 @@ def test_a_connection_that_is_used_is_not_idle(skipping_clock: SkippingClock) ->
     with running(Recorder(), channel_timeout=100, cleanup_interval=1) as server, server.client() as client:
         for _ in range(10):
             assert client.get().status == 200
-            skipping_clock.skip(60)
-            assert not client.is_closed_within(2 * SHORT_TICK_SECONDS)
+            skipping_clock.skip_to_tick(server.server, 60)
+            assert not client.can_read_within(0)
 
 
 @pytest.mark.promise("S68")

@@ -15,7 +15,7 @@ from tests.functional.applications import SECONDS, Held, Recorder, get, set_at_e
 from tests.support.client import Response
 from tests.support.processes import becomes_true
 from tests.support.servers import running
-from tests.support.times import shorten_close, shorten_end, shorten_ticks
+from tests.support.times import shorten_close, shorten_end, shorten_ticks, skip_time
 from waitress_buffers import OverflowBuffer, StorageFullError
 from waitress_core.observability.request_ids import RequestIdFilter
 
@@ -240,8 +240,8 @@ REFUSED = BEFORE_THE_END_OF_THE_HEAD | AFTER_THE_HEAD
 
 
 def refused(data: bytes, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Response:
-    """Return the answer to bytes that are refused, by a server with low limits."""
-    shorten_ticks(monkeypatch)
+    """Return the answer to bytes that are refused, by a server with low limits, or that are late."""
+    clock = skip_time(monkeypatch)
     limits = {
         "max_request_header_size": 2000,
         "max_request_body_size": 1000,
@@ -251,6 +251,8 @@ def refused(data: bytes, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Re
     with running(Recorder(), access_log="{request_id} {status}", **limits, **settings) as server:
         with server.client() as client:
             client.send(data)
+            assert becomes_true(lambda: server.server.stats().bytes_in == len(data), SECONDS)
+            clock.skip(1)
             return client.response()
 
 

@@ -25,7 +25,7 @@ from tests.support.client import Client
 from tests.support.platforms import signal_number
 from tests.support.processes import becomes_true, comes_to_rest, needs_proc, serving_program
 from tests.support.servers import Running, running, spawned
-from tests.support.times import shorten_ticks
+from tests.support.times import SkippingClock, shorten_ticks
 from waitress_core.connection.connection import Connection
 
 if TYPE_CHECKING:
@@ -213,12 +213,13 @@ def test_a_plain_request_at_a_tls_port_is_answered_once_and_in_plain(server: Run
 # --- connections
 
 
-def test_a_client_in_its_handshake_holds_a_connection_and_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    with running(application, threads=1, tls_certificate=server_file(), tls_handshake_timeout=2) as server:
+def test_a_client_in_its_handshake_holds_a_connection_and_no_thread(skipping_clock: SkippingClock) -> None:
+    with running(application, threads=1, tls_certificate=server_file(), tls_handshake_timeout=100) as server:
         silent = [socket.create_connection(server.address, 20) for _ in range(3)]
         assert becomes_true(lambda: server.server.stats().connections_by_state["handshake"] == 3)
         with server.client() as client:
             assert client.get().status == 200
+        skipping_clock.skip(100)
         for sock in silent:
             assert sock.recv(1) == b""
             sock.close()

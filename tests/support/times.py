@@ -1,5 +1,6 @@
 """Times that a server waits for, shortened so that a test need not wait for them."""
 
+import threading
 import time
 from functools import partial
 
@@ -8,6 +9,8 @@ import pytest
 from waitress_core import BaseWSGIServer
 from waitress_core.lifecycle.run import ServerRun
 from waitress_core.reactor.reactor import Reactor
+
+from .client import TIMEOUT
 
 SHORT_TICK_SECONDS = 0.05
 
@@ -61,6 +64,26 @@ class SkippingClock:
     def skip(self, seconds: float) -> None:
         """Let so many seconds pass at once."""
         self._skipped += seconds
+
+    def skip_to_tick(self, server: BaseWSGIServer, seconds: float) -> None:
+        """Let so many seconds pass at once, and wait until the server has ticked after them."""
+        self.skip(seconds)
+        now = self()
+        for run in server._runs:
+            _wait_for_tick(run, now)
+
+
+def _wait_for_tick(run: ServerRun, now: float) -> None:
+    has_ticked = threading.Event()
+
+    def note_tick() -> None:
+        if run._ticked_at >= now:
+            has_ticked.set()
+
+    run._ticks.append(note_tick)
+    run.wake_leader()
+    assert has_ticked.wait(TIMEOUT)
+    run._ticks.remove(note_tick)
 
 
 def skip_time(monkeypatch: pytest.MonkeyPatch) -> SkippingClock:

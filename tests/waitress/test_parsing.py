@@ -2,15 +2,16 @@
 
 import copy
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.support.client import Client
 from tests.support.processes import becomes_true
+from tests.support.times import SkippingClock
 from tests.waitress.serving import PATIENCE, address_of, running
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
@@ -182,19 +183,27 @@ def test_a_client_that_waits_for_100_continue_gets_it() -> None:
         assert client.response().body == b"/tea|own|water"
 
 
-def test_a_body_that_trickles_in_time_is_not_too_slow() -> None:
+def test_a_body_that_trickles_in_time_is_not_too_slow(skipping_clock: SkippingClock) -> None:
     """The core sees each piece as it comes, not the whole at the end."""
+    head = POST + b"Content-Length: 12\r\n\r\n"
     with serving(request_body_timeout=1, request_body_rate=1) as server, Client(address_of(server)) as client:
-        client.send(POST + b"Content-Length: 12\r\n\r\n")
-        for _ in range(6):
-            time.sleep(0.4)
+        client.send(head)
+        for sent in range(len(head), len(head) + 12, 2):
+            assert becomes_true(partial(has_received, server, sent))
+            skipping_clock.skip_to_tick(server, 0.4)
             client.send(b"xx")
         assert client.response().body == b"/tea|own|" + b"x" * 12
 
 
-def test_a_request_that_does_not_come_in_time_is_answered_408() -> None:
+def has_received(server: Any, count: int) -> bool:
+    return bool(server.stats().bytes_in == count)
+
+
+def test_a_request_that_does_not_come_in_time_is_answered_408(skipping_clock: SkippingClock) -> None:
     with serving(request_head_timeout=1) as server, Client(address_of(server)) as client:
         client.send(b"GET /tea HTTP")
+        assert becomes_true(partial(has_received, server, 13))
+        skipping_clock.skip(1)
         assert client.response().status == 408
         assert client.rest() == b""
 
