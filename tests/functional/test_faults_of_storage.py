@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,14 @@ import pytest
 from tests.functional.applications import get, post
 from tests.functional.faulty import Served, needs_faults, serving
 from tests.support.faults import Faults
-from tests.support.processes import Program, becomes_true, open_descriptors, resident_bytes, serving_program
+from tests.support.processes import (
+    Program,
+    becomes_true,
+    comes_to_rest,
+    open_descriptors,
+    resident_bytes,
+    serving_program,
+)
 from waitress_buffers import positioned
 
 pytestmark = needs_faults
@@ -184,11 +190,11 @@ def application(environ, start_response):
 
 
 @pytest.mark.parametrize("path", ["/pieces", "/list"])
-def test_without_a_temporary_folder_a_client_that_is_busy_for_a_second_gets_all(path: str, tmp_path: Path) -> None:
+def test_without_a_temporary_folder_a_client_that_is_busy_for_a_while_gets_all(path: str, tmp_path: Path) -> None:
     with serving_program(WITHOUT_FOLDER, tmp_path) as program, program.client() as client:
         client.send(get(target=path))
         program.process.wait_for_line("WARNING:waitress:Output cannot be stored, and waits in memory for its client: ")
         before = resident_bytes(program.id)
-        time.sleep(1)
+        assert comes_to_rest(program.id)
         assert resident_bytes(program.id) - before < 10 * MIB
         assert client.response().body == b"x" * 30_000_000

@@ -50,13 +50,11 @@ def pipeline_and_reset(server: Running, client: Client) -> None:
 
 
 Leave = Callable[[Running, Client], None]
-
-
 MANNERS = pytest.mark.parametrize("leave", [reset, end_output_and_reset, pipeline_and_reset])
 
 
 class News:
-    """`/news` gives empty pieces until there is news, which never comes; `pieces` counts them, its end sets `closed`."""
+    """`/news` gives empty pieces, counted by `pieces`, until there is news, which never comes; `closed` is its end."""
 
     def __init__(self, first: bytes, pause: float) -> None:
         self.first = first

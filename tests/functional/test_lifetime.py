@@ -313,7 +313,7 @@ def test_the_drain_ends_after_shutdown_timeout(program: Serve) -> None:
 
 @needs_signals
 def test_a_reader_that_takes_nothing_does_not_hold_up_the_end(program: Serve) -> None:
-    with program(shutdown_timeout=1) as served, served.client() as client:
+    with program(shutdown_timeout=0.2) as served, served.client() as client:
         client.send(get(target="/large"))
         client.socket.recv(1)
         served.process.signal()

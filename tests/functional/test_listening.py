@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -580,18 +579,18 @@ def test_every_listener_has_its_url() -> None:
             assert answers((reached, int(port)))
 
 
-def test_accepting_waits_for_no_lookup_of_the_peer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A reverse lookup that takes ten seconds holds up nobody."""
+def test_no_name_of_a_peer_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reverse lookup may take ten seconds."""
+    lookups: list[tuple[object, ...]] = []
 
-    def slow(*arguments: object) -> Any:
-        time.sleep(10)
+    def look_up(*arguments: object) -> Any:
+        lookups.append(arguments)
         raise OSError
 
-    monkeypatch.setattr(socket, "gethostbyaddr", slow)
-    monkeypatch.setattr(socket, "getnameinfo", slow)
+    monkeypatch.setattr(socket, "gethostbyaddr", look_up)
+    monkeypatch.setattr(socket, "getnameinfo", look_up)
     recorder = Recorder()
     with running(recorder) as server:
-        started_at = time.monotonic()
         assert answers(server.address)
-        assert time.monotonic() - started_at < 9
+    assert lookups == []
     assert recorder.environs[0]["REMOTE_HOST"] == "127.0.0.1"

@@ -173,7 +173,7 @@ def application(environ, start_response):
     start_response("200 OK", [])
     return (b"x" * 100_000 for _ in range(1000))
 """
-    settings: dict[str, Any] = {"channel_timeout": 1} if cut == "slow-reader" else {"shutdown_timeout": 1}
+    settings: dict[str, Any] = {"channel_timeout": 1} if cut == "slow-reader" else {"shutdown_timeout": 0.2}
     with serving_program(source, tmp_path, outbuf_high_watermark=1_000_000, **settings) as served:
         with served.client() as client:
             client.send(get())
