@@ -1,14 +1,17 @@
 """The tasks by their old names: what a program may override and read."""
 
 import io
+import threading
 from typing import Any
 
 import pytest
 
 from tests.support.client import Client
-from tests.waitress.serving import address_of, answer, application, running
+from tests.support.processes import becomes_true
+from tests.waitress.serving import PATIENCE, address_of, answer, application, running
 from waitress import task as tasks
 from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
 from waitress.server import WSGIServer, create_server
 from waitress.task import ErrorTask, Task, WSGITask
 from waitress.utilities import BadRequest
@@ -400,6 +403,98 @@ def test_a_task_class_that_can_not_be_made_costs_its_client_only(caplog: pytest.
             assert client.rest() == b""
         assert answer(address_of(server), "/whole") == b"/whole"
     assert "no tea" in caplog.text
+
+
+@pytest.mark.parametrize("access_log", [False, True], ids=["plain", "logged"])
+@pytest.mark.parametrize("fault", ["cannot be made", "cannot refuse", "fails when it has refused"])
+def test_a_refused_request_of_a_broken_task_class_costs_its_client_only(
+    fault: str, access_log: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    is_held, is_released = threading.Event(), threading.Event()
+
+    def holding(environ: Any, start_response: Any) -> list[bytes]:
+        is_held.set()
+        assert is_released.wait(PATIENCE)
+        return application(environ, start_response)
+
+    class Broken(WSGITask):
+        def __init__(self, channel: HTTPChannel, request: Any) -> None:
+            if fault == "cannot be made" and request.path == "/broken":
+                raise RuntimeError("no tea")
+            super().__init__(channel, request)
+
+        def refuse(self, rule: str, reason: str) -> None:
+            if fault == "fails when it has refused":
+                super().refuse(rule, reason)
+            raise RuntimeError("no tea")
+
+    server = server_with(Broken, holding, threads=1, queue_limit=1, access_log=access_log)
+    with running(server), Client(address_of(server)) as first, Client(address_of(server)) as second:
+        first.send(b"GET /first HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert is_held.wait(PATIENCE)
+        second.send(b"GET /second HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert becomes_true(lambda: server._dispatcher.waiting_count == 1)
+        with Client(address_of(server)) as client:
+            client.send(b"GET /broken HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.rest()
+            assert becomes_true(lambda: len(server._connections()) == 2, PATIENCE), "its descriptor stays open"
+        is_released.set()
+        assert [client.response().body for client in (first, second)] == [b"/first", b"/second"]
+    assert "no tea" in caplog.text
+    lines = [record.getMessage() for record in caplog.records if record.name == "waitress.access"]
+    assert sum("/broken" in line for line in lines) == access_log
+    assert len(lines) == 3 * access_log
+
+
+@pytest.mark.parametrize(
+    ("way", "received"),
+    [("fails", b""), ("does nothing", b""), ("fails amid the body", b""), ("answers itself", b"tea, and a pot")],
+    ids=["fails", "does-nothing", "fails-amid-the-body", "answers-itself"],
+)
+def test_a_service_of_a_program_that_does_not_call_the_one_before_ends_it(
+    way: str, received: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+
+    class Own(WSGITask):
+        def service(self) -> None:
+            if way == "fails":
+                raise RuntimeError("no milk")
+            if way != "does nothing":
+                self.start()
+                self.complete = True
+                self.write(b"tea")
+            if way == "fails amid the body":
+                raise RuntimeError("no milk")
+            if way == "answers itself":
+                self.write(b", and a pot")
+                self.finish()
+
+    server = server_with(Own, access_log=True)
+    with running(server), Client(address_of(server)) as client:
+        client.send(b"GET /tea HTTP/1.0\r\n\r\n")
+        body = client.rest().partition(b"\r\n\r\n")[2]
+        assert body == received or way == "fails amid the body"  # which is reset: it may arrive, or not
+        assert becomes_true(lambda: not server._connections(), PATIENCE), "its descriptor stays open"
+        assert becomes_true(lambda: "GET /tea" in caplog.text)
+    assert ("no milk" in caplog.text) is way.startswith("fails")
+
+
+def test_a_parser_of_a_program_that_cannot_be_closed_costs_its_response_nothing(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Leaking(HTTPRequestParser):
+        def close(self) -> None:
+            raise RuntimeError("no lid")
+
+    server = server_with(WSGITask)
+    server.channel_class.parser_class = Leaking
+    with running(server), Client(address_of(server)) as client:
+        for path in ("/tea", "/pot"):
+            assert client.get(path).body == path.encode()
+    assert "Exception in close of" in caplog.text
+    assert "no lid" in caplog.text
 
 
 def test_the_class_itself_may_be_patched(monkeypatch: pytest.MonkeyPatch) -> None:

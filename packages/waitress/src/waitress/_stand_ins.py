@@ -5,6 +5,7 @@ A program that accepts clients itself, such as aiowsgi, makes tasks for an objec
 attributes of a parser. Only the program knows when such a task has ended, and what becomes of the connection.
 """
 
+import logging
 import time
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -12,11 +13,14 @@ from typing import IO, Any
 
 from waitress_core.connection.connection import Connection
 from waitress_core.reactor.poller import READ
+from waitress_core.safe_logger import contained
 from waitress_core.wsgi.environ import EnvironBuilder, percent_decoded
 from waitress_core.wsgi.proxy_headers import ProxyPolicy
 from waitress_parser import RequestHead
 
 from .buffers import ReadOnlyFileBasedBuffer
+
+logger = logging.getLogger("waitress")
 
 
 class ParsedRequest:
@@ -68,10 +72,14 @@ class ParsedRequest:
         return file
 
     def close(self) -> None:
-        """Release the room of the body."""
+        """Release the room of the body. Raises nothing: what comes next ends the request."""
         close = getattr(self._parser, "close", None)
         if close is not None:
-            close()
+            try:
+                close()
+            except BaseException:  # the program's
+                with contained:
+                    logger.exception("Exception in close of %r", self._parser)
 
 
 def _asks_for_close(version: str, values: dict[str, str]) -> bool:

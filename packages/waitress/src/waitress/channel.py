@@ -55,6 +55,7 @@ class HTTPChannel(Entry):
     task_class: type[Task] = WSGITask
     _tap: "TappedParser | ProgramParser | None" = None  # where a program sees, or changes, what is received
     _is_end_known = False  # to the program: `handle_close` was called, or it closed the channel
+    _task: Any = None  # of the request that runs, or of the last one
 
     def __init__(
         self, server: "ChannelServer", sock: Any, addr: Any, adj: Adjustments, map: dict[int, Any] | None = None
@@ -240,7 +241,12 @@ class HTTPChannel(Entry):
             except BaseException:
                 self._give_up(request, exchange)
                 raise
-            task.service()
+            try:
+                task.service()
+            except BaseException:
+                task.end_unless_served(has_failed=True)
+                raise
+            task.end_unless_served(has_failed=False)
         finally:
             self._taken.remove(request)
 
@@ -255,6 +261,10 @@ class HTTPChannel(Entry):
         request, exchange = self._waiting.popleft()
         try:
             self._task_of(request, exchange).refuse(rule, reason)
+        except BaseException:  # the program's: the connection ends, as its reactor sees the exception too
+            self.connection.exchange = exchange  # another thread writes its line
+            self._give_up(request, None)
+            raise
         finally:
             self._taken.remove(request)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import waitress_core.wsgi.task
 from waitress_buffers import ReadOnlyFileBuffer
 from waitress_core.connection.sender import ClientDisconnected
+from waitress_core.connection.states import Ending
 from waitress_core.http.error_responses import ERROR_CONTENT_TYPE
 from waitress_core.http.response import CHUNKED, CLOSE, Response
 from waitress_core.http.response_fields import HOP_BY_HOP
@@ -64,6 +65,7 @@ class Task(waitress_core.wsgi.task.WSGITask):
     _framed_bytes = 0  # bytes given to `write`: the body's size where no length is declared
     _holds_head = False  # an empty piece sends nothing: while an iterable is sent, and at the end
     _has_head_failed = False  # the error response is then made without `build_response_header`
+    _ends_itself = False  # `service` or `refuse` of this class has been called, which end the request whatever happens
 
     def __init__(self, channel: "TaskChannel | Any", request: "HTTPRequestParser | Any") -> None:
         self._is_served = is_served(channel)
@@ -87,6 +89,7 @@ class Task(waitress_core.wsgi.task.WSGITask):
 
         Raises nothing, unless the channel is a program's own: that one handles exceptions.
         """
+        self._ends_itself = True
         if self._is_served:
             super().service()
             return
@@ -96,6 +99,20 @@ class Task(waitress_core.wsgi.task.WSGITask):
             self.close_on_finish = True
             if self._context.adj.log_socket_errors:
                 raise
+
+    def refuse(self, rule: str, reason: str) -> None:
+        """Answer 503 in place of the application, in place of `service`; `rule` is the setting that asks for it."""
+        self._ends_itself = True
+        super().refuse(rule, reason)
+
+    def end_unless_served(self, *, has_failed: bool) -> None:
+        """End the request, and its connection, if a `service` of the program has not called this one.
+
+        Nothing else would end them. If it has failed, a response without a length must not look complete.
+        """
+        if not self._ends_itself:
+            self._request.close()
+            self._finish(Ending.RESET if has_failed and self._response.is_open_ended else self._last_ending())
 
     # --- what a program may override
 
