@@ -18,6 +18,7 @@ from tests.support import over_tls
 from tests.support.certificates import server_file
 from tests.support.client import Client
 from tests.support.platforms import make_fifo, open_gate, signal_number
+from tests.support.ports import free_port
 from tests.support.processes import becomes_true, text_of
 from tests.support.servers import spawned
 from tests.support.steady_load import SteadyLoad
@@ -97,6 +98,46 @@ def test_a_reload_reads_the_settings_again_or_leaves_all_as_it_is(tmp_path: Path
         assert load.failures == []
         process.signal()
         assert process.wait() == 0
+
+
+def listened_on(pid: int) -> set[int]:
+    """Return the TCP ports that a process has sockets to listen on."""
+    table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    ports = {f"socket:[{row[9]}]": int(row[1].rpartition(":")[2], 16) for row in table if row[3] == "0A"}
+    return {ports[link] for entry in Path(f"/proc/{pid}/fd").iterdir() if (link := os.readlink(entry)) in ports}
+
+
+def children_of(pid: int) -> set[int]:
+    """Return the child processes of a process that has one thread."""
+    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").is_file(), reason="needs /proc, which tells of another process's sockets")
+def test_after_a_reload_each_process_has_the_sockets_only_that_it_serves(tmp_path: Path) -> None:
+    write_shop(tmp_path, "old")
+    port = free_port()
+    soon = "import waitress_core.processes.status_process as it\nit.PAUSE_SECONDS = 0.0\n"
+    with command(tmp_path, "--workers=2", f"--status-listen=127.0.0.1:{port}", before=soon) as (process, address):
+        workers_of(process, 2)
+        process.signal(signal_number("SIGHUP"))
+        new = workers_of(process, 2)
+        assert [listened_on(pid) for pid in new] == [{address[1]}] * 2
+
+        assert becomes_true(lambda: len(children_of(process.process.pid)) == 3)  # the old ones have ended
+        (status,) = children_of(process.process.pid) - set(new)
+        os.kill(status, signal_number("SIGKILL"))
+        process.wait_for_line("The process of the status server has ended")
+        assert becomes_true(lambda: answers(("127.0.0.1", port)))
+        (status,) = children_of(process.process.pid) - set(new)
+        assert listened_on(status) == {port}
+        process.signal()
+        assert process.wait() == 0
+
+
+def answers(address: Any) -> bool:
+    with contextlib.suppress(OSError), Client(address) as client:
+        return client.get("/health").status == 200
+    return False
 
 
 PRELOADED = """

@@ -314,6 +314,16 @@ def test_a_worker_removes_the_path_of_its_socket_only_as_an_orphan(short: Path) 
     assert not (short / "one").exists()
 
 
+def test_a_worker_after_a_reload_closes_the_sockets_of_the_status_server() -> None:
+    server, status_server = FakeServer(), FakeServer()
+    server.status_server = status_server
+    first = supervised(server, FakeServer)
+    second = first.remake(first)
+    second.serve_as_worker(cast(Worker, FakeWorker()))
+    assert status_server.listeners[0].socket.fileno() == -1, "no other server can bind its address"
+    assert second.listeners[0].socket.fileno() >= 0
+
+
 def test_a_worker_publishes_its_last_figures_also_if_its_server_fails() -> None:
     server, worker = FakeServer(), FakeWorker()
 
@@ -358,4 +368,15 @@ def test_the_status_server_serves_until_the_supervisor_is_gone(monkeypatch: pyte
     assert status_server.calls == [("start",)]
     assert waits == [TICK_SECONDS, TICK_SECONDS]
     assert server.listeners[0].socket.fileno() == -1, "its copy of a socket of the application is open"
+    assert status_server.listeners[0].socket.fileno() >= 0
+
+
+def test_a_status_server_after_a_reload_closes_the_sockets_of_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, status_server = FakeServer(), FakeServer()
+    server.status_server = status_server
+    first = supervised(server, FakeServer)
+    second = first.remake(first)
+    monkeypatch.setattr(os, "getppid", lambda: 1)
+    first.serve_status(100)
+    assert second.listeners[0].socket.fileno() == -1, "no other server can bind its address"
     assert status_server.listeners[0].socket.fileno() >= 0

@@ -2,14 +2,15 @@
 
 Each of them is a fork of the process that made the server, and keeps of it what is its own: the supervisor keeps the
 paths of unix sockets, the notifier of systemd and the warnings about certificates; a worker keeps listeners and
-application; the process of the status server keeps the status server.
+application; the process of the status server keeps the status server. What one has no use for it closes: the system
+lets nobody listen on an address as long as a process has the socket.
 
 Thread: the main thread of each process.
 """
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -76,12 +77,16 @@ class Server(Protocol):
 class SupervisedServer:
     """One server of a program; `make` makes another one from the settings of now, None if they never change.
 
-    A `worker.WorkerServer`.
+    `others` are listeners that its workers inherit, and do not serve. A `worker.WorkerServer`.
     """
 
-    def __init__(self, server: Server, make: Callable[[], Server] | None = None) -> None:
+    def __init__(
+        self, server: Server, make: Callable[[], Server] | None = None, *, others: Sequence[Listener] = ()
+    ) -> None:
         self._server = server
         self._make = make
+        self._others = others
+        self._remade: SupervisedServer | None = None  # what workers run, after a reload
         self._reloading = ExitStack()  # while the supervisor reloads: systemd is notified of its end
 
     @property
@@ -148,7 +153,8 @@ class SupervisedServer:
                 listener.leave_path()
         old.release()
         self._server.adj, self._server.tls_contexts = new.adj, new.tls_contexts
-        return SupervisedServer(new)
+        self._remade = SupervisedServer(new, others=self.status_listeners)
+        return self._remade
 
     def release(self) -> None:
         """Stop listening: for a server that has been made for workers, and has not run here."""
@@ -165,6 +171,8 @@ class SupervisedServer:
         for listener in server.listeners:
             listener.leave_path()
         server.leave_status_server()
+        for listener in self._others:
+            listener.abandon_after_fork()
         application: Any = server.application
         if isinstance(application, DeferredApplication):
             worker.report("loads")
@@ -190,7 +198,7 @@ class SupervisedServer:
 
     def serve_status(self, parent: int) -> None:
         """Serve the status server in its own process, for as long as the parent, a process, is there."""
-        for listener in self.listeners:
+        for listener in (*self.listeners, *([] if self._remade is None else self._remade.listeners)):
             listener.abandon_after_fork()
         for listener in self.status_listeners:
             listener.leave_path()
