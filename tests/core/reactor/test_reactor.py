@@ -632,6 +632,15 @@ def test_the_seconds_between_two_ticks_can_be_shortened(turning: Turning) -> Non
     assert turning.ticks == [1000.0, 1000.25, 1000.5]
 
 
+@pytest.mark.parametrize("is_notified", [False, True], ids=["quiet", "notified"])
+def test_no_wait_is_longer_than_a_tick(is_notified: bool, turning: Turning) -> None:
+    turning.reactor.tick_seconds = 0.25
+    if is_notified:
+        turning.reactor.notify_lazily(101)
+    turning.reactor.turn(1.0)
+    assert turning.poller.timeouts == [0.25]
+
+
 def test_a_tick_checks_all_deadline_queues(turning: Turning) -> None:
     due: list[FakeHandler] = []
     turning.reactor.handlers[103] = third = FakeHandler(103)

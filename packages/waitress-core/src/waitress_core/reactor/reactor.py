@@ -208,7 +208,7 @@ class Reactor:
             self._call_notified()
             if self._ready:
                 timeout = 0.0
-        elif timeout > self.tick_seconds:  # not in each turn of a busy server, which ticks soon enough
+        if timeout > self.tick_seconds:
             timeout = self.tick_seconds
         with self._lock:
             self._is_polling = not self._notified
