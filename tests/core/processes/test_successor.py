@@ -1,5 +1,6 @@
 """A process that takes over from this one: its environment, its parent, and how it fails."""
 
+import errno
 import importlib
 import os
 import select
@@ -83,3 +84,36 @@ def test_a_successor_that_fails_reports_how(
     assert becomes_true(lambda: made.is_ready() is False)
     assert made.pipes == []
     assert os.waitstatus_to_exitcode(made.status) == status
+
+
+@pytest.mark.parametrize("fails", ["second pipe", "fork"], ids=lambda fails: fails.replace(" ", "-"))
+def test_a_successor_that_cannot_be_started_leaves_no_descriptor(
+    fails: str, successor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[int] = []
+    make_pipe = os.pipe
+
+    def pipe() -> tuple[int, int]:
+        if opened and fails == "second pipe":
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        ends = make_pipe()
+        opened.extend(ends)
+        return ends
+
+    def fork() -> int:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    monkeypatch.setattr(os, "pipe", pipe)
+    monkeypatch.setattr(os, "fork", fork)
+    with pytest.raises(OSError):
+        successor.Successor([], str(tmp_path), (), (), 5.0)
+    assert len(opened) == (2 if fails == "second pipe" else 4)
+    assert [end for end in opened if is_open(end)] == []
+
+
+def is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True

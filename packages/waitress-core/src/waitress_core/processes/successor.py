@@ -35,6 +35,9 @@ class Successor:
 
     The guard calls `leave`, which closes what is this process's alone. It gives a successor without a predecessor
     `end_seconds` to end.
+
+    Raises:
+        OSError: the system has no descriptor or process left; nothing stays open.
     """
 
     def __init__(
@@ -45,11 +48,13 @@ class Successor:
         leave: Iterable[Callable[[], object]],
         end_seconds: float,
     ) -> None:
-        pipe, write_end = os.pipe()
-        pid_pipe, pid_write_end = os.pipe()
         command = [sys.executable, *sys.orig_argv[1:]]
         predecessor = os.getpid()
-        self._guard = os.fork()
+        with contextlib.ExitStack() as until_forked:
+            pipe, write_end = _pipe(until_forked)
+            pid_pipe, pid_write_end = _pipe(until_forked)
+            self._guard = os.fork()
+            until_forked.pop_all()
         if not self._guard:
             try:
                 _restore_signals(blocked)
@@ -111,6 +116,14 @@ class Successor:
         """Release the pipe; any number of times."""
         while self.pipes:
             os.close(self.pipes.pop())
+
+
+def _pipe(stack: contextlib.ExitStack) -> tuple[int, int]:
+    """Return the ends of a pipe, to read and to write, which the stack closes."""
+    ends = os.pipe()
+    for end in ends:
+        stack.callback(os.close, end)
+    return ends
 
 
 def _restore_signals(blocked: Iterable[int]) -> None:
