@@ -18,6 +18,7 @@ from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.server import WSGIServer, create_server
 from waitress.task import ErrorTask
 from waitress.utilities import BadRequest
+from waitress_core.connection.context import State
 
 POST = b"POST /tea HTTP/1.1\r\nHost: a\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -56,7 +57,10 @@ class Parser(HTTPRequestParser):
 
 @contextmanager
 def serving(
-    parser_class: type[HTTPRequestParser] = Parser, error_task_class: type[ErrorTask] | None = None, **settings: Any
+    parser_class: type[HTTPRequestParser] = Parser,
+    error_task_class: type[ErrorTask] | None = None,
+    application: Any = echo,
+    **settings: Any,
 ) -> Iterator[Any]:
     """Run a server with channels of these classes."""
     Parser.heads = []
@@ -64,7 +68,8 @@ def serving(
     if error_task_class is not None:
         names["error_task_class"] = error_task_class
     channel_class = type("Channel", (HTTPChannel,), names)
-    server = type("Own", (WSGIServer,), {"channel_class": channel_class})(echo, host="127.0.0.1", port=0, **settings)
+    server_class = type("Own", (WSGIServer,), {"channel_class": channel_class})
+    server = server_class(application, host="127.0.0.1", port=0, **settings)
     with running(server):
         yield server
 
@@ -206,6 +211,20 @@ def test_a_request_that_does_not_come_in_time_is_answered_408(skipping_clock: Sk
         skipping_clock.skip(1)
         assert client.response().status == 408
         assert client.rest() == b""
+
+
+def test_a_further_request_that_has_arrived_before_a_drain_is_answered() -> None:
+    def ending(environ: Any, start_response: Any) -> list[bytes]:
+        server.shutdown()
+        assert becomes_true(lambda: server._run._context.state >= State.LEAVING, PATIENCE)
+        return echo(environ, start_response)
+
+    with serving(application=ending) as server, Client(address_of(server)) as client:
+        client.send(b"".join(b"GET /%d HTTP/1.1\r\nHost: a\r\n\r\n" % number for number in (1, 2)))
+        responses = [client.response() for _ in range(2)]
+        assert client.rest() == b""
+    assert [response.body for response in responses] == [b"/1|own|", b"/2|own|"]
+    assert [response.header("Connection") for response in responses] == [None, "close"]
 
 
 def test_what_is_received_goes_through_the_channel_first() -> None:

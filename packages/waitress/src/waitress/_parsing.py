@@ -97,6 +97,10 @@ class ProgramParser(RequestParser):
     def held_bytes(self) -> int:
         return len(self._held) + sum(len(event.data) for event in self._events if isinstance(event, BodyPiece))
 
+    def held_data(self) -> bytes:
+        # Asked for between two requests only, when no piece of a body waits among the events.
+        return self._held
+
     def receive(self, data: bytes | memoryview) -> None:
         if self._tap is None:
             self.feed(bytes(data))
