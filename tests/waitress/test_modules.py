@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import re
+import socket
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -204,6 +205,30 @@ def test_the_dispatcher_that_a_program_puts_into_the_module_runs_the_tasks(monke
         assert answer(address_of(made), "/tea") == b"/tea"
     assert names == ["own-0", "own-1"]
     assert made.task_dispatcher.threads == set()  # they end with the server
+
+
+@pytest.mark.parametrize("end", ["address in use", "closed before it runs"], ids=["address-in-use", "never-runs"])
+def test_threads_of_a_dispatcher_of_a_program_end_with_a_server_that_never_runs(
+    end: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[task.ThreadedTaskDispatcher] = []
+
+    class Own(task.ThreadedTaskDispatcher):
+        def __init__(self) -> None:
+            super().__init__()
+            made.append(self)
+
+    monkeypatch.setattr(server, "ThreadedTaskDispatcher", Own, raising=False)
+    if end == "address in use":
+        with socket.socket() as other:
+            other.bind(("127.0.0.1", 0))
+            other.listen()
+            with pytest.raises(OSError):
+                waitress.create_server(application, listen=f"127.0.0.1:{other.getsockname()[1]}", threads=2)
+    else:
+        waitress.create_server(application, listen="127.0.0.1:0", threads=2).close()
+    (dispatcher,) = made
+    assert dispatcher.threads == set()
 
 
 def test_threads_start_as_a_program_has_patched_it(monkeypatch: pytest.MonkeyPatch) -> None:

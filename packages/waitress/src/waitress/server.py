@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -103,14 +104,14 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         self._environ_builders: list[EnvironBuilder] = []  # of the listeners, in their order, while it runs
         adj = Adjustments(**adjustments) if adj is None else adj
         self._made_dispatcher = _program_dispatcher(adj.threads) if dispatcher is None else None
-        if self._made_dispatcher is not None:
-            dispatcher = self._made_dispatcher
-        self.trigger = trigger.trigger(self._server_map.entries, self._wake_waiter)
-        try:
+        with ExitStack() as until_made:
+            if self._made_dispatcher is not None:  # its threads run
+                dispatcher = self._made_dispatcher
+                until_made.callback(self._made_dispatcher.shutdown)
+            self.trigger = trigger.trigger(self._server_map.entries, self._wake_waiter)
+            until_made.callback(self.trigger.close)
             super().__init__(application, dispatcher, adj)
-        except BaseException:
-            self.trigger.close()
-            raise
+            until_made.pop_all()
         self._entries = {listener.descriptor: self._entry(listener) for listener in self._listeners}
         for descriptor, entry in self._entries.items():
             self._server_map.enter(descriptor, entry)
@@ -198,10 +199,9 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
 
     def _end(self) -> None:
         super()._end()
-        if self._made_dispatcher is not None:
-            self._made_dispatcher.shutdown()
+        is_given = self._own_dispatcher is None and self._made_dispatcher is None
         # A program that closes its server may give the dispatcher to another one; a signal ends both.
-        elif self._own_dispatcher is None and any(request.is_signal for request in self._stop_requests):
+        if is_given and any(request.is_signal for request in self._stop_requests):
             shutdown = getattr(self.task_dispatcher, "shutdown", None)
             if shutdown is not None:
                 shutdown()
@@ -377,12 +377,14 @@ class BaseWSGIServer(waitress_core.BaseWSGIServer, Entry):
         return UnixWSGIServer if listener.is_unix else TcpWSGIServer
 
     def close_listeners(self) -> None:
-        """Stop listening; a server that runs must have ended."""
+        """Stop listening, and end the threads that were made with the server; a server that runs must have ended."""
         super().close_listeners()
         for descriptor, entry in self._entries.items():
             self._server_map.remove(descriptor, entry)
         self.trigger.pull_trigger()  # a loop waits for it
         self.trigger.close()
+        if self._made_dispatcher is not None:
+            self._made_dispatcher.shutdown()
 
     def abandon_after_fork(self) -> None:
         """In a forked child: release what is the parent's."""
