@@ -110,6 +110,29 @@ def test_a_process_that_the_application_forks_at_its_import_does_not_keep_it(tmp
         assert becomes_true(lambda: answers(tmp_path) and ask(tmp_path, "/ready").body == b"ready\n")
 
 
+CLOSES = "os.closerange(3, 64)"
+# The numbers are those of its files then, which it writes to at its end.
+REUSES = f"""{CLOSES}
+import atexit
+files = [open("data", "ab", buffering=0) for _ in range(8)]
+atexit.register(lambda: [file.write(b"x") for file in files])
+"""
+
+
+@pytest.mark.parametrize(("first", "data"), [(CLOSES, b""), (REUSES, b"x" * 8)], ids=["closed", "reused"])
+def test_an_application_may_close_what_it_does_not_know_at_its_import(first: str, data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "data").touch()
+    with starting(tmp_path, first=first) as server:
+        assert becomes_true(lambda: answers(tmp_path))
+        let_go(tmp_path)
+        server.wait_for_address()
+        assert becomes_true(lambda: answers(tmp_path) and ask(tmp_path, "/ready").body == b"ready\n")
+        server.signal()
+        assert server.wait() == 0
+        assert "Traceback" not in "".join(server.log)
+    assert (tmp_path / "data").read_bytes() == data
+
+
 def test_an_address_of_the_status_server_in_use_is_reported_once(tmp_path: Path) -> None:
     with starting(tmp_path) as first:
         assert becomes_true(lambda: answers(tmp_path))

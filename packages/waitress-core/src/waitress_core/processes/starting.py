@@ -15,13 +15,14 @@ import contextlib
 import logging
 import os
 import select
+import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
 from ..config.adjustments import Adjustments
-from ..net.listener import HANDOVER_VARIABLE
+from ..net.listener import HANDOVER_VARIABLE, file_of
 from ..status.second_server import make_status_server
 from .child import run_status_in_child
 from .forking import fork
@@ -42,6 +43,7 @@ def status_while_starting(create: Callable[..., Any], settings: Mapping[str, Any
         yield
         return
     end, wants_end = os.pipe()
+    files = {end: file_of(end), wants_end: file_of(wants_end)}
     try:
         status = _StartingStatus(create, settings, version, end)
         try:
@@ -51,13 +53,25 @@ def status_while_starting(create: Callable[..., Any], settings: Mapping[str, Any
         try:
             yield
         finally:
-            os.write(wants_end, b".")  # closing it would not do: what the application has forked may have it open
             if pid:
-                with contextlib.suppress(ChildProcessError):  # the application has waited for it
-                    os.waitpid(pid, 0)
+                _end(pid, wants_end if file_of(wants_end) == files[wants_end] else None)
     finally:
-        os.close(end)
-        os.close(wants_end)
+        # The application may have closed what it did not know: then a number is that of no file, or of another one.
+        for descriptor, file in files.items():
+            if file_of(descriptor) == file:
+                os.close(descriptor)
+
+
+def _end(pid: int, wants_end: int | None) -> None:
+    """End the process, and wait for it; kill it if the pipe is lost by which it is told to end."""
+    with contextlib.suppress(ChildProcessError, BrokenPipeError):  # the application has waited for it, or it just ended
+        if os.waitpid(pid, os.WNOHANG)[0]:
+            return
+        if wants_end is None:
+            os.kill(pid, signal.SIGKILL)
+        else:
+            os.write(wants_end, b".")  # closing it would not do: what the application has forked may have it open
+        os.waitpid(pid, 0)
 
 
 class _StartingStatus:
