@@ -14,10 +14,14 @@ from waitress_core import BaseWSGIServer, create_server, wants_worker_processes
 from waitress_core.safe_logger import SafeLogger
 
 if TYPE_CHECKING:
+    import cProfile
+
     from _typeshed.wsgi import WSGIApplication
     from typing_extensions import Unpack
 
     from waitress_core.config.keywords import Settings
+
+    from . import pure_profile
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
@@ -172,14 +176,17 @@ def profile(
     # Here, because nobody else needs them and they take longer to import than the command line does.
     import pstats
 
+    profiler: cProfile.Profile | pure_profile.PureProfile
     if sys.version_info < (3, 15) and not getattr(sys, "_is_gil_enabled", lambda: True)():
         # `cProfile` hears the calls of all threads; before 3.15, without the lock, they tear its list of open calls:
         # it can become a ring, and never end.
-        from .pure_profile import PureProfile as Profile
-    else:
-        from cProfile import Profile  # type: ignore[assignment]  # used alike
+        from .pure_profile import PureProfile
 
-    profiler = Profile()
+        profiler = PureProfile()
+    else:
+        from cProfile import Profile
+
+        profiler = Profile()
     try:
         profiler.runctx(cmd, globals, locals)
     finally:

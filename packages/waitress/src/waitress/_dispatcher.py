@@ -155,9 +155,13 @@ class ServerDispatcher(ThreadedTaskDispatcher):
         self.queue = _Queue(dispatcher)
 
     @property
-    def active_count(self) -> int:  # type: ignore[override]  # the core counts it, the class above for itself
+    def active_count(self) -> int:
         """The number of threads that run a task or are the leader."""
         return self._dispatcher.busy_count
+
+    @active_count.setter
+    def active_count(self, value: int) -> None:
+        """Do nothing: the core counts them."""
 
     @property
     def threads(self) -> set[int]:

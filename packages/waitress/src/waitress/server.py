@@ -671,7 +671,8 @@ def create_server(
     if kind is _SeveralListeners and MultiSocketServer is not _MultiSocketServer:
         # A program's own class, which is constructed as it was.
         server = MultiSocketServer(server._map, adj, server.effective_listen, server.task_dispatcher, server.log_info)
-    return server  # type: ignore[no-any-return]  # or what a program has put there
+    made: BaseWSGIServer = server  # or what a program has put there
+    return made
 
 
 _create_server = create_server  # what `waitress.create_server` is, whatever a program puts in its place here

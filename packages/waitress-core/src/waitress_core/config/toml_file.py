@@ -72,11 +72,10 @@ def _fault(text: str, said: str) -> TomlFault:
 
 def table_in(document: dict[str, Any], path: Sequence[str]) -> dict[str, Any] | None:
     """Return the table at a path of keys, None if there is none."""
+    found: object = document
     for key in path:
-        document = document.get(key)  # type: ignore[assignment]  # checked in the next line
-        if not isinstance(document, dict):
-            return None
-    return document
+        found = found.get(key) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else None
 
 
 def line_of(text: str, path: Sequence[str], key: str) -> int | None:
