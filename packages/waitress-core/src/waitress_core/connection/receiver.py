@@ -10,7 +10,9 @@ It decides and reports; the connection acts. `receive` and `go_on` return what i
     CLOSE             the client has left, or has been lingered for long enough: end the connection
     None              nothing, until more bytes arrive
 
-Never writes to the socket, never waits. Thread: the leader only, except `holds_request`.
+Never writes to the socket, never waits.
+
+Thread: the leader only, but for `holds_request` (that of the task) and a call of the receiver itself (any).
 """
 
 import enum
@@ -115,6 +117,7 @@ class Receiver:
 
         Raises:
             Disconnected: the connection has failed.
+            HandshakeFailed: there is no TLS.
         """
         if self.state > HEAD:
             return self._receive_more()

@@ -25,7 +25,8 @@ meanwhile, tries again.
 
 Row 0 has no worker: its first word is the number of rows to read, the next one the number of moves.
 
-Thread: a slot's worker words are written by the leader of that worker; all may be read by any thread and process.
+Thread: a slot's worker words are written by the leader of that worker, and by its main thread when it starts to serve
+and at its end; all may be read by any thread and process.
 """
 
 import contextlib

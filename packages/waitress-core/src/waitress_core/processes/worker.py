@@ -4,7 +4,8 @@ It is a server as it would be alone. What is added is done once a second, in the
 in its slot, publishes a snapshot, and checks whether it is to retire, whether its supervisor is still there, and
 whether it has become too old or too large.
 
-Thread: the leader; `note_serves`, `publish` and `report` the main thread.
+Thread: the leader; the main thread at the start (`note_serves`) and at the end (`publish`, `limit_end`); any, where a
+method says so.
 """
 
 import contextlib
