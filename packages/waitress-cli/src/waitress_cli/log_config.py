@@ -116,7 +116,7 @@ class LogConfig:
 
 @contextlib.contextmanager
 def _without_files() -> Iterator[None]:
-    """Have handlers only check whether they could write their files."""
+    """Let handlers only check whether they could write their files."""
 
     streams = []
 

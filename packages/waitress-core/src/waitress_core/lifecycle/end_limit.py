@@ -23,7 +23,7 @@ _end_others: Callable[[], object] | None = None
 
 
 def set_limit(seconds: float, end_others: Callable[[], object] | None = None) -> None:
-    """Have this process ended in so many seconds and LIMIT_SECONDS; the shortest time counts.
+    """End this process in so many seconds and LIMIT_SECONDS, unless it has ended; the shortest time counts.
 
     `end_others` is called before that, by a signal handler.
     """

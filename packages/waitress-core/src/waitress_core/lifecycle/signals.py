@@ -179,7 +179,7 @@ def handled_signals(on_signal: Callable[[str], None], names: Collection[str] = A
 
 
 def ends_with_server() -> None:
-    """Say that this process ends when its server has ended.
+    """Note that this process ends when its server has ended.
 
     Call it first: what is registered with `atexit` after this runs before signals are ignored for good.
     """

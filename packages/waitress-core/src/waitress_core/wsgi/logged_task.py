@@ -82,7 +82,7 @@ class LoggedTask(WSGITask):
             exchange.remote_user = user if isinstance(user, str) else None
 
     def _log_end(self) -> None:
-        """Have the line written now, before the task has ended. Thread: the leader."""
+        """Let another thread write the line now, before the task has ended. Thread: the leader."""
         self._complete_exchange()
         self._connection.end_exchange(self._exchange)
 
