@@ -245,8 +245,8 @@ class Settings(TypedDict, total=False):
     """Lowest accepted version of TLS: 1.2 or 1.3. Default: '1.2'."""
 
     tls_ciphers: str | None
-    """Cipher suites of TLS 1.2, in the notation of OpenSSL. Default: those of the system's policy that have forward
-    secrecy and authenticated encryption.
+    """Cipher suites of TLS 1.2, in the notation of OpenSSL. Their order decides, not the client's. Default: those of
+    the system's policy that have forward secrecy and authenticated encryption; among them the client chooses.
     """
 
     tls_context: ssl.SSLContext | Callable[[], ssl.SSLContext] | None

@@ -1,6 +1,8 @@
 """The table of settings: the cast, default, unit, check and help of each.
 
-It is the only list of settings: `Adjustments`, the command line and the reference documentation are made from it.
+`Adjustments` reads its keywords by it; the command line, `keywords`, the schema of configuration files and the
+reference documentation are made from it. Only the annotations of `Adjustments`, for type checkers, name each setting
+again; a test compares them with the table.
 """
 
 from collections.abc import Callable, Mapping
@@ -68,7 +70,8 @@ class Setting(NamedTuple):
 
     `kind` names the cast for readers ("integer", "number", "boolean", "text", "octal", "list", "sockets", "object").
     `default` is the value after the cast. `accepts` describes the accepted values for the message of an error. `check`
-    returns None for an accepted value, otherwise such a description.
+    returns None for an accepted value, otherwise such a description. `unit` follows the kind in the documentation: the
+    unit of a number ("seconds"), or what else is accepted ("or a format"); with the kind in it, it replaces that.
     """
 
     name: str
@@ -620,8 +623,8 @@ SETTINGS: tuple[Setting, ...] = (
         "TLS",
         "text",
         None,
-        "Cipher suites of TLS 1.2, in the notation of OpenSSL. Default: those of the system's policy that have forward"
-        " secrecy and authenticated encryption.",
+        "Cipher suites of TLS 1.2, in the notation of OpenSSL. Their order decides, not the client's. Default: those of"
+        " the system's policy that have forward secrecy and authenticated encryption; among them the client chooses.",
         str_iftruthy,
     ),
     Setting(
