@@ -126,9 +126,7 @@ def test_a_client_that_has_ended_its_output_may_wait_for_news() -> None:
 
 
 @MANNERS
-def test_a_queued_request_of_a_client_that_has_reset_is_not_run(
-    leave: Leave, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_queued_request_of_a_client_that_has_reset_is_not_run(leave: Leave, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO", "waitress")
     application = News(b"", 0)
     with running(application, threads=1) as server, set_at_end(application.released):

@@ -313,7 +313,7 @@ def test_a_supervisor_that_is_replaced_ends_although_a_worker_never_ends_to_impo
     with command(tmp_path, "--workers=2") as (process, _), contextlib.ExitStack() as stack:
         pids = workers_of(process, 2)
         (tmp_path / "hang").touch()
-        os.kill(pids[0], signal.SIGKILL)
+        os.kill(pids[0], signal_number("SIGKILL"))
         assert becomes_true((tmp_path / "hangs").exists)
         write_shop(tmp_path, "newer")
         process.signal(signal_number("SIGUSR2"))

@@ -24,6 +24,8 @@ from waitress_core.processes.scoreboard import Word
 from waitress_core.processes.states import Event, SupervisorState, WorkerState
 from waitress_core.processes.worker_pipes import WorkerPipes
 
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
+
 
 class FakeServer:
     """What the supervisor asks of a server; notes what is reported to it."""
@@ -61,8 +63,6 @@ class Supervised:
     """A supervisor of no worker at all, which can start none."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        if sys.platform == "win32":
-            pytest.skip("Windows cannot fork")
         module = importlib.import_module("waitress_core.processes.supervisor")
         self.clock = ManualClock()
         monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=self.clock))
