@@ -838,6 +838,24 @@ def test_a_task_of_the_leader_resumes_leadership_and_the_thread_goes_on_leading(
     running.wait_for_turn_of(name)
 
 
+def test_a_task_that_resumes_leadership_again_leaves_its_thread_the_leader(make: Make) -> None:
+    running = make(1)
+    name = lead_on_an_application_thread(running)
+    dispatcher, results = running.dispatcher, []
+
+    def resume_twice() -> None:
+        term = dispatcher._term
+        results.append(dispatcher.resume_leadership())
+        results.append(dispatcher.resume_leadership())  # as for a task that is refused in the turn of the first
+        dispatcher.check()  # must not find leadership lost
+        results.append(dispatcher._term is term)
+
+    task = RecordedTask(resume_twice)
+    running.run(task)
+    assert results == [True, False, True]
+    running.wait_for_turn_of(name)
+
+
 def test_a_task_from_which_leadership_was_taken_does_not_resume_it(make: Make, still: Time) -> None:
     running = make(1)
     lead_on_an_application_thread(running)

@@ -298,10 +298,11 @@ class Dispatcher:
     def resume_leadership(self) -> bool:
         """Take back the leadership that was put down for this task: its last act may then be that of the leader.
 
-        False if this thread has not led, or leads no more. Thread: the one that runs the task.
+        False if this thread has not led, or leads no more, or if the task has taken it back already: as its last act it
+        may have begun a further task, which was refused. Thread: the one that runs the task.
         """
         term = self._term
-        if term.leader is None or term.leader.thread_id != threading.get_ident():
+        if term.has_resumed or term.leader is None or term.leader.thread_id != threading.get_ident():
             return False
         term.has_resumed = True  # before the slot is empty: `check` must not take it for leadership that was lost
         try:
