@@ -26,7 +26,7 @@ from tests.support import over_tls
 from tests.support.client import Client, Response
 from tests.support.processes import Program, becomes_true, serving_program
 from tests.support.servers import Running, running
-from tests.support.times import SkippingClock
+from tests.support.times import SHORT_TICK_SECONDS, SkippingClock
 from waitress_core.connection import room
 from waitress_core.connection.data_rate import QUICK
 from waitress_core.connection.manager import waiting_of
@@ -201,6 +201,7 @@ def test_at_the_limit_an_answer_ends_its_connection_unless_a_request_follows_it(
             if is_kept:
                 assert client.response().status == 200
             assert client.is_closed_within(20)
+            client.close()
             assert waiting.get().status == 200
 
 
@@ -223,6 +224,7 @@ def test_clients_that_move_bytes_are_not_closed_for_others(skipping_clock: Skipp
             assert becomes_true(partial(has_received, server, sent))
         response = quick.response()
         assert (response.status, response.header("Connection")) == (200, "close")
+        quick.close()
         assert waiting.response().status == 200
 
 
@@ -292,6 +294,21 @@ def slow_readers(server: Running, count: int, target: str, stack: contextlib.Exi
     return clients
 
 
+def makes_thread_wait(server: Running) -> bool:
+    """Whether a client makes a thread wait."""
+    assert server.server._run is not None
+    outboxes = [one.sender.outbox for one in server.server._run.manager.connections.copy().values()]
+    return any(outbox is not None and outbox.is_waited_for for outbox in outboxes)
+
+
+def let_wait(server: Running, clock: SkippingClock) -> None:
+    """Let half a second pass in which the only client that is sent to makes a thread wait, if it is still connected."""
+    clock.skip_to_tick(server.server, SHORT_TICK_SECONDS)  # what there is room for is sent
+    assert becomes_true(lambda: makes_thread_wait(server) or not server.server.stats().connections)
+    clock.skip_to_tick(server.server, 0.5)
+    assert becomes_true(lambda: makes_thread_wait(server) or not server.server.stats().connections)
+
+
 def receive(reader: Client, count: int) -> None:
     """Take so many bytes of a response."""
     while count > 0:
@@ -303,7 +320,7 @@ def receive(reader: Client, count: int) -> None:
 def much(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     """Answer with far more than the watermark, or with a word."""
     start_response("200 OK", [])
-    pieces = {"/much": 60, "/some": 8}.get(environ["PATH_INFO"], 0)
+    pieces = {"/much": 60, "/some": 12}.get(environ["PATH_INFO"], 0)
     return (bytes(1_000_000) for _ in range(pieces)) if pieces else [b"ok"]
 
 
@@ -342,19 +359,19 @@ def test_forty_slow_readers_keep_the_threads_from_others_little_longer_than_four
 
 
 def test_a_reader_that_is_worth_a_thread_keeps_it_though_others_wait(skipping_clock: SkippingClock) -> None:
-    with running(much, threads=1, outbuf_high_watermark=100_000) as server, contextlib.ExitStack() as stack:
+    with running(much, threads=1, outbuf_high_watermark=1_000_000) as server, contextlib.ExitStack() as stack:
         reader = stack.enter_context(server.client())
         reader.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         reader.send(get(target="/some"))
         with server.client() as healthy:
             assert becomes_true(lambda: server.server.stats().threads_busy == 1)
             healthy.send(get())
-            assert becomes_true(lambda: server.server.stats().queue_depth == 1)
+            assert becomes_true(lambda: server.server.stats().queue_depth == 1 and makes_thread_wait(server))
             for _ in range(12):  # six seconds at 500 kB/s, of which the system makes room in pieces of 64 KiB
-                skipping_clock.skip_to_tick(server.server, 0.5)
                 receive(reader, 250_000)
+                let_wait(server, skipping_clock)
             assert server.server.stats().queue_depth == 1
-            receive(reader, 5_000_000)
+            receive(reader, 9_000_000)
             assert healthy.response().body == b"ok"
 
 
@@ -364,14 +381,16 @@ def test_a_client_that_makes_a_thread_wait_must_keep_blocked_response_rate(
     rate: int, is_reset: bool, skipping_clock: SkippingClock
 ) -> None:
     # The higher rate is one at which what the system takes at once, some megabytes, counts for little.
-    settings = {"outbuf_high_watermark": 100_000, "response_timeout": 3, "blocked_response_rate": rate}
+    settings = {"outbuf_high_watermark": 1_000_000, "response_timeout": 3, "blocked_response_rate": rate}
     with running(much, **settings) as server, contextlib.ExitStack() as stack:
-        (reader,) = slow_readers(server, 1, "/much", stack)
-        assert becomes_true(lambda: server.server.stats().threads_busy == 1)
+        reader = stack.enter_context(server.client())
+        reader.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        reader.send(get(target="/much"))
+        assert becomes_true(lambda: makes_thread_wait(server))
         for _ in range(20):  # ten seconds; it is reset after three, and what the system takes at once
             with contextlib.suppress(ConnectionError):
                 receive(reader, 50_000)
-            skipping_clock.skip_to_tick(server.server, 0.5)
+            let_wait(server, skipping_clock)
             if not server.server.stats().connections:
                 break
         assert (server.server.stats().connections == 0) is is_reset
