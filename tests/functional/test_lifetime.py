@@ -201,7 +201,7 @@ def test_a_request_that_runs_is_answered_before_the_end(number: int, program: Se
 @needs_signals
 @needs_fifo
 def test_requests_that_are_queued_are_answered_before_the_end(program: Serve, tmp_path: Path) -> None:
-    with program(threads=1) as served, contextlib.ExitStack() as stack:
+    with program(threads=1, has_short_ticks=True) as served, contextlib.ExitStack() as stack:
         first = stack.enter_context(served.client())
         start_request(first, served)
         queued = [stack.enter_context(served.client()) for _ in range(5)]
@@ -273,7 +273,7 @@ def test_slow_readers_get_all_of_their_response_before_the_end(path: str, progra
 
 @needs_signals
 def test_a_request_that_has_started_to_arrive_is_taken_before_the_end(program: Serve) -> None:
-    with program() as served, served.client() as client:
+    with program(has_short_ticks=True) as served, served.client() as client:
         request = b"POST /posted HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello"
         client.send(request[:-5])
         assert client.response().status == 100
@@ -313,7 +313,7 @@ def test_the_drain_ends_after_shutdown_timeout(program: Serve) -> None:
 
 @needs_signals
 def test_a_reader_that_takes_nothing_does_not_hold_up_the_end(program: Serve) -> None:
-    with program(shutdown_timeout=0.2) as served, served.client() as client:
+    with program(shutdown_timeout=0.2, has_short_ticks=True) as served, served.client() as client:
         client.send(get(target="/large"))
         client.socket.recv(1)
         served.process.signal()
@@ -547,7 +547,8 @@ def test_close_waits_five_seconds_and_no_longer_for_what_runs(
     assert becomes_true(lambda: not waitress_threads()), "the thread runs on after its application has returned"
 
 
-def test_close_cancels_what_is_queued(caplog: pytest.LogCaptureFixture) -> None:
+def test_close_cancels_what_is_queued(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    shorten_ticks(monkeypatch)
     application = Blocking()
     with running(application, threads=1) as server, set_at_end(application.released), contextlib.ExitStack() as stack:
         clients = [stack.enter_context(server.client()) for _ in range(4)]

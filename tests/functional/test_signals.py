@@ -21,7 +21,7 @@ from tests.support.client import Client
 from tests.support.platforms import open_gate, signal_number
 from tests.support.processes import Program, becomes_true, serving_program
 from tests.support.servers import spawned, spawned_script
-from tests.support.times import SHORT_AGAIN, SHORT_AGAIN_SECONDS
+from tests.support.times import SHORT_AGAIN, SHORT_AGAIN_SECONDS, SHORT_END
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has none of these signals")
 
@@ -82,6 +82,7 @@ def test_signals_at_once_lose_no_running_request(numbers: list[str], serve: Serv
         served.process.wait_for_line("Stopping: ")
         open_gate(tmp_path)
         assert client.response().body == b"/wait"
+        client.close()
         assert served.process.wait() == 0
 
 
@@ -93,6 +94,7 @@ def test_sigterm_drains_however_often_it_comes(serve: Serve, tmp_path: Path) -> 
             time.sleep(1.2 * SHORT_AGAIN_SECONDS)
         open_gate(tmp_path)
         assert client.response().body == b"/wait"
+        client.close()
         assert served.process.wait() == 0
 
 
@@ -120,7 +122,8 @@ def test_a_server_under_timeout_loses_no_running_request(tmp_path: Path) -> None
 @pytest.mark.parametrize("first", ["SIGTERM", "SIGINT"])
 @pytest.mark.parametrize("last", ["SIGINT", "SIGQUIT"])
 def test_a_further_signal_ends_at_once_and_blames_no_client(first: str, last: str, serve: Serve) -> None:
-    with serve(SHORT_AGAIN, shutdown_timeout=1000) as served, served.client() as client, served.client() as reader:
+    set_up = SHORT_AGAIN + SHORT_END
+    with serve(set_up, shutdown_timeout=1000) as served, served.client() as client, served.client() as reader:
         start_request(client, served)
         reader.send(get(target="/large"))
         assert reader.socket.recv(10)
@@ -139,7 +142,7 @@ def test_a_further_signal_ends_at_once_and_blames_no_client(first: str, last: st
 
 
 def test_sigquit_alone_ends_at_once(serve: Serve) -> None:
-    with serve() as served, served.client() as client:
+    with serve(SHORT_END) as served, served.client() as client:
         start_request(client, served)
         served.process.signal(signal_number("SIGQUIT"))
         assert served.process.wait() == 0
@@ -174,7 +177,8 @@ def application(environ, start_response):
     return (b"x" * 100_000 for _ in range(1000))
 """
     settings: dict[str, Any] = {"channel_timeout": 1} if cut == "slow-reader" else {"shutdown_timeout": 0.2}
-    with serving_program(source, tmp_path, outbuf_high_watermark=1_000_000, **settings) as served:
+    settings["outbuf_high_watermark"] = 1_000_000
+    with serving_program(source, tmp_path, has_short_ticks=True, **settings) as served:
         with served.client() as client:
             client.send(get())
             assert client.socket.recv(10)
@@ -374,7 +378,7 @@ def test_serve_says_on_a_terminal_what_it_waits_for_and_what_ends_it_now(
 
 
 def test_ctrl_c_again_ends_at_once(on_terminal: OnTerminal) -> None:
-    terminal, address = on_terminal(SHORT_AGAIN)
+    terminal, address = on_terminal(SHORT_AGAIN + SHORT_END)
     with Client(address) as client:
         client.send(get(target="/wait"))
         terminal.wait_for("waits ")

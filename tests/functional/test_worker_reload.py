@@ -292,6 +292,7 @@ def application(environ, start_response):
         assert all(is_ready() for _ in range(20))
         open_gate(tmp_path)
         assert held.response().status == 200
+        held.close()
         assert process.process.wait(20) == 0
         assert is_ready()
         end(successor)
