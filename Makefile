@@ -28,14 +28,14 @@ help: ## list the targets
 run: $(VENV)/packages.stamp ## serve the example application on HOST:PORT
 	@cd docs/examples && exec $(abspath $(BIN))/waitress-serve --listen=$(HOST):$(PORT) tour:application
 
-# The tests wait for a part of their time; types are checked meanwhile, by what the tests leave of the processors. What
-# mypy reports comes last, where it is seen.
-test: lint ## all checks: lint, typecheck, pytest
+# The tests wait for a part of their time; the other checks run meanwhile, by what the tests leave of the processors. What
+# they report comes last, where it is seen.
+test: $(VENV)/checks.stamp ## all checks: lint, typecheck, pytest
 	@mkdir -p .mypy_cache; \
-	nice $(MAKE) --no-print-directory typecheck >.mypy_cache/report.txt 2>&1 & types=$$!; \
-	trap "kill $$types" INT TERM; failed=0; \
+	nice $(MAKE) --no-print-directory --keep-going lint typecheck >.mypy_cache/report.txt 2>&1 & others=$$!; \
+	trap "kill $$others" INT TERM; failed=0; \
 	$(MAKE) --no-print-directory pytest || failed=1; \
-	wait $$types || failed=1; \
+	wait $$others || failed=1; \
 	cat .mypy_cache/report.txt; exit $$failed
 
 # At once: each platform has a cache of its own, as what mypy keeps of a module depends on the platform.

@@ -147,7 +147,8 @@ def test_this_server_and_one_loop_answer_over_tls(kind: str) -> None:
     for server in (ours, limit):
         with servers.started(server) as (_, port), idle_connections(port, 5, speaks_tls=True):
             assert download_seconds(port, "/json", speaks_tls=True)[1] > 9000
-            assert all(handshakes_per_second(port, 1, resumes=resumes) > 1 for resumes in (False, True))
+            if kind == "P-256":  # each takes both processors for a second
+                assert all(handshakes_per_second(port, 1, resumes=resumes) > 1 for resumes in (False, True))
 
 
 @on_linux
