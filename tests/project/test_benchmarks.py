@@ -160,6 +160,7 @@ def test_bodies_go_both_ways(running: tuple[int, int], tmp_path: Path) -> None:
 
 
 @on_linux
+@pytest.mark.parametrize("running", [OURS], indirect=True)  # one loop ends with an application that raises
 def test_a_response_that_is_not_a_success_is_an_error(running: tuple[int, int]) -> None:
     with pytest.raises(RuntimeError):
         download_seconds(running[1], "/bytes/x")

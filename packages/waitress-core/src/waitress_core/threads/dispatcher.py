@@ -299,7 +299,7 @@ class Dispatcher:
         """Take back the leadership that was put down for this task: its last act may then be that of the leader.
 
         False if this thread has not led, or leads no more, or if the task has taken it back already: as its last act it
-        may have begun a further task, which was refused. Thread: the one that runs the task.
+        may have started another, which was refused. Thread: the one that runs the task.
         """
         term = self._term
         if term.has_resumed or term.leader is None or term.leader.thread_id != threading.get_ident():
