@@ -28,6 +28,7 @@ from tests.support.processes import Program, becomes_true, serving_program
 from tests.support.servers import Running, running
 from tests.support.times import SHORT_TICK_SECONDS, SkippingClock
 from waitress_core.connection import room
+from waitress_core.connection.context import RATE_SECONDS
 from waitress_core.connection.data_rate import QUICK
 from waitress_core.connection.manager import waiting_of
 
@@ -156,7 +157,14 @@ def test_of_clients_that_wait_alike_those_of_the_address_with_most_make_room(
         for _ in range(9):
             attacker = stack.enter_context(socket.create_connection(server.address, 20, ("127.0.0.2", 0)))
             attacker.sendall(ATTACKS[name][0])
-        assert becomes_true(lambda: slow_clients() == 10)
+
+        def started() -> int:
+            states = server.server.stats().connections_by_state
+            return states["head"] + states["body"]
+
+        assert becomes_true(lambda: started() == 10)
+        skipping_clock.skip_to_tick(server.server, RATE_SECONDS)  # a body is known to be slow
+        assert slow_clients() == 10
         # Until then the slow one may have waited so long that it can make room, while none of the others has.
         skipping_clock.skip(max(room.PATIENCE.values()))
         for _ in range(7):

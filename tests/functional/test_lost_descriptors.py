@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.support.processes import comes_to_rest, needs_proc, serving_program
-from tests.support.times import SHORT_END
+from tests.support.times import SHORT_CHECKS, SHORT_END
 from tests.support.workers import command, needs_fork, serve, workers_of, write_shop
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="on Windows a socket has no descriptor of this kind")
 
-CLOSING = """
+CLOSING = f"""
+{SHORT_CHECKS}
 import gc, os, socket, stat
 
 def close_those(is_wanted):

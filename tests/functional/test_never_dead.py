@@ -25,7 +25,7 @@ from tests.support.client import Client
 from tests.support.faults import RaisingHandler
 from tests.support.processes import becomes_true
 from tests.support.servers import Running, running, spawned_script
-from tests.support.times import SHORT_END, SkippingClock, shorten_ticks
+from tests.support.times import SHORT_CHECKS, SHORT_END, SkippingClock, shorten_checks, shorten_ticks
 from waitress_core import BaseWSGIServer, Dispatcher
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.manager import SPARED_SECONDS, ConnectionManager
@@ -411,7 +411,7 @@ def test_a_thread_that_is_killed_goes_on(names: str, leader: str, monkeypatch: p
 @pytest.mark.parametrize("name", ["standby", "0", "watchdog"])
 def test_a_thread_that_fails_twice_is_replaced(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # The second time where the first is handled: such a thread ends.
-    monkeypatch.setattr(waiter_module, "CHECK_SECONDS", 0.1)
+    shorten_checks(monkeypatch)
     monkeypatch.setattr(threading, "excepthook", lambda raised: None)
     monkeypatch.setattr(LeadershipPolicy, "hands_off", lambda policy, now: False)  # the application thread leads
     with running(application, threads=1) as server:
@@ -439,10 +439,10 @@ def test_a_thread_that_fails_twice_is_replaced(name: str, monkeypatch: pytest.Mo
 
 # The first request ends all: no thread can lead any more, and none can be started.
 NO_THREADS = f"""
+{SHORT_CHECKS}
 {SHORT_END}
 import logging, threading
 from waitress_core import create_server
-from waitress_core.lifecycle import waiter
 from waitress_core.threads import dispatcher, pool
 
 def application(environ, start_response):
@@ -461,7 +461,6 @@ def end_all():
     server._dispatcher._turn = die
 
 logging.basicConfig(level=logging.INFO)
-waiter.CHECK_SECONDS = 0.1
 server = create_server(application, listen="127.0.0.1:0")
 server.close_seconds = 0.1
 threading.excepthook = lambda raised: None

@@ -16,7 +16,7 @@ from tests.functional.applications import SECONDS, get, set_at_end
 from tests.support.client import Client
 from tests.support.processes import becomes_true
 from tests.support.servers import Running, running
-from tests.support.times import shorten_ticks
+from tests.support.times import shorten_checks, shorten_ticks
 from waitress_core.status.document import why_not_ready
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ LOST = "it is given up, and its thread waitress-"
 @pytest.fixture(autouse=True)
 def quick_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     shorten_ticks(monkeypatch)
+    shorten_checks(monkeypatch)
 
 
 class Hanging:

@@ -42,7 +42,7 @@ def test_a_request_that_runs_too_long_is_logged_once(
 ) -> None:
     shorten_ticks(monkeypatch)
     application = Waiting()
-    with running(application, threads=threads, log_slow_requests=1) as server, set_at_end(application.released):
+    with running(application, threads=threads, log_slow_requests=0.2) as server, set_at_end(application.released):
         with server.client() as client:
             client.send(get(target="/tea%0a?milk=1"))
             assert becomes_true(lambda: bool(slow_records(caplog)), SECONDS)

@@ -18,7 +18,7 @@ from tests.support.workers import COMMAND, has_ended, needs_fork, write_shop
 
 pytestmark = [needs_fork, needs_proc]
 
-SHORT_LIMIT = "import waitress_core.lifecycle.end_limit as it\nit.LIMIT_SECONDS = 1.0\n"
+SHORT_LIMIT = "import waitress_core.lifecycle.end_limit as it\nit.LIMIT_SECONDS = 0.3\n"
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from tests.support.client import Client
 from tests.support.platforms import signal_number
 from tests.support.processes import becomes_true, comes_to_rest, needs_proc
 from tests.support.steady_load import SteadyLoad
-from tests.support.times import SHORT_END
+from tests.support.times import SHORT_CHECKS, SHORT_END
 from tests.support.workers import (
     APPLICATION,
     command,
@@ -308,7 +308,7 @@ ServerRun._check = check
 
 
 def test_a_worker_that_cannot_go_on_is_replaced_and_the_log_has_its_exception(tmp_path: Path) -> None:
-    with serve(tmp_path, APPLICATION + FAILING) as program:
+    with serve(tmp_path, SHORT_CHECKS + APPLICATION + FAILING) as program:
         workers_of(program.process, 2)
         (tmp_path / "fail").touch()
         program.process.wait_for_line(r"Worker \d+ has ended: exit status 3$")
@@ -348,7 +348,7 @@ def test_an_application_that_deadlocks_holds_up_no_other_request_and_no_end(tmp_
 
 
 def test_a_worker_with_threads_that_are_lost_to_requests_is_replaced(tmp_path: Path) -> None:
-    with serve(tmp_path, threads=1, request_timeout=0.2, shutdown_timeout=0.1) as program:
+    with serve(tmp_path, SHORT_END + APPLICATION, threads=1, request_timeout=0.2, shutdown_timeout=0.1) as program:
         workers_of(program.process, 2)
         with program.client() as client:
             client.send(b"GET /sleep HTTP/1.1\r\nHost: x\r\n\r\n")

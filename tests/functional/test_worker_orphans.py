@@ -116,11 +116,15 @@ def hand_over(process: Spawned, address: Any) -> None:
     process.signal(signal_number("SIGUSR2"))
 
 
+# The guard of a successor checks so often whether its predecessor is there.
+SHORT_GUARD = "import waitress_core.processes.successor as it\nit.CHECK_SECONDS = 0.1\n"
+
+
 @pytest.mark.parametrize("do", [reload, crash, recycle, hand_over], ids=lambda do: do.__name__.replace("_", "-"))
 def test_a_new_worker_that_never_ends_to_import_ends_too(do: Callable[[Spawned, Any], None], tmp_path: Path) -> None:
     write(tmp_path)
     words = ["--max-requests=2"] if do is recycle else []
-    with command(tmp_path, "--workers=2", *words) as (process, address):
+    with command(tmp_path, "--workers=2", *words, before=SHORT_GUARD) as (process, address):
         workers_of(process, 2)
         write(tmp_path, HANGS["waits"])
         do(process, address)
@@ -268,7 +272,7 @@ FOREVER = "\nsys.stderr.write('stays\\n')\nwhile True: time.sleep(0.01)"
 def with_stubborn_successor(name: str, tmp_path: Path, kill_seconds: float) -> Iterator[Spawned]:
     """Run a supervisor with a successor that neither serves nor ends."""
     write(tmp_path)
-    short = f"import waitress_core.processes.supervisor as it\nit.KILL_SECONDS = {kill_seconds}\n"
+    short = f"{SHORT_GUARD}import waitress_core.processes.supervisor as it\nit.KILL_SECONDS = {kill_seconds}\n"
     before = instead(STUBBORN[name] + FOREVER) + short
     with command(tmp_path, "--workers=2", "--shutdown-timeout=0", before=before) as (process, _):
         workers_of(process, 2)
@@ -310,7 +314,7 @@ def test_a_successor_that_is_killed_is_noticed_although_its_fork_is_left(tmp_pat
 def test_a_successor_of_one_process_ends_with_its_predecessor(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "it.toml").write_text("workers = 2\nshutdown_timeout = 0\n")
-    short = "import waitress_core.processes.supervisor as it\nit.KILL_SECONDS = 0.5\n"
+    short = f"{SHORT_GUARD}import waitress_core.processes.supervisor as it\nit.KILL_SECONDS = 0.5\n"
     with command(tmp_path, "--config=it.toml", before=short) as (process, _):
         workers_of(process, 2)
         (tmp_path / "it.toml").write_text("workers = 1\n")

@@ -61,7 +61,10 @@ def test_a_shutdown_answers_what_all_workers_run() -> None:
         ending = threading.Thread(target=it.server.shutdown)
         ending.start()
         application.gate.set()
-        names = {client.response().body.split()[0].rpartition(b"-")[0] for client in asking}
+        names = set()
+        for client in asking:
+            names.add(client.response().body.split()[0].rpartition(b"-")[0])
+            client.close()
         ending.join(20)
         assert not ending.is_alive()
     assert names == {b"waitress", b"waitress-worker-2"}

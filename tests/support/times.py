@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 
 from waitress_core import BaseWSGIServer
+from waitress_core.lifecycle import waiter
 from waitress_core.lifecycle.run import ServerRun
 from waitress_core.reactor.reactor import Reactor
 
@@ -28,6 +29,13 @@ from waitress_core.lifecycle.run import ServerRun
 ServerRun.threads_seconds = 0.1
 """
 
+# At the head of a program that serves: the thread in `run()` checks so often for lost threads and descriptors.
+SHORT_CHECKS = """
+from waitress_core.lifecycle import waiter
+
+waiter.CHECK_SECONDS = 0.1
+"""
+
 # At the head of a program that serves: a further Ctrl-C counts so soon after the signal that made the server drain.
 SHORT_AGAIN_SECONDS = 0.1
 SHORT_AGAIN = f"""
@@ -40,6 +48,11 @@ signals.AGAIN_SECONDS = {SHORT_AGAIN_SECONDS}
 def shorten_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the servers of this process tick twenty times a second."""
     monkeypatch.setattr(Reactor, "usual_tick_seconds", SHORT_TICK_SECONDS)
+
+
+def shorten_checks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the servers of this process check ten times a second that their threads and descriptors are there."""
+    monkeypatch.setattr(waiter, "CHECK_SECONDS", 0.1)
 
 
 def shorten_close(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
