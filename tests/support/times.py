@@ -51,7 +51,7 @@ def shorten_ticks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def shorten_checks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the servers of this process check ten times a second that their threads and descriptors are there."""
+    """Let the servers of this process check ten times a second that their threads and descriptors are there."""
     monkeypatch.setattr(waiter, "CHECK_SECONDS", 0.1)
 
 
