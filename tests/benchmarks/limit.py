@@ -35,6 +35,13 @@ class SecureClient:
                 pass
             client.sendall(self._outgoing.read())
 
+    def arrived_with_handshake(self) -> bytes:
+        """Return a request that has come together with the end of the handshake: the poller reports it no more."""
+        try:
+            return self._session.read(65536)
+        except ssl.SSLWantReadError:
+            return b""
+
     def recv(self, size: int) -> bytes:
         data = self._client.recv(size)
         if data:
@@ -61,7 +68,12 @@ def serve(port: int, context: ssl.SSLContext | None = None) -> None:
                 accepted, _ = listener.accept()
                 accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 try:
-                    clients[accepted.fileno()] = accepted if context is None else SecureClient(accepted, context)
+                    if context is None:
+                        clients[accepted.fileno()] = accepted
+                    else:
+                        clients[accepted.fileno()] = secure = SecureClient(accepted, context)
+                        if head := secure.arrived_with_handshake():
+                            secure.sendall(answer(head))
                     poller.register(accepted, select.EPOLLIN)
                 except OSError:  # a check whether the port is open
                     accepted.close()
