@@ -14,6 +14,7 @@ from tests.support.malformed_requests import INCOMPLETE, LIMITS, MALFORMED, MAX_
 from tests.support.rows import Rows
 from tests.support.sending import WAYS_TO_SEND, Send, send_byte_by_byte, send_in_thirds, send_whole
 from tests.support.servers import Running, running
+from tests.support.times import shorten_ticks
 from waitress_parser import IncompleteRequest, ProtocolError, TlsHandshake
 
 NEVER = b"GET /never HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -181,8 +182,9 @@ def test_the_last_answer_can_be_read_while_more_is_on_its_way(request_: bytes, s
     assert min(times) < 1
 
 
-def test_a_client_that_sends_on_after_its_last_answer_is_cut_off() -> None:
+def test_a_client_that_sends_on_after_its_last_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """After `linger_timeout`, however much or little it sends."""
+    shorten_ticks(monkeypatch)
 
     def send_on(client: Client) -> None:
         until = time.monotonic() + SECONDS

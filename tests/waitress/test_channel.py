@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.client import Client
 from tests.support.processes import becomes_true
+from tests.support.times import shorten_checks
 from tests.waitress.serving import PATIENCE, address_of, answer, application, running
 from waitress.channel import ClientDisconnected, HTTPChannel
 from waitress.parser import HTTPRequestParser
@@ -226,7 +227,11 @@ def test_pipelined_requests_are_answered_in_order_each_with_its_own() -> None:
         assert [client.response().body for _ in range(50)] == [b"/%d" % number for number in range(50)]
 
 
-def test_a_request_that_waits_is_cancelled_at_the_end(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_request_that_waits_is_cancelled_at_the_end(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shorten_checks(monkeypatch)
+
     class Own(HTTPChannel):
         pass
 

@@ -18,6 +18,7 @@ import waitress_core
 from tests.support.certificates import server_file
 from tests.support.client import Client
 from tests.support.processes import becomes_true
+from tests.support.times import shorten_checks
 from waitress.adjustments import Adjustments
 from waitress.server import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, WSGIServer, create_server
 from waitress_core.connection.states import READY
@@ -408,6 +409,7 @@ def with_a_failing_host(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_run_that_fails_leaves_an_empty_map(
     hinder: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shorten_checks(monkeypatch)
     server = create_server(application, listen="127.0.0.1:0")
     with monkeypatch.context() as patched:
         hinder(patched)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.client import Client
 from tests.support.processes import becomes_true
+from tests.support.times import shorten_checks
 from tests.waitress.serving import PATIENCE, address_of, answer, application, is_refused, running
 from waitress import trigger, wasyncore
 from waitress.channel import HTTPChannel
@@ -81,7 +82,8 @@ def check(server: Any, stop: Callable[[Any], None], run: Callable[[], object] | 
 
 @ways
 @listening
-def test_a_server_that_runs_ends(stop: Callable[[Any], None], listen: str) -> None:
+def test_a_server_that_runs_ends(stop: Callable[[Any], None], listen: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_checks(monkeypatch)
     check(create_server(application, listen=listen), stop)
 
 
@@ -149,7 +151,8 @@ def test_a_channel_that_is_closed_takes_nobody_with_it() -> None:
         assert other.get("/still").body == b"/still"
 
 
-def test_a_channel_with_a_request_that_runs_is_closed_and_the_server_ends() -> None:
+def test_a_channel_with_a_request_that_runs_is_closed_and_the_server_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_checks(monkeypatch)
     runs, may_end = threading.Event(), threading.Event()
 
     def slow(environ: Any, start_response: Any) -> list[bytes]:
