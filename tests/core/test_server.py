@@ -18,6 +18,7 @@ import pytest
 
 from tests.support.client import Client
 from tests.support.servers import running
+from tests.support.times import shorten_checks
 from waitress_buffers import ReadOnlyFileBuffer
 from waitress_core import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, UnixWSGIServer, create_server
 from waitress_core.config.addresses import AF_UNIX
@@ -484,6 +485,7 @@ def test_an_interrupt_raised_by_a_handler_of_somebody_else_ends_the_server(monke
 
 
 def test_a_host_that_raises_while_it_waits_ends_the_server_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_checks(monkeypatch)
     server = make()
     tidied: list[bool] = []
     close_all = ServerRun.close_all
