@@ -353,6 +353,7 @@ def application(environ, start_response):
             assert "ignored" in process.wait_for_line(f"{name}: .*")[0]
         (tmp_path / "let-go").touch()
         assert client.response().status == 200
+        client.close()
         assert process.process.wait(20) == 0
         end(successor)
         assert becomes_true(lambda: has_ended(successor))
