@@ -314,10 +314,15 @@ def let_wait(server: Running, clock: SkippingClock) -> None:
 
 
 def receive(reader: Client, count: int) -> None:
-    """Take so many bytes of a response."""
+    """Take so many bytes of a response.
+
+    Raises:
+        ConnectionError: the server has ended the connection; over TLS a reset may look like an end.
+    """
     while count > 0:
         data = reader.socket.recv(count)
-        assert data
+        if not data:
+            raise ConnectionAbortedError(f"{count} bytes have not come")
         count -= len(data)
 
 
