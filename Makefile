@@ -20,7 +20,7 @@ BIN = $(VENV)/bin
 PIP_INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --prefer-binary
 
 .DELETE_ON_ERROR:
-.PHONY: help run test typecheck $(PLATFORMS:%=typecheck-%) lint format pytest test-tls test-side-by-side test-compiled test-compiled-parser test-all test-windows test-ecosystem fuzz fuzz-compiled soak soak-workers bench figures generated docs dist bump clean
+.PHONY: help run test typecheck $(PLATFORMS:%=typecheck-%) lint format pytest test-tls test-side-by-side test-all test-windows test-ecosystem fuzz soak soak-workers bench figures generated docs dist bump clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 16
@@ -63,24 +63,6 @@ test-tls: $(VENV)/tests.stamp ## the functional tests a second time, over TLS
 test-side-by-side: $(VENV)/tests.stamp ## the same with two workers in each server's process: PYTHON=python3.13t VENV=.venvs/free-threaded
 	PYTHON_GIL=0 $(BIN)/python -m pytest --numprocesses=$(WORKERS) --side-by-side tests/functional $(PYTEST_ARGS)
 
-test-compiled: ## the tests on compiled wheels: PYTEST_ARGS="tests/parser"
-	@$(MAKE) --no-print-directory VENV=.venvs/compiled .venvs/compiled/compiled.stamp
-	@$(MAKE) --no-print-directory VENV=.venvs/compiled pytest
-
-# Only the parser, because that takes a third of the time; not in an environment of its own, for the same reason. PyPy has
-# no mypyc, and perhaps no other tools of checks.stamp: they come after that question.
-test-compiled-parser: $(VENV)/pyvenv.cfg ## the parser's tests on its compiled wheel; nothing without a C compiler or on PyPy
-	@set -e; if ! command -v $${CC:-cc} >/dev/null; then echo "No C compiler: the compiled parser is not tested"; exit; fi; \
-	name=$$($(BIN)/python -c 'import platform; print(platform.python_implementation())'); \
-	if [ $$name != CPython ]; then echo "$$name takes the pure wheel: the compiled parser is not tested"; exit; fi; \
-	$(MAKE) --no-print-directory $(VENV)/checks.stamp; \
-	rm -rf .venvs/compiled-parser; \
-	$(BIN)/python .ci/release.py dist .venvs/compiled-parser/dist >/dev/null; \
-	$(BIN)/python .ci/compiled.py .venvs/compiled-parser/dist waitress_parser; \
-	$(PIP_INSTALL) --no-index --no-deps --find-links .venvs/compiled-parser/dist --target .venvs/compiled-parser/packages \
-	    waitress-parser; \
-	PYTHONPATH=.venvs/compiled-parser/packages $(BIN)/python -m pytest --numprocesses=$(WORKERS) tests/parser $(PYTEST_ARGS)
-
 # The commands of pyenv run the interpreter of each version only if all versions are selected. PYTHON_GIL=0 keeps a
 # free-threaded interpreter without the lock even if native code of a framework asks for it.
 test-all: ## the test suite on each of INTERPRETERS that is installed
@@ -109,10 +91,6 @@ fuzz: $(VENV)/tests.stamp ## search for input that breaks a guarantee: SECONDS=6
 	$(PIP_INSTALL) "atheris >=2.3"
 	$(BIN)/python tests/fuzz/fuzz.py $(SECONDS)
 
-fuzz-compiled: ## the same on compiled wheels, which the search cannot see into
-	@$(MAKE) --no-print-directory VENV=.venvs/compiled .venvs/compiled/compiled.stamp
-	@$(MAKE) --no-print-directory VENV=.venvs/compiled fuzz
-
 soak: $(VENV)/tests.stamp ## load with resets, uploads and slow readers, drains, a check for leaks: MINUTES=10
 	$(BIN)/python -m tests.soak.soak $(MINUTES)
 
@@ -124,8 +102,6 @@ soak-workers: $(VENV)/tests.stamp ## workers reloaded, replaced and killed under
 # In an environment without the test requirements, some of which have hooks that Python runs at each start.
 bench: ## the benchmarks, about half an hour: CASES="hello16" ROUNDS=5 OUTPUT=result.json
 	@$(MAKE) --no-print-directory VENV=.venvs/bench .venvs/bench/packages.stamp
-	@if ! command -v $${CC:-cc} >/dev/null; then echo "No C compiler: the compiled build is not measured"; \
-	else $(MAKE) --no-print-directory VENV=.venvs/compiled .venvs/compiled/compiled.stamp; fi
 	.venvs/bench/bin/python -m tests.benchmarks.bench $(if $(CASES),--cases $(CASES)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	    $(if $(OUTPUT),--output $(OUTPUT))
 
@@ -141,9 +117,8 @@ docs: $(VENV)/tests.stamp ## the documentation as web pages; a warning is an err
 	$(BIN)/python -m sphinx -W --keep-going --quiet --fresh-env docs docs/_build/html
 	@echo "The pages are in docs/_build/html: open $(abspath docs/_build/html/index.html)"
 
-dist: $(VENV)/$(if $(COMPILED),checks,tests).stamp ## wheel and sdist of each package, reproducible, into DIST; COMPILED=1: compiled wheels too
+dist: $(VENV)/tests.stamp ## wheel and sdist of each package, reproducible, into DIST
 	$(BIN)/python .ci/release.py dist $(DIST)
-	$(if $(COMPILED),$(BIN)/python .ci/compiled.py $(DIST))
 
 bump: $(VENV)/pyvenv.cfg ## set a version: PACKAGE=waitress-core VERSION=1.1.0
 	$(BIN)/python .ci/release.py bump $(PACKAGE) $(VERSION)
@@ -176,13 +151,6 @@ $(VENV)/tests.stamp: $(VENV)/packages.stamp tests/requirements.txt tests/require
 
 $(VENV)/checks.stamp: $(VENV)/tests.stamp tests/requirements-checks.txt
 	$(PIP_INSTALL) --requirement tests/requirements-checks.txt
-	@touch $@
-
-# The wheels replace the editable packages of this environment.
-$(VENV)/compiled.stamp: $(VENV)/checks.stamp .ci/release.py .ci/compiled.py $(shell find packages -name '*.py')
-	$(BIN)/python .ci/release.py dist $(VENV)/dist
-	$(BIN)/python .ci/compiled.py $(VENV)/dist
-	$(PIP_INSTALL) --no-index --no-deps --force-reinstall --find-links $(VENV)/dist $(PACKAGES)
 	@touch $@
 
 $(VENV)/ecosystem.stamp: $(VENV)/tests.stamp tests/ecosystem/requirements.txt

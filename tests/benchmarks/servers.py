@@ -21,8 +21,6 @@ from tests.support.ports import free_port
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 PEERS = ROOT / ".venvs" / "peers"  # a virtual environment for each, with the version named below
-WHEELS = ROOT / ".venvs" / "compiled" / "dist"  # of this server, which `make bench` compiles
-COMPILED_WHEELS = "waitress-compiled"  # names them in place of a requirement, which the others have
 APPLICATION = "applications:application"
 THREADS = 4
 START_SECONDS = 20.0
@@ -65,12 +63,6 @@ def _peer(name: str, version: str, command: str, *options: str, speaks_tls: bool
 def waitress_options(*options: str) -> tuple[str, ...]:
     """Return the arguments of `waitress-serve`, the same for all of its versions."""
     return ("--listen=127.0.0.1:{port}", f"--threads={THREADS}", *options, "{application}")
-
-
-def compiled_server(*options: str) -> Server:
-    """Return the compiled build of this server, with further options of the command."""
-    own = str(executable(COMPILED_WHEELS, "waitress-serve"))
-    return Server("waitress, compiled", COMPILED_WHEELS, (own, *waitress_options(*options)))
 
 
 def waitress_servers(*options: str) -> tuple[Server, Server]:
@@ -184,25 +176,16 @@ def install(requirement: str) -> None:
 
     Raises:
         subprocess.CalledProcessError: pip cannot install it.
-        FileNotFoundError: no wheel was compiled.
     """
     if not requirement:
         return
     python = executable(requirement, "python")
     stamp = python.parents[1] / "installed.stamp"
-    wanted = [requirement]
-    if requirement == COMPILED_WHEELS:
-        wheels = sorted(WHEELS.glob("*.whl"))
-        if all(wheel.name.endswith("-none-any.whl") for wheel in wheels):
-            raise FileNotFoundError(f"no compiled wheel in {WHEELS}")
-        if stamp.exists() and stamp.stat().st_mtime < wheels[0].stat().st_mtime:
-            stamp.unlink()
-        wanted = ["--no-index", f"--find-links={WHEELS}", "waitress"]
     if stamp.exists():
         return
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(python.parents[1])], check=True)
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    subprocess.run([*pip, *wanted], check=True)
+    subprocess.run([*pip, requirement], check=True)
     stamp.touch()
 
 

@@ -8,9 +8,7 @@ import socket
 import sys
 from collections.abc import Iterator
 from importlib import metadata
-from importlib.machinery import EXTENSION_SUFFIXES
-from pathlib import Path, PurePath
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +17,6 @@ from hypothesis import strategies as st
 
 from tests.cli.helpers import APPLICATION, run_command
 from tests.cli.settings_rows import ROWS, Row, is_possible_here
-from tests.support.builds import IS_COMPILED
 from tests.support.certificates import server_file
 from tests.support.ids import short_id
 from waitress_cli import main
@@ -54,42 +51,21 @@ def test_the_version_names_packages_and_interpreter(capsys: pytest.CaptureFixtur
     assert main(["--version"], no_serve) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"waitress {metadata.version('waitress')}"
-    core = f"waitress-core {metadata.version('waitress-core')}"
-    assert (f"{core} (compiled)" if IS_COMPILED else core) in lines
+    assert f"waitress-core {metadata.version('waitress-core')}" in lines
     assert lines[-1].startswith(f"{platform.python_implementation()} {platform.python_version()} on ")
 
 
 def test_a_package_that_is_not_installed_has_no_version(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def distribution(name: str) -> SimpleNamespace:
+    def version(name: str) -> str:
         if name == "waitress":
             raise metadata.PackageNotFoundError(name)
-        return SimpleNamespace(version="1", files=None)
+        return "1"
 
-    monkeypatch.setattr(metadata, "distribution", distribution)
+    monkeypatch.setattr(metadata, "version", version)
     assert main(["--version"], no_serve) == 0
     assert capsys.readouterr().out.startswith("waitress-cli 1\n")
-
-
-def test_a_package_with_extension_modules_is_called_compiled(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    files = {
-        "waitress-core": [
-            PurePath("waitress_core/server.py"),
-            PurePath(f"waitress_core/states{EXTENSION_SUFFIXES[0]}"),
-        ],
-        "waitress-parser": [PurePath("waitress_parser/machine.py")],
-    }
-
-    def distribution(name: str) -> SimpleNamespace:
-        return SimpleNamespace(version="1", files=files.get(name))
-
-    monkeypatch.setattr(metadata, "distribution", distribution)
-    assert main(["--version"], no_serve) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[1:4] == ["waitress-cli 1", "waitress-core 1 (compiled)", "waitress-parser 1"]
 
 
 # --- --print-config

@@ -20,7 +20,6 @@ from tests.parser.helpers import (
     parse_every_cut,
     refusal_of,
 )
-from tests.support.builds import interpreted_only
 from tests.support.rows import each_row
 from waitress_parser import (
     NEED_MORE,
@@ -462,7 +461,6 @@ def test_what_arrives_after_a_failure_and_the_end_is_dropped(
             parser.next_event()
 
 
-@interpreted_only("a module calls what it has imported, whatever its name is bound to later")
 def test_a_large_chunked_body_is_not_read_as_a_head(monkeypatch: pytest.MonkeyPatch) -> None:
     """It ends in the same bytes as a head; parsing 64 KiB as one took longer than all the rest."""
     read: list[int] = []

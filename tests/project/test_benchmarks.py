@@ -128,14 +128,14 @@ def test_each_server_of_this_repository_answers_next_to_idle_connections(running
         assert download_seconds(port, "/json")[1] > 9000
 
 
-def test_without_compiled_wheels_the_compiled_build_is_left_out_by_name(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    monkeypatch.setattr(servers, "WHEELS", tmp_path)
-    (tmp_path / "waitress-1.0-py3-none-any.whl").touch()
-    table = measure_case(Case("x", "", (Contender("compiled", servers.COMPILED_WHEELS, opened),), ()), 1, 1)
-    assert table == {}
-    assert f"compiled is left out: no compiled wheel in {tmp_path}" in capsys.readouterr().err
+def test_a_server_that_does_not_start_is_left_out_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    @contextmanager
+    def fails() -> Iterator[Measure]:
+        raise RuntimeError("it has ended")
+        yield
+
+    assert measure_case(Case("x", "", (Contender("peer", "", fails),), ()), 1, 1) == {}
+    assert capsys.readouterr().err == "peer is left out: it has ended\n"
 
 
 @on_linux

@@ -7,7 +7,6 @@ import sys
 import pytest
 
 from tests.project.repository import ROOT
-from tests.support.builds import interpreted_only
 
 PAGE = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
 WALK = re.compile(r"```text\n(  reactor/reactor\.py  turn\n.*?)```", re.DOTALL)
@@ -17,7 +16,6 @@ pytestmark = [
         sys.platform != "linux" or sys.implementation.name != "cpython",
         reason="the page has the walk on CPython and Linux, where the poller is in C",
     ),
-    interpreted_only("a trace sees no calls within C"),
 ]
 
 

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from tests.core.connecting import NOT_STARTED, CheckedConnection, Harness, NotingParser
-from tests.support.builds import interpreted_only
 from tests.support.pairs import receive_all, reset, tcp_pair
 from tests.support.tls_peer import TlsPeer
 from waitress_buffers import OverflowBuffer, ReadOnlyFileBuffer, StorageFullError, StorageUnavailableError
@@ -1485,7 +1484,6 @@ class RacingConnection(CheckedConnection):
         self.kept = finished
 
 
-@interpreted_only("no property of a subclass replaces an attribute")
 def test_a_task_that_ends_while_its_earlier_notification_is_handled_is_seen(harness: Harness) -> None:
     connection, client = harness.open(kind=RacingConnection)
     assert isinstance(connection, RacingConnection)

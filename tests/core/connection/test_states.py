@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from tests.support.builds import interpreted_only
 from waitress_core.connection import states
 from waitress_core.connection.states import (
     AHEAD,
@@ -87,7 +86,6 @@ def test_the_connection_has_ended_from_gone_on() -> None:
     assert [state for state in SendState if state >= GONE] == [GONE, CLOSED]
 
 
-@interpreted_only("modules have no docstrings")
 @pytest.mark.parametrize("state", [*ReceiveState, *SendState], ids=lambda state: state.name)
 def test_every_state_is_explained(state: enum.IntEnum) -> None:
     assert f"    {state.name} " in (states.__doc__ or "")

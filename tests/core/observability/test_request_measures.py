@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from tests.core.status.snapshots import histogram, requests
-from tests.support.builds import interpreted_only
 from waitress_core.observability.request_measures import METHODS, OTHER, RequestMeasures
 
 MANY = 5000  # requests
@@ -82,7 +81,6 @@ class Watched(list[float]):
         return taken
 
 
-@interpreted_only("compiled code calls no method of a subclass of list")
 def test_a_request_that_ends_while_others_are_counted_is_counted_later() -> None:
     measures = RequestMeasures()
     measures._noted["GET"]["2"] = Watched([0.2, 0.2], lambda noted: noted.append(0.4))
@@ -91,7 +89,6 @@ def test_a_request_that_ends_while_others_are_counted_is_counted_later() -> None
     assert measures.durations()[0] == histogram(0.2, 0.2, 0.4, 0.4)["counts"]
 
 
-@interpreted_only("compiled code calls no method of a subclass of list")
 @pytest.mark.parametrize("read", ["by_status", "requests", "durations", "waits", "tick"])
 def test_two_threads_never_count_the_same_requests(read: str) -> None:
     measures = RequestMeasures()
@@ -107,7 +104,6 @@ def test_two_threads_never_count_the_same_requests(read: str) -> None:
     assert got == [False]
 
 
-@interpreted_only("compiled code calls no method of a subclass of list")
 def test_a_signal_handler_may_read_the_figures_while_its_thread_does() -> None:
     measures = RequestMeasures()
     events: list[str] = []

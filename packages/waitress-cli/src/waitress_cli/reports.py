@@ -3,8 +3,8 @@
 import platform
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import metadata
-from importlib.machinery import EXTENSION_SUFFIXES
 from itertools import groupby
 from typing import Any
 
@@ -22,8 +22,6 @@ from .options import CommandLine
 from .pid_file import PidFile
 
 PACKAGES = ("waitress", "waitress-cli", "waitress-core", "waitress-parser", "waitress-buffers")
-
-_EXTENSIONS = tuple(EXTENSION_SUFFIXES)
 
 # A default of the first has no meaning unless the second is given.
 _NEEDS = {"access_log_format": "access_log", "trusted_proxy_count": "trusted_proxy"}
@@ -49,18 +47,11 @@ def report(command: CommandLine, environ: Mapping[str, str]) -> int:
 
 
 def version_text() -> str:
-    """Return the versions of the packages that are installed, and of the interpreter, a line each.
-
-    "(compiled)" follows that of a wheel with extension modules.
-    """
+    """Return the versions of the packages that are installed, and of the interpreter, a line each."""
     lines = []
     for name in PACKAGES:
-        try:
-            distribution = metadata.distribution(name)
-        except metadata.PackageNotFoundError:
-            continue
-        is_compiled = any(file.name.endswith(_EXTENSIONS) for file in distribution.files or ())
-        lines.append(f"{name} {distribution.version}{' (compiled)' if is_compiled else ''}")
+        with suppress(metadata.PackageNotFoundError):
+            lines.append(f"{name} {metadata.version(name)}")
     lines.append(f"{platform.python_implementation()} {platform.python_version()} on {platform.platform(terse=True)}")
     return "".join(f"{line}\n" for line in lines)
 

@@ -35,8 +35,8 @@ class that is changed while a server runs is seen by its channels, if it has any
 A method is replaced on its class or by a subclass, and on an object where is_replaced notices it. Any other method that
 a program may override (`bind`, `maintenance`, `set_socket_options` ...) is simply called.
 
-Attributes are compared as they are in the class, by identity: a compiled method has no `__func__` to compare. The two
-that matter for each connection are compared in `channel`, which costs less.
+Attributes are compared as they are in the class, by identity: one that is written in C has no `__func__` to compare.
+The two that matter for each connection are compared in `channel`, which costs less.
 """
 
 from typing import Any, TypeVar

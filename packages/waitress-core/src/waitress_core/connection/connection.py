@@ -266,10 +266,10 @@ class Connection:
         except Disconnected as error:
             self.sender.log(error)
             self.close()
-        except HandshakeFailed as failure:  # another name, because a variable of compiled code has one type
-            self.end_handshake("failed", str(failure))
-        except (BufferStorageError, FileFailed) as fault:
-            logger.error("The response to %s cannot be finished: %s", self.remote_addr, fault)
+        except HandshakeFailed as error:
+            self.end_handshake("failed", str(error))
+        except (BufferStorageError, FileFailed) as error:
+            logger.error("The response to %s cannot be finished: %s", self.remote_addr, error)
             self.close()
 
     def on_notify(self) -> None:

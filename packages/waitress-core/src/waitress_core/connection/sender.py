@@ -91,8 +91,8 @@ class Sender:
         except Disconnected as error:
             self.log(error)
             raise ClientDisconnected from error
-        except OutboxAborted as aborted:  # another name, because a variable of compiled code has one type
-            raise ClientDisconnected from aborted
+        except OutboxAborted as error:
+            raise ClientDisconnected from error
         return False
 
     def _send_promptly(self, data: memoryview) -> int:

@@ -43,7 +43,6 @@ class Disconnected(Exception):
 
     def __init__(self, cause: OSError) -> None:
         super().__init__(str(cause))
-        self.__cause__ = cause  # compiled code does not set it for `raise ... from`
         self.is_expected = cause.errno in DISCONNECTS
 
 

@@ -159,8 +159,8 @@ class Dispatcher:
 
     def _has_own_add_task(self) -> bool:
         """Whether a program wants to see every task: it has replaced `add_task` in a subclass, here or on the class."""
-        # Bound methods are compared: a compiled one has no `__func__`, and from CPython 3.11 on each attribute of an
-        # object is read more slowly once somebody has asked for its `__dict__`.
+        # Bound methods are compared: from CPython 3.11 on each attribute of an object is read more slowly once somebody
+        # has asked for its `__dict__`.
         return type(self) is not Dispatcher or self.add_task != _STOCK_ADD_TASK.__get__(self)
 
     def hand_off_all_to(self, add_task: Callable[[Task], None]) -> None:

@@ -3,8 +3,7 @@
 Runs on an application thread. It is the only file that calls an application, and whatever an application does ends
 here: in a response, or in a closed connection and a log record, and with `close` called on what it returned.
 
-What an application gives is `Any` until it has been checked: a compiled function refuses an argument of another type
-than it declares, with a TypeError in place of the error that PEP 3333 or this server has for it.
+What an application gives is `Any` until it has been checked.
 """
 
 import contextlib
