@@ -479,14 +479,19 @@ def test_a_descriptor_that_another_has_meanwhile_stays_in_the_map() -> None:
 
 def test_a_forked_child_does_not_wait_for_a_map_that_another_thread_was_changing() -> None:
     server = create_server(application, listen="127.0.0.1:0")
-    holder = threading.Thread(target=server._server_map._lock.acquire)
-    holder.start()
-    holder.join(20)
-    server.abandon_after_fork()  # as in the child, which has not got that thread
+    for lock in (server._server_map._lock, server._server_map._first_look):
+        holder = threading.Thread(target=lock.acquire)
+        holder.start()
+        holder.join(20)
+    server.abandon_after_fork()  # as in the child, which has not got these threads
     closer = threading.Thread(target=server.close, daemon=True)
     closer.start()
     closer.join(20)
     assert not closer.is_alive()
+    looker = threading.Thread(target=lambda: server._map, daemon=True)
+    looker.start()
+    looker.join(20)
+    assert not looker.is_alive()
     assert server._map == {}
 
 

@@ -117,3 +117,27 @@ def test_a_first_look_and_the_leader_meet_at_one_connection(ends_before: bool, m
         channels = list(server.active_channels.values())
         assert channels == ([] if ends_before else [made[1]])
         assert becomes_true(lambda: len(server._server_map.channels) == len(channels))
+
+
+def test_a_second_thread_that_looks_first_as_well_sees_every_channel(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = create_server(application, listen="127.0.0.1:0")
+    seen: list[set[int]] = []
+    second = threading.Thread(target=lambda: seen.append({*server._map}))
+
+    class Slow(HTTPChannel):
+        """While the first of two is made, another thread looks at the map."""
+
+        def __init__(self, *arguments: Any, **named: Any) -> None:
+            super().__init__(*arguments, **named)
+            if second.ident is None:
+                second.start()
+                second.join(0.1)  # it waits; if it did not, this would be enough for it
+
+    with running(server), Client(address_of(server)) as one, Client(address_of(server)) as other:
+        one.get()
+        other.get()
+        monkeypatch.setattr(server, "channel_class", Slow)  # after the start of the run, which would notice it
+        entries = {*server._map}
+        second.join(PATIENCE)
+        assert seen == [entries]
+        assert len(server._server_map.channels) == 2

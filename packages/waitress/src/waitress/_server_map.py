@@ -29,16 +29,20 @@ class ServerMap:
         # Whether each connection gets a channel; from then on, they do. A program may look at its own map at any time.
         self.has_channels = given is not None
         self.has_hooks = False  # of the run: a program wants to see channels enter and leave the map
+        # Held while the first look makes the channels: that of another thread waits until the map has them all.
+        # Reentrant, because a program's channel may look at the map.
+        self._first_look = threading.RLock()
         # Without it another thread could enter a descriptor between the check and the pop of `remove`. Reentrant,
         # because a signal handler may close the server in between.
         self._lock = threading.RLock()
 
     def for_program(self) -> dict[int, Any]:
         """Return the entries to a program, which sees all that happens to them from now on."""
-        if not self.has_channels:
-            self.has_channels = True  # before the connections are read: the leader makes the channels of later ones
-            for connection in self._connections():
-                self.open(connection)
+        with self._first_look:
+            if not self.has_channels:
+                self.has_channels = True  # before the connections are read: the leader makes the channels of later ones
+                for connection in self._connections():
+                    self.open(connection)
         return self.entries
 
     def open(self, connection: Connection) -> None:
@@ -86,5 +90,6 @@ class ServerMap:
                 self.remove(connection.descriptor, entry)
 
     def abandon_after_fork(self) -> None:
-        """In a forked child: another thread of the parent may have held the lock."""
+        """In a forked child: another thread of the parent may have held the locks."""
+        self._first_look = threading.RLock()
         self._lock = threading.RLock()
