@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.fake_poller import FakePoller
+from tests.support.interruptions import Interruption
 from tests.support.manual_clock import ManualClock
 from waitress_core.reactor import reactor as module
 from waitress_core.reactor.deadlines import DeadlineQueue
@@ -565,6 +566,22 @@ def test_a_poller_that_fails_neither_spins_nor_stops_the_rest(turning: Turning, 
     assert naps == [module.FAULT_SECONDS]
     assert turning.one.calls == ["notified"]
     assert turning.ticks == [1000, 1001]
+
+
+def test_an_exception_at_any_step_of_a_turn_loses_no_notification() -> None:
+    places: list[str] = []
+    while not places or places[-1]:
+        turning = Turning()
+        turning.reactor.notify(101)
+        interruption = Interruption(len(places), until={"on_notify"})
+        with contextlib.suppress(SystemExit):  # before the turn
+            interruption.start()
+            turning.turn()
+        places.append(interruption.place)
+        turning.turn()
+        assert "notified" in turning.one.calls, interruption.place
+        turning.reactor.close()
+    assert any("popleft" in place for place in places)
 
 
 def test_a_fault_in_on_fault_does_not_end_the_reactor(turning: Turning, caplog: pytest.LogCaptureFixture) -> None:

@@ -26,6 +26,8 @@ Why no wake-up is lost
       (test_a_notification_outside_a_poll_costs_no_wake_up)
     - by a notified handler: handled in the next round, before which the poll does not wait
       (test_a_notification_by_a_notified_handler_waits_for_what_is_ready)
+    - before an exception of another thread, which comes when the notification has been taken and not handled: every
+      handler is notified again (test_an_exception_at_any_step_of_a_turn_loses_no_notification)
     - lazily: handled when the poll ends for another reason, at the latest after the timeout of the turn
       (test_a_lazy_notification_costs_no_wake_up, test_a_lazy_notification_before_a_turn_is_handled_before_the_wait)
     - before or while `close` runs: by `close` (test_closing_handles_the_notifications_that_are_left)
@@ -266,17 +268,21 @@ class Reactor:
                         return
 
     def _call_notified(self) -> None:
-        for _ in range(len(self._notified)):  # not those that come meanwhile
-            try:
-                descriptor = self._notified.popleft()
-            except IndexError:  # after `close` several threads may be here
-                return
-            handler = self.handlers.get(descriptor)
-            if handler is not None:
+        try:
+            for _ in range(len(self._notified)):  # not those that come meanwhile
                 try:
-                    handler.on_notify()
-                except BaseException:
-                    self._fault(handler)
+                    descriptor = self._notified.popleft()
+                except IndexError:  # after `close` several threads may be here
+                    return
+                handler = self.handlers.get(descriptor)
+                if handler is not None:
+                    try:
+                        handler.on_notify()
+                    except BaseException:
+                        self._fault(handler)
+        except BaseException:  # of another thread: it may have come when a notification was taken, and not handled
+            self._notified.extend(list(self.handlers))
+            raise
 
     def _fault(self, handler: Handler) -> None:
         """Log an exception of one handler, and close that handler only."""

@@ -1,0 +1,43 @@
+"""Exceptions that another thread raises, at the step that a test chooses.
+
+Programs kill threads with `PyThreadState_SetAsyncExc`. CPython raises the exception when a function starts, when a call
+of a function that is written in C has returned, or at the end of a round of a loop, and nowhere else. Here a profile
+function raises it at the first two of these, and on every interpreter.
+"""
+
+import sys
+import threading
+from collections.abc import Collection
+from types import FrameType
+
+
+class Interruption:
+    """Raises SystemExit in the thread that calls `start`, once, after `steps` steps.
+
+    It gives up when a function with a name in `until` is called.
+    """
+
+    def __init__(self, steps: int, *, until: Collection[str] = ()) -> None:
+        self._left = steps
+        self._until = until
+        self.place = ""  # where it has raised; empty when it has not
+        self.is_over = threading.Event()  # it has raised, or has given up
+
+    def start(self) -> None:
+        """Count the steps of this thread from now on."""
+        sys.setprofile(self._profile)
+
+    def stop(self) -> None:
+        """Count no more."""
+        sys.setprofile(None)
+        self.is_over.set()
+
+    def _profile(self, frame: FrameType, event: str, argument: object) -> None:
+        if event == "call" and frame.f_code.co_name in self._until:
+            self.stop()
+        elif event in ("call", "c_return"):
+            self._left -= 1
+            if self._left < 0:
+                self.place = f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name} ({event} {argument})"
+                self.stop()
+                raise SystemExit
