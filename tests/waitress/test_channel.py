@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.client import Client
+from tests.support.interruptions import Interruption
 from tests.support.processes import becomes_true
 from tests.support.times import shorten_checks
 from tests.waitress.serving import PATIENCE, address_of, answer, application, running
@@ -21,6 +22,7 @@ from waitress.parser import HTTPRequestParser
 from waitress.server import WSGIServer, create_server
 from waitress.task import ErrorTask, WSGITask
 from waitress_core.observability.access_log import Exchange
+from waitress_core.threads import pool as pool_module
 from waitress_core.wsgi.environ import EnvironBuilder
 
 
@@ -420,3 +422,34 @@ def test_a_request_given_up_ends_its_connection_though_the_access_log_fails(monk
     with running(server), Client(address_of(server)) as client:
         client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert client.rest() == b""
+
+
+def test_a_thread_killed_at_any_step_after_the_application_keeps_no_channel_busy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool_module, "FAULT_SECONDS", 0.001)
+    interruptions: list[Interruption] = []
+
+    def interrupted(environ: Any, start_response: Any) -> list[bytes]:
+        interruptions[-1].start()
+        return application(environ, start_response)
+
+    class Own(WSGITask):
+        def start(self) -> None:
+            super().start()
+
+    class OwnChannel(HTTPChannel):
+        task_class = Own
+
+    server = create_server(interrupted, listen="127.0.0.1:0", threads=2)
+    server.channel_class = OwnChannel
+    with running(server):
+        while not interruptions or interruptions[-1].place:
+            interruption = Interruption(len(interruptions), until={"turn", "release"})  # what the thread does next
+            interruptions.append(interruption)
+            with Client(address_of(server)) as client:
+                client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert interruption.is_over.wait(PATIENCE)
+                assert becomes_true(lambda: not any(one.is_busy for one in server._connections()), PATIENCE), (
+                    interruption.place
+                )

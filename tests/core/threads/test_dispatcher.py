@@ -660,8 +660,17 @@ def test_a_task_that_has_lost_leadership_to_nobody_passes_it_on(make: Make, stil
     running.wait_for_turn_of(STANDBY)
 
 
-def end_thread(running: Running, still: Time, monkeypatch: pytest.MonkeyPatch, thread: threading.Thread) -> None:
-    """End a thread of the dispatcher as two exceptions do, one in its loop, and one where that is handled."""
+def end_thread(
+    running: Running,
+    still: Time,
+    monkeypatch: pytest.MonkeyPatch,
+    thread: threading.Thread,
+    task: RecordedTask | None = None,
+) -> None:
+    """End a thread of the dispatcher as two exceptions do, one in its loop, and one where that is handled.
+
+    A thread that does not lead has taken `task` from the queue.
+    """
     dispatcher = running.dispatcher
     replace = dispatcher._replace_leader
 
@@ -684,7 +693,7 @@ def end_thread(running: Running, still: Time, monkeypatch: pytest.MonkeyPatch, t
             running.deliveries.put(end)
         else:
             patch.setattr(dispatcher, "_service", end)
-            dispatcher.add_task(RecordedTask())
+            dispatcher.add_task(task or RecordedTask())
         thread.join(SOON)
         assert not thread.is_alive()
     running.turning = 0  # the turn that has raised has not counted its end
@@ -1098,6 +1107,58 @@ def test_a_thread_is_never_lost_to_a_task(
     errors = [record for record in caplog.records if record.getMessage().startswith("Exception when servicing")]
     assert len(errors) == 3
     assert all(record.exc_info is not None and record.exc_info[1] is error for record in errors)
+
+
+class FailingTask(RecordedTask):
+    """A task that `fail` ends."""
+
+    def __init__(self, call: Callable[[], object] = lambda: None, error: BaseException | None = None) -> None:
+        super().__init__(call)
+        self.error = error
+        self.has_failed = threading.Event()
+
+    def fail(self) -> None:
+        self.has_failed.set()
+        if self.error is not None:
+            raise self.error
+
+
+@pytest.mark.parametrize("has_leadership", [True, False], ids=["by the leader", "from the queue"])
+@pytest.mark.parametrize("where", ["the task", "the thread"])
+def test_a_task_that_an_exception_interrupts_is_ended(
+    make: Make, monkeypatch: pytest.MonkeyPatch, where: str, has_leadership: bool
+) -> None:
+    def interrupt() -> None:
+        raise SystemExit
+
+    monkeypatch.setattr(pool_module, "FAULT_SECONDS", 0.001)
+    running = make(1)
+    dispatcher = running.dispatcher
+    if has_leadership:
+        lead_on_an_application_thread(running)
+    task = FailingTask(interrupt, error=SystemExit())
+    if where == "the thread":
+        patched(dispatcher, "exception" if has_leadership else "_service", SystemExit(), monkeypatch)
+    if has_leadership:
+        running.deliver(task)
+    else:
+        dispatcher.add_task(task)
+    assert task.has_failed.wait(SOON)
+    for _ in range(10):
+        running.run(RecordedTask())
+    assert dispatcher.running() == []
+
+
+def test_the_task_of_a_thread_that_has_ended_is_ended(make: Make, still: Time, monkeypatch: pytest.MonkeyPatch) -> None:
+    running = make(1)
+    thread, _, _ = running.dispatcher.threads
+    task = FailingTask()
+    lead_on_an_application_thread(running)
+    take_leadership_from(running, still).gate.set()
+    end_thread(running, still, monkeypatch, thread, task)
+    assert not task.has_failed.is_set()
+    running.dispatcher.check()
+    assert task.has_failed.wait(SOON)
 
 
 @pytest.mark.parametrize("after", [0, 1, 4, 5], ids=["first", "second", "standby", "watchdog"])

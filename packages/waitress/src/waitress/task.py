@@ -106,11 +106,13 @@ class Task(waitress_core.wsgi.task.WSGITask):
         super().refuse(rule, reason)
 
     def end_unless_served(self, *, has_failed: bool) -> None:
-        """End the request, and its connection, if a `service` of the program has not called this one.
+        """End the request, and its connection, if a `service` of the program has not called this one, or has failed.
 
         Nothing else would end them. If it has failed, a response without a length must not look complete.
         """
-        if not self._ends_itself:
+        if has_failed and self._ends_itself:
+            self.fail()
+        elif not self._ends_itself:
             self._request.close()
             self._finish(Ending.RESET if has_failed and self._response.is_open_ended else self._last_ending())
 

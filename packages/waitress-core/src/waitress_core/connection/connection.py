@@ -219,7 +219,9 @@ class Connection:
         """
         context = self._context
         reactor = context.reactor
-        self._finished = (ending, response, reactor.clock())
+        ended_at = reactor.clock()
+        # In one line, in which nothing is called: an exception of another thread cannot come in between.
+        response.is_over, self._finished = True, (ending, response, ended_at)
         if context.resume_leadership():  # nearly always while the application is quick: no turn has to see the end
             try:
                 self.on_notify()
@@ -239,6 +241,14 @@ class Connection:
             or context.is_full
         ):
             reactor.wake_if_polling()
+
+    def finish_failed(self, response: Response) -> None:
+        """End the task if `finish`, with this response, has not: an exception of another thread may have struck before,
+        or amid it. Thread: the one that has run the task, or any once that has ended.
+        """
+        if not response.is_over:
+            self.finish(Ending.RESET if response.is_open_ended else Ending.LINGER, response)
+        self._context.reactor.notify(self.descriptor)
 
     # --- reactor only: called by the reactor and the deadlines
 

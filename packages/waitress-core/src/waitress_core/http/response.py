@@ -49,7 +49,8 @@ CLOSE: Final = Framing.CLOSE
 class Response:
     """One response to one request.
 
-    `persists`: the connection can carry another request afterwards; final after `end`.
+    `persists`: the connection can carry another request afterwards; final after `end`. `is_over` is its connection's:
+    the task has ended with this response.
     """
 
     __slots__ = (
@@ -60,6 +61,7 @@ class Response:
         "content_length",
         "framing",
         "has_head",
+        "is_over",
         "is_started",
         "method",
         "persists",
@@ -82,6 +84,7 @@ class Response:
         self.surplus = 0  # bytes that were cut off
         self.is_started = False  # `start` has been called
         self.has_head = False  # `make_head` has been called: status and headers are final
+        self.is_over = False
 
     def start(self, status: Any, headers: Any) -> None:
         """Set status (str) and headers (`list[tuple[str, str]]`), in place of earlier ones.

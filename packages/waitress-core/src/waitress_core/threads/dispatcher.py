@@ -27,8 +27,8 @@ Rules
 7. Whoever gives leadership away starts a new term, which its receiver accepts. Only the latest term counts: one that
    was lost on its way can be started again, and if the lost one turns up after all, nobody accepts it.
 8. A thread that an exception has reached (no task, turn or record lets one through, but `PyThreadState_SetAsyncExc`
-   raises one anywhere) goes on, and starts the next term if it may have led. What is lost nevertheless, a thread or
-   leadership, `check` replaces.
+   raises one anywhere) goes on. It starts the next term if it may have led, and ends the task that it ran (`fail`).
+   What is lost nevertheless, a thread or leadership, `check` replaces.
 9. Each task runs in a copy of the context (`contextvars`) that its thread started with, its log records included.
 
 Guarantees, each with its test in tests/core/threads
@@ -392,6 +392,9 @@ class Dispatcher:
         """The thread with this slot has failed. Thread: that thread, or the one that checks."""
         self._replace_leader(slot)
         self._queue.wake_one()
+        running, slot.running = slot.running, None
+        if running is not None:
+            _fail(running[0])
 
     def _run_application_thread(self, slot: ThreadSlot) -> None:
         """Run tasks from the queue, or lead, until told to stop. Thread: an application thread."""
@@ -421,6 +424,7 @@ class Dispatcher:
             copy_context().run(task.service)  # what one task sets there, no other sees
         except BaseException:  # a thread is never lost to a task
             logger.exception("Exception when servicing %r", task)
+            _fail(task)
 
     def _run_as_leader(self, slot: ThreadSlot, term: _Term) -> None:
         """Run turns and tasks until leadership is taken, or tasks are slow. Thread: an application thread."""
@@ -444,6 +448,7 @@ class Dispatcher:
                     copy_context().run(task.service)
                 except BaseException:
                     logger.exception("Exception when servicing %r", task)
+                    _fail(task)
                 slot.running = None
                 now = _now()
                 if term.has_resumed:
@@ -497,6 +502,16 @@ def _cancel(task: Task) -> None:
         task.cancel()
     except BaseException:  # one that fails must not keep the others waiting
         logger.exception("Exception when cancelling %r", task)
+
+
+def _fail(task: object) -> None:
+    """End what a task has left unfinished, which an exception of another thread has interrupted."""
+    fail: Any = getattr(task, "fail", None)  # not of a program's own tasks
+    if fail is not None:
+        try:
+            fail()
+        except BaseException:  # the thread goes on
+            logger.exception("Exception when ending %r", task)
 
 
 _STOCK_ADD_TASK: Any = vars(Dispatcher)["add_task"]

@@ -51,7 +51,8 @@ class _Member:
 class ThreadPool:
     """Threads with names that start with `name`. Thread: the same one starts, checks and ends them.
 
-    `on_fault(slot)` is called when the thread of a slot has failed, or has ended: by itself, or by `check`.
+    `on_fault(slot)` is called when the thread of a slot has failed, or has ended: by itself, or by `check`. What the
+    thread was running is in the slot until then.
     """
 
     def __init__(self, name: str, on_fault: Callable[[ThreadSlot], None]) -> None:
@@ -98,7 +99,6 @@ class ThreadPool:
                 return
             except BaseException:
                 pause = FAULT_SECONDS
-                member.slot.running = None
                 self._on_fault(member.slot)
                 logger.exception("uncaptured python exception in the thread %s, which goes on", member.name)
 
@@ -116,7 +116,6 @@ class ThreadPool:
                 del self.threads[index], self._members[index]
                 self.slots.remove(member.slot)
             else:
-                member.slot.running = None
                 self._on_fault(member.slot)
                 logger.error("The thread %s has ended: another one replaces it", member.name)
                 self.threads[index] = start_thread(partial(self._keep_running, member), member.name)

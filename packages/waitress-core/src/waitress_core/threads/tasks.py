@@ -7,7 +7,11 @@ from typing import Protocol
 
 
 class Task(Protocol):
-    """One call of an application; exactly one of the two methods is called, once."""
+    """One call of an application; exactly one of the two methods is called, once.
+
+    Our own tasks also have `fail`. It is called if `service` has raised, or its thread has failed: the task may be
+    anywhere between its start and its end.
+    """
 
     def service(self) -> None:
         """Run, on an application thread."""

@@ -144,6 +144,16 @@ class WSGITask:
                 ending = PERSIST if self._response.persists else self._last_ending()
             self._finish(ending)
 
+    def fail(self) -> None:
+        """End the request, unless it has ended: `service` has raised after all, or its thread has failed.
+
+        Only an exception of another thread can do that (`PyThreadState_SetAsyncExc`), and it may come anywhere.
+        """
+        try:
+            self._request.close()
+        finally:
+            self._connection.finish_failed(self._response)
+
     def _finish(self, ending: Ending) -> None:
         self._connection.finish(ending, self._response)
 
