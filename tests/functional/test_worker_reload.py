@@ -24,9 +24,11 @@ from tests.support.servers import spawned
 from tests.support.steady_load import SteadyLoad
 from tests.support.workers import (
     COMMAND,
+    children_of,
     command,
     has_ended,
     needs_fork,
+    wait_for_exit,
     workers_of,
     write_shop,
 )
@@ -105,11 +107,6 @@ def listened_on(pid: int) -> set[int]:
     table = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     ports = {f"socket:[{row[9]}]": int(row[1].rpartition(":")[2], 16) for row in table if row[3] == "0A"}
     return {ports[link] for entry in Path(f"/proc/{pid}/fd").iterdir() if (link := os.readlink(entry)) in ports}
-
-
-def children_of(pid: int) -> set[int]:
-    """Return the child processes of a process that has one thread."""
-    return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").is_file(), reason="needs /proc, which tells of another process's sockets")
@@ -240,7 +237,7 @@ def test_a_successor_takes_over_under_load_and_no_request_fails(tmp_path: Path) 
             successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) takes over when it serves")[1])
             stack.callback(end, successor)
             process.wait_for_line(rf"Process {successor} serves in place of this one")
-            assert process.process.wait(20) == 0
+            assert wait_for_exit(process) == 0
             before = load.count
             assert becomes_true(lambda: load.count > before + 100)
         assert load.failures == []
@@ -293,7 +290,7 @@ def application(environ, start_response):
         open_gate(tmp_path)
         assert held.response().status == 200
         held.close()
-        assert process.process.wait(20) == 0
+        assert wait_for_exit(process) == 0
         assert is_ready()
         end(successor)
         assert becomes_true(lambda: has_ended(successor))
@@ -321,7 +318,7 @@ def test_a_supervisor_that_is_replaced_ends_although_a_worker_never_ends_to_impo
         successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) takes over when it serves")[1])
         stack.callback(end, successor)
         process.wait_for_line(rf"Process {successor} serves in place of this one")
-        assert process.process.wait(20) == 0
+        assert wait_for_exit(process) == 0
         end(successor)
         assert becomes_true(lambda: has_ended(successor))
 
@@ -354,7 +351,7 @@ def application(environ, start_response):
         (tmp_path / "let-go").touch()
         assert client.response().status == 200
         client.close()
-        assert process.process.wait(20) == 0
+        assert wait_for_exit(process) == 0
         end(successor)
         assert becomes_true(lambda: has_ended(successor))
 
@@ -371,7 +368,7 @@ def test_a_successor_may_be_a_single_process(tmp_path: Path) -> None:
             successor = int(process.wait_for_line(r"SIGUSR2: process (\d+) takes over when it serves")[1])
             stack.callback(end, successor)
             process.wait_for_line(rf"Process {successor} serves in place of this one")
-            assert process.process.wait(20) == 0
+            assert wait_for_exit(process) == 0
             before = load.answers["200 newer"]
             assert becomes_true(lambda: load.answers["200 newer"] > before + 100)
         assert load.failures == []
@@ -435,7 +432,7 @@ def test_signals_that_come_too_early_are_acted_on_later(tmp_path: Path) -> None:
         stack.callback(end, successor)
         process.signal(signal_number("SIGHUP"))
         process.wait_for_line(rf"Process {successor} serves in place of this one")
-        assert process.process.wait(20) == 0
+        assert wait_for_exit(process) == 0
         with Client(address) as client:
             assert client.get("/").body == b"second"
         end(successor)

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -80,6 +82,27 @@ def pid_of(response: Any) -> int:
 def workers_of(process: Spawned, count: int) -> list[int]:
     """Wait for so many workers to serve; return their process ids."""
     return [int(process.wait_for_line(r"Worker (\d+) serves")[1]) for _ in range(count)]
+
+
+def children_of(pid: int) -> set[int]:
+    """Return the child processes of a process that has one thread; empty without /proc."""
+    with contextlib.suppress(OSError):
+        return {int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()}
+    return set()
+
+
+def wait_for_exit(process: Spawned, seconds: float = 20) -> int:
+    """Wait for the end of a supervisor; return its exit status. Its successor may have its standard error open.
+
+    If it does not end, its workers write the stacks of their threads, which the supervisor logs.
+    """
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return process.process.wait(seconds)
+    for child in children_of(process.process.pid):
+        os.kill(child, signal.SIGABRT)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.process.wait(seconds)
+    raise AssertionError(f"the supervisor has not ended in {seconds} s; log: {process.log}")
 
 
 def has_ended(pid: int) -> bool:
