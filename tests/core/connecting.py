@@ -1,5 +1,6 @@
 """Connections over real sockets, with the reactor turned by hand and a clock that tests move."""
 
+import errno
 import os
 import socket
 import time
@@ -7,10 +8,13 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from unittest import mock
 
+import pytest
+
 from tests.support.certificates import server_file
 from tests.support.fake_socket import FakeSocket, as_socket
 from tests.support.manual_clock import ManualClock
 from tests.support.pairs import tcp_pair
+from waitress_buffers import OverflowBuffer, StorageFullError, StorageUnavailableError
 from waitress_core import Adjustments, Task
 from waitress_core.connection import acceptor
 from waitress_core.connection.connection import Connection
@@ -108,6 +112,25 @@ class NotingParser(RequestParser):
     def receive(self, data: bytes | memoryview) -> None:
         self.noted += bytes(data)
         super().receive(data)
+
+
+storage_errors = pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (StorageFullError(errno.ENOSPC, "no room", "/tmp"), 413),
+        (StorageUnavailableError(errno.EACCES, "no access", "/tmp"), 500),
+    ],
+    ids=["full", "unavailable"],
+)
+
+
+def refuse_to_store(monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    """Have buffers raise this error for whatever is appended."""
+
+    def append(buffer: OverflowBuffer, data: bytes) -> None:
+        raise error
+
+    monkeypatch.setattr(OverflowBuffer, "append", append)
 
 
 NOT_STARTED = Response("1.1", "GET", True, None)

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.client import Client
+from tests.support.faults import NO_THREAD, leave_threads
 from tests.support.servers import running
 from tests.support.times import shorten_checks
 from waitress_buffers import ReadOnlyFileBuffer
@@ -340,18 +341,9 @@ def test_a_file_that_cannot_be_closed_does_not_hold_up_the_end(
 def test_a_start_that_fails_leaves_nothing(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
     server = make()
     address = address_of(server)
-    started: list[threading.Thread] = []
-    start_thread = threading.Thread.start
-
-    def start_some(thread: threading.Thread) -> None:
-        if len(started) == after:
-            raise RuntimeError("can't start new thread")
-        started.append(thread)
-        start_thread(thread)
-
     with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", start_some)
-        with pytest.raises(RuntimeError, match="can't start new thread"):
+        started = leave_threads(patched, after)
+        with pytest.raises(RuntimeError, match=NO_THREAD):
             server.run()
     assert all(ended(thread) for thread in started)
     assert server.socket.fileno() == -1

@@ -21,6 +21,7 @@ import pytest
 
 from tests.functional.applications import Held
 from tests.support.client import Client
+from tests.support.faults import NO_THREAD, leave_threads
 from tests.support.servers import running, spawned_script, waitress_threads
 from tests.support.times import shorten_end
 from waitress_core import BaseWSGIServer, create_server
@@ -117,19 +118,10 @@ def test_ending_what_never_ran_frees_the_address(end: str) -> None:
 
 @pytest.mark.parametrize("threads_before_it", range(4))
 def test_a_start_without_a_thread_left_leaves_nothing(threads_before_it: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[threading.Thread] = []
-    start = threading.Thread.start
-
-    def start_some(thread: threading.Thread) -> None:
-        if len(started) == threads_before_it:
-            raise RuntimeError("can't start new thread")
-        started.append(thread)
-        start(thread)
-
     server = create_server(hello, listen="127.0.0.1:0", threads=1)
     address = address_of(server)
-    monkeypatch.setattr(threading.Thread, "start", start_some)
-    with pytest.raises(RuntimeError, match="can't start new thread"):
+    started = leave_threads(monkeypatch, threads_before_it)
+    with pytest.raises(RuntimeError, match=NO_THREAD):
         server.start()
     monkeypatch.undo()
     assert len(started) == threads_before_it  # one that works, the standby, the watchdog: the fourth waits

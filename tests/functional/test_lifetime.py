@@ -20,6 +20,7 @@ import pytest
 
 from tests.functional.applications import SECONDS, Recorder, errors_in, get, set_at_end
 from tests.support.client import Client
+from tests.support.faults import NO_THREAD, leave_threads
 from tests.support.platforms import open_gate
 from tests.support.processes import Program, becomes_true, needs_fifo, needs_proc, open_descriptors, serving_program
 from tests.support.servers import Running, run_in_thread, running, spawned_script, waitress_threads
@@ -839,17 +840,13 @@ def test_a_start_that_fails_leaves_nothing_open(kind: str, tmp_path: Path) -> No
 @needs_proc
 def test_a_run_that_fails_leaves_nothing_after_close(monkeypatch: pytest.MonkeyPatch) -> None:
     """The system has neither threads nor descriptors left."""
-
-    def no_thread(self: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     before = (open_descriptors(), threading.active_count())
     server = create_server(Recorder(), listen="127.0.0.1:0")
     assert isinstance(server, TcpWSGIServer)
     address = ("127.0.0.1", int(server.effective_port))
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", no_thread)
-        with pytest.raises(RuntimeError, match="can't start new thread"):
+        leave_threads(patch, 0)
+        with pytest.raises(RuntimeError, match=NO_THREAD):
             server.run()
     server.close()
     assert becomes_true(lambda: refuses(address))
@@ -858,21 +855,11 @@ def test_a_run_that_fails_leaves_nothing_after_close(monkeypatch: pytest.MonkeyP
 
 @needs_proc
 def test_a_run_that_fails_half_way_ends_the_threads_it_has_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    start = threading.Thread.start
-    started = 0
-
-    def only_two(self: threading.Thread) -> None:
-        nonlocal started
-        started += 1
-        if started > 2:
-            raise RuntimeError("can't start new thread")
-        start(self)
-
     before = (open_descriptors(), waitress_threads())
     server = create_server(Recorder(), listen="127.0.0.1:0")
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", only_two)
-        with pytest.raises(RuntimeError, match="can't start new thread"):
+        leave_threads(patch, 2)
+        with pytest.raises(RuntimeError, match=NO_THREAD):
             server.run()
     server.close()
     assert becomes_true(lambda: (open_descriptors(), waitress_threads()) == before)

@@ -1,8 +1,10 @@
-"""Faults on demand: of real calls on sockets and files, behind fakes; and of a handler of the log."""
+"""Faults on demand: of real calls on sockets and files, behind fakes; of a handler of the log; of starts of threads."""
 
 import logging
 import os
 import threading
+
+import pytest
 
 
 class Faults:
@@ -53,3 +55,21 @@ class RaisingHandler(logging.Handler):
 
     def handle(self, record: logging.LogRecord) -> bool:
         raise self.error
+
+
+NO_THREAD = "can't start new thread"  # as CPython says it
+
+
+def leave_threads(monkeypatch: pytest.MonkeyPatch, count: int) -> list[threading.Thread]:
+    """Leave the system only so many threads; return a list of those that are started from now on."""
+    started: list[threading.Thread] = []
+    start = threading.Thread.start
+
+    def start_if_one_is_left(thread: threading.Thread) -> None:
+        if len(started) == count:
+            raise RuntimeError(NO_THREAD)
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_if_one_is_left)
+    return started

@@ -17,6 +17,7 @@ import waitress
 import waitress_core
 from tests.support.certificates import server_file
 from tests.support.client import Client
+from tests.support.faults import leave_threads
 from tests.support.processes import becomes_true
 from tests.support.times import shorten_checks
 from waitress.adjustments import Adjustments
@@ -385,10 +386,7 @@ def test_the_map_of_a_server_on_several_sockets_is_public() -> None:
 
 
 def without_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    def start(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", start)
+    leave_threads(monkeypatch, 0)
 
 
 def without_a_poller(monkeypatch: pytest.MonkeyPatch) -> None:

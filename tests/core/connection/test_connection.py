@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from tests.core.connecting import NOT_STARTED, CheckedConnection, Harness, NotingParser
+from tests.core.connecting import NOT_STARTED, CheckedConnection, Harness, NotingParser, refuse_to_store, storage_errors
 from tests.support.pairs import receive_all, reset, tcp_pair
 from tests.support.tls_peer import TlsPeer
-from waitress_buffers import OverflowBuffer, ReadOnlyFileBuffer, StorageFullError, StorageUnavailableError
+from waitress_buffers import ReadOnlyFileBuffer
 from waitress_core.connection import receiver as receiver_module
 from waitress_core.connection.connection import Connection
 from waitress_core.connection.context import State
@@ -940,14 +940,7 @@ def test_a_file_that_becomes_shorter_ends_the_connection(
 # --- a body that cannot be stored
 
 
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [
-        (StorageFullError(errno.ENOSPC, "no room", "/tmp"), 413),
-        (StorageUnavailableError(errno.EACCES, "no access", "/tmp"), 500),
-    ],
-    ids=["full", "unavailable"],
-)
+@storage_errors
 def test_a_body_that_cannot_be_stored_is_refused(
     harness: Harness,
     caplog: pytest.LogCaptureFixture,
@@ -955,10 +948,7 @@ def test_a_body_that_cannot_be_stored_is_refused(
     error: OSError,
     status: int,
 ) -> None:
-    def append(buffer: OverflowBuffer, data: bytes) -> None:
-        raise error
-
-    monkeypatch.setattr(OverflowBuffer, "append", append)
+    refuse_to_store(monkeypatch, error)
     connection, client = harness.open()
     client.sendall(b"POST /up?load HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n12345")
     harness.turn_to(connection, LINGER)

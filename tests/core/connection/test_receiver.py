@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.core.connecting import CheckedReceiver, NotingParser
+from tests.core.connecting import CheckedReceiver, NotingParser, refuse_to_store, storage_errors
 from tests.support.fake_poller import FakePoller
 from tests.support.fake_socket import DESCRIPTOR, FakeSocket, as_socket
 from tests.support.manual_clock import ManualClock
-from waitress_buffers import OverflowBuffer, StorageFullError, StorageUnavailableError
+from waitress_buffers import OverflowBuffer
 from waitress_core import Adjustments
 from waitress_core.connection import receiver as module
 from waitress_core.connection.context import BODY_READ_BYTES, ServerContext, State
@@ -430,24 +430,14 @@ def test_a_broken_rule_is_answered_with_its_status(make: Any, data: bytes, statu
     assert status_of(receiving.send(data)) == status
 
 
-@pytest.mark.parametrize(
-    ("error", "status"),
-    [
-        (StorageFullError(errno.ENOSPC, "no room", "/tmp"), 413),
-        (StorageUnavailableError(errno.EACCES, "no access", "/tmp"), 500),
-    ],
-    ids=["full", "unavailable"],
-)
+@storage_errors
 def test_a_body_that_cannot_be_stored_is_refused_with_its_fault(
     receiving: Receiving,
     monkeypatch: pytest.MonkeyPatch,
     error: OSError,
     status: int,
 ) -> None:
-    def append(buffer: OverflowBuffer, data: bytes) -> None:
-        raise error
-
-    monkeypatch.setattr(OverflowBuffer, "append", append)
+    refuse_to_store(monkeypatch, error)
     outcome = receiving.send(POST % 5 + b"12345")
     assert isinstance(outcome, ErrorResponse)
     assert status_of(outcome) == status

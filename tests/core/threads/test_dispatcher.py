@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.faults import NO_THREAD, leave_threads
 from tests.support.manual_clock import ManualClock
 from waitress_core import Dispatcher, Task
 from waitress_core.threads import dispatcher as module
@@ -1163,18 +1164,9 @@ def test_the_task_of_a_thread_that_has_ended_is_ended(make: Make, still: Time, m
 
 @pytest.mark.parametrize("after", [0, 1, 4, 5], ids=["first", "second", "standby", "watchdog"])
 def test_a_thread_that_cannot_be_started_leaves_none(monkeypatch: pytest.MonkeyPatch, after: int) -> None:
-    started: list[threading.Thread] = []
-    start = threading.Thread.start
-
-    def start_some(thread: threading.Thread) -> None:
-        if len(started) == after:
-            raise RuntimeError("can't start new thread")
-        started.append(thread)
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", start_some)
+    started = leave_threads(monkeypatch, after)
     dispatcher = Dispatcher(4)
-    with pytest.raises(RuntimeError, match="can't start new thread"):
+    with pytest.raises(RuntimeError, match=NO_THREAD):
         dispatcher.start(lambda timeout: None)
     assert len(started) == after
     for thread in started:

@@ -4,6 +4,7 @@ import threading
 
 import pytest
 
+from tests.support.faults import NO_THREAD, leave_threads
 from waitress_core.threads import pool as module
 from waitress_core.threads.pool import CannotStartThread, ThreadPool
 from waitress_core.threads.running import ThreadSlot
@@ -104,13 +105,9 @@ def test_a_lost_thread_that_has_ended_is_forgotten_and_the_next_has_a_new_number
 
 def test_a_thread_that_cannot_be_started_leaves_no_slot(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
     pool = ThreadPool("tea", lambda slot: None)
-
-    def refuse(thread: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
     with monkeypatch.context() as patch:
-        patch.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(CannotStartThread, match="Cannot start the thread tea-0: can't start new thread"):
+        leave_threads(patch, 0)
+        with pytest.raises(CannotStartThread, match=f"Cannot start the thread tea-0: {NO_THREAD}"):
             pool.start_application_thread(work)
     assert (pool.threads, pool.slots) == ([], [])
 
