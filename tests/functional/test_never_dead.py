@@ -23,7 +23,7 @@ import pytest
 
 from tests.support.client import Client
 from tests.support.faults import RaisingHandler
-from tests.support.interruptions import Interruption
+from tests.support.interruptions import Interruption, interruptions
 from tests.support.processes import becomes_true
 from tests.support.servers import Running, running, spawned_script
 from tests.support.times import SHORT_CHECKS, SHORT_END, SkippingClock, shorten_checks, shorten_ticks
@@ -417,24 +417,23 @@ def test_a_thread_killed_at_any_step_after_the_application_keeps_no_connection(
     monkeypatch.setattr(BaseWSGIServer, "on_opened", lambda server, connection: opened.append(connection))
     monkeypatch.setattr(LeadershipPolicy, "hands_off", lambda policy, now: not leads)
     monkeypatch.setattr(pool_module, "FAULT_SECONDS", 0.001)
-    interruptions: list[Interruption] = []
+    tried: list[Interruption] = []
 
     def interrupted(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         start_response("200 OK", [])
-        interruptions[-1].start()
+        tried[-1].start()
         return [b"ok"]
 
     with running(interrupted, threads=2) as server:
-        while not interruptions or interruptions[-1].place:
-            interruption = Interruption(len(interruptions), until={"turn", "release"})  # what the thread does next
-            interruptions.append(interruption)
+        for interruption in interruptions(until={"turn", "release"}):  # what the thread does next
+            tried.append(interruption)
             with server.client() as client:
                 client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
                 assert interruption.is_over.wait(20)
                 assert becomes_true(lambda: not any(one.is_busy for one in opened), 20), interruption.place
         server.server.shutdown()
     assert all(connection.state_name is None for connection in opened)
-    assert len(opened) == len(interruptions)
+    assert len(opened) == len(tried)
 
 
 @pytest.mark.parametrize("name", ["standby", "0", "watchdog"])

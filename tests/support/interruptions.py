@@ -7,7 +7,7 @@ function raises it at the first two of these, and on every interpreter.
 
 import sys
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from types import FrameType
 
 
@@ -41,3 +41,12 @@ class Interruption:
                 self.place = f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name} ({event} {argument})"
                 self.stop()
                 raise SystemExit
+
+
+def interruptions(*, until: Collection[str]) -> Iterator[Interruption]:
+    """Yield one for each step, from the first to the one that is not reached any more."""
+    steps, has_raised = 0, True
+    while has_raised:
+        interruption = Interruption(steps, until=until)
+        yield interruption
+        steps, has_raised = steps + 1, bool(interruption.place)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.client import Client
-from tests.support.interruptions import Interruption
+from tests.support.interruptions import Interruption, interruptions
 from tests.support.processes import becomes_true
 from tests.support.times import shorten_checks
 from tests.waitress.serving import PATIENCE, address_of, answer, application, running
@@ -428,10 +428,10 @@ def test_a_thread_killed_at_any_step_after_the_application_keeps_no_channel_busy
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pool_module, "FAULT_SECONDS", 0.001)
-    interruptions: list[Interruption] = []
+    tried: list[Interruption] = []
 
     def interrupted(environ: Any, start_response: Any) -> list[bytes]:
-        interruptions[-1].start()
+        tried[-1].start()
         return application(environ, start_response)
 
     class Own(WSGITask):
@@ -444,9 +444,8 @@ def test_a_thread_killed_at_any_step_after_the_application_keeps_no_channel_busy
     server = create_server(interrupted, listen="127.0.0.1:0", threads=2)
     server.channel_class = OwnChannel
     with running(server):
-        while not interruptions or interruptions[-1].place:
-            interruption = Interruption(len(interruptions), until={"turn", "release"})  # what the thread does next
-            interruptions.append(interruption)
+        for interruption in interruptions(until={"turn", "release"}):  # what the thread does next
+            tried.append(interruption)
             with Client(address_of(server)) as client:
                 client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
                 assert interruption.is_over.wait(PATIENCE)

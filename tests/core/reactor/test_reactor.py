@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.support.fake_poller import FakePoller
-from tests.support.interruptions import Interruption
+from tests.support.interruptions import interruptions
 from tests.support.manual_clock import ManualClock
 from waitress_core.reactor import reactor as module
 from waitress_core.reactor.deadlines import DeadlineQueue
@@ -570,10 +570,9 @@ def test_a_poller_that_fails_neither_spins_nor_stops_the_rest(turning: Turning, 
 
 def test_an_exception_at_any_step_of_a_turn_loses_no_notification() -> None:
     places: list[str] = []
-    while not places or places[-1]:
+    for interruption in interruptions(until={"on_notify"}):
         turning = Turning()
         turning.reactor.notify(101)
-        interruption = Interruption(len(places), until={"on_notify"})
         with contextlib.suppress(SystemExit):  # before the turn
             interruption.start()
             turning.turn()
