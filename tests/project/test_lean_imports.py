@@ -92,6 +92,7 @@ waitress_core.processes.status_process
 waitress_core.processes.successor
 waitress_core.processes.supervised
 waitress_core.processes.supervisor
+waitress_core.processes.takeover
 waitress_core.processes.waiting
 waitress_core.processes.worker
 waitress_core.processes.worker_handle

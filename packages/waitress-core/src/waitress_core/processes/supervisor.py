@@ -27,12 +27,11 @@ from ..connection.context import State
 from ..lifecycle import requested, signals
 from ..lifecycle.shutdown import strongest
 from ..lifecycle.states import StopRequest
-from ..net.handover import take_received
 from ..observability.stats import ServerStats
 from ..safe_logger import SafeLogger
 from .child import name_process
 from .figures import Figures
-from .forking import how_it_ended, signals_blocked
+from .forking import how_it_ended
 from .plan import (
     END_SECONDS,
     KILL_SECONDS,
@@ -48,7 +47,7 @@ from .plan import (
 from .scoreboard import Command, Word
 from .states import SUPERVISOR_TRANSITIONS, Event, SupervisorState, WorkerState
 from .status_process import StatusProcess
-from .successor import Successor
+from .takeover import Takeover
 from .waiting import Waiting
 from .worker import WorkerServer
 from .worker_handle import WorkerHandle
@@ -81,13 +80,12 @@ class Supervisor:
         adj = server.adj
         # Set once
         self._server = server
-        self._folder = folder
-        self._handover = take_received()  # from a predecessor
         self._stop_requests = stop_requests
         self._actions = actions
         self._workers = Workers()
         self._figures = Figures(self._workers.scoreboard)
         self._pid = os.getpid()
+        self._takeover = Takeover(folder)
         self._waiting = Waiting()
         # Main thread only
         self._target = server  # what workers run: another one, after a reload with other settings
@@ -99,7 +97,6 @@ class Supervisor:
         self._pause = StartPause()
         self._stop: Stop | None = None
         self._failure: CannotStartWorker | None = None
-        self._successor: Successor | None = None
         self._postponed: dict[signals.Action, str] = {}  # actions that cannot start yet, with their signals
         self.successor_pid = 0
         self._status = StatusProcess(server) if adj.status_listen else None
@@ -160,19 +157,22 @@ class Supervisor:
 
     def _turn(self) -> None:
         self._publish()
-        if self._status is not None and self._handover is None:  # until it takes over, its predecessor's answers
+        if (
+            self._status is not None and not self._takeover.has_predecessor
+        ):  # until it takes over, its predecessor's answers
             self._status.check(self._leave())
         self._reap()
         self._read_reports()
         self._move_on()
-        if self._postponed and self.state is SupervisorState.SERVING and self._successor is None:
+        if self._postponed and self.state is SupervisorState.SERVING and not self._takeover.has_successor:
             self._actions.extendleft(reversed(self._postponed.items()))
             self._postponed.clear()
         while self._actions:
             self._act(*self._actions.popleft())
         self._note_successor()
         self._note_stop_requests()
-        self._end_successor()
+        if self._stop is not None:
+            self._takeover.end_successor(self._stop)
         self._note_hanging()
         self._note_stale()
         views = [handle.view() for handle in self._workers]
@@ -210,9 +210,7 @@ class Supervisor:
 
     def _wait(self) -> None:
         """Wait until there may be something to do."""
-        pipes = self._workers.pipes
-        if self._successor is not None:
-            pipes += self._successor.pipes
+        pipes = [*self._workers.pipes, *self._takeover.pipes]
         now = time.monotonic()
         self._waiting.wait(pipes, seconds_to_wait(now, tick_at=self._tick_at, may_start_at=self._pause.until))
 
@@ -318,26 +316,16 @@ class Supervisor:
         self._pause.end()
 
     def _note_successor(self) -> None:
-        successor = self._successor
-        if successor is None or (is_ready := successor.is_ready()) is None:
+        pid = self._takeover.note_successor(is_ending=self._stop is not None)
+        if not pid:
             return
-        if is_ready and self._stop is not None:  # too late: it is ended with this one, and waited for
-            return
-        self._successor = None
-        successor.close()
-        if not is_ready:
-            if self._stop is None:
-                how = how_it_ended(successor.status or 0)
-                logger.error("The successor, process %d, has ended: %s; this server keeps serving", successor.pid, how)
-            return
-        successor.release()
         if self._status is not None:  # the successor has one, on the same sockets
             self._status.end()
             self._status = None
-        logger.info("Process %d serves in place of this one, which ends", successor.pid)
+        logger.info("Process %d serves in place of this one, which ends", pid)
         for listener in (*self._target.listeners, *self._server.status_listeners):
             listener.leave_path()
-        self.successor_pid = successor.pid
+        self.successor_pid = pid
         self._server.on_supervisor(Event.REPLACED, self)
         until = time.monotonic() + self._limits.shutdown_timeout
         self._start_stop(Stop(until + END_SECONDS, until + KILL_SECONDS, retires=True))
@@ -353,15 +341,6 @@ class Supervisor:
         self._stop = stop
         if self.state is not SupervisorState.STOPPING:
             self._enter(SupervisorState.STOPPING)
-
-    def _end_successor(self) -> None:
-        """End the successor with this one, as the plan ends a worker."""
-        if self._successor is not None and self._stop is not None:
-            now = time.monotonic()
-            if now >= self._stop.kill_at:
-                self._successor.end(signal.SIGKILL)
-            else:
-                self._successor.end(signal.SIGQUIT if now >= self._stop.end_at else signal.SIGTERM)
 
     def _note_hanging(self) -> None:
         for handle in self._workers:
@@ -420,28 +399,21 @@ class Supervisor:
 
     def _leave(self) -> list[Callable[[], object]]:
         """Return what undoes in a child what is the supervisor's alone."""
-        leave = [*self._waiting.leave(), *self._workers.leave()]
-        if self._successor is not None:
-            leave.append(self._successor.close)
-        if self._handover is not None:
-            leave.append(self._handover.close)
-        return leave
+        return [*self._waiting.leave(), *self._workers.leave(), *self._takeover.leave()]
 
     def _move_on(self) -> None:
         """Move to another state, if it is time to."""
         serving, starting = self._workers.of(WorkerState.SERVING), self._workers.of(WorkerState.STARTING)
         if self.state is SupervisorState.STARTING and len(serving) >= self._wanted:
             self._enter(SupervisorState.SERVING)
-            if self._handover is not None:
-                self._handover.report_ready()
-                self._handover = None
+            self._takeover.report_ready()
         elif self.state is SupervisorState.RELOADING:
             if not starting and not any(handle.is_stale for handle in serving) and len(serving) >= self._wanted:
                 seconds = time.monotonic() - self._reload_started_at
                 logger.info("Reloaded: %d worker(s) replaced in %.1f seconds", len(serving), seconds)
                 self._figures.note_reload(is_done=True)
                 self._enter(SupervisorState.SERVING)
-        elif self.state is SupervisorState.STOPPING and not self._workers and self._successor is None:
+        elif self.state is SupervisorState.STOPPING and not self._workers and not self._takeover.has_successor:
             self._enter(SupervisorState.ENDED)
         if serving:
             self._pause.note_ages(time.monotonic() - handle.started_at for handle in self._workers)
@@ -511,24 +483,20 @@ class Supervisor:
         if self._pid == 1:
             logger.error("%s: ignored, because this is process 1: its container ends with it", name)
             return
-        if not self._may(signals.Action.START_SUCCESSOR, name, SupervisorState.SERVING):
-            return
-        listeners = [*self._target.listeners, *self._server.status_listeners]
-        try:
-            with signals_blocked() as mask:
-                end_seconds = self._limits.shutdown_timeout + KILL_SECONDS
-                self._successor = Successor(listeners, self._folder, mask, self._leave(), end_seconds)
-        except OSError as error:
-            logger.error("%s: cannot start a successor: %s", name, error)
-        else:
-            logger.info("%s: process %d takes over when it serves", name, self._successor.pid)
+        if self._may(signals.Action.START_SUCCESSOR, name, SupervisorState.SERVING):
+            self._takeover.start_successor(
+                name,
+                [*self._target.listeners, *self._server.status_listeners],
+                self._leave(),
+                shutdown_timeout=self._limits.shutdown_timeout,
+            )
 
     def _may(self, action: signals.Action, name: str, *states: SupervisorState) -> bool:
         """Whether the supervisor is in one of these states, without a successor; otherwise the action may follow."""
-        if self._successor is None and self.state in states:
+        if not self._takeover.has_successor and self.state in states:
             return True
         if self.state is SupervisorState.STOPPING or (
-            self._successor is not None and action is signals.Action.START_SUCCESSOR
+            self._takeover.has_successor and action is signals.Action.START_SUCCESSOR
         ):
             self._ignore(name)
         else:
