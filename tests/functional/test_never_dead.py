@@ -436,6 +436,36 @@ def test_a_thread_killed_at_any_step_after_the_application_keeps_no_connection(
     assert len(opened) == len(tried)
 
 
+@pytest.mark.parametrize("leads", [True, False], ids=["leader", "standby"])
+def test_a_thread_killed_at_any_step_before_the_application_keeps_no_connection(
+    leads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Connection] = []
+    monkeypatch.setattr(BaseWSGIServer, "on_opened", lambda server, connection: opened.append(connection))
+    monkeypatch.setattr(LeadershipPolicy, "hands_off", lambda policy, now: not leads)
+    monkeypatch.setattr(pool_module, "FAULT_SECONDS", 0.001)
+    on_ready = Connection.on_ready
+    not_started: list[Interruption] = []
+
+    def interrupted(connection: Connection, readiness: int) -> None:
+        if not_started:
+            not_started.pop().start()
+        on_ready(connection, readiness)
+
+    monkeypatch.setattr(Connection, "on_ready", interrupted)
+    with running(application, threads=2) as server:
+        for interruption in interruptions(until={"service"} if leads else {"turn"}):
+            not_started.append(interruption)
+            with server.client() as client:
+                client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert interruption.is_over.wait(20)
+                with contextlib.suppress(OSError, AssertionError):  # the connection has ended
+                    client.response()
+            assert becomes_true(lambda: all(one.state_name is None for one in opened), 20), interruption.place
+        server.server.shutdown()
+    assert len(opened) > 20
+
+
 @pytest.mark.parametrize("name", ["standby", "0", "watchdog"])
 def test_a_thread_that_fails_twice_is_replaced(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # The second time where the first is handled: such a thread ends.

@@ -438,13 +438,14 @@ class Dispatcher:
             count = 0
             while ready and now - started_at <= QUANTUM:
                 count += 1
-                task = ready.popleft()
-                policy.tasks_run += 1
-                leadership.append(term)
-                if watchdog.is_parked:
-                    watchdog.unpark()
-                slot.running = (task, now)
+                task = ready[0]
                 try:  # as in `_service`; nearly every request: no call for that
+                    ready.popleft()  # in here, or an exception of another thread could lose the task
+                    policy.tasks_run += 1
+                    leadership.append(term)
+                    if watchdog.is_parked:
+                        watchdog.unpark()
+                    slot.running = (task, now)
                     copy_context().run(task.service)
                 except BaseException:
                     logger.exception("Exception when servicing %r", task)
@@ -479,8 +480,9 @@ class Dispatcher:
         while ready:
             if not self._policy.hands_off(_now()) and self._give_leadership():
                 return True  # `ready` is another thread's from now on: do not even read it
-            task = ready.popleft()
+            task = ready[0]
             try:
+                ready.popleft()
                 self._hand_off(task)
             except BaseException:  # of a dispatcher that is not ours; no fault may lose leadership
                 logger.exception("Exception when adding %r", task)
