@@ -1150,6 +1150,17 @@ def test_a_task_that_an_exception_interrupts_is_ended(
     assert dispatcher.running() == []
 
 
+def test_a_task_that_has_just_been_taken_is_ended_too(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool_module, "FAULT_SECONDS", 0.001)
+    dispatcher = make(1).dispatcher
+    note_start = raising_once(dispatcher._queue.note_start, SystemExit(), threading.Event())
+    monkeypatch.setattr(dispatcher._queue, "note_start", note_start)
+    task = FailingTask()
+    dispatcher.add_task(task)
+    assert task.has_failed.wait(SOON)
+    assert not task.started.is_set()
+
+
 def test_the_task_of_a_thread_that_has_ended_is_ended(make: Make, still: Time, monkeypatch: pytest.MonkeyPatch) -> None:
     running = make(1)
     thread, _, _ = running.dispatcher.threads

@@ -411,8 +411,8 @@ class Dispatcher:
                     continue
                 task, queued_at = item
                 started_at = _now()
+                slot.running = (task, started_at)  # first: whatever interrupts this thread from now on ends the task
                 self._queue.note_start(task, queued_at, started_at)
-                slot.running = (task, started_at)
                 self._service(task)
                 slot.running = None
                 self._policy.weigh(_now() - started_at)
