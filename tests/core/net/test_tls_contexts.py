@@ -255,6 +255,32 @@ def test_a_context_of_the_program_wins(is_callable: bool) -> None:
     assert certificate_of(contexts) == der_of(server_file("own.example"))
 
 
+@pytest.mark.parametrize("is_own", [False, True], ids=["the-server's-callback", "the-program's-callback"])
+def test_a_context_class_that_wraps_callbacks_for_sessions_with_a_socket_is_worked_around(is_own: bool) -> None:
+    """gevent's is one: its wrapper asks the session for its socket."""
+    names = []
+
+    class Wrapping(ssl.SSLContext):
+        _callback = None
+
+        @property
+        def sni_callback(self) -> Any:
+            return self._callback
+
+        @sni_callback.setter
+        def sni_callback(self, callback: Any) -> None:
+            self._callback = callback
+            ssl.SSLContext.sni_callback.__set__(self, lambda session, *rest: callback(session.socket, *rest))  # type: ignore[attr-defined]
+
+    context = Wrapping(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(server_file())
+    if is_own:
+        context.sni_callback = lambda session, name, context: names.append(name)
+    contexts = made(tls_context=context)
+    assert certificate_of(contexts) == der_of(server_file())
+    assert names == (["localhost"] if is_own else [])
+
+
 def test_a_callable_that_gives_no_context_is_refused() -> None:
     with pytest.raises(ValueError, match=r"tls_context=.*expected an ssl\.SSLContext"):
         made(tls_context=lambda: None)

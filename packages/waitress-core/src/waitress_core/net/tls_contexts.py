@@ -17,7 +17,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ..config.adjustments import Adjustments
 from ..config.faults import SettingsFault
@@ -112,6 +112,8 @@ class TlsContexts:
                 )
             if context.sni_callback is None:
                 _note_server_names(context, {})
+            else:
+                _call_at_server_name(context, context.sni_callback)
             return _Loaded(context, {}, [])
         expiries = []
         contexts: dict[str, ssl.SSLContext] = {}
@@ -254,7 +256,18 @@ def _note_server_names(context: ssl.SSLContext, by_name: dict[str, ssl.SSLContex
             session.context = chosen
 
     context.sslobject_class = Session
-    context.sni_callback = choose
+    _call_at_server_name(context, choose)
+
+
+def _call_at_server_name(context: ssl.SSLContext, callback: Callable[..., Any]) -> None:
+    """Set `sni_callback` of a context, as the standard library defines it.
+
+    gevent's contexts wrap the callback in one that fails for all sessions without a socket, which are what we have.
+    """
+    for kind in reversed(type(context).__mro__):
+        if "sni_callback" in vars(kind):
+            vars(kind)["sni_callback"].__set__(context, callback)
+            return
 
 
 # --- the date in a certificate, which `ssl` gives of peers only
