@@ -4,7 +4,10 @@ Each greenlet that waits by anything but the patched modules stops all of them.
 """
 
 import contextlib
+import http.client
 import importlib.util
+import signal
+import ssl
 import sys
 import time
 from collections.abc import Iterator
@@ -13,6 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.ecosystem.programs.commands import PROGRAMS, httpx_client
+from tests.support import certificates
+from tests.support.client import TIMEOUT
 from tests.support.processes import cpu_seconds, needs_proc
 from tests.support.servers import Spawned, spawned
 
@@ -35,12 +40,12 @@ CASES = [
 
 
 @contextlib.contextmanager
-def serving(kind: str, settings: str, when: str) -> Iterator[tuple[Spawned, str]]:
-    """Run the program; give it and its URL; it must end in order when it is asked to."""
+def serving(kind: str, settings: str, when: str, **served: object) -> Iterator[tuple[Spawned, str]]:
+    """Run the program, with more settings of the server; give it and its URL; it must end in order when asked to."""
     if importlib.util.find_spec(kind) is None:
         pytest.skip(f"this environment lacks {kind}: `make test-ecosystem` has it")
     command = [sys.executable, "-W", "ignore", "greenlets.py", kind, settings, *([when] if when else [])]
-    with spawned(command, PROGRAMS) as server:
+    with spawned(command, PROGRAMS, {"SERVED": repr(served)}) as server:
         host, port = server.wait_for_address()
         yield server, f"http://{host}:{port}"
         server.signal()
@@ -60,6 +65,28 @@ def test_requests_run_side_by_side_and_the_end_is_clean(kind: str, settings: str
         assert time.monotonic() - started_at < SLEEPERS * SLEEP_SECONDS  # one after the other would take longer
         assert client.get("/large").content == bytes(LARGE_BYTES)
         assert client.put("/", content=bytes(LARGE_BYTES)).text == str(LARGE_BYTES)
+
+
+@pytest.mark.parametrize("kind", ["gevent", "eventlet"])
+def test_a_server_on_greenlets_speaks_tls(kind: str) -> None:
+    context = ssl.create_default_context(cafile=certificates.authority_file())
+    with serving(kind, "{}", "", tls_certificate=certificates.server_file()) as (server, _):
+        host, port = server.addresses[0]
+        connection = http.client.HTTPSConnection(host, port, context=context, timeout=TIMEOUT)
+        connection.request("GET", "/large")
+        assert connection.getresponse().read() == bytes(LARGE_BYTES)
+        connection.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
+@pytest.mark.parametrize("kind", ["gevent", "eventlet"])
+def test_workers_on_greenlets_serve_side_by_side_are_replaced_and_end(kind: str) -> None:
+    with serving(kind, "{}", "", workers=2) as (server, url), httpx_client(url, connections=SLEEPERS) as client:
+        with ThreadPoolExecutor(SLEEPERS) as pool:
+            assert [*pool.map(lambda _: client.get("/sleep").text, range(SLEEPERS))] == ["0"] * SLEEPERS
+        server.signal(signal.SIGHUP)
+        server.wait_for_line("Reloaded: 2 worker")
+        assert client.get("/large").content == bytes(LARGE_BYTES)
 
 
 @needs_proc

@@ -3,13 +3,14 @@
 python greenlets.py gevent|eventlet SETTINGS [late]
 
 SETTINGS are those of `monkey.patch_all` or `monkey_patch`, as a literal of Python. With `late`, waitress is imported
-before.
+before. The variable SERVED has more settings of the server, as a literal too.
 """
 
 from __future__ import annotations
 
 import ast
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable
@@ -50,5 +51,6 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
 
 if __name__ == "__main__":
     logging.getLogger("waitress").setLevel(logging.INFO)
-    waitress.serve(application, listen="127.0.0.1:0", threads=9)
+    served = ast.literal_eval(os.environ.get("SERVED", "{}"))
+    waitress.serve(application, listen="127.0.0.1:0", threads=9, **served)
     print("ended")

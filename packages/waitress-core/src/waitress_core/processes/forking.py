@@ -28,10 +28,18 @@ def fork(run_child: Callable[[Collection[int]], object]) -> int:
         pid = os.fork()
         if not pid:
             try:
+                _leave_greenlets()
                 run_child(mask)
             finally:
                 os._exit(1)
         return pid
+
+
+def _leave_greenlets() -> None:
+    """Let eventlet, if the program uses it, watch descriptors by an epoll of this process's own, not the parent's."""
+    hubs = sys.modules.get("eventlet.hubs")
+    if hubs is not None:
+        hubs.use_hub()
 
 
 def how_it_ended(status: int) -> str:

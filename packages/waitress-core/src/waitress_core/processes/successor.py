@@ -17,6 +17,7 @@ import sys
 assert sys.platform != "win32"  # which cannot fork: nothing imports this there
 
 import contextlib
+import io
 import os
 import signal
 import time
@@ -83,9 +84,12 @@ class Successor:
     def is_ready(self) -> bool | None:
         """Whether it serves; None as long as it has neither reported that nor ended."""
         for pipe in self.pipes:
-            with contextlib.suppress(BlockingIOError):
-                if os.read(pipe, 1):
-                    return True
+            # Not os.read: that of eventlet waits until something has come.
+            with io.FileIO(pipe, "rb", closefd=False) as reader:
+                data = reader.read(1)
+            if data:
+                return True
+            if data is not None:
                 self.close()  # it reports nothing any more: usually because it has ended
         if self.status is None:
             self._wait(os.WNOHANG)

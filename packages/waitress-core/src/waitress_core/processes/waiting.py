@@ -13,6 +13,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
+from ..reactor.poller import READ, PollPoller, SelectPoller
 from ..reactor.wakeup import WakeUp
 
 
@@ -26,10 +27,11 @@ class Waiting:
 
     def wait(self, pipes: Iterable[int], seconds: float) -> bool:
         """Wait for at most so long; return whether anything has happened."""
-        poll = select.poll()
+        # No epoll, which would be one more descriptor; eventlet removes poll.
+        poller = PollPoller() if hasattr(select, "poll") else SelectPoller()
         for descriptor in (self._wake_up.descriptor, *pipes):
-            poll.register(descriptor, select.POLLIN)
-        ready = poll.poll(seconds * 1000)
+            poller.register(descriptor, READ)
+        ready = poller.poll(seconds)
         self._wake_up.clear()
         return bool(ready)
 

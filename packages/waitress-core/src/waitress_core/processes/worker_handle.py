@@ -11,6 +11,7 @@ import sys
 assert sys.platform != "win32"  # which cannot fork: nothing imports this there
 
 import contextlib
+import io
 import json
 import os
 import time
@@ -24,6 +25,7 @@ from .states import WORKER_TRANSITIONS, WorkerState
 from .worker import REPORT_MARK
 from .worker_pipes import WorkerPipes
 
+READ_BYTES = 64 * 1024
 MOST_STACK_BYTES = 1024 * 1024  # kept of what faulthandler writes; 4 threads have 10 KiB
 
 
@@ -37,6 +39,8 @@ class WorkerHandle:
         self.slot = slot
         self.pipes = pipes
         self.pipe = pipes.reports
+        # Not os.read: that of eventlet waits until something has come.
+        self._reader = io.FileIO(self.pipe, "rb", closefd=False)
         self.started_at = time.monotonic()
         # Changed while it runs
         self.state = WorkerState.STARTING
@@ -89,9 +93,9 @@ class WorkerHandle:
 
     def reports(self) -> list[tuple[str, Any]]:
         """Return what has been reported since the last call: a word and its data."""
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self.pipe, 65536):
-                self._unread += data
+        while data := self._reader.read(READ_BYTES):
+            self._unread += data
+        if data is not None:
             self.can_report = False
         *lines, self._unread = self._unread.split(b"\n")
         found = []
