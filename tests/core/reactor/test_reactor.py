@@ -153,11 +153,58 @@ def test_a_client_that_comes_last_does_not_wait_for_all_that_take_long(turning: 
 
 
 def test_a_client_that_comes_first_does_not_wait_for_all_that_come_later(turning: Turning) -> None:
-    turning.reactor._starts_at_end = True
+    turning.reactor._cut_turns = 1
     take_long(turning, turning.other)
     for _ in range(2):
         turning.turn((101, READ), *[(102, READ)] * 50)
     assert turning.one.calls == ["ready 1"]
+
+
+def test_a_client_that_comes_amid_others_does_not_wait_for_those_on_one_side(turning: Turning) -> None:
+    """epoll keeps the order of what stays ready."""
+    slow = [FakeHandler(number) for number in range(200, 290)]
+    take_long(turning, *slow)
+    turning.reactor.handlers.update((one.descriptor, one) for one in slow)
+    reported = [(one.descriptor, READ) for one in slow]
+    for _ in range(2 * len(slow)):
+        turning.turn(*reported)
+    for _ in range(2):
+        turning.turn(*reported[:45], (101, READ), *reported[45:])
+    assert turning.one.calls
+
+
+def test_a_listener_that_has_accepted_clients_that_take_long_accepts_others_before_it_serves_these(
+    turning: Turning,
+) -> None:
+    slow = [FakeHandler(number) for number in range(200, 290)]
+    take_long(turning, *slow)
+    turning.one.on = lambda call: turning.clock.advance(TURN_SECONDS / 10)
+    turning.reactor.handlers.update((one.descriptor, one) for one in slow)
+    turning.turn((101, READ), *[(one.descriptor, READ) for one in slow])
+    turning.turn(*[(one.descriptor, READ) for one in slow], (101, READ))
+    assert turning.one.calls == ["ready 1"] * 2
+
+
+def test_of_clients_that_take_long_each_has_its_turn(turning: Turning) -> None:
+    slow = [FakeHandler(number) for number in range(200, 210)]
+    take_long(turning, *slow)
+    turning.reactor.handlers.update((one.descriptor, one) for one in slow)
+    for _ in range(2 * len(slow)):
+        turning.turn(*[(one.descriptor, READ) for one in slow])
+    assert all(one.calls for one in slow)
+
+
+def test_a_descriptor_that_is_another_s_now_has_taken_no_time(turning: Turning) -> None:
+    take_long(turning, turning.one)
+    turning.turn((101, READ), *MANY)
+    assert turning.one.calls == ["ready 1"]
+    another = FakeHandler(101)
+    turning.reactor.handlers[101] = another
+    turning.reactor.watch(another, READ)
+    take_long(turning, turning.other)
+    turning.turn(*MANY, (101, READ), (102, READ))
+    turning.turn(*MANY, (101, READ), (102, READ))
+    assert another.calls
 
 
 def test_a_wake_up_that_a_turn_had_no_time_for_is_handled_later(turning: Turning) -> None:
