@@ -10,13 +10,15 @@ import os
 import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.functional.applications import get, post
-from tests.support.client import Client
+from tests.support.certificates import client_context, server_file
+from tests.support.client import TIMEOUT, Client
 from tests.support.platforms import signal_number
 from tests.support.processes import Program, serving_program
 
@@ -89,6 +91,22 @@ def test_requests_that_come_while_the_server_is_held_up_are_answered(state: str,
             time.sleep(HELD_SECONDS)
             served.process.signal(signal_number("SIGCONT"))
         assert [client.response().status for client in clients] == [200] * CLIENTS
+
+
+@needs_stop
+def test_tls_handshakes_that_start_while_the_server_is_held_up_are_completed(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "tls_handshake_timeout": 1, "tls_certificate": server_file()}
+    with serving_program(APPLICATION, tmp_path, **settings) as served, contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.create_connection(served.address, TIMEOUT)) for _ in range(CLIENTS)]
+        pool = stack.enter_context(ThreadPoolExecutor(CLIENTS))
+        stop(served)
+        handshakes = [pool.submit(client_context().wrap_socket, one, server_hostname="localhost") for one in sockets]
+        time.sleep(HELD_SECONDS)
+        served.process.signal(signal_number("SIGCONT"))
+        for handshake in handshakes:
+            with handshake.result() as client:
+                client.sendall(get())
+                assert client.recv(15) == b"HTTP/1.1 200 OK"
 
 
 @needs_stop

@@ -53,7 +53,7 @@ def make_room(harness: Harness, connection: CheckedConnection, client: socket.so
     scenarios.start_head(harness, connection, client)
     seen = waiting_of(connection)
     assert seen is not None
-    assert close_for_room(connection, seen)
+    assert close_for_room(connection, seen, harness.context)
 
 
 ENDS: list[tuple[Scenario, str]] = [

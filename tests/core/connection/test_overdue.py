@@ -2,6 +2,7 @@
 
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,6 +11,7 @@ import pytest
 
 from tests.core.connecting import CheckedConnection, Harness
 from tests.support.pairs import receive_all
+from tests.support.tls_peer import TlsPeer
 from waitress_core.connection.overdue import BY_STATE, Client, on_handshake_overdue
 from waitress_core.connection.receiver import CHUNKED_READ_BYTES
 from waitress_core.connection.states import CLOSED, HANDSHAKE, IDLE, LINGER, Ending, ReceiveState
@@ -167,7 +169,7 @@ class _Handshaking:
     """A client in its handshake, the rest of which is perhaps in the socket."""
 
     def __init__(self, *, has_come: bool) -> None:
-        self.receiver = SimpleNamespace(state=HANDSHAKE)
+        self.receiver = SimpleNamespace(state=HANDSHAKE, handshake_answers=0)
         self.ended: list[tuple[str, str]] = []
         self._has_come = has_come
 
@@ -186,3 +188,50 @@ def test_a_handshake_ends_only_if_its_rest_has_not_come(has_come: bool, harness:
     on_handshake_overdue(cast(Client, client), harness.context)
     assert client.ended == ([] if has_come else [("late", "not complete in time")])
     assert harness.context.counters.deadlines.counts()["handshake"] == (0 if has_come else 1)
+
+
+@pytest.mark.parametrize("seconds", [11, 3600])
+def test_a_handshake_that_starts_while_the_server_is_held_up_has_its_time_from_the_answer_on(
+    harness: HeldUp, seconds: int
+) -> None:
+    harness.speak_tls()
+    connection, client = harness.open()
+    peer = TlsPeer(client, harness.turn)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        peer.session.do_handshake()
+    client.send(peer.outgoing.read())
+    harness.go_on_after(seconds)
+    assert connection.state_name == "handshake"
+    peer.shake_hands()
+    harness.turn_until(lambda: connection.state_name == "idle")
+
+
+@pytest.mark.parametrize(("waited", "more"), [(9.5, 10), (5, 5)], ids=["at-the-last-moment", "in-good-time"])
+def test_a_handshake_that_is_answered_at_the_last_moment_has_its_time_again(
+    harness: HeldUp, waited: float, more: float
+) -> None:
+    harness.speak_tls()
+    connection, client = harness.open()
+    peer = TlsPeer(client, harness.turn)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        peer.session.do_handshake()
+    harness.clock.advance(waited)
+    client.send(peer.outgoing.read())
+    harness.turn_until(lambda: connection.receiver.handshake_answers)
+    harness.pass_seconds(more - 1)
+    assert not connection.is_gone
+    harness.pass_seconds(2)
+    assert connection.is_gone
+
+
+def test_a_handshake_that_stops_after_the_answer_ends_at_its_next_deadline(harness: HeldUp) -> None:
+    harness.speak_tls()
+    connection, client = harness.open()
+    peer = TlsPeer(client, harness.turn)
+    with contextlib.suppress(ssl.SSLWantReadError):
+        peer.session.do_handshake()
+    client.send(peer.outgoing.read())
+    harness.go_on_after(11)
+    client.send(b"\x16")
+    harness.go_on_after(11)
+    assert connection.is_gone

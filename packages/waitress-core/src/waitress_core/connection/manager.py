@@ -11,6 +11,7 @@ from ..reactor.poller import READ, WRITE
 from .acceptor import Acceptor
 from .connection import Connection
 from .context import DRAINING, Endpoint, ServerContext
+from .overdue import goes_on_with_handshake
 from .room import Waiting, order_for_room, order_for_threads
 from .states import BODY, FLUSH, HANDSHAKE, HEAD, LINGER
 
@@ -124,7 +125,7 @@ class ConnectionManager:
             while self._chosen:
                 seen = self._chosen.popleft()
                 connection = self.connections.get(seen.descriptor)
-                if connection is not None and close_for_room(connection, seen):
+                if connection is not None and close_for_room(connection, seen, self._context):
                     return True
         return False
 
@@ -147,7 +148,9 @@ class ConnectionManager:
         longest = self._context.handshake.longest_armed()
         if longest is None or self._reactor.now - longest[1] < SPARED_SECONDS:
             return False
-        self.connections[longest[0]].close("shutdown")
+        connection = self.connections[longest[0]]
+        if not goes_on_with_handshake(connection, self._context):
+            connection.close("shutdown")
         return True
 
     def _close_longest_idle(self, reason: str) -> bool:
@@ -177,13 +180,16 @@ def waiting_of(connection: Connection) -> Waiting | None:
     return None
 
 
-def close_for_room(connection: Connection, seen: Waiting) -> bool:
+def close_for_room(connection: Connection, seen: Waiting, context: ServerContext) -> bool:
     """Close a connection if it still waits as it was seen to; what has come in the meantime is served.
 
     Return whether it has ended.
     """
     if _waits_as(connection, seen):
-        connection.on_ready(WRITE if seen.state == "flush" else READ)
+        if seen.state == "handshake":
+            goes_on_with_handshake(connection, context)
+        else:
+            connection.on_ready(WRITE if seen.state == "flush" else READ)
         if _waits_as(connection, seen):
             connection.close("room")
     return connection.is_gone

@@ -50,10 +50,25 @@ class Client(Protocol):
 
 def on_handshake_overdue(client: Client, context: ServerContext) -> None:
     """End a connection with a TLS handshake that is not complete."""
-    client.on_ready(READ)
-    if client.receiver.state is HANDSHAKE:
+    if not goes_on_with_handshake(client, context):
         context.counters.deadlines.add("handshake")
         client.end_handshake("late", "not complete in time")
+
+
+def goes_on_with_handshake(client: Client, context: ServerContext) -> bool:
+    """Read from a client in its handshake; return whether that has brought it further.
+
+    A client that only now gets an answer has its time again: without it, it could not go on. A handshake has three
+    answers at most, so that no client stays for ever.
+    """
+    before = client.receiver.handshake_answers
+    client.on_ready(READ)
+    if client.receiver.state is not HANDSHAKE:
+        return True
+    if client.receiver.handshake_answers == before:
+        return False
+    context.handshake.arm(client.descriptor, context.reactor.now)
+    return True
 
 
 def on_idle_overdue(client: Client, context: ServerContext) -> None:

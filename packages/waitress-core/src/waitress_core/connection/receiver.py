@@ -42,6 +42,11 @@ CHUNKED_READ_BYTES = 16 * 1024  # each chunk costs time, and may hold one byte: 
 LINGER_BYTES = 256 * 1024 * 1024
 
 
+# That a client has at least to go on with a handshake. Doubled: one that starts at the last moment holds its place for
+# longer. Halved: one whose packet is lost is closed, because the server was held up before.
+ANSWER_SECONDS = 1.0
+
+
 class Directive(enum.Enum):
     """What is to be done, other than to answer."""
 
@@ -163,11 +168,14 @@ class Receiver:
         Raises:
             HandshakeFailed: there is no TLS.
         """
+        answers = self._transport.handshake_answers
         try:
             waits_for = self._transport.handshake()
         except PlainRequest:
             self._context.counters.handshakes.add("plain")
             return plain_request_response()
+        if self._transport.handshake_answers != answers:
+            self._give_time_after_answer()
         if waits_for == WRITE:
             return ROOM
         if waits_for == READ:
@@ -175,6 +183,16 @@ class Receiver:
         self._context.counters.handshakes.add("done")
         self.enter(IDLE, self._context.reactor.now)
         return self.receive()
+
+    def _give_time_after_answer(self) -> None:
+        """Let the handshake have its time again if there is too little left for a client that has got an answer.
+
+        The server may have been held up. A handshake has three answers at most, so that no client stays for ever.
+        """
+        deadline, now = self._context.handshake, self._context.reactor.now
+        armed_at = deadline.armed_at(self._descriptor)
+        if armed_at is not None and now - armed_at > deadline.seconds - ANSWER_SECONDS:
+            deadline.arm(self._descriptor, now)
 
     def _receive_into_buffer(self) -> memoryview | None:
         buffer = self._context.read_buffer
@@ -308,6 +326,11 @@ class Receiver:
             return self._body_rate.started_at
         assert self._deadline is not None
         return self._deadline.armed_at(self._descriptor) or 0.0
+
+    @property
+    def handshake_answers(self) -> int:
+        """How often the client has got what its next step of the handshake needs."""
+        return self._transport.handshake_answers
 
     def body_bytes_per_second(self) -> float:
         """Return the present rate of the body that is arriving: see `data_rate`."""

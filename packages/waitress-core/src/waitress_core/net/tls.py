@@ -73,6 +73,7 @@ class TlsTransport(SocketTransport):
         "_session",
         "_taken",
         "_unsent",
+        "handshake_answers",
     )
 
     needs_handshake = True
@@ -93,6 +94,7 @@ class TlsTransport(SocketTransport):
         self._is_lost = False  # the socket has failed; written once, by whichever thread has seen it
         # Leader only
         self._has_started = False  # a byte has arrived
+        self.handshake_answers = 0
         self._is_established = False
         # What arrives is not decrypted: the client has sent a plain request, or output has ended, and it is discarded.
         self._is_raw = False
@@ -152,7 +154,7 @@ class TlsTransport(SocketTransport):
             try:
                 self._session.do_handshake()
             except ssl.SSLWantReadError:
-                pass
+                self.handshake_answers += self._outgoing.pending > 0
             except (OSError, ValueError) as error:  # SSLError is an OSError
                 self._try_to_flush_locked()  # the alert that names the reason
                 raise HandshakeFailed(_reason(error)) from error

@@ -80,6 +80,7 @@ class Transport(Protocol):
     # Set once: whether a client sends bytes also to end its output. Left unread they would make a close a reset.
     must_linger: bool
     sent_bytes: int  # taken by the system so far; written by whoever sends
+    handshake_answers: int  # how often the client has got what its next step of the handshake needs; leader only
 
     @property
     def socket(self) -> "socket.socket":
@@ -150,6 +151,7 @@ class SocketTransport:
 
     needs_handshake = False
     must_linger = False
+    handshake_answers = 0
 
     def __init__(self, accepted: socket.socket) -> None:
         accepted.setblocking(False)
