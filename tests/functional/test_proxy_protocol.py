@@ -210,6 +210,25 @@ def test_clients_that_have_not_sent_their_header_count_for_the_connection_limit(
             assert third.response().status == 200  # when the header of the others is overdue
 
 
+@pytest.mark.parametrize("mode", ["required", "optional"])
+def test_clients_that_do_not_send_their_header_make_room_the_longest_first(
+    mode: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Preludes, "header_seconds", 60.0)
+    monkeypatch.setattr(Preludes, "patience_seconds", 0.1)
+    settings = {**TRUSTING, "proxy_protocol": mode, "connection_limit": 3}
+    with running(Recorder(), **settings) as server, server.clients(3) as clients:
+        clients[1].send(b"PROXY ")
+        with server.client() as fourth, server.client() as fifth:
+            for client in (fourth, fifth):
+                client.send(LINE + get())
+                assert client.response().status == 200
+        for client in clients[:2]:
+            assert client.is_closed_within(SECONDS)
+        clients[2].send(LINE + get())
+        assert clients[2].response().status == 200
+
+
 def test_a_server_that_ends_closes_clients_without_their_header_and_answers_others() -> None:
     with running(Recorder(), **TRUSTING) as server, server.client() as silent, server.client() as client:
         client.send(LINE)

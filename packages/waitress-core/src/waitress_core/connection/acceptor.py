@@ -231,6 +231,9 @@ class Acceptor:
         if not self._is_crowded:
             self._is_crowded = True
             logger.warning("total open connections reached the connection limit, no longer accepting new connections")
+        preludes = self._preludes
+        if preludes is not None and preludes.close_longest():
+            return True
         if self._close_one():
             return True
         self._is_paused = self._context.is_full = True

@@ -7,6 +7,8 @@ trusted proxy may send one: what others send is not even read.
     required    must send a header, or is closed            is closed
     optional    may send one, as its first bytes            is a client like any other
 
+At the connection limit, the one that has waited longest makes room for the next client, before any connection does.
+
 Thread: the leader.
 """
 
@@ -30,6 +32,8 @@ logger = SafeLogger(logging.getLogger("waitress"))
 # In which a header must have arrived. The protocol asks for 3 at least: a lost segment is sent again by then. Doubled:
 # a peer that says nothing holds a place for twice as long. Halved: a header that was lost once closes its connection.
 HEADER_SECONDS = 3.0
+# After which the longest makes room for another client. It is that of a TLS handshake (see `room`).
+PATIENCE_SECONDS = 1.5
 LOG_SECONDS = 1.0  # at most one record in so many seconds
 
 # (socket, address, port, endpoint, what the proxy says, bytes that are the client's)
@@ -39,7 +43,8 @@ OnClient = Callable[[socket.socket, str, str, Endpoint, ProxyInfo | None, bytes]
 class Preludes:
     """The clients of one server that have not sent their header; `len` is their number."""
 
-    header_seconds = HEADER_SECONDS  # an attribute, so that a test can shorten it
+    header_seconds = HEADER_SECONDS  # attributes, so that a test can shorten them
+    patience_seconds = PATIENCE_SECONDS
 
     def __init__(
         self,
@@ -121,6 +126,22 @@ class Preludes:
         self._forget(prelude)
         close(prelude.client[0])
         self._on_ended()
+
+    def close_longest(self) -> bool:
+        """Close the client that has waited longest, if that is long enough, because another one waits for its place.
+
+        Return whether one has ended. What has come, and was not read yet, is read first.
+        """
+        while (longest := self._deadlines.longest_armed()) is not None:
+            descriptor, since = longest
+            if self._reactor.now - since < self.patience_seconds:
+                break
+            prelude = self._waiting[descriptor]
+            self.read(prelude)
+            if self._waiting.get(descriptor) is prelude:
+                self._close(prelude)
+                return True
+        return False
 
     def close_all(self) -> None:
         """Read once more from each client, and close those that have not sent their header."""
