@@ -34,6 +34,7 @@ class Lazy:
 lazy = Lazy()
 text = "shop:app"
 async def asgi(scope, receive, send): ...
+def short(env, start): ...
 def make_for(settings): return application
 def make_asgi(): return asgi
 def make_text(): return "shop:app"
@@ -294,6 +295,13 @@ def test_a_library_or_an_application_in_a_zip_has_no_frames_of_importlib(
         (
             "loaded_shop:application",
             f"{NO_ARGUMENTS} (environ, start_response); it is the application itself: leave --call out",
+            False,
+        ),
+        ("loaded_shop:asgi", f"{NO_ARGUMENTS} (scope, receive, send); {A2WSGI}", False),
+        (
+            "loaded_shop:short",
+            f"{NO_ARGUMENTS} (env, start); if it is the application itself, leave --call out; otherwise write them as "
+            "literals, without --call: loaded_shop:short(...)",
             False,
         ),
         ("loaded_shop:make_fault", "calling it raised RuntimeError: no database anywhere", True),

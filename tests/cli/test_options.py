@@ -166,6 +166,16 @@ def test_with_options_first_the_first_other_word_ends_them() -> None:
             "--access-log=json: expected a file; to choose a format: --access-log-format=json",
             id="format-for-the-access-log",
         ),
+        pytest.param(
+            ["--access-log=true"],
+            "--access-log=true: expected a file; to turn it on: --access-log",
+            id="true-for-the-access-log",
+        ),
+        pytest.param(
+            ["--access-log=Off"],
+            "--access-log=Off: expected a file; to turn it off: --no-access-log",
+            id="off-for-the-access-log",
+        ),
         pytest.param(["--access-log="], "--access-log=: the name of a file is missing", id="no-file"),
         pytest.param(["--ipv4=1"], "--ipv4/--no-ipv4: takes no value, but was given '1'", id="value-for-a-boolean"),
         pytest.param(["--h"], "ambiguous option: --h could match --help, --host", id="cut-too-short"),

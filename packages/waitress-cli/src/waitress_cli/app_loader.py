@@ -11,7 +11,7 @@ import traceback
 from types import ModuleType, TracebackType
 from typing import Any
 
-from waitress_core.config.application import application_fault, names_of, signature_of
+from waitress_core.config.application import application_fault, names_of, signature_of, takes
 
 # Frames of these modules are between the command and the application's code, and do not help its author. Their files
 # are no way to know them: with the standard library in a zip, the names in code objects are those of another machine.
@@ -99,10 +99,16 @@ def _check_takes(name: str, factory: Any, arguments: Arguments, *, calls: bool) 
     except TypeError:
         gives = "--call gives a factory no arguments, and this one" if calls else "it"
         advice = f"write them as literals{', without --call' * calls}: {name.partition('(')[0]}(...)"
-        if next(iter(signature.parameters), "") == "environ":
-            advice = f"it is the application itself: leave {'--call' if calls else 'the parentheses'} out"
+        first = next(iter(signature.parameters), "")
+        leave_out = f"leave {'--call' if calls else 'the parentheses'} out"
+        if first == "environ":
+            advice = f"it is the application itself: {leave_out}"
+        elif first == "scope":
+            advice = application_fault(factory) or advice
         elif any(arguments):
             advice = "write them as these are called"
+        elif takes(signature, 2):
+            advice = f"if it is the application itself, {leave_out}; otherwise {advice}"
         raise CannotLoadError(name, f"{gives} takes {names_of(signature)}; {advice}") from None
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn
 
 from waitress_core import Setting
+from waitress_core.config.casts import FALSE_WORDS, TRUE_WORDS
 
 from .command_settings import ALL_SETTINGS, BY_NAME, COMMAND_NAMES, GROUP
 
@@ -90,6 +91,9 @@ def _with_access_log_file(arguments: Sequence[str]) -> list[str]:
             raise CommandLineError("--access-log=: the name of a file is missing")
         elif value in ("combined", "json") or "{" in value:
             raise CommandLineError(f"{word}: expected a file; to choose a format: --access-log-format={value}")
+        elif value.lower() in TRUE_WORDS | FALSE_WORDS:
+            wanted = "on: --access-log" if value.lower() in TRUE_WORDS else "off: --no-access-log"
+            raise CommandLineError(f"{word}: expected a file; to turn it {wanted}")
         else:
             words += ["--access-log", f"--access-log-file={value}"]
     return words
