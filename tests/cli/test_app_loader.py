@@ -300,8 +300,10 @@ def test_a_library_or_an_application_in_a_zip_has_no_frames_of_importlib(
         ("loaded_shop:asgi", f"{NO_ARGUMENTS} (scope, receive, send); {A2WSGI}", False),
         (
             "loaded_shop:short",
-            f"{NO_ARGUMENTS} (env, start); if it is the application itself, leave --call out; otherwise write them as "
-            "literals, without --call: loaded_shop:short(...)",
+            (
+                f"{NO_ARGUMENTS} (env, start); if it is the application itself, leave --call out; otherwise write them "
+                "as literals, without --call: loaded_shop:short(...)"
+            ),
             False,
         ),
         ("loaded_shop:make_fault", "calling it raised RuntimeError: no database anywhere", True),

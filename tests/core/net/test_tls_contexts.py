@@ -270,7 +270,8 @@ def test_a_context_class_that_wraps_callbacks_for_sessions_with_a_socket_is_work
         @sni_callback.setter
         def sni_callback(self, callback: Any) -> None:
             self._callback = callback
-            ssl.SSLContext.sni_callback.__set__(self, lambda session, *rest: callback(session.socket, *rest))  # type: ignore[attr-defined]
+            standard: Any = ssl.SSLContext.sni_callback
+            standard.__set__(self, lambda session, *rest: callback(session.socket, *rest))
 
     context = Wrapping(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(server_file())
