@@ -191,9 +191,7 @@ def test_a_handshake_ends_only_if_its_rest_has_not_come(has_come: bool, harness:
 
 
 @pytest.mark.parametrize("seconds", [11, 3600])
-def test_a_handshake_that_starts_while_the_server_is_held_up_has_its_time_from_the_answer_on(
-    harness: HeldUp, seconds: int
-) -> None:
+def test_a_handshake_of_a_held_up_server_has_its_time_from_the_answer_on(harness: HeldUp, seconds: int) -> None:
     harness.speak_tls()
     connection, client = harness.open()
     peer = TlsPeer(client, harness.turn)

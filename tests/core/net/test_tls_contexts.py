@@ -256,7 +256,7 @@ def test_a_context_of_the_program_wins(is_callable: bool) -> None:
 
 
 @pytest.mark.parametrize("is_own", [False, True], ids=["the-server's-callback", "the-program's-callback"])
-def test_a_context_class_that_wraps_callbacks_for_sessions_with_a_socket_is_worked_around(is_own: bool) -> None:
+def test_a_context_class_that_wraps_callbacks_is_worked_around(is_own: bool) -> None:
     """gevent's is one: its wrapper asks the session for its socket."""
     names = []
 

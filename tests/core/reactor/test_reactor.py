@@ -172,7 +172,7 @@ def test_a_client_that_comes_amid_others_does_not_wait_for_those_on_one_side(tur
     assert turning.one.calls
 
 
-def test_a_listener_that_has_accepted_clients_that_take_long_accepts_others_before_it_serves_these(
+def test_a_listener_comes_before_clients_that_take_long(
     turning: Turning,
 ) -> None:
     slow = [FakeHandler(number) for number in range(200, 290)]

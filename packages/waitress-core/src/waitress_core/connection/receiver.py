@@ -43,7 +43,7 @@ LINGER_BYTES = 256 * 1024 * 1024
 
 
 # That a client has at least to go on with a handshake. Doubled: one that starts at the last moment holds its place for
-# longer. Halved: one whose packet is lost is closed, because the server was held up before.
+# longer. Halved: after a hold-up of the server, a client with a lost packet is closed.
 ANSWER_SECONDS = 1.0
 
 
