@@ -40,8 +40,6 @@ CHUNKED_READ_BYTES = 16 * 1024  # each chunk costs time, and may hold one byte: 
 # Discarded after the end of output: what a gigabit line brings in the default linger_timeout. A client that reads only
 # when it has sent all would otherwise be reset before, and never see the answer. It costs less than to take a body.
 LINGER_BYTES = 256 * 1024 * 1024
-
-
 # That a client has at least to go on with a handshake. Doubled: one that starts at the last moment holds its place for
 # longer. Halved: after a hold-up of the server, a client with a lost packet is closed.
 ANSWER_SECONDS = 1.0
