@@ -170,6 +170,10 @@ def test_of_clients_that_wait_alike_those_of_the_address_with_most_make_room(
         assert slow.response().body == b"ok"
 
 
+def has_received(server: Running, count: int) -> bool:
+    return server.server.stats().bytes_in >= count
+
+
 @pytest.mark.plain  # a client in the backlog cannot shake hands
 @pytest.mark.parametrize(
     ("further", "is_kept"),
@@ -195,6 +199,7 @@ def test_at_the_limit_an_answer_ends_its_connection_unless_a_request_follows_it(
         client.send(get(target="/wait"))
         assert becomes_true(lambda: server.server.stats().connections_by_state["task"] == 1)
         client.send(further)
+        assert becomes_true(lambda: has_received(server, len(get(target="/wait") + further)))
         with server.client() as waiting:
             assert server.server._run is not None
             context = server.server._run._context
@@ -207,10 +212,6 @@ def test_at_the_limit_an_answer_ends_its_connection_unless_a_request_follows_it(
             assert client.is_closed_within(20)
             client.close()
             assert waiting.get().status == 200
-
-
-def has_received(server: Running, count: int) -> bool:
-    return server.server.stats().bytes_in >= count
 
 
 @pytest.mark.plain  # a client in the backlog cannot shake hands
