@@ -19,7 +19,8 @@ UPLOADS = 20
 
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Program]:
-    with serving_program(APPLICATION, tmp_path, max_request_body_size=100_000) as served:
+    # The whole upload is discarded, however long it takes on a busy machine.
+    with serving_program(APPLICATION, tmp_path, max_request_body_size=100_000, linger_timeout=60) as served:
         yield served
 
 
