@@ -216,44 +216,56 @@ def application(environ, start_response):
     return [b"a"]
 """
 REQUESTS = 50
+QUICKLY_ACKNOWLEDGED = 20  # at the start of a connection Linux acknowledges as many segments at once, and some more
+ROW = 10
 TIMER_SECONDS = 0.040  # of the shortest timer: TCP delays the acknowledgement of a small segment so long
+
+
+def is_quick(ask: Callable[[], None]) -> bool:
+    """Whether in one row of requests most are answered before the timer could end.
+
+    A busy machine makes many rows slow, but not all; a timer makes each row slow, once all segments may be delayed.
+    """
+    for _ in range(5):
+        taken = []
+        for _ in range(REQUESTS):
+            started_at = time.monotonic()
+            ask()
+            taken.append(time.monotonic() - started_at)
+        rows = [sum(taken[end - ROW : end]) for end in range(QUICKLY_ACKNOWLEDGED + ROW, REQUESTS + 1)]
+        if min(rows) < ROW * TIMER_SECONDS * 0.6:
+            return True
+    return False
 
 
 @pytest.mark.promise("S91")
 @pytest.mark.parametrize("path", ["/", "/pieces", "/written", "/slow"])
 @pytest.mark.parametrize("uses", ["one-connection", "a-connection-each"])
 def test_no_request_waits_for_a_timer(path: str, uses: str, tmp_path: Path) -> None:
-    """Neither of TCP nor of a thread that looks now and then. The best of some attempts: others use the machine too."""
-    with serving_program(QUICK, tmp_path, threads=2) as program:
+    """Neither of TCP nor of a thread that looks now and then."""
+    with serving_program(QUICK, tmp_path, threads=2) as program, program.client() as client:
 
-        def ask() -> float:
-            started_at = time.monotonic()
-            with program.client() as client:
-                for _ in range(REQUESTS):
-                    if uses == "one-connection":
-                        assert client.get(path).status == 200
-                    else:
-                        with program.client() as other:
-                            assert other.get(path).status == 200
-            return time.monotonic() - started_at
+        def ask() -> None:
+            if uses == "one-connection":
+                assert client.get(path).status == 200
+            else:
+                with program.client() as other:
+                    assert other.get(path).status == 200
 
-        assert any(ask() < REQUESTS * TIMER_SECONDS * 0.6 for _ in range(5))
+        assert is_quick(ask)
 
 
 @pytest.mark.promise("S91")
 def test_a_body_that_comes_in_pieces_is_taken_at_once(tmp_path: Path) -> None:
     with serving_program(QUICK, tmp_path) as program, program.client() as client:
 
-        def ask() -> float:
-            started_at = time.monotonic()
-            for _ in range(REQUESTS):
-                client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
-                assert client.response().status == 100
-                client.send(b"ab")
-                assert client.response().status == 200
-            return time.monotonic() - started_at
+        def ask() -> None:
+            client.send(b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+            assert client.response().status == 100
+            client.send(b"ab")
+            assert client.response().status == 200
 
-        assert any(ask() < REQUESTS * TIMER_SECONDS * 0.6 for _ in range(5))
+        assert is_quick(ask)
 
 
 # --- large files
