@@ -44,7 +44,7 @@ def waits_during(served: Program, name: str) -> list[float]:
 
 def waits_during_heads(served: Program, name: str) -> list[float]:
     """Complete many heads at once, some times; return the longest wait of each time."""
-    return [longest_wait_during(served, LONG_HEADS[name], HEADS) for _ in range(ROUNDS_OF_HEADS)]
+    return [longest_wait_during(served, LONG_HEADS[name], HEADS)[0] for _ in range(ROUNDS_OF_HEADS)]
 
 
 def main(names: Sequence[str]) -> None:
