@@ -84,7 +84,7 @@ def test_workers_on_greenlets_serve_side_by_side_are_replaced_and_end(kind: str)
     with serving(kind, "{}", "", workers=2) as (server, url), httpx_client(url, connections=SLEEPERS) as client:
         with ThreadPoolExecutor(SLEEPERS) as pool:
             assert [*pool.map(lambda _: client.get("/sleep").text, range(SLEEPERS))] == ["0"] * SLEEPERS
-        server.signal(signal.SIGHUP)
+        server.signal(signal.Signals["SIGHUP"])
         server.wait_for_line("Reloaded: 2 worker")
         assert client.get("/large").content == bytes(LARGE_BYTES)
 
