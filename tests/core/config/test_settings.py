@@ -13,6 +13,7 @@ from tests.support.ids import short_id
 from tests.support.rows import each_row
 from waitress_core import SETTINGS, Adjustments, Setting
 from waitress_core.config.faults import SettingsFault
+from waitress_core.config.log_format import FIELDS
 
 BY_NAME = {setting.name: setting for setting in SETTINGS}
 
@@ -193,9 +194,11 @@ NO_DURATIONS: tuple[object, ...] = (
 
 LOG_SWITCH = "true or false, or the format of its lines: combined, json, or a text with {fields}"
 NO_SWITCHES: tuple[object, ...] = (
-    "treu", "flase", "yess", "2", 2, "JSON", "common", "stdout", "{path}", "{target", [], object,
+    "treu", "flase", "yess", "2", 2, "JSON", "common", "stdout", [], object,
 )  # fmt: skip
 
+PEERS = "IP addresses and CIDR networks, * for any peer, or localhost for peers on this machine"
+FIELD_LIST = "a text of one line with the fields " + " ".join(f"{{{name}}}" for name in FIELDS)
 REFUSED: list[tuple[str, object, str]] = [
     ("port", -1, "a port number between 0 and 65535"),
     ("port", "65536", "a port number between 0 and 65535"),
@@ -228,8 +231,8 @@ REFUSED: list[tuple[str, object, str]] = [
     ("ident", "\u2603", "printable ASCII text"),
     ("server_name", "a\nb", "printable ASCII text"),
     ("trusted_proxy", "proxy.example", "IP addresses and CIDR networks"),
-    ("trusted_proxy", "10.0.0.0/33", "IP addresses and CIDR networks"),
-    ("trusted_proxy", "10.0.0.1 nobody", "IP addresses and CIDR networks"),
+    ("trusted_proxy", "10.0.0.0/33", f"{PEERS}, not 10.0.0.0/33"),
+    ("trusted_proxy", "10.0.0.1 nobody", f"{PEERS}, not nobody"),
     ("trusted_proxy_headers", 5, "a list of texts"),
     *[("access_log", given, LOG_SWITCH) for given in NO_SWITCHES],
     *[
@@ -241,6 +244,12 @@ REFUSED: list[tuple[str, object, str]] = [
         )
         for given in ("/var/log/access.log", "access.log", "logs/access", "C:\\logs\\a", Path("a.log"))
     ],
+    (
+        "access_log",
+        "{path}",
+        f"true, false, combined, json, or {FIELD_LIST}; {{path}} is not a field",
+    ),
+    ("access_log", "{target", "true, false, combined, json, or a text of one line with the fields {remote_addr}"),
     ("access_log_format", "", "combined, json, or a text of one line with the fields {remote_addr}"),
     ("access_log_format", "{target", "combined, json, or a text of one line with the fields {remote_addr}"),
     ("access_log_format", "{path}", "combined, json, or a text of one line with the fields {remote_addr}"),

@@ -96,7 +96,8 @@ def addresses_fault(value: str | None) -> str | None:
         try:
             ipaddress.ip_network(word, strict=False)
         except ValueError:
-            return "IP addresses and CIDR networks, * for any peer, or localhost for peers on this machine"
+            accepted = "IP addresses and CIDR networks, * for any peer, or localhost for peers on this machine"
+            return f"{accepted}, not {word}"
     return None
 
 
@@ -112,8 +113,10 @@ LOG_SWITCH = "true or false, or the format of its lines: combined, json, or a te
 
 def access_log_fault(value: bool | str) -> str | None:
     """Check what turns the access log on."""
-    if isinstance(value, bool) or log_format_fault(value) is None:
+    if isinstance(value, bool) or (fault := log_format_fault(value)) is None:
         return None
+    if "{" in value:
+        return f"true, false, {fault}"
     if "/" in value or "\\" in value or value.endswith(".log"):
         handler = f"logging.getLogger('waitress.access').addHandler(logging.FileHandler({value!r}))"
         return f"{LOG_SWITCH}. For a file, access_log_file of the command, or a handler of waitress.access: {handler}"
