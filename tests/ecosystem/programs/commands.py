@@ -128,7 +128,10 @@ def httpx_client(url: str = "", uds: Path | None = None, connections: int = 10) 
 
     One that verifies certificates would load all authorities first, which takes 50 ms of a processor.
     """
-    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    # By default it would close a connection of which it makes no use for 5 s, as on a busy machine.
+    limits = httpx.Limits(
+        max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=CLIENT_SECONDS
+    )
     transport = httpx.HTTPTransport(verify=False, uds=None if uds is None else str(uds), limits=limits)
     with httpx.Client(base_url=url, transport=transport, trust_env=False, timeout=CLIENT_SECONDS) as client:
         yield client
