@@ -24,7 +24,7 @@ from tests.functional.applications import Recorder, get, post, set_at_end
 from tests.functional.test_crowds import enough_descriptors
 from tests.support import over_tls
 from tests.support.client import Client, Response
-from tests.support.processes import Program, becomes_true, serving_program
+from tests.support.processes import Program, becomes_true, serving_program, stopwatch
 from tests.support.servers import Running, running
 from tests.support.times import SHORT_TICK_SECONDS, SkippingClock
 from waitress_core.connection import room
@@ -132,10 +132,10 @@ def test_a_healthy_client_is_answered_during_an_attack_at_default_settings(name:
             served.process.wait_for_line(FULL)
             assert becomes_true(lambda: attack.sent >= LIMIT)  # their handshakes take the time of this process too
             for _ in range(10):
-                started_at = time.monotonic()
+                seconds = stopwatch(served.id)
                 with served.client() as healthy:
                     assert healthy.get().body == b"ok"
-                assert time.monotonic() - started_at < SECONDS
+                assert seconds() < SECONDS
                 time.sleep(0.1)
         assert not [line for line in served.process.log if "ERROR" in line or "Traceback" in line]
 
@@ -247,8 +247,8 @@ LONG_HEADS = {
     "escapes-in-the-path": b"GET /" + b"%41" * 21_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
     "a-large-field": b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 255_000 + b"\r\n\r\n",
 }
-MOMENT = 0.1  # seconds
-TRIES = 3  # a machine that others use too may not give the processor to a client for so long
+MOMENT = 0.25  # seconds
+TRIES = 3  # on a machine that others use too, everybody runs slower at times
 
 
 def longest_wait_during(served: Program, head: bytes, count: int) -> tuple[float, float]:
@@ -274,9 +274,9 @@ def longest_wait_during(served: Program, head: bytes, count: int) -> tuple[float
         waiting, longest = [one.socket for one in attackers], 0.0
         while waiting:
             for ask in (healthy.get, ask_on_a_new_connection):
-                started_at = time.monotonic()
+                seconds = stopwatch(served.id)
                 assert ask().body == b"ok"
-                longest = max(longest, time.monotonic() - started_at)
+                longest = max(longest, seconds())
             answered = select.select(waiting, [], [], 0.001)[0]
             waiting = [one for one in waiting if one not in answered]
         return longest, time.monotonic() - first_at
@@ -288,7 +288,8 @@ def test_ninety_heads_that_take_long_do_not_keep_a_healthy_client_waiting(name: 
     with serving_program(APPLICATION, tmp_path) as served:
         for _ in range(TRIES):
             longest, whole = longest_wait_during(served, LONG_HEADS[name], 90)
-            if longest < max(MOMENT, whole / 2):
+            # Wine runs everything slower, and reports to no `stopwatch` how long a thread has waited for a processor.
+            if longest < (max(MOMENT, whole / 2) if sys.platform == "win32" else MOMENT):
                 return
     pytest.fail(f"a client waited for {longest:.3f} of {whole:.3f} seconds")
 

@@ -144,6 +144,33 @@ def comes_to_rest(process_id: int, seconds: float = SECONDS, most_switches: int 
     return becomes_true(is_at_rest, seconds)
 
 
+def stopwatch(process_id: int) -> Callable[[], float]:
+    """Return a function that returns the seconds from now on, less those in which a thread waited for a processor.
+
+    Threads of a process and of this one count. So a client seems to wait for a server, and not for the other programs
+    of a busy machine. Threads wait at once, so there it may seem to wait for less than it does; on a quiet machine, and
+    where the system does not report it, this is a clock.
+    """
+    before, started_at = _waits_for_a_processor(process_id), time.monotonic()
+
+    def seconds() -> float:
+        elapsed = time.monotonic() - started_at
+        after = _waits_for_a_processor(process_id)
+        return elapsed - sum(waited - before.get(thread, 0) for thread, waited in after.items()) / 1e9
+
+    return seconds
+
+
+def _waits_for_a_processor(process_id: int) -> dict[str, int]:
+    """Return for how many nanoseconds each thread has been runnable, but not running."""
+    waits = {}
+    for process in (str(process_id), "self"):
+        for path in Path(f"/proc/{process}/task").glob("*/schedstat"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
+                waits[path.parent.name] = int(path.read_text().split()[1])
+    return waits
+
+
 def becomes_true(condition: Callable[[], bool], seconds: float = SECONDS) -> bool:
     """Look again and again, for what has no event to wait for, until it is so or the time is up."""
     until = time.monotonic() + seconds
