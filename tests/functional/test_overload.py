@@ -66,13 +66,14 @@ def test_the_environ_says_how_long_a_request_has_waited() -> None:
     with queued(application, 1) as (server, first, (second,)):
         run = server.server._run
         assert run is not None
-        assert becomes_true(lambda: run._dispatcher.oldest_waiting_seconds > 0.1, SECONDS)
+        (at_once,) = application.queue_seconds
+        # On a busy machine the first request, too, waits for its thread.
+        assert becomes_true(lambda: run._dispatcher.oldest_waiting_seconds > at_once + 0.1, SECONDS)
         application.released.set()
         assert [first.response().status, second.response().status] == [200, 200]
         assert run._dispatcher.oldest_waiting_seconds == 0
-    at_once, waited = application.queue_seconds
-    assert 0 <= at_once < waited < time.monotonic() - started_at
-    assert waited > 0.1
+    waited = application.queue_seconds[1]
+    assert 0 <= at_once < at_once + 0.1 < waited < time.monotonic() - started_at
 
 
 @pytest.mark.parametrize(
