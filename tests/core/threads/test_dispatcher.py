@@ -21,7 +21,7 @@ from waitress_core.threads import dispatcher as module
 from waitress_core.threads import pool as pool_module
 from waitress_core.threads import task_queue as task_queue_module
 from waitress_core.threads import watchdog as watchdog_module
-from waitress_core.threads.leadership import FAST, LONGEST_HOLD, QUANTUM, RARE, SHORTEST_HOLD
+from waitress_core.threads.leadership import FAST, LONGEST_HOLD, QUANTUM, SHORTEST_HOLD, SHORTEST_PAUSE
 from waitress_core.threads.queue_log import QUIET_SECONDS
 from waitress_core.threads.tasks import InternalTask
 from waitress_core.threads.watchdog import IDLE_WAIT, LONGEST_PAUSE
@@ -322,41 +322,58 @@ def test_the_real_watchdog_takes_leadership_from_a_slow_task(threads: int) -> No
 
 
 def seconds_of_hold(running: Running, still: Time) -> float:
-    """Return how long after a take, to a millisecond, tasks are handed off."""
-    for milliseconds in range(1000):
+    """Return how long after a take tasks are handed off, to a quarter of the shortest hold."""
+    step = SHORTEST_HOLD / 4
+    for steps in range(round(2 * LONGEST_HOLD / step)):
         task = RecordedTask()
         running.run(task)
         running.in_turn(lambda: None)
         if running.reactor == task.thread:
-            return milliseconds / 1000
-        still.clock.advance(0.001)
+            return steps * step
+        still.clock.advance(step)
     raise AssertionError("no application thread leads again")
 
 
-def test_a_take_among_much_quick_work_starts_the_shortest_hold(make: Make, still: Time) -> None:
+def test_a_take_among_much_quick_work_starts_no_hold(make: Make, still: Time) -> None:
     running = make(4)
     slow = []
     for _ in range(3):
         lead_on_an_application_thread(running)
         for _ in range(25):
-            running.run(advancing(still, RARE / 20))
+            running.run(advancing(still, SHORTEST_HOLD / 20))
         slow.append(take_leadership_from(running, still))
-        assert seconds_of_hold(running, still) == pytest.approx(SHORTEST_HOLD, abs=0.0011)
+        assert seconds_of_hold(running, still) == 0
     for task in slow:
         task.gate.set()
 
 
 def test_each_take_among_little_work_doubles_the_hold(make: Make, still: Time) -> None:
-    running = make(8)
+    running = make(9)
     slow, held = [], []
-    for _ in range(7):
+    for _ in range(8):
         lead_on_an_application_thread(running)
         running.run(*[RecordedTask() for _ in range(100)])  # which take no time
         slow.append(take_leadership_from(running, still))
         held.append(seconds_of_hold(running, still))
     for task in slow:
         task.gate.set()
-    assert held == pytest.approx([min(SHORTEST_HOLD * 2**takes, LONGEST_HOLD) for takes in range(1, 8)], abs=0.0011)
+    expected = [min(SHORTEST_HOLD * 2**takes, LONGEST_HOLD) for takes in range(8)]
+    assert held == pytest.approx(expected, abs=SHORTEST_HOLD / 3)
+
+
+def test_the_time_of_a_task_that_has_lost_leadership_hands_nothing_off(make: Make, still: Time) -> None:
+    running = make(2)
+    lead_on_an_application_thread(running)
+    running.run(advancing(still, SHORTEST_HOLD))
+    slow = take_leadership_from(running, still)
+    still.clock.advance(1)
+    name = lead_on_an_application_thread(running)
+    slow.gate.set()
+    assert slow.done.wait(SOON)
+    running.wait_for_turn_of(name)
+    tasks = [RecordedTask() for _ in range(10)]
+    running.run(*tasks)
+    assert {task.thread for task in tasks} == {name}
 
 
 def test_tasks_that_are_slow_on_average_are_handed_off(make: Make, still: Time) -> None:
@@ -953,7 +970,7 @@ def test_the_watchdog_checks_less_often_the_longer_tasks_are_quick(make: Make, s
     assert pauses == sorted(pauses)
     assert (pauses[0], pauses[-1]) == (QUANTUM, LONGEST_PAUSE)
     take_leadership_from(running, still).gate.set()
-    assert still.watchdog.pauses[-1] == QUANTUM  # a task was slow: from now on it checks often
+    assert still.watchdog.pauses[-1] == SHORTEST_PAUSE  # a task was slow: from now on it checks often
 
 
 class Subclass(Dispatcher):

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 
 from waitress_core.threads import watchdog as module
-from waitress_core.threads.leadership import QUANTUM, LeadershipPolicy
+from waitress_core.threads.leadership import QUANTUM, SHORTEST_PAUSE, LeadershipPolicy
 from waitress_core.threads.watchdog import CHECKS_UNTIL_PARKED, LONGEST_PAUSE, Watchdog
 
 Step = Callable[[], object]
@@ -104,8 +104,15 @@ def test_pauses_grow_with_quick_tasks_and_are_short_again_after_a_take(watched: 
     watched.run(*[watched.start_task] * 100, nothing)
     *growing, last = watched.pauses
     assert growing == sorted(growing)
-    assert (growing[0], growing[-1], last) == (QUANTUM, LONGEST_PAUSE, QUANTUM)
+    assert (growing[0], growing[-1], last) == (QUANTUM, LONGEST_PAUSE, SHORTEST_PAUSE)
     assert watched.takes == 1
+
+
+def test_after_a_take_pauses_are_the_shortest_only_while_tasks_come(watched: Watched) -> None:
+    watched.run(watched.start_task, nothing, watched.start_task, watched.end_task)
+    *_, after_the_take, after_a_task, after_none = watched.pauses
+    assert (after_the_take, after_none) == (SHORTEST_PAUSE, QUANTUM)
+    assert SHORTEST_PAUSE < after_a_task < QUANTUM
 
 
 def test_without_tasks_it_parks_and_checks_closely_afterwards(watched: Watched) -> None:

@@ -460,6 +460,7 @@ class Dispatcher:
                 except IndexError:  # taken: another thread leads
                     self._start_term(term)  # or is going to: whoever took it may have failed
                     has_leadership = False
+                    count = 0  # not weighed: the take has decided already
                     break
             if count:
                 policy.weigh((now - started_at) / count, count)
