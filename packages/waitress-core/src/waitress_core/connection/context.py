@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 logger = SafeLogger(logging.getLogger("waitress"))
 
-BODY_READ_BYTES = 256 * 1024  # of a body in one read, into one buffer that all connections use
+BODY_READ_BYTES = 512 * 1024  # of a body in one read, into one buffer that all connections use
 RATE_SECONDS = 1.0  # between two checks of a slow body or a slow reader
 OTHER_PROTOCOL_LOG_SECONDS = 60.0  # between two records of such clients: a browser that starts TLS tries again at once
 

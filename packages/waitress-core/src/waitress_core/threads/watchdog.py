@@ -6,10 +6,10 @@ Leadership is in its slot while a task of the leader runs. If the watchdog finds
 task was started between them, then one task has run from the first check to the second: it takes leadership away.
 
 It pauses for a QUANTUM between two checks. After it took leadership it pauses for SHORTEST_PAUSE, because more slow
-tasks may come, and the longer every task has been quick, the longer, up to LONGEST_PAUSE: a thread that wants the global
-lock for a check makes the leader pay for each system call meanwhile. Checks at every QUANTUM cost a twentieth of the
-requests (measured on CPython 3.11, two cores, small requests on 16 connections). Without tasks it parks: an idle server
-runs nothing.
+tasks may come, and the longer every task has been quick, the longer, up to LONGEST_PAUSE: a thread that wants the
+global lock for a check makes the leader pay for each system call meanwhile. Checks at every QUANTUM cost a twentieth of
+the requests (measured on CPython 3.11, two cores, small requests on 16 connections). Without tasks it parks: an idle
+server runs nothing.
 """
 
 import threading
