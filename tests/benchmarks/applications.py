@@ -21,7 +21,7 @@ SLEEPY = {"/1-in-20": 20, "/1-in-300": 300}
 
 PIECE_BYTES = 64 * 1024
 LARGE_BYTES = 200_000_000
-LARGE_FILE = Path(__file__).resolve().parents[2] / ".venvs" / "large"  # of LARGE_BYTES; `measures.download` makes it
+LARGE_FILE = Path(__file__).resolve().parents[2] / ".venvs" / "large"  # made by `measures.make_large_file`
 
 _requests = itertools.count(1)
 

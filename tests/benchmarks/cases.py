@@ -125,8 +125,8 @@ def than_granian(at_least: float | None = None, quantity: Quantity = REQUESTS) -
     return Target(quantity, (GRANIAN.name, GRANIAN_LIMITED.name), "granian", at_least)
 
 
-def than_limit(at_least: float | None = None) -> Target:
-    return Target(REQUESTS, (LIMIT.name,), "one loop", at_least)
+def than_limit(at_least: float | None = None, quantity: Quantity = REQUESTS) -> Target:
+    return Target(quantity, (LIMIT.name,), "one loop", at_least)
 
 
 def than_bjoern(at_least: float | None = None) -> Target:
@@ -209,16 +209,18 @@ def uploads() -> Case:
     """Return a case of a large upload; and of a smaller one, which must not take less memory."""
     smaller = f"{OURS.name}, 20 MB"
     lines = (
-        *contenders((OURS, *PEERS), measures.upload, size=LARGE_BYTES),
+        *contenders((OURS, *PEERS, LIMIT), measures.upload, size=LARGE_BYTES),
         Contender(smaller, "", partial(measures.upload, OURS, size=LARGE_BYTES // 10)),
     )
     flat = Target(PEAK, (smaller,), "itself with 20 MB", 0.95)
-    return Case("upload", "200 MB upload", lines, (SPEED, CPU, PEAK), (than_all(SPEED, 0.9), flat))
+    targets = (than_all(SPEED, 0.9), flat, than_limit(quantity=SPEED))
+    return Case("upload", "200 MB upload", lines, (SPEED, CPU, PEAK), targets)
 
 
 def downloads(name: str, title: str, path: str, at_least: float) -> Case:
-    lines = contenders((OURS, *PEERS), measures.download, path=path)
-    return Case(name, title, lines, (SPEED, CPU, PEAK), (than_all(SPEED, at_least), than_old(SPEED)))
+    lines = contenders((OURS, *PEERS, LIMIT), measures.download, path=path)
+    targets = (than_all(SPEED, at_least), than_old(SPEED), than_limit(quantity=SPEED))
+    return Case(name, title, lines, (SPEED, CPU, PEAK), targets)
 
 
 def parsing(
@@ -269,7 +271,7 @@ def over_tls(
     ]
     if first is REQUESTS:
         servers = TLS_SERVERS
-        targets.append(Target(first, (LIMIT.name,), "one loop"))
+        targets.append(than_limit())
     return Case(name, f"TLS: {title}", contenders(servers, measure, **options), quantities, tuple(targets))
 
 

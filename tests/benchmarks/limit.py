@@ -6,13 +6,18 @@ python -m tests.benchmarks.limit PORT [CERTIFICATE KEY]
 from __future__ import annotations
 
 import io
+import os
 import select
 import socket
 import ssl
 import sys
-from typing import Any
+import tempfile
+from collections.abc import Iterator
+from typing import IO, Any, BinaryIO
 
 from tests.benchmarks.applications import application
+
+READ_BYTES = 512 * 1024  # of a body
 
 
 class SecureClient:
@@ -73,7 +78,7 @@ def serve(port: int, context: ssl.SSLContext | None = None) -> None:
                     else:
                         clients[accepted.fileno()] = secure = SecureClient(accepted, context)
                         if head := secure.arrived_with_handshake():
-                            secure.sendall(answer(head))
+                            answer(head, secure)
                     poller.register(accepted, select.EPOLLIN)
                 except OSError:  # a check whether the port is open
                     accepted.close()
@@ -82,7 +87,7 @@ def serve(port: int, context: ssl.SSLContext | None = None) -> None:
             try:
                 head = client.recv(65536)
                 if head:
-                    client.sendall(answer(head))
+                    answer(head, client)
             except ConnectionError:
                 head = b""
             if not head or b"\r\nConnection: close\r\n" in head:
@@ -91,9 +96,36 @@ def serve(port: int, context: ssl.SSLContext | None = None) -> None:
                 client.close()
 
 
-def answer(head: bytes) -> bytes:
-    """Return the response to a request without a body, with a complete head."""
-    request_line, *lines = head.decode("latin-1")[:-4].split("\r\n")
+class WrappedFile:
+    """A file that the system sends by itself."""
+
+    def __init__(self, file: BinaryIO, block_size: int) -> None:
+        self._file, self._block_size = file, block_size
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self._file.read(self._block_size), b"")
+
+    def send(self, client: socket.socket) -> None:
+        with self._file:
+            if sys.platform == "linux":  # as in `serve`
+                while os.sendfile(client.fileno(), self._file.fileno(), None, READ_BYTES):
+                    pass
+
+
+def store_body(client: socket.socket, start: bytes, length: int, file: IO[bytes]) -> None:
+    """Receive a body into a file, as a server that calls the application when the body is complete."""
+    file.write(start)
+    missing, room = length - len(start), memoryview(bytearray(READ_BYTES))
+    while missing > 0 and (size := client.recv_into(room)):
+        file.write(room[:size])
+        missing -= size
+    file.seek(0)
+
+
+def answer(head: bytes, client: socket.socket | SecureClient) -> None:
+    """Answer a request, of which the complete head has arrived, and perhaps a part of a body."""
+    head, _, start = head.partition(b"\r\n\r\n")
+    request_line, *lines = head.decode("latin-1").split("\r\n")
     method, target, _ = request_line.split(" ")
     path, _, query = target.partition("?")
     environ: dict[str, Any] = {
@@ -111,18 +143,38 @@ def answer(head: bytes) -> bytes:
         "wsgi.multithread": False,
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
+        "wsgi.file_wrapper": WrappedFile,
     }
     for line in lines:
         name, _, value = line.partition(": ")
         environ["HTTP_" + name.upper().replace("-", "_")] = value
+    if method == "POST" and isinstance(client, socket.socket):
+        with tempfile.TemporaryFile(buffering=0) as file:
+            store_body(client, start, int(environ["HTTP_CONTENT_LENGTH"]), file)
+            respond({**environ, "wsgi.input": file}, client)
+    else:
+        respond(environ, client)
+
+
+def respond(environ: dict[str, Any], client: socket.socket | SecureClient) -> None:
+    """Call the application, and send its response."""
     parts: list[str] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
         parts.append(f"HTTP/1.1 {status}\r\n")
         parts.extend([f"{name}: {value}\r\n" for name, value in headers])
 
-    body = b"".join(application(environ, start_response))
-    return "".join([*parts, "\r\n"]).encode("latin-1") + body
+    body = application(environ, start_response)
+    response_head = "".join([*parts, "\r\n"]).encode("latin-1")
+    if isinstance(body, list):
+        client.sendall(response_head + b"".join(body))
+        return
+    client.sendall(response_head)
+    if isinstance(body, WrappedFile) and isinstance(client, socket.socket):
+        body.send(client)
+    else:
+        for piece in body:
+            client.sendall(piece)
 
 
 if __name__ == "__main__":

@@ -187,11 +187,17 @@ def _with_speed(figures: Figures, size: int) -> Figures:
     return {SPEED.name: figures[REQUESTS.name] * size / 1e6, **figures}
 
 
-def download(server: Server, *, path: str) -> AbstractContextManager[Measure]:
-    """Measure one large response at a time, for about `seconds`."""
+def make_large_file() -> None:
+    """Make the file of which the application responds with the content, unless it is there."""
     if not LARGE_FILE.exists():
+        LARGE_FILE.parent.mkdir(exist_ok=True)
         with LARGE_FILE.open("wb") as file:
             file.truncate(LARGE_BYTES)
+
+
+def download(server: Server, *, path: str) -> AbstractContextManager[Measure]:
+    """Measure one large response at a time, for about `seconds`."""
+    make_large_file()
     transfer = partial(download_seconds, path=path, speaks_tls=server.speaks_tls)
     return _transfers(server, lambda port: transfer(port)[0], LARGE_BYTES)
 

@@ -34,7 +34,7 @@ from tests.benchmarks.load import (
     read_wrk,
     upload_seconds,
 )
-from tests.benchmarks.measures import P99, PEAK, REQUESTS, Figures, Measure, each_round
+from tests.benchmarks.measures import P99, PEAK, REQUESTS, Figures, Measure, each_round, make_large_file
 from tests.benchmarks.parsers import INPUTS, PARSERS, reads_per_second
 from tests.benchmarks.report import as_markdown, as_text, noisy_cases, ratio, spread
 from tests.benchmarks.shop import microseconds_alone
@@ -178,11 +178,13 @@ def ask_with_the_end_of_the_handshake(port: int) -> bytes:
 
 
 @on_linux
-@pytest.mark.parametrize("running", [OURS], indirect=True)
-def test_bodies_go_both_ways(running: tuple[int, int], tmp_path: Path) -> None:
+@pytest.mark.parametrize("running", [OURS, servers.LIMIT], indirect=True, ids=["ours", "limit"])
+def test_bodies_go_both_ways(running: tuple[int, int]) -> None:
     _, port = running
     assert upload_seconds(port, 3_000_000) > 0
-    assert download_seconds(port, "/generator")[1] == 200_000_000
+    make_large_file()
+    for path in ("/generator", "/file"):
+        assert download_seconds(port, path)[1] == 200_000_000
 
 
 @on_linux
