@@ -45,7 +45,7 @@ HELLO_BYTES = 16 * 1024  # read in one step of a handshake
 MAX_UNSENT_BYTES = 256 * 1024
 UNFINISHED_BYTES = 2 * RECORD_BYTES  # read at once although they hold no data yet
 # Of the buffer that all connections of a server read into. A receiver's buffer has room for the rest of a record more.
-READ_BYTES = 256 * 1024 - 2 * RECORD_BYTES
+READ_BYTES = 512 * 1024 - 2 * RECORD_BYTES
 
 
 class Session(ssl.SSLObject):
