@@ -28,8 +28,8 @@ _DECAY = 1 - 1 / MEAN_OVER  # weight of the mean before a task
 
 # Seconds after a take in which tasks are handed off whatever the mean says, and of tasks that leaders must have run
 # since the take before to make that hold unnecessary: as long as a slow task has stopped the I/O under a close watch.
-# Doubled: 0.98 of the requests if 1 in 200 sleeps, quadrupled 0.7. Halved: an application that is slow in each 20th
-# request stops the I/O more often before hand-offs are the rule.
+# Doubled: no difference if 1 in 200 sleeps; four times as long, 0.7 of the requests. Halved: no difference there, nor
+# if 1 in 50 sleeps.
 SHORTEST_HOLD = 2 * SHORTEST_PAUSE
 
 # Seconds: the bound of the doubling. A take every 0.1 s, each after two checks, stops the I/O for 4 % of the time.
