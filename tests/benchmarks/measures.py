@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import statistics
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import partial, wraps
+from pathlib import Path
 from typing import Concatenate, ParamSpec
 
 from tests.benchmarks.applications import LARGE_BYTES, LARGE_FILE
@@ -191,8 +193,9 @@ def make_large_file() -> None:
     """Make the file of which the application responds with the content, unless it is there."""
     if not LARGE_FILE.exists():
         LARGE_FILE.parent.mkdir(exist_ok=True)
-        with LARGE_FILE.open("wb") as file:
+        with tempfile.NamedTemporaryFile(dir=LARGE_FILE.parent, delete=False) as file:
             file.truncate(LARGE_BYTES)
+        Path(file.name).replace(LARGE_FILE)  # whole, for another process too
 
 
 def download(server: Server, *, path: str) -> AbstractContextManager[Measure]:

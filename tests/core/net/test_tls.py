@@ -22,12 +22,20 @@ from tests.support.pairs import reset, tcp_pair
 from tests.support.tls_peer import TlsPeer
 from waitress_buffers import ReadOnlyFileBuffer
 from waitress_core import Adjustments
-from waitress_core.net.tls import BATCH_BYTES, MAX_UNSENT_BYTES, RECORD_BYTES, RUN_BYTES, TlsTransport
+from waitress_core.connection.context import BODY_READ_BYTES
+from waitress_core.net.tls import (
+    BATCH_BYTES,
+    MAX_UNSENT_BYTES,
+    READ_BYTES,
+    RECORD_BYTES,
+    RUN_BYTES,
+    TlsTransport,
+)
 from waitress_core.net.tls_contexts import TlsContexts
 from waitress_core.net.transport import Disconnected, HandshakeFailed, PlainRequest
 from waitress_core.reactor.poller import READ, WRITE
 
-BUFFER = memoryview(bytearray(256 * 1024))
+BUFFER = memoryview(bytearray(BODY_READ_BYTES))
 
 
 class Full:
@@ -300,6 +308,10 @@ def test_many_records_in_one_read_are_all_returned(ends: Ends) -> None:
     ends.peer.step()
     assert ends.transport.receive(65536) == b"".join(b"%03d" % number for number in range(100))
     assert ends.transport.receive(65536) is None
+
+
+def test_what_is_read_at_once_fits_with_the_rest_of_a_record_into_the_buffer_for_bodies() -> None:
+    assert READ_BYTES + RECORD_BYTES <= BODY_READ_BYTES
 
 
 def test_a_buffer_of_a_receiver_has_room_for_the_rest_of_a_record(ends: Ends) -> None:

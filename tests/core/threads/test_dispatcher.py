@@ -21,7 +21,14 @@ from waitress_core.threads import dispatcher as module
 from waitress_core.threads import pool as pool_module
 from waitress_core.threads import task_queue as task_queue_module
 from waitress_core.threads import watchdog as watchdog_module
-from waitress_core.threads.leadership import FAST, LONGEST_HOLD, QUANTUM, SHORTEST_HOLD, SHORTEST_PAUSE
+from waitress_core.threads.leadership import (
+    FAST,
+    LONGEST_HOLD,
+    QUANTUM,
+    RARE_AFTER,
+    SHORTEST_HOLD,
+    SHORTEST_PAUSE,
+)
 from waitress_core.threads.queue_log import QUIET_SECONDS
 from waitress_core.threads.tasks import InternalTask
 from waitress_core.threads.watchdog import IDLE_WAIT, LONGEST_PAUSE
@@ -334,25 +341,24 @@ def seconds_of_hold(running: Running, still: Time) -> float:
     raise AssertionError("no application thread leads again")
 
 
-def test_a_take_among_much_quick_work_starts_no_hold(make: Make, still: Time) -> None:
+def test_a_take_after_many_quick_tasks_starts_no_hold(make: Make, still: Time) -> None:
     running = make(4)
     slow = []
     for _ in range(3):
         lead_on_an_application_thread(running)
-        for _ in range(25):
-            running.run(advancing(still, SHORTEST_HOLD / 20))
+        running.run(*[RecordedTask() for _ in range(RARE_AFTER)])
         slow.append(take_leadership_from(running, still))
         assert seconds_of_hold(running, still) == 0
     for task in slow:
         task.gate.set()
 
 
-def test_each_take_among_little_work_doubles_the_hold(make: Make, still: Time) -> None:
+def test_each_take_after_few_tasks_doubles_the_hold(make: Make, still: Time) -> None:
     running = make(9)
     slow, held = [], []
     for _ in range(8):
         lead_on_an_application_thread(running)
-        running.run(*[RecordedTask() for _ in range(100)])  # which take no time
+        running.run(*[RecordedTask() for _ in range(RARE_AFTER // 2)])
         slow.append(take_leadership_from(running, still))
         held.append(seconds_of_hold(running, still))
     for task in slow:
@@ -361,19 +367,25 @@ def test_each_take_among_little_work_doubles_the_hold(make: Make, still: Time) -
     assert held == pytest.approx(expected, abs=SHORTEST_HOLD / 3)
 
 
-def test_the_time_of_a_task_that_has_lost_leadership_hands_nothing_off(make: Make, still: Time) -> None:
-    running = make(2)
-    lead_on_an_application_thread(running)
-    running.run(advancing(still, SHORTEST_HOLD))
+@pytest.mark.parametrize(("before", "counts"), [(RARE_AFTER, False), (RARE_AFTER // 2, True)], ids=["rare", "not rare"])
+def test_a_task_that_has_lost_leadership_counts_in_the_mean_unless_its_take_was_rare(
+    make: Make, still: Time, before: int, counts: bool
+) -> None:
+    running = make(1)
+    name = lead_on_an_application_thread(running)
+    running.run(*[RecordedTask() for _ in range(before)])
     slow = take_leadership_from(running, still)
     still.clock.advance(1)
-    name = lead_on_an_application_thread(running)
+    queued = RecordedTask()
+    running.deliver(queued)
     slow.gate.set()
-    assert slow.done.wait(SOON)
-    running.wait_for_turn_of(name)
-    tasks = [RecordedTask() for _ in range(10)]
-    running.run(*tasks)
-    assert {task.thread for task in tasks} == {name}
+    assert queued.done.wait(SOON)  # on the only thread: it has weighed the slow one
+    leaders = set()
+    for _ in range(10):
+        running.run(RecordedTask())
+        running.in_turn(lambda: None)
+        leaders.add(running.reactor)
+    assert (name not in leaders) is counts
 
 
 def test_tasks_that_are_slow_on_average_are_handed_off(make: Make, still: Time) -> None:

@@ -15,7 +15,7 @@ from .receiver import Receiver
 from .sender import Sender
 from .states import BODY, FLUSH, HANDSHAKE, HEAD, IDLE, LINGER, PENDING, ReceiveState
 
-LAST_READS = 8  # of BODY_READ_BYTES each: what a system holds for a socket, 4 MiB or so
+LAST_READS = 8  # of up to BODY_READ_BYTES: what a system holds for a socket, 4 MiB or so
 
 
 class Client(Protocol):

@@ -212,7 +212,7 @@ class TlsTransport(SocketTransport):
         return b"".join(pieces) if pieces else b"" if self._has_ended else None
 
     def receive_into(self, buffer: memoryview, size: int) -> int | None:
-        """Like `receive`, into a buffer, which has room for RECORD_BYTES more than `size`, or is large."""
+        """Like `receive`, into a buffer, with room for RECORD_BYTES more than `size` or READ_BYTES."""
         if self._is_raw:
             return SocketTransport.receive_into(self, buffer, size)
         if self._has_ended:

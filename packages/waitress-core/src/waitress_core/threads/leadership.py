@@ -2,8 +2,8 @@
 
 A hand-off costs more than a small request itself, but while the leader runs a slow one all I/O stops. So tasks are
 handed off while their mean time says that they are slow, and for a while after leadership was taken from one, whatever
-the mean says. After a take among much quick work there is no such hold: the hand-offs that the leaders have saved pay
-for the stop of the I/O. Each take among little work doubles the hold.
+the mean says. A rare take, after many quick tasks, starts no such hold, and its task does not count in the mean: the
+hand-offs that the leaders have saved pay for the stop of the I/O. Each other take doubles the hold.
 
 Knows no thread, clock or lock: the dispatcher calls it.
 """
@@ -12,8 +12,9 @@ Knows no thread, clock or lock: the dispatcher calls it.
 # ready waits up to 4 ms for the next poll. Halved: a busy server polls twice as often, for fewer events each time.
 QUANTUM = 0.002
 
-# Seconds between two checks of the watchdog after it took leadership: the next slow task stops the I/O for one to two
-# of them. Doubled: 0.9 of the requests if 1 in 300 sleeps. Halved: a few more of them, for twice the checks.
+# Seconds between two checks of the watchdog after it took leadership, as long as it finds new tasks: the next slow task
+# stops the I/O for one to two of them. Doubled: 0.9 of the requests if 1 in 300 sleeps. Halved: a few more of them, for
+# twice the checks.
 SHORTEST_PAUSE = QUANTUM / 4
 
 # Seconds, the mean time of a task: from here on tasks are handed off, which costs more than a small request itself.
@@ -21,15 +22,19 @@ SHORTEST_PAUSE = QUANTUM / 4
 # tasks of 0.25 ms pay for a hand-off, which is a good part of their time.
 FAST = QUANTUM / 4
 
-# Tasks that the mean time covers: one task of MEAN_OVER * FAST (5 ms) among quick ones makes the mean slow. Doubled:
-# the mean notices a change after twice as many tasks. Halved: one task of 2.5 ms is enough to have tasks handed off.
+# Tasks that the mean time covers: one task of MEAN_OVER * FAST (5 ms) among quick ones makes the mean slow, unless its
+# take was rare. Doubled: the mean notices a change after twice as many tasks. Halved: one task of 2.5 ms is enough to
+# have tasks handed off.
 MEAN_OVER = 10
 _DECAY = 1 - 1 / MEAN_OVER  # weight of the mean before a task
 
-# Seconds after a take in which tasks are handed off whatever the mean says, and of tasks that leaders must have run
-# since the take before to make that hold unnecessary: as long as a slow task has stopped the I/O under a close watch.
-# Doubled: no difference if 1 in 200 sleeps; four times as long, 0.7 of the requests. Halved: no difference there, nor
-# if 1 in 50 sleeps.
+# Tasks that leaders have run since the last take, from which a take is rare: the hand-offs that they saved, some 40 us
+# each, pay for the stop of the I/O. Doubled: 1.3 times the processor time if 1 in 50 or 1 in 100 sleeps. Halved: no
+# difference there.
+RARE_AFTER = 40
+
+# Seconds after the first take that is not rare in which tasks are handed off whatever the mean says: as long as a slow
+# task has stopped the I/O under a close watch. Doubled or halved: no difference if 1 in 50, 100 or 300 sleeps.
 SHORTEST_HOLD = 2 * SHORTEST_PAUSE
 
 # Seconds: the bound of the doubling. A take every 0.1 s, each after two checks, stops the I/O for 4 % of the time.
@@ -40,17 +45,17 @@ LONGEST_HOLD = 0.1
 class LeadershipPolicy:
     """Remembers how long the tasks of one dispatcher took. Instants and durations are in seconds."""
 
-    __slots__ = ("_hold", "_hold_until", "_mean_seconds", "led_seconds", "tasks_run")
+    __slots__ = ("_hold", "_hold_until", "_mean_seconds", "_tasks_at_take", "tasks_run")
 
     def __init__(self) -> None:
-        # Written by the leader, read by all; a take sets `led_seconds` to 0, and a lost update makes a worse guess only
+        # Written by the leader, read by all
         self.tasks_run = 0  # by leaders, between two turns
-        self.led_seconds = 0.0  # of tasks that leaders ran, since leadership was last taken from one
         # Written by every thread that runs a task: a lost update makes a worse guess only
         self._mean_seconds = 0.0
         # Written by whoever takes leadership, and so by one thread at a time
+        self._tasks_at_take = 0
         self._hold_until = 0.0
-        self._hold = 0.0
+        self._hold = 0.0  # 0 after a rare take
 
     def hands_off(self, now: float) -> bool:
         """Whether tasks should be handed off, and the standby should lead."""
@@ -63,10 +68,15 @@ class LeadershipPolicy:
 
     def on_take(self, now: float) -> None:
         """Start a hold, unless takes are rare: leadership was taken from a task that keeps it from the I/O, or will."""
-        is_rare = self.led_seconds >= SHORTEST_HOLD
-        self.led_seconds = 0.0
+        is_rare = self.tasks_run - self._tasks_at_take > RARE_AFTER
+        self._tasks_at_take = self.tasks_run
         self._hold = 0.0 if is_rare else min(max(self._hold * 2, SHORTEST_HOLD), LONGEST_HOLD)
         self._hold_until = max(self._hold_until, now + self._hold)
+
+    @property
+    def was_rare(self) -> bool:
+        """Whether the last take was rare."""
+        return not self._hold
 
     def hand_off_always(self) -> None:
         """Hand every task off from now on."""
