@@ -310,7 +310,7 @@ def test_many_records_in_one_read_are_all_returned(ends: Ends) -> None:
     assert ends.transport.receive(65536) is None
 
 
-def test_what_is_read_at_once_fits_with_the_rest_of_a_record_into_the_buffer_for_bodies() -> None:
+def test_the_buffer_for_bodies_has_room_for_a_whole_read_and_the_rest_of_a_record() -> None:
     assert READ_BYTES + RECORD_BYTES <= BODY_READ_BYTES
 
 

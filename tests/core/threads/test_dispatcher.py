@@ -368,7 +368,7 @@ def test_each_take_after_few_tasks_doubles_the_hold(make: Make, still: Time) -> 
 
 
 @pytest.mark.parametrize(("before", "counts"), [(RARE_AFTER, False), (RARE_AFTER // 2, True)], ids=["rare", "not rare"])
-def test_a_task_that_has_lost_leadership_counts_in_the_mean_unless_its_take_was_rare(
+def test_a_task_that_has_lost_leadership_counts_unless_its_take_was_rare(
     make: Make, still: Time, before: int, counts: bool
 ) -> None:
     running = make(1)
