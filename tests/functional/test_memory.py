@@ -202,9 +202,7 @@ def test_a_thousand_large_responses_on_one_connection_do_not_grow_the_server(pat
                 if number == 100:
                     early = status(address)
             late = status(address)
-    # Without the GIL, CPython takes memory in segments of 32 MiB, and each of the four threads has its own.
-    segments = 1 if getattr(sys, "_is_gil_enabled", lambda: True)() else 4
-    assert late["rss"] - early["rss"] < segments * 32 * MIB
+    assert late["rss"] - early["rss"] < 32 * MIB
     assert late["temporary_files"] == early["temporary_files"]
 
 
