@@ -90,14 +90,14 @@ class ChunkedBody:
 
         Raises ProtocolError, at the position where the last event ended; another call raises the same again.
         """
-        pieces: list[bytes] = []
+        pieces: list[bytes | bytearray] = []
         try:
             while True:
                 if self._step is _DATA:
                     stop = min(position + self._remaining, len(data))
                     if stop == position:
                         break
-                    pieces.append(bytes(data[position:stop]))
+                    pieces.append(data[position:stop])
                     self._remaining -= stop - position
                     position = stop
                     if not self._remaining:
@@ -108,18 +108,14 @@ class ChunkedBody:
                     position += len(CRLF)
                     self._step = _SIZE_LINE
                 elif self._step is _SIZE_LINE:
+                    if self._line is None:
+                        position = self._take_whole_chunks(data, position, pieces)
                     line_end = self._read_size_line(data, position)
                     if line_end == NOT_YET:
                         break
                     if self._remaining:
                         position = line_end + len(CRLF)
-                        end = position + self._remaining
-                        if data.startswith(CRLF, end):  # the whole chunk is held: many small ones are quicker so
-                            pieces.append(bytes(data[position:end]))
-                            self._remaining = 0
-                            position = end + len(CRLF)
-                        else:
-                            self._step = _DATA
+                        self._step = _DATA
                     else:
                         position = line_end  # a trailer section starts with the CRLF before it (lines.py)
                         self._step = _TRAILERS
@@ -134,8 +130,33 @@ class ChunkedBody:
             if not pieces:
                 raise
         if pieces:
-            return BodyPiece(pieces[0] if len(pieces) == 1 else b"".join(pieces)), position
+            return BodyPiece(bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)), position
         return NEED_MORE, position
+
+    def _take_whole_chunks(self, data: bytes | bytearray, position: int, pieces: list[bytes | bytearray]) -> int:
+        """Add to `pieces` the data of the chunks from `position` on that are held whole; return the index after them.
+
+        Stops at a chunk that is not whole, or is the last one, or is refused. Without this the other steps would do the
+        same, and take twice as long for a small chunk.
+        """
+        limits, match = self._limits, self._whole_line.match
+        max_line = limits.max_chunk_line_bytes + len(CRLF)
+        room = limits.max_body_bytes - self._total
+        extension_room = limits.max_chunk_extension_bytes - self._extension_bytes
+        while line := match(data, position, position + max_line):
+            digits, start = line[1], line.end()
+            size = int(digits, 16)
+            end = start + size
+            extension_bytes = start - position - len(digits) - len(CRLF)
+            if not size or size > room or extension_bytes > extension_room or not data.startswith(CRLF, end):
+                break
+            pieces.append(data[start:end])
+            room -= size
+            extension_room -= extension_bytes
+            position = end + len(CRLF)
+        self._total = limits.max_body_bytes - room
+        self._extension_bytes = limits.max_chunk_extension_bytes - extension_room
+        return position
 
     def _read_size_line(self, data: bytes | bytearray, position: int) -> int:
         """Read the chunk line at `position` into `_remaining`; return the index of its CRLF, or NOT_YET."""
