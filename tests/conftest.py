@@ -16,6 +16,7 @@ import pytest
 
 from tests.support import over_tls, side_by_side
 from tests.support.certificates import server_file
+from tests.support.platforms import HAS_GIL
 from tests.support.times import SkippingClock, skip_time
 from tests.support.windows import failing_here
 
@@ -64,7 +65,7 @@ def _is_ignored(number: int) -> bool:
 def pytest_configure(config: pytest.Config) -> None:
     over_tls.is_on = config.getoption("--tls")
     side_by_side.is_on = config.getoption("--side-by-side")
-    if side_by_side.is_on and getattr(sys, "_is_gil_enabled", lambda: True)():
+    if side_by_side.is_on and HAS_GIL:
         raise pytest.UsageError("--side-by-side needs an interpreter without the GIL")
     if over_tls.is_on:
         server_file()  # in a folder that no test watches

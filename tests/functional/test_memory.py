@@ -14,6 +14,7 @@ import pytest
 
 from tests.functional.applications import get
 from tests.support.client import Client
+from tests.support.platforms import HAS_GIL
 from tests.support.processes import becomes_true
 from tests.support.servers import spawned_script
 
@@ -201,9 +202,15 @@ def test_a_thousand_large_responses_on_one_connection_do_not_grow_the_server(pat
                 assert len(client.get(f"{path}?{MIB}").body) == MIB
                 if number == 100:
                     early = status(address)
-            late = status(address)
-    assert late["rss"] - early["rss"] < 32 * MIB
-    assert late["temporary_files"] == early["temporary_files"]
+
+            def has_not_grown() -> bool:
+                assert len(client.get(f"{path}?{MIB}").body) == MIB
+                return bool(status(address)["rss"] - early["rss"] < 32 * MIB)
+
+            # Without the GIL no large object's memory is used again before every thread has come to the end of a
+            # statement. One that waits for a processor amid a statement keeps up to 80 MB of the others' for a moment.
+            assert has_not_grown() or (not HAS_GIL and becomes_true(has_not_grown))
+            assert status(address)["temporary_files"] == early["temporary_files"]
 
 
 @pytest.mark.promise("S38")

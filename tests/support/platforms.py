@@ -1,10 +1,13 @@
-"""Calls that not every platform has; the tests that make them are skipped where they are missing."""
+"""Calls that not every platform has, for tests that are skipped where they are missing; and whether there is a GIL."""
 
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import Any
+
+HAS_GIL: bool = getattr(sys, "_is_gil_enabled", lambda: True)()
 
 _AF_UNIX: Any = getattr(socket, "AF_UNIX", None)
 _mkfifo: Any = getattr(os, "mkfifo", None)

@@ -11,14 +11,13 @@ from typing import Any
 
 import pytest
 
+from .platforms import HAS_GIL
 from .processes import Program, serving_program
 from .servers import Spawned, spawned
 from .times import SHORT_TICKS
 
 needs_fork = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
-needs_gil = pytest.mark.skipif(
-    not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="needs the GIL, which the application keeps for ever"
-)
+needs_gil = pytest.mark.skipif(not HAS_GIL, reason="needs the GIL, which the application keeps for ever")
 
 SHORT = SHORT_TICKS + "from waitress_core.processes.supervisor import Supervisor\nSupervisor.tick_seconds = 0.05\n"
 # `/wait` waits for the other end of the FIFO `gate`; `/hang` keeps the interpreter for ever, in native code.
