@@ -152,6 +152,18 @@ def idle_connections(port: int, count: int, *, speaks_tls: bool = False) -> Iter
 
 def read_response(client: socket.socket) -> int:
     """Read one response with a Content-Length, which must be a success; return the length of its body."""
+    length, start = read_head(client)
+    missing = length - len(start)
+    room = memoryview(bytearray(min(missing, 1 << 20)))
+    while missing > 0 and (size := client.recv_into(room)):
+        missing -= size
+    if missing:
+        raise RuntimeError(f"{missing} bytes of the body did not come")
+    return length
+
+
+def read_head(client: socket.socket) -> tuple[int, bytes]:
+    """Read the head of such a response; return the length of its body, and what of it came with the head."""
     head = b""
     while b"\r\n\r\n" not in head:
         data = client.recv(65536)
@@ -162,13 +174,7 @@ def read_response(client: socket.socket) -> int:
     length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
     if length is None or b" 200 " not in head[:16]:
         raise RuntimeError(f"the server answered {head!r}")
-    missing = int(length[1]) - len(body)
-    room = memoryview(bytearray(min(missing, 1 << 20)))
-    while missing > 0 and (size := client.recv_into(room)):
-        missing -= size
-    if missing:
-        raise RuntimeError(f"{missing} bytes of the body did not come")
-    return int(length[1])
+    return int(length[1]), body
 
 
 def download_seconds(port: int, path: str, *, speaks_tls: bool = False) -> tuple[float, int]:
@@ -181,11 +187,16 @@ def download_seconds(port: int, path: str, *, speaks_tls: bool = False) -> tuple
 
 
 def upload_seconds(port: int, size: int, *, speaks_tls: bool = False) -> float:
-    """Return how long a request with a body of `size` bytes takes until its response."""
+    """Return how long a request with a body of `size` bytes takes until its response, which must be that number."""
     with connect(port, speaks_tls=speaks_tls) as client:
         started_at = time.perf_counter()
         client.sendall(POST % size)
         for start in range(0, size, len(UPLOAD_PIECE)):
             client.sendall(memoryview(UPLOAD_PIECE)[: size - start])
-        read_response(client)
-        return time.perf_counter() - started_at
+        length, read = read_head(client)
+        seconds = time.perf_counter() - started_at
+        while len(read) < length and (more := client.recv(length - len(read))):
+            read += more
+        if read != b"%d" % size:
+            raise RuntimeError(f"the application says that it has read {read!r} of {size} bytes")
+        return seconds

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
@@ -192,6 +193,15 @@ def test_bodies_go_both_ways(running: tuple[int, int]) -> None:
 def test_a_response_that_is_not_a_success_is_an_error(running: tuple[int, int]) -> None:
     with pytest.raises(RuntimeError):
         download_seconds(running[1], "/bytes/x")
+
+
+def test_an_upload_that_does_not_arrive_whole_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
+        upload = pool.submit(upload_seconds, listener.getsockname()[1], 3)
+        with listener.accept()[0] as served:
+            served.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n2")
+            with pytest.raises(RuntimeError, match="has read b'2' of 3 bytes"):
+                upload.result(20)
 
 
 @on_linux
