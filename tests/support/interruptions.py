@@ -3,8 +3,12 @@
 Programs kill threads with `PyThreadState_SetAsyncExc`. CPython raises the exception when a function starts, when a call
 of a function that is written in C has returned, or at the end of a round of a loop, and nowhere else. Here a profile
 function raises it at the first two of these, and on every interpreter.
+
+It does not within `queue`: CPython has that in C, without such steps. PyPy has it in Python, which keeps its lock for
+ever if a step raises; but there nobody can raise in another thread.
 """
 
+import queue
 import sys
 import threading
 from collections.abc import Collection, Iterator
@@ -35,12 +39,18 @@ class Interruption:
     def _profile(self, frame: FrameType, event: str, argument: object) -> None:
         if event == "call" and frame.f_code.co_name in self._until:
             self.stop()
-        elif event in ("call", "c_return"):
+        elif event in ("call", "c_return") and not _is_in_queue(frame):
             self._left -= 1
             if self._left < 0:
                 self.place = f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name} ({event} {argument})"
                 self.stop()
                 raise SystemExit
+
+
+def _is_in_queue(frame: FrameType | None) -> bool:
+    while frame is not None and frame.f_code.co_filename != queue.__file__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def interruptions(*, until: Collection[str]) -> Iterator[Interruption]:
