@@ -23,6 +23,7 @@ from tests.support.processes import becomes_true, text_of
 from tests.support.servers import spawned
 from tests.support.steady_load import SteadyLoad
 from tests.support.workers import (
+    APPLICATION,
     COMMAND,
     children_of,
     command,
@@ -65,6 +66,24 @@ def test_a_reload_under_load_shows_new_code_and_fails_no_request(tmp_path: Path)
             assert becomes_true(lambda: load.count > before + 100)
         assert load.failures == []
         assert set(load.answers) == {"200 old", "200 newer"}
+        process.signal()
+        assert process.wait() == 0
+
+
+def test_a_failed_reload_counts_no_worker_that_still_retires(tmp_path: Path) -> None:
+    make_fifo(tmp_path / "gate")
+    (tmp_path / "shop.py").write_text("import logging\n" + APPLICATION, encoding="utf-8")
+    with command(tmp_path, "--workers=2") as (process, address), Client(address) as client:
+        workers_of(process, 2)
+        client.send(b"GET /wait HTTP/1.1\r\nHost: x\r\n\r\n")
+        process.wait_for_line("waits")
+        process.signal(signal_number("SIGHUP"))
+        process.wait_for_line(r"Reloaded: 2 worker\(s\) replaced")
+        write_shop(tmp_path, "raise ValueError('in the new code')")
+        process.signal(signal_number("SIGHUP"))
+        assert process.wait_for_line(r"The reload has failed: (\d+) old worker\(s\) keep serving")[1] == "2"
+        open_gate(tmp_path)
+        assert client.response().status == 200
         process.signal()
         assert process.wait() == 0
 

@@ -278,7 +278,7 @@ class Supervisor:
             return
         logger.error("Worker %d could not start: %s%s", handle.pid, message, f"\n{details}" if details else "")
         if self.state is SupervisorState.RELOADING:
-            stale = [one for one in self._workers if one.is_stale]
+            stale = [one for one in self._workers.of(WorkerState.STARTING, WorkerState.SERVING) if one.is_stale]
             for one in stale:
                 one.is_stale = False
             logger.error("The reload has failed: %d old worker(s) keep serving", len(stale))
