@@ -28,7 +28,8 @@ Rules
    was lost on its way can be started again, and if the lost one turns up after all, nobody accepts it.
 8. A thread that an exception has reached (no task, turn or record lets one through, but `PyThreadState_SetAsyncExc`
    raises one anywhere) goes on. It starts the next term if it may have led, and ends the task that it ran (`fail`).
-   What is lost nevertheless, a thread or leadership, `check` replaces.
+   What is lost nevertheless, a thread or leadership, `check` replaces. Only CPython 3.14 raises one between the taking
+   of a lock and the block of its `with`, too: nobody releases that lock.
 9. Each task runs in a copy of the context (`contextvars`) that its thread started with, its log records included.
 
 Guarantees, each with its test in tests/core/threads
