@@ -20,7 +20,9 @@ SHOWN = {
     "browser16": "Typical browser request, 16 connections",
 }
 LEFT_OUT = {LIMIT.name, HANDED_OFF.name}  # the first is not a server, the second is this one again
-WIDTH, LABEL, VALUE, BAR, GAP, TITLE, LINE = 460, 126, 62, 18, 6, 38, 20  # readable on a phone
+WIDTH, BAR, GAP, TITLE, LINE = 480, 18, 6, 38, 20  # readable on a phone
+CHARACTER = 9  # of the widest font that a system may have here
+SPACE = 6  # between a bar and the texts next to it
 STYLE = """
 text { font: 14px system-ui, sans-serif; fill: #222 }
 .title { font-weight: 600 }
@@ -32,6 +34,8 @@ text { font: 14px system-ui, sans-serif; fill: #222 }
 
 def draw(result: dict[str, Any]) -> str:
     """Return the SVG: a group of bars for each case, requests per second, medians of the rounds."""
+    servers = {server for name in SHOWN for server in result["cases"].get(name, ())} - LEFT_OUT
+    label = CHARACTER * max(map(len, servers), default=0) + SPACE
     parts: list[str] = []
     y = LINE
     parts.append(f'<text x="0" y="{y - 5}">Requests per second; more is better</text>')
@@ -45,13 +49,14 @@ def draw(result: dict[str, Any]) -> str:
             for server, rounds in result["cases"][name].items()
             if server not in LEFT_OUT
         }
-        scale = (WIDTH - LABEL - VALUE) / max(rates.values())
+        most = max(rates.values())
+        scale = (WIDTH - label - SPACE - CHARACTER * len(f"{most:,.0f}")) / most
         for server, rate in rates.items():
             kind = "own" if server == OURS.name else "bar"
             width = rate * scale
-            parts.append(f'<text x="{LABEL - 8}" y="{y + 14}" text-anchor="end">{escape(server)}</text>')
-            parts.append(f'<rect class="{kind}" x="{LABEL}" y="{y}" width="{width:.1f}" height="{BAR}" rx="2"/>')
-            parts.append(f'<text x="{LABEL + width + 6:.1f}" y="{y + 14}">{rate:,.0f}</text>')
+            parts.append(f'<text x="{label - SPACE}" y="{y + 14}" text-anchor="end">{escape(server)}</text>')
+            parts.append(f'<rect class="{kind}" x="{label}" y="{y}" width="{width:.1f}" height="{BAR}" rx="2"/>')
+            parts.append(f'<text x="{label + width + SPACE:.1f}" y="{y + 14}">{rate:,.0f}</text>')
             y += BAR + GAP
     machine = result["machine"]
     y += GAP

@@ -467,6 +467,15 @@ def test_a_chart_is_drawn_with_every_server() -> None:
     assert texts[1:6] == ["Small response, 16 connections", OURS.name, "200", "a <peer>", "100"]
 
 
+def test_no_text_of_the_chart_is_cut_off() -> None:
+    svg = ElementTree.fromstring((ROOT / "docs" / "benchmarks" / "chart.svg").read_text(encoding="utf-8"))
+    for text in svg.iter("{http://www.w3.org/2000/svg}text"):
+        start, width = float(text.attrib["x"]), 9 * len(text.text or "")  # 9: in a wide font
+        if text.attrib.get("text-anchor") == "end":
+            start -= width
+        assert 0 <= start <= float(svg.attrib["width"]) - width, text.text
+
+
 # --- several workers
 
 
