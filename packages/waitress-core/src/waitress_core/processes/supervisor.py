@@ -278,10 +278,10 @@ class Supervisor:
             return
         logger.error("Worker %d could not start: %s%s", handle.pid, message, f"\n{details}" if details else "")
         if self.state is SupervisorState.RELOADING:
-            stale = [one for one in self._workers.of(WorkerState.STARTING, WorkerState.SERVING) if one.is_stale]
-            for one in stale:
+            old = [one for one in self._workers.of(WorkerState.SERVING) if one.is_stale]
+            for one in self._workers:
                 one.is_stale = False
-            logger.error("The reload has failed: %d old worker(s) keep serving", len(stale))
+            logger.error("The reload has failed: %d old worker(s) keep serving", len(old))
             self._figures.note_reload(is_done=False)
             self._enter(SupervisorState.SERVING)
 
