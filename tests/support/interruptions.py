@@ -6,7 +6,7 @@ function raises it at the first two of these, and on every interpreter.
 
 It does not at two kinds of steps, which may leave a lock held for ever:
 
-- When the `__enter__` of a lock has returned. Only CPython 3.14 raises an exception there, which nobody can mend: a
+- When a `with` of the server has taken a lock. Only CPython 3.14 raises an exception there, which nobody can mend: a
   thread that did nothing but take a lock left it held in 48 of 3,000 tries. Profile functions see that step elsewhere.
 - Within `queue`, which only PyPy has in Python. There nobody can raise in another thread.
 """
@@ -42,7 +42,7 @@ class Interruption:
     def _profile(self, frame: FrameType, event: str, argument: object) -> None:
         if event == "call" and frame.f_code.co_name in self._until:
             self.stop()
-        elif event in ("call", "c_return") and not (_has_taken_lock(argument) or _is_in_queue(frame)):
+        elif event in ("call", "c_return") and not (_has_taken_lock(frame, argument) or _is_in_queue(frame)):
             self._left -= 1
             if self._left < 0:
                 self.place = f"{frame.f_code.co_filename}:{frame.f_lineno} {frame.f_code.co_name} ({event} {argument})"
@@ -50,8 +50,12 @@ class Interruption:
                 raise SystemExit
 
 
-def _has_taken_lock(function: object) -> bool:
-    return getattr(function, "__name__", "") == "__enter__"
+def _has_taken_lock(frame: FrameType, function: object) -> bool:
+    """Whether a lock has been taken, but not by `threading`: its conditions and events keep it if they raise then."""
+    is_lock = isinstance(getattr(function, "__self__", None), (type(threading.Lock()), type(threading.RLock())))
+    return (
+        is_lock and getattr(function, "__name__", "") == "__enter__" and frame.f_code.co_filename != threading.__file__
+    )
 
 
 def _is_in_queue(frame: FrameType | None) -> bool:

@@ -3,10 +3,12 @@
 import io
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.support.interruptions import interruptions
 from waitress_buffers import BufferStorageError, OverflowBuffer, ReadOnlyFileBuffer
 from waitress_core.connection import outbox as module
 from waitress_core.connection.outbox import MEMORY_BYTES, Outbox, OutboxAborted
@@ -399,3 +401,27 @@ def test_a_pause_without_output_restores_the_clients_time_but_not_the_tasks() ->
 
 def test_no_client_is_too_slow_before_the_rate_is_checked() -> None:
     assert not Outbox(1000, 1000).is_too_slow(1000.0)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        pytest.param(lambda outbox: outbox.append(b"more"), id="append"),
+        pytest.param(lambda outbox: outbox.append_file(prepared(b"more")), id="append-file"),
+        pytest.param(lambda outbox: outbox.keep_in_memory(), id="keep-in-memory"),
+        pytest.param(drain, id="send"),
+        pytest.param(lambda outbox: outbox.abort(), id="abort"),
+    ],
+)
+def test_an_exception_at_any_step_holds_up_nobody(use: Callable[[Outbox], object]) -> None:
+    for interruption in interruptions(until={"stop"}):
+        outbox = Outbox(100, 100)
+        outbox.append(b"some")
+        with suppress(SystemExit):
+            interruption.start()
+            use(outbox)
+            interruption.stop()
+        aborting = threading.Thread(target=outbox.abort, daemon=True)
+        aborting.start()
+        aborting.join(SOON)
+        assert not aborting.is_alive(), interruption.place

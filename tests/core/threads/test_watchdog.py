@@ -1,10 +1,13 @@
 """The watchdog alone: each pause is a step of the test, so one thread plays all."""
 
+import threading
 from collections.abc import Callable
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 
+from tests.support.interruptions import interruptions
 from waitress_core.threads import watchdog as module
 from waitress_core.threads.leadership import QUANTUM, SHORTEST_PAUSE, LeadershipPolicy
 from waitress_core.threads.watchdog import CHECKS_UNTIL_PARKED, LONGEST_PAUSE, Watchdog
@@ -41,14 +44,16 @@ class Watched:
         self.watchdog = Watchdog(self.policy, self.slot, self._take)
         self._steps: list[Step] = []
         monkeypatch.setattr(module, "time", SimpleNamespace(sleep=self._sleep))
-        wait = self.watchdog._unparked.wait
+        parking = self.watchdog._parking
 
-        def recorded(timeout: float) -> bool:
+        def acquire(*, blocking: bool = True, timeout: float = -1) -> bool:
+            if timeout < 0:
+                return parking.acquire(blocking)
             self.on_wait()
-            self.waits.append(wait(0))  # an event that is not set would be waited for until `timeout`
+            self.waits.append(parking.acquire(blocking=False))  # or it would wait until `timeout`
             return self.waits[-1]
 
-        self.watchdog._unparked.wait = recorded  # type: ignore[assignment,method-assign]
+        monkeypatch.setattr(self.watchdog, "_parking", SimpleNamespace(acquire=acquire, release=parking.release))
 
     def _take(self) -> None:
         self.takes += 1
@@ -136,6 +141,20 @@ def test_a_task_that_starts_just_before_the_wait_unparks_it(watched: Watched) ->
             watched.watchdog.unpark()
 
     watched.slot.on_check = check
+    watched.run(*UNTIL_PARKED)
+    assert watched.waits == [True]
+
+
+def test_an_exception_at_any_step_of_unparking_holds_up_nobody(watched: Watched) -> None:
+    for interruption in interruptions(until={"stop"}):
+        with suppress(SystemExit):
+            interruption.start()
+            watched.watchdog.unpark()
+            interruption.stop()
+        again = threading.Thread(target=watched.watchdog.unpark, daemon=True)
+        again.start()
+        again.join(20)
+        assert not again.is_alive(), interruption.place
     watched.run(*UNTIL_PARKED)
     assert watched.waits == [True]
 

@@ -42,6 +42,7 @@ class Outbox:
         "_has_sender",
         "_has_waited",
         "_high_watermark",
+        "_lock",
         "_overflow",
         "_rate",
         "_rate_while_waiting",
@@ -56,8 +57,10 @@ class Outbox:
         # Changed by `keep_in_memory` only, read anywhere
         self._overflow = overflow
         self._high_watermark = high_watermark
-        # Guarded by self._changed
-        self._changed = threading.Condition(threading.Lock())
+        # Guarded by self._lock; `with` takes the lock itself, because that of a condition runs Python code, in which an
+        # exception of another thread would leave the lock held for ever
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._segments: deque[Segment] = deque()
         self._filling: Segment | None = None  # the task appends to it right now: not to be taken
         self._front: Segment | None = None  # taken by the reactor
@@ -80,7 +83,7 @@ class Outbox:
             OutboxAborted: the connection has been given up.
             BufferStorageError: it cannot be stored; what was appended before is kept.
         """
-        with self._changed:
+        with self._lock:
             self._raise_if_aborted_locked()
             segment = self._segments[-1] if self._segments else None
             if not isinstance(segment, OverflowBuffer):
@@ -92,7 +95,7 @@ class Outbox:
             segment.append(data)
             appended = len(data)
         finally:
-            with self._changed:
+            with self._lock:
                 self._filling = None
                 self.pending_bytes += appended
                 if self.is_aborted:
@@ -102,7 +105,7 @@ class Outbox:
 
     def append_file(self, file: ReadOnlyFileBuffer) -> bool:
         """Append the prepared rest of a file, which the reactor sends and then has closed; otherwise as `append`."""
-        with self._changed:
+        with self._lock:
             self._raise_if_aborted_locked()
             self._segments.append(file)
             self.pending_bytes += len(file)
@@ -110,7 +113,7 @@ class Outbox:
 
     def keep_in_memory(self) -> None:
         """Store nothing from now on, because it has failed: what can be pending is what memory may have of it."""
-        with self._changed:
+        with self._lock:
             self._high_watermark = min(self._high_watermark, max(self._overflow, MEMORY_BYTES))
             self._overflow = sys.maxsize
             self._segments.append(OverflowBuffer(self._overflow))  # the one before would be stored
@@ -125,7 +128,7 @@ class Outbox:
         Raises:
             OutboxAborted: the connection has been given up.
         """
-        with self._changed:
+        with self._lock:
             self.is_waited_for = self._has_waited = True
             while self.pending_bytes >= self._high_watermark and not self.is_aborted:
                 self._changed.wait()
@@ -143,7 +146,7 @@ class Outbox:
 
         After None, the caller of the next append notifies the reactor.
         """
-        with self._changed:
+        with self._lock:
             if self._front is None and self._segments and self._segments[0] is not self._filling:
                 self._front = self._segments.popleft()
             self._has_sender = self._front is not None
@@ -151,7 +154,7 @@ class Outbox:
 
     def sent(self, size: int) -> None:
         """Count bytes that the system has taken, and that the front has skipped."""
-        with self._changed:
+        with self._lock:
             self.pending_bytes -= size
             self.sent_bytes += size
             if self.is_waited_for and self.pending_bytes < self._high_watermark:
@@ -159,7 +162,7 @@ class Outbox:
 
     def pop_front(self) -> None:
         """Forget the front, which is sent and closed (or will be closed)."""
-        with self._changed:
+        with self._lock:
             self._front = None
 
     def start_rate(
@@ -187,7 +190,7 @@ class Outbox:
 
     def _charge_waiting(self, rate: MinDataRate, now: float) -> bool:
         """Charge the time since the last check if a task has waited in it; return whether the budget is used up."""
-        with self._changed:
+        with self._lock:
             # Also one that has just been let go on: a client could take its output just before each check.
             has_waited, self._has_waited = self.is_waited_for or self._has_waited, False
         return rate.is_too_slow(now, self.sent_bytes, is_free=not has_waited)
@@ -210,7 +213,7 @@ class Outbox:
 
     def abort(self) -> list[ReadOnlyFileBuffer]:
         """Drop what is pending and end the wait of a task; return the files, which an application thread closes."""
-        with self._changed:
+        with self._lock:
             self.is_aborted = True
             segments = [*([self._front] if self._front is not None else []), *self._segments]
             filling = self._filling

@@ -15,6 +15,7 @@ server runs nothing.
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 from .leadership import QUANTUM, SHORTEST_PAUSE, LeadershipPolicy
 
@@ -49,20 +50,24 @@ class Watchdog:
         self._policy = policy
         self._is_in_slot = is_in_slot
         self._take = take
-        self._unparked = threading.Event()
+        # Held but for the moment from `unpark` to the end of the wait. No event: its methods run Python code, in which
+        # an exception of another thread would leave its own lock held for ever.
+        self._parking = threading.Lock()
+        self._parking.acquire()
         # Written by the watchdog's thread, read by the leader before each task
         self.is_parked = False
         # Written by whoever ends the threads, read by the watchdog's thread
         self._is_stopped = False
 
     def unpark(self) -> None:
-        """Check again from now on, because a task is going to run. Thread: the leader."""
-        self._unparked.set()
+        """Check again from now on, because a task is going to run. Thread: the leader, or whoever stops it."""
+        with suppress(RuntimeError):  # it is unparked already
+            self._parking.release()
 
     def stop(self) -> None:
         """End the thread at its next check. Thread: any."""
         self._is_stopped = True
-        self._unparked.set()
+        self.unpark()
 
     def run(self) -> None:
         """Check until stopped. Thread: the watchdog's."""
@@ -90,6 +95,6 @@ class Watchdog:
         # Checked again: a leader that came just before has not seen `is_parked`, and has woken nobody.
         if self._policy.tasks_run == seen and not self._is_in_slot() and not self._is_stopped:
             # Bounded: a missed wake-up costs a late check, never a lost one.
-            self._unparked.wait(IDLE_WAIT)
+            self._parking.acquire(timeout=IDLE_WAIT)
         self.is_parked = False
-        self._unparked.clear()
+        self._parking.acquire(blocking=False)  # unparked too late, or without need
