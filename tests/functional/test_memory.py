@@ -207,8 +207,8 @@ def test_a_thousand_large_responses_on_one_connection_do_not_grow_the_server(pat
                 assert len(client.get(f"{path}?{MIB}").body) == MIB
                 return bool(status(address)["rss"] - early["rss"] < 32 * MIB)
 
-            # Without the GIL no large object's memory is used again before every thread has come to the end of a
-            # statement. One that waits for a processor amid a statement keeps up to 80 MB of the others' for a moment.
+            # Without the GIL the memory of a large object is used again only when every attached thread has been where
+            # it keeps none (CPython's QSBR). One that waits for a processor holds back up to 80 MB for a moment.
             assert has_not_grown() or (not HAS_GIL and becomes_true(has_not_grown))
             assert status(address)["temporary_files"] == early["temporary_files"]
 
