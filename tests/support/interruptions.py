@@ -42,6 +42,8 @@ class Interruption:
     def _profile(self, frame: FrameType, event: str, argument: object) -> None:
         if event == "call" and frame.f_code.co_name in self._until:
             self.stop()
+        elif frame.f_code.co_name == "_remove":  # a callback of a weak reference: what it raises is only printed
+            pass
         elif event in ("call", "c_return") and not (_has_taken_lock(frame, argument) or _is_in_queue(frame)):
             self._left -= 1
             if self._left < 0:
