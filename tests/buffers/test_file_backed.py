@@ -7,7 +7,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 import pytest
 
@@ -201,20 +201,26 @@ def test_a_folder_that_cannot_be_used_is_an_unavailable_storage(tmp_path: Path, 
     assert open_descriptors() == before
 
 
-@pytest.mark.parametrize("failing", ["peek", "prune", "file"])
+@pytest.mark.parametrize("failing", ["peek", "prune", "read all of the file", "read some of the file"])
 def test_a_read_that_fails_is_an_unavailable_storage_and_loses_nothing(
     failing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(file: IO[bytes], size: int, offset: int) -> bytes:
+    def broken(file: IO[bytes], wanted: object, offset: int) -> NoReturn:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     queue = FileBuffer()
     queue.append(b"consumed content")
     queue.skip(9)
-    file = queue.open_file() if failing == "file" else io.BytesIO()
-    calls: dict[str, Callable[[], object]] = {"peek": queue.peek, "prune": queue.prune, "file": file.read}
+    file = queue.open_file() if failing.endswith("file") else io.BytesIO()
+    calls: dict[str, Callable[[], object]] = {
+        "peek": queue.peek,
+        "prune": queue.prune,
+        "read all of the file": file.read,
+        "read some of the file": lambda: file.read(3),
+    }
     with monkeypatch.context() as patch:
         patch.setattr(positioned, "read_at", broken)
+        patch.setattr(positioned, "read_into_at", broken)
         with pytest.raises(StorageUnavailableError) as raised:
             calls[failing]()
     assert raised.value.errno == errno.EIO
@@ -231,6 +237,8 @@ def test_a_file_that_lost_its_end_is_an_error_and_not_less_data() -> None:
     queue._file.truncate(3)
     with pytest.raises(StorageUnavailableError, match="ended 4 bytes early"):
         queue.peek()
+    with queue.open_file() as file, pytest.raises(StorageUnavailableError, match="ended 4 bytes early"):
+        file.read(7)
     queue.close()
 
 

@@ -1,9 +1,11 @@
 """FileView: a range of bytes as a raw file."""
 
+import errno
 import io
 
 import pytest
 
+from waitress_buffers import positioned
 from waitress_buffers.file_view import FileView
 
 CONTENT = b"0123456789"
@@ -14,8 +16,14 @@ def read(size: int, offset: int) -> bytes:
     return CONTENT[offset : offset + size]
 
 
+def read_into(target: memoryview, offset: int) -> int:
+    with target.cast("B") as as_bytes:
+        as_bytes[:] = read(len(as_bytes), offset)
+        return len(as_bytes)
+
+
 def view_of(start: int, end: int) -> FileView:
-    return FileView(read, start, end)
+    return FileView(read, read_into, start, end)
 
 
 def test_it_has_its_range_and_no_more() -> None:
@@ -36,7 +44,7 @@ def test_reading_all_is_one_read() -> None:
         reads.append((size, offset))
         return bytes(size)
 
-    with io.BufferedReader(FileView(read, 0, 1_000_000)) as file:
+    with io.BufferedReader(FileView(read, read_into, 0, 1_000_000)) as file:
         assert len(file.read()) == 1_000_000
     assert reads == [(1_000_000, 0)]
 
@@ -45,6 +53,34 @@ def test_it_reads_into_any_writable_buffer() -> None:
     target = bytearray(b"........")
     assert view_of(0, 3).readinto(memoryview(target)[1:7].cast("H")) == 3
     assert target == b".012...."
+    view = view_of(0, 10)
+    assert view.readinto(target) == 8
+    assert view.readinto(bytearray()) == 0
+    assert view.readinto(target) == 2
+    assert target == b"89234567"
+
+
+def test_one_read_into_a_buffer_is_no_more_than_one_call_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(positioned, "MAX_CALL_BYTES", 3)
+    view = view_of(0, 10)
+    assert view.readinto(bytearray(8)) == 3
+    assert view.tell() == 3
+    with io.BufferedReader(view) as file:
+        assert file.read(7) == b"3456789"
+
+
+def test_the_error_of_a_read_holds_no_view_of_the_target() -> None:
+    def fail(target: memoryview, offset: int) -> int:
+        raise OSError(errno.EIO, "broken")
+
+    target = bytearray(20)
+    for end in (20, 10):
+        view = FileView(read, fail, 0, end)
+        with pytest.raises(OSError, match="broken") as raised:
+            view.readinto(target)
+        target.append(0)  # BufferError if something had a view of it
+        assert raised.value.__traceback__ is not None
+        assert view.tell() == 0
 
 
 def test_beyond_the_end_is_nothing_and_before_the_start_is_refused() -> None:

@@ -2,7 +2,7 @@
 
 import errno
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 import pytest
@@ -30,6 +30,20 @@ def test_calls_that_do_less_than_asked_are_continued(file: IO[bytes], monkeypatc
     monkeypatch.setattr(positioned, "write_at", lambda file, data, offset: write_at(file, data[:3], offset))
     positioned.write_fully(file, b"ten bytes.", 0)
     assert positioned.read_fully(file, 10, 0) == b"ten bytes."
+
+
+@pytest.mark.parametrize("way", [positioned.read_into_at, positioned.read_into_at_by_copy])
+def test_a_read_into_a_buffer_fills_its_start_with_what_the_file_has(
+    way: Callable[[IO[bytes], memoryview, int], int], file: IO[bytes]
+) -> None:
+    positioned.write_fully(file, b"short", 0)
+    target = bytearray(b"......")
+    with memoryview(target) as view, view.cast("H") as pairs:
+        assert way(file, view, 2) == 3
+        assert target == b"ort..."
+        assert way(file, pairs, 0) == 5
+        assert way(file, view, 5) == 0
+    assert target == b"short."
 
 
 def test_reading_past_the_end_gives_the_bytes_before_it(file: IO[bytes]) -> None:

@@ -115,6 +115,7 @@ class AgainstABytearray(RuleBasedStateMachine):
 def _both_ways_of_access(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "by-seeking":
         monkeypatch.setattr(positioned, "read_at", positioned.read_at_by_seek)
+        monkeypatch.setattr(positioned, "read_into_at", positioned.read_into_at_by_copy)
         monkeypatch.setattr(positioned, "write_at", positioned.write_at_by_seek)
 
 

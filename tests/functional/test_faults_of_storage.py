@@ -52,7 +52,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> Faults:
         return may_fail
 
     monkeypatch.setattr(tempfile, "TemporaryFile", failing("open", tempfile.TemporaryFile))
-    for name in ("read_at", "write_at"):
+    for name in ("read_at", "read_into_at", "write_at"):
         monkeypatch.setattr(positioned, name, failing(name, getattr(positioned, name)))
     return faults
 
@@ -66,6 +66,7 @@ def files(monkeypatch: pytest.MonkeyPatch) -> Faults:
         ("write_at", errno.ENOSPC),
         ("write_at", errno.EIO),
         ("read_at", errno.EIO),
+        ("read_into_at", errno.EIO),
     ],
     ids=lambda value: errno.errorcode.get(value, value),
 )

@@ -82,15 +82,28 @@ class FileBuffer:
 
     def _read(self, size: int, offset: int) -> bytes:
         """Read exactly `size` bytes at `offset` of the file."""
-        if self._file is None:
-            raise ValueError("read of a closed buffer")
         try:
-            data = positioned.read_fully(self._file, size, offset)
+            data = positioned.read_fully(self._opened(), size, offset)
             if len(data) < size:
-                raise OSError(errno.EIO, f"the temporary file ended {size - len(data)} bytes early")
+                raise _ended_early(size - len(data))
         except OSError as error:
             raise storage_error(error, self._directory) from error
         return data
+
+    def _read_into(self, target: memoryview, offset: int) -> int:
+        """Read some bytes at `offset` of the file into `target`, which is not empty; return how many."""
+        try:
+            size = positioned.read_into_at(self._opened(), target, offset)
+            if not size:
+                raise _ended_early(target.nbytes)
+        except OSError as error:
+            raise storage_error(error, self._directory) from error
+        return size
+
+    def _opened(self) -> IO[bytes]:
+        if self._file is None:
+            raise ValueError("read of a closed buffer")
+        return self._file
 
     def skip(self, size: int) -> None:
         """Consume bytes at the front, without disk work; ValueError, and nothing consumed, if fewer are held."""
@@ -141,7 +154,7 @@ class FileBuffer:
         if self._start == self._end:
             return io.BytesIO()
         self._is_shown = True
-        return io.BufferedReader(FileView(self._read, self._start, self._end), VIEW_BYTES)
+        return io.BufferedReader(FileView(self._read, self._read_into, self._start, self._end), VIEW_BYTES)
 
     def close(self) -> None:
         """Drop the content and release the descriptor; further calls do nothing."""
@@ -151,3 +164,7 @@ class FileBuffer:
         if file is not None:
             with contextlib.suppress(OSError):  # the content is dropped: a failed write of it does not matter
                 file.close()
+
+
+def _ended_early(size: int) -> OSError:
+    return OSError(errno.EIO, f"the temporary file ended {size} bytes early")

@@ -1,6 +1,6 @@
 """A range of bytes as a read-only, seekable raw file: an application gets it as `wsgi.input`.
 
-It has its own position and no descriptor. It owns nothing: a function of the caller reads the bytes, and the caller
+It has its own position and no descriptor. It owns nothing: functions of the caller read the bytes, and the caller
 decides how long they exist.
 """
 
@@ -8,16 +8,29 @@ import io
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from . import positioned
+
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 
 class FileView(io.RawIOBase):
-    """The bytes from `start` to `end` that `read(size, offset)` returns; `read` returns exactly `size` or raises."""
+    """The bytes from `start` to `end` of what two functions read: `size` bytes as an object, or some into a buffer.
 
-    def __init__(self, read: Callable[[int, int], bytes], start: int, end: int) -> None:
+    `read(size, offset)` returns exactly `size` bytes; `read_into(target, offset)` puts at least one byte into `target`,
+    and returns how many. Otherwise they raise.
+    """
+
+    def __init__(
+        self,
+        read: Callable[[int, int], bytes],
+        read_into: Callable[[memoryview, int], int],
+        start: int,
+        end: int,
+    ) -> None:
         super().__init__()
         self._read = read
+        self._read_into = read_into
         self._start = start
         self._size = end - start
         self._position = 0
@@ -44,19 +57,25 @@ class FileView(io.RawIOBase):
         return self._position
 
     def readinto(self, target: "WriteableBuffer", /) -> int:
-        with memoryview(target) as view, view.cast("B") as as_bytes:
-            data = self._take(len(as_bytes))
-            as_bytes[: len(data)] = data
-        return len(data)
+        self._check_open()
+        offset = self._start + self._position
+        most = min(self._size - self._position, positioned.MAX_CALL_BYTES)
+        with memoryview(target) as view:
+            if not view.nbytes or most <= 0:
+                return 0
+            if view.nbytes <= most:
+                size = self._read_into(view, offset)
+            else:
+                with view.cast("B") as as_bytes, as_bytes[:most] as wanted:
+                    size = self._read_into(wanted, offset)
+        self._position += size
+        return size
 
     def readall(self) -> bytes:
-        return self._take(self._size)  # the inherited one reads in steps of a few KiB
-
-    def _take(self, size: int) -> bytes:
         self._check_open()
-        size = max(0, min(size, self._size - self._position))
-        data = self._read(size, self._start + self._position) if size else b""
-        self._position += len(data)
+        size = max(0, self._size - self._position)
+        data = self._read(size, self._start + self._position) if size else b""  # the inherited one reads a few KiB each
+        self._position += size
         return data
 
     def _check_open(self) -> None:

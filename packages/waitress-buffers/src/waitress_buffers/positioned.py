@@ -1,7 +1,7 @@
 """Reading and writing all bytes at an offset of a file, in as many system calls as necessary.
 
-pread and pwrite neither use nor move the descriptor's own position. On systems without them (Windows) seek comes first.
-Errors are those of the system calls.
+pread, preadv and pwrite neither use nor move the descriptor's own position. Where they are missing (all on Windows,
+preadv on PyPy) seek comes first. Errors are those of the system calls.
 """
 
 import errno
@@ -18,6 +18,14 @@ def read_at_by_seek(file: IO[bytes], size: int, offset: int) -> bytes:
     return file.read(size)
 
 
+def read_into_at_by_copy(file: IO[bytes], target: memoryview, offset: int) -> int:
+    """Read some bytes into `target` and return how many, for systems without preadv."""
+    data = read_at(file, target.nbytes, offset)
+    with target.cast("B") as as_bytes:
+        as_bytes[: len(data)] = data
+    return len(data)
+
+
 def write_at_by_seek(file: IO[bytes], data: memoryview, offset: int) -> int:
     """Write some of `data` and return how much, for systems without pwrite; move the file's position."""
     file.seek(offset)
@@ -26,6 +34,7 @@ def write_at_by_seek(file: IO[bytes], data: memoryview, offset: int) -> int:
 
 if sys.platform == "win32":
     read_at = read_at_by_seek
+    read_into_at = read_into_at_by_copy
     write_at = write_at_by_seek
 
 else:
@@ -37,6 +46,15 @@ else:
     def write_at(file: IO[bytes], data: memoryview, offset: int) -> int:
         """Write some of `data` at `offset` in one system call and return how much."""
         return os.pwrite(file.fileno(), data, offset)
+
+    if hasattr(os, "preadv"):
+
+        def read_into_at(file: IO[bytes], target: memoryview, offset: int) -> int:
+            """Read some bytes from `offset` into `target` in one system call and return how many."""
+            return os.preadv(file.fileno(), [target], offset)
+
+    else:
+        read_into_at = read_into_at_by_copy
 
 
 def read_fully(file: IO[bytes], size: int, offset: int) -> bytes:
