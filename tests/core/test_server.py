@@ -25,6 +25,7 @@ from waitress_core import BaseWSGIServer, MultiSocketServer, TcpWSGIServer, Unix
 from waitress_core.config.addresses import AF_UNIX
 from waitress_core.lifecycle import run as run_module
 from waitress_core.lifecycle.run import ServerRun
+from waitress_core.threads.event import Event
 from waitress_core.threads.tasks import Task
 
 SOON = 20.0  # seconds: an end of a wait that has to come, and comes at once
@@ -449,10 +450,10 @@ def test_an_interrupt_raised_by_a_handler_of_somebody_else_ends_the_server(monke
     raised: list[str] = []
     waiting = threading.Event()  # the thread in run() has started all others, and is where the interrupt is to come
 
-    class Waiting(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
+    class Waiting(Event):
+        def wait(self, seconds: float) -> bool:
             waiting.set()
-            return super().wait(timeout)
+            return super().wait(seconds)
 
     def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
         assert waiting.wait(SOON)

@@ -3,10 +3,12 @@
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
+from tests.support.interruptions import interruptions
 from waitress_core.lifecycle.waiter import CHECK_SECONDS, Waiter
 
 SOON = 20.0
@@ -85,3 +87,18 @@ def test_systemd_hears_of_a_server_only_while_its_reactor_ticks(is_alive: bool) 
 def test_it_waits_as_long_as_the_shortest_of_what_it_is_to_do() -> None:
     assert make()._seconds == CHECK_SECONDS
     assert make(notifier=Notifier())._seconds == min(0.25, CHECK_SECONDS)
+
+
+@pytest.mark.parametrize("use", ["wake", "end"])
+def test_an_exception_at_any_step_holds_up_no_end(use: str) -> None:
+    for interruption in interruptions(until={"stop"}):
+        waiter = make()
+        with suppress(SystemExit):
+            interruption.start()
+            getattr(waiter, use)()
+            interruption.stop()
+        waiting = threading.Thread(target=waiter.wait, daemon=True)
+        for thread in (threading.Thread(target=waiter.end, daemon=True), waiting):
+            thread.start()
+            thread.join(SOON)
+            assert not thread.is_alive(), interruption.place

@@ -1,14 +1,12 @@
 """The watchdog alone: each pause is a step of the test, so one thread plays all."""
 
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
 
-from tests.support.interruptions import interruptions
 from waitress_core.threads import watchdog as module
+from waitress_core.threads.event import Event
 from waitress_core.threads.leadership import QUANTUM, SHORTEST_PAUSE, LeadershipPolicy
 from waitress_core.threads.watchdog import CHECKS_UNTIL_PARKED, LONGEST_PAUSE, Watchdog
 
@@ -31,6 +29,18 @@ class Slot:
         return self.is_filled
 
 
+class PlayedEvent(Event):
+    """An event that does not wait, but calls `on_wait`."""
+
+    def __init__(self, on_wait: Callable[[Callable[[], bool]], None]) -> None:
+        super().__init__()
+        self._on_wait = on_wait
+
+    def wait(self, seconds: float) -> bool:
+        self._on_wait(self.is_set)
+        return self.is_set()
+
+
 class Watched:
     """A watchdog with sleeps and waits that the test plays."""
 
@@ -44,16 +54,11 @@ class Watched:
         self.watchdog = Watchdog(self.policy, self.slot, self._take)
         self._steps: list[Step] = []
         monkeypatch.setattr(module, "time", SimpleNamespace(sleep=self._sleep))
-        parking = self.watchdog._parking
+        monkeypatch.setattr(self.watchdog, "_unparked", PlayedEvent(self._wait))
 
-        def acquire(*, blocking: bool = True, timeout: float = -1) -> bool:
-            if timeout < 0:
-                return parking.acquire(blocking)
-            self.on_wait()
-            self.waits.append(parking.acquire(blocking=False))  # or it would wait until `timeout`
-            return self.waits[-1]
-
-        monkeypatch.setattr(self.watchdog, "_parking", SimpleNamespace(acquire=acquire, release=parking.release))
+    def _wait(self, is_set: Callable[[], bool]) -> None:
+        self.on_wait()
+        self.waits.append(is_set())
 
     def _take(self) -> None:
         self.takes += 1
@@ -141,20 +146,6 @@ def test_a_task_that_starts_just_before_the_wait_unparks_it(watched: Watched) ->
             watched.watchdog.unpark()
 
     watched.slot.on_check = check
-    watched.run(*UNTIL_PARKED)
-    assert watched.waits == [True]
-
-
-def test_an_exception_at_any_step_of_unparking_holds_up_nobody(watched: Watched) -> None:
-    for interruption in interruptions(until={"stop"}):
-        with suppress(SystemExit):
-            interruption.start()
-            watched.watchdog.unpark()
-            interruption.stop()
-        again = threading.Thread(target=watched.watchdog.unpark, daemon=True)
-        again.start()
-        again.join(20)
-        assert not again.is_alive(), interruption.place
     watched.run(*UNTIL_PARKED)
     assert watched.waits == [True]
 

@@ -33,6 +33,7 @@ from .net.listener import HANDOVER_VARIABLE, Listener
 from .observability.stats import Counters, ServerStats, add_stats, make_stats
 from .reactor.reactor import TICK_SECONDS
 from .threads.dispatcher import Dispatcher
+from .threads.event import Event
 from .threads.pool import start_thread
 from .threads.running import RunningTask
 from .threads.tasks import Task, TaskSink
@@ -114,7 +115,7 @@ class BaseWSGIServer:
         self._supervisor: SupervisorView | None = None  # with worker processes
         self._worker: Worker | None = None  # in a worker process
         self.notifier: Notifier | None = None  # while `run` runs, under systemd
-        self._ended = threading.Event()
+        self._ended = Event()
         # What is open from now on
         self.tls_contexts = self._load_certificates(adj)
         self._listeners = self._open(adj)
@@ -566,7 +567,6 @@ class BaseWSGIServer:
         """In a forked child: release what is the parent's. The server has ended here, and never waits."""
         for run in self._runs:
             run.abandon_after_fork()
-        self._ended = threading.Event()  # a new one: a thread that the child has not may have held the old one's lock
         self._ended.set()
 
     def close_listeners(self) -> None:

@@ -6,12 +6,12 @@ files, and calls the program. It runs no application and, while there is a leade
 
 import logging
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..safe_logger import SafeLogger
+from ..threads.event import Event
 
 if TYPE_CHECKING:
     from .notify import Notifier
@@ -45,9 +45,9 @@ class Waiter:
             self._seconds = min(self._seconds, notifier.keep_alive_seconds or CHECK_SECONDS)
         # Appended to by the leader or a signal handler, called here
         self.callbacks = callbacks
-        # Any thread, but no signal handler: each takes a lock
-        self._has_ended = threading.Event()
-        self._woken = threading.Event()
+        # Set by any thread
+        self._has_ended = Event()
+        self._woken = Event()
 
     # --- any thread
 

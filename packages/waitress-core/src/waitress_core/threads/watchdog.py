@@ -12,11 +12,10 @@ the requests (measured on CPython 3.11, two cores, small requests on 16 connecti
 server runs nothing.
 """
 
-import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 
+from .event import Event
 from .leadership import QUANTUM, SHORTEST_PAUSE, LeadershipPolicy
 
 # Seconds: a task keeps leadership from the I/O for two pauses at most. Doubled: the first slow task after quick ones
@@ -50,10 +49,7 @@ class Watchdog:
         self._policy = policy
         self._is_in_slot = is_in_slot
         self._take = take
-        # Held but for the moment from `unpark` to the end of the wait. No event: its methods run Python code, in which
-        # an exception of another thread would leave its own lock held for ever.
-        self._parking = threading.Lock()
-        self._parking.acquire()
+        self._unparked = Event()
         # Written by the watchdog's thread, read by the leader before each task
         self.is_parked = False
         # Written by whoever ends the threads, read by the watchdog's thread
@@ -61,8 +57,7 @@ class Watchdog:
 
     def unpark(self) -> None:
         """Check again from now on, because a task is going to run. Thread: the leader, or whoever stops it."""
-        with suppress(RuntimeError):  # it is unparked already
-            self._parking.release()
+        self._unparked.set()
 
     def stop(self) -> None:
         """End the thread at its next check. Thread: any."""
@@ -95,6 +90,6 @@ class Watchdog:
         # Checked again: a leader that came just before has not seen `is_parked`, and has woken nobody.
         if self._policy.tasks_run == seen and not self._is_in_slot() and not self._is_stopped:
             # Bounded: a missed wake-up costs a late check, never a lost one.
-            self._parking.acquire(timeout=IDLE_WAIT)
+            self._unparked.wait(IDLE_WAIT)
         self.is_parked = False
-        self._parking.acquire(blocking=False)  # unparked too late, or without need
+        self._unparked.clear()
