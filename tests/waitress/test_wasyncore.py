@@ -7,6 +7,7 @@ import select
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -456,7 +457,8 @@ def test_urgent_data_is_handled(without_poll: bool, monkeypatch: pytest.MonkeyPa
             seen.append("urgent")
 
         def handle_read(self) -> None:
-            seen.append(self.recv(10).decode())
+            with suppress(BlockingIOError):  # Linux says that it is readable while memory for TCP is short
+                seen.append(self.recv(10).decode())
 
         def writable(self) -> bool:
             return False
