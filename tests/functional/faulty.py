@@ -53,8 +53,11 @@ class Application:
             return iter(PIECES)
         if environ["PATH_INFO"] == "/file":
             return environ["wsgi.file_wrapper"](self._file.open("rb"))  # type: ignore[no-any-return]
-        body = environ["wsgi.input"]  # read in both ways: some of it, and all the rest
-        return [body.read(10) + body.read() or b"ok"]
+        body = environ["wsgi.input"]  # read in both ways: all of it, and some into a buffer
+        whole = body.read()
+        body.seek(0)
+        start = body.read(10)
+        return [start + whole[len(start) :] or b"ok"]
 
 
 SCRIPT = [

@@ -5,7 +5,6 @@ on within a second, and ends when it is asked to.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
 import io
 import logging
@@ -23,7 +22,7 @@ import pytest
 
 from tests.support.client import Client
 from tests.support.faults import RaisingHandler
-from tests.support.interruptions import Interruption, interruptions
+from tests.support.interruptions import Interruption, interruptions, kill, needs_kill
 from tests.support.processes import becomes_true
 from tests.support.servers import Running, running, spawned_script
 from tests.support.times import SHORT_CHECKS, SHORT_END, SkippingClock, shorten_checks, shorten_ticks
@@ -364,16 +363,6 @@ def test_a_poller_that_raises_costs_a_pause(
         assert answers(server)
 
 
-def kill(thread: threading.Thread) -> None:
-    """Have a thread raise SystemExit at its next step."""
-    assert ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
-
-
-needs_kill = pytest.mark.skipif(
-    sys.implementation.name != "cpython", reason="needs CPython's PyThreadState_SetAsyncExc"
-)
-
-
 @pytest.fixture
 def lost_sockets(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     """A thread that is killed between accept and the assignment of the socket loses it; it is collected here, where
@@ -465,6 +454,28 @@ def test_a_thread_killed_at_any_step_before_the_application_keeps_no_connection(
             assert becomes_true(lambda: all(one.state_name is None for one in opened), 20), interruption.place
         server.server.shutdown()
     assert len(opened) > 20
+
+
+def test_a_leader_killed_at_any_step_of_its_end_does_not_keep_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    shorten_checks(monkeypatch)
+    monkeypatch.setattr(pool_module, "FAULT_SECONDS", 0.001)
+    end_leadership = Dispatcher.end_leadership
+    not_started: list[Interruption] = []
+
+    def interrupted(dispatcher: Dispatcher) -> None:
+        if not_started:
+            not_started.pop().start()
+        end_leadership(dispatcher)
+
+    monkeypatch.setattr(Dispatcher, "end_leadership", interrupted)
+    tried = 0
+    for interruption in interruptions(until={"_expire"}):  # what its turn does next
+        tried += 1
+        with running(application, threads=1) as server:
+            not_started.append(interruption)
+            server.server.shutdown()
+            assert becomes_true(lambda: server.server._ended.is_set(), 20), interruption.place
+    assert tried > 5
 
 
 @pytest.mark.parametrize("name", ["standby", "0", "watchdog"])

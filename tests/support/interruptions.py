@@ -11,11 +11,23 @@ It does not at two kinds of steps, which may leave a lock held for ever:
 - Within `queue`, which only PyPy has in Python. There nobody can raise in another thread.
 """
 
+import ctypes
 import queue
 import sys
 import threading
 from collections.abc import Collection, Iterator
 from types import FrameType
+
+import pytest
+
+needs_kill = pytest.mark.skipif(
+    sys.implementation.name != "cpython", reason="needs CPython's PyThreadState_SetAsyncExc"
+)
+
+
+def kill(thread: threading.Thread) -> None:
+    """Have a thread raise SystemExit at its next step."""
+    assert ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(SystemExit))
 
 
 class Interruption:

@@ -1,4 +1,4 @@
-"""The event that an exception of another thread cannot break."""
+"""The event at which no thread waits for ever because another one was killed."""
 
 import os
 import signal
@@ -9,7 +9,8 @@ from contextlib import suppress
 
 import pytest
 
-from tests.support.interruptions import interruptions
+from tests.support.interruptions import interruptions, kill, needs_kill
+from tests.support.processes import becomes_true
 from waitress_core.threads.event import Event
 
 SOON = 20.0
@@ -37,32 +38,66 @@ def test_no_time_left_is_no_wait() -> None:
         assert not event.wait(seconds)
 
 
+def start_waiting(event: Event) -> threading.Thread:
+    """Wait in another thread, for longer than a test joins it."""
+
+    def wait() -> None:
+        with suppress(SystemExit):
+            event.wait(10 * SOON)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+def is_in_wait(thread: threading.Thread) -> bool:
+    frame = sys._current_frames().get(thread.ident or 0)
+    return frame is not None and frame.f_code is Event.wait.__code__
+
+
+def goes_on(thread: threading.Thread) -> bool:
+    thread.join(SOON)
+    return not thread.is_alive()
+
+
 def test_all_who_wait_go_on_when_it_is_set() -> None:
     event = Event()
-    went_on: list[bool] = []
-    waiting = [threading.Thread(target=lambda: went_on.append(event.wait(SOON)), daemon=True) for _ in range(3)]
-    for thread in waiting:
-        thread.start()
+    waiting = [start_waiting(event) for _ in range(3)]
     event.set()
-    for thread in waiting:
-        thread.join(SOON)
-    assert went_on == [True] * 3
-    event.clear()
-    assert not event.wait(0.001)
+    assert all(map(goes_on, waiting))
+
+
+@needs_kill
+def test_all_others_go_on_when_one_that_waits_was_killed() -> None:
+    event = Event()
+    killed, *others = waiting = [start_waiting(event) for _ in range(3)]
+    assert becomes_true(lambda: all(map(is_in_wait, waiting)), SOON)
+    kill(killed)
+    event.set()
+    assert all(map(goes_on, others))
 
 
 def test_an_exception_at_any_step_holds_up_nobody() -> None:
     for interruption in interruptions(until={"stop"}):
         event = Event()
+        waiting = start_waiting(event)
         with suppress(SystemExit):
             interruption.start()
             event.set()
             interruption.stop()
         setting = threading.Thread(target=event.set, daemon=True)
         setting.start()
-        setting.join(SOON)
-        assert not setting.is_alive(), interruption.place
-        assert event.wait(SOON), interruption.place
+        assert goes_on(setting), interruption.place
+        assert goes_on(waiting), interruption.place
+
+
+def test_a_set_between_the_steps_of_another_thread_is_no_end_of_all_waits() -> None:
+    event = Event()
+    event._gate.release()  # the last step of a `set`, before which another thread has cleared the event
+    started_at = time.monotonic()
+    for _ in range(3):
+        assert not event.wait(0.01)
+    assert time.monotonic() - started_at >= 0.02
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signal ends a wait on Windows")

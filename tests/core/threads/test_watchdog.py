@@ -138,6 +138,13 @@ def test_a_task_that_starts_while_it_waits_unparks_it(watched: Watched) -> None:
     assert watched.waits == [True]
 
 
+def test_it_waits_each_time_it_parks(watched: Watched) -> None:
+    starts: list[Step] = [watched.start_task]
+    watched.on_wait = lambda: starts.pop()() if starts else None
+    watched.run(*UNTIL_PARKED, watched.end_task, *UNTIL_PARKED)
+    assert watched.waits == [True, False]
+
+
 def test_a_task_that_starts_just_before_the_wait_unparks_it(watched: Watched) -> None:
     def check() -> None:
         if watched.watchdog.is_parked:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class FileView(io.RawIOBase):
-    """The bytes from `start` to `end` of what two functions read: `size` bytes as an object, or some into a buffer.
+    """The bytes from `start` to `end` of a file that two functions read.
 
     `read(size, offset)` returns exactly `size` bytes; `read_into(target, offset)` puts at least one byte into `target`,
     and returns how many. Otherwise they raise.
@@ -71,10 +71,10 @@ class FileView(io.RawIOBase):
         self._position += size
         return size
 
-    def readall(self) -> bytes:
+    def readall(self) -> bytes:  # the inherited one reads a few KiB at a time
         self._check_open()
         size = max(0, self._size - self._position)
-        data = self._read(size, self._start + self._position) if size else b""  # the inherited one reads a few KiB each
+        data = self._read(size, self._start + self._position) if size else b""
         self._position += size
         return data
 

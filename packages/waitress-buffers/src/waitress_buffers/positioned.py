@@ -1,7 +1,8 @@
-"""Reading and writing all bytes at an offset of a file, in as many system calls as necessary.
+"""Reading and writing at an offset of a file.
 
-pread, preadv and pwrite neither use nor move the descriptor's own position. Where they are missing (all on Windows,
-preadv on PyPy) seek comes first. Errors are those of the system calls.
+pread, preadv and pwrite neither use nor move the descriptor's own position. Windows has none of them: there seek comes
+first. Where only preadv is missing (PyPy, macOS before 11), what pread has read is copied. Errors are those of the
+system calls.
 """
 
 import errno

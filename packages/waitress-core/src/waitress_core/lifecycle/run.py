@@ -161,6 +161,8 @@ class ServerRun:
         self._descriptors.check()
         self._dispatcher.check()
         self.report_waiting()
+        if self._dispatcher.has_leadership_ended:  # an exception of another thread may have kept the leader from `end`
+            self._waiter.end()
 
     def _has_ticked(self) -> bool:
         """Whether the reactor has ticked lately: whether there is a leader, and it is not stuck."""
@@ -218,7 +220,7 @@ class ServerRun:
                 self._callbacks.popleft()()
             except BaseException:  # of a program that derives a server; the others, and the end, are not its to stop
                 logger.exception("uncaptured python exception in the reactor")
-        if self._waiter.callbacks:  # of a signal handler, which may not wake it
+        if self._waiter.callbacks:  # of a signal handler, which wakes the leader only
             self._waiter.wake()
         if not self._stop_requests:
             return

@@ -1,18 +1,17 @@
-"""An event that an exception of another thread cannot break.
+"""An event at which no thread waits for ever because another one was killed.
 
 The methods of `threading.Event` run Python code while they hold a lock. An exception that comes there from another
-thread (`PyThreadState_SetAsyncExc`, by which programs kill threads) leaves it held, and everybody else waits for ever.
-Here each step is one call in C, or an assignment.
+thread (`PyThreadState_SetAsyncExc`, by which programs kill threads) leaves the lock held, and everybody else waits for
+it. Here a lock is what is waited for, and it is taken and released by calls in C.
 """
 
 import threading
-from contextlib import suppress
 
 
 class Event:
-    """Like `threading.Event`.
+    """Like `threading.Event`, but a wait is never without a limit. Thread: any; a signal handler may call `set`.
 
-    Thread: any, and `set` also a signal handler; but one that is cleared has one thread that waits, which clears it.
+    If an event is ever cleared, only one thread may wait for it, and only that thread may clear it.
     """
 
     __slots__ = ("_gate", "_is_set")
@@ -29,17 +28,25 @@ class Event:
     def set(self) -> None:
         """Set it, and end all waits."""
         self._is_set = True
-        with suppress(RuntimeError):  # it is set already
+        try:  # no `suppress`, which runs Python code: an exception could come before the lock is released
             self._gate.release()
+        except RuntimeError:
+            pass  # it is set already
 
     def clear(self) -> None:
-        """Set it back."""
+        """Reset it."""
         self._is_set = False  # first: a `set` between the two lines is not lost
         self._gate.acquire(blocking=False)
 
     def wait(self, seconds: float) -> bool:
-        """Wait until it is set, for at most so many seconds; return whether it is."""
-        if not self._is_set and self._gate.acquire(timeout=max(0.0, seconds)):
-            with suppress(RuntimeError):
-                self._gate.release()  # for others who wait
+        """Wait up to `seconds` until it is set; return whether it is."""
+        if not self._is_set:
+            try:
+                self._gate.acquire(timeout=max(0.0, seconds))
+            finally:  # also after an exception, which comes when the lock is taken: others may wait
+                if self._is_set:
+                    try:
+                        self._gate.release()
+                    except RuntimeError:
+                        pass  # another one has done so
         return self._is_set
