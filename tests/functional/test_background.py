@@ -22,6 +22,7 @@ import pytest
 from tests.functional.applications import Held
 from tests.support.client import Client
 from tests.support.faults import NO_THREAD, leave_threads
+from tests.support.processes import becomes_true
 from tests.support.servers import running, spawned_script, waitress_threads
 from tests.support.times import shorten_end
 from waitress_core import BaseWSGIServer, create_server
@@ -66,7 +67,7 @@ def test_a_server_serves_within_its_context_and_leaves_nothing() -> None:
         assert read(server.url + "/here") == b"/here"
         assert "waitress-run" in {thread.name for thread in waitress_threads()}
         address = address_of(server)
-    assert waitress_threads() == set()
+    assert becomes_true(lambda: not waitress_threads())
     with pytest.raises(OSError):
         socket.create_connection(address, 1)
 
@@ -83,7 +84,7 @@ def test_started_it_serves_until_it_is_shut_down() -> None:
     server.start()
     assert read(server.url + "/") == b"/"
     server.shutdown()
-    assert waitress_threads() == set()
+    assert becomes_true(lambda: not waitress_threads())
     assert server.stats().connections == 0
 
 
@@ -104,7 +105,7 @@ def test_a_server_that_was_closed_before_it_was_started_serves_nobody() -> None:
     server.close()
     server.start()
     server.close()
-    assert waitress_threads() == set()
+    assert becomes_true(lambda: not waitress_threads())
 
 
 @pytest.mark.parametrize("end", ["close", "shutdown"])
@@ -125,7 +126,7 @@ def test_a_start_without_a_thread_left_leaves_nothing(threads_before_it: int, mo
         server.start()
     monkeypatch.undo()
     assert len(started) == threads_before_it  # one that works, the standby, the watchdog: the fourth waits
-    assert waitress_threads() == set()
+    assert becomes_true(lambda: not waitress_threads())
     with pytest.raises(OSError):
         socket.create_connection(address, 1)
 
@@ -191,7 +192,7 @@ def test_shutdown_answers_what_runs_and_returns_when_all_has_ended() -> None:
             assert client.rest() == b""
             client.close()
     server.shutdown()
-    assert waitress_threads() == set()
+    assert becomes_true(lambda: not waitress_threads())
 
 
 def test_the_shortest_time_of_several_shutdowns_holds(

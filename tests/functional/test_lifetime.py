@@ -435,7 +435,7 @@ def test_close_from_another_thread_ends_run_and_returns_when_all_is_over() -> No
         server.server.close()
         assert becomes_true(lambda: refuses(server.address))
         assert client.rest() == b""
-        assert waitress_threads() == before
+        assert becomes_true(lambda: waitress_threads() == before)
 
 
 def test_close_may_be_called_any_number_of_times_from_any_threads(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import io
+import itertools
 import logging
 import math
 import signal
@@ -15,6 +16,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -456,8 +458,12 @@ def test_a_thread_killed_at_any_step_before_the_application_keeps_no_connection(
     assert len(opened) > 20
 
 
-def test_a_leader_killed_at_any_step_of_its_end_does_not_keep_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("leads", [True, False], ids=["leader", "standby"])
+def test_a_leader_killed_at_any_step_of_its_end_does_not_keep_the_server(
+    leads: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shorten_checks(monkeypatch)
+    monkeypatch.setattr(LeadershipPolicy, "hands_off", lambda policy, now: not leads)
     monkeypatch.setattr(pool_module, "FAULT_SECONDS", 0.001)
     end_leadership = Dispatcher.end_leadership
     not_started: list[Interruption] = []
@@ -472,10 +478,50 @@ def test_a_leader_killed_at_any_step_of_its_end_does_not_keep_the_server(monkeyp
     for interruption in interruptions(until={"_expire"}):  # what its turn does next
         tried += 1
         with running(application, threads=1) as server:
+            if leads:
+                assert answers(server)
             not_started.append(interruption)
             server.server.shutdown()
             assert becomes_true(lambda: server.server._ended.is_set(), 20), interruption.place
     assert tried > 5
+
+
+def test_a_leader_killed_at_any_step_of_a_close_frees_the_task_that_waits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pool_module, "FAULT_SECONDS", 0.001)
+
+    def endless(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", [])
+        return itertools.repeat(bytes(100_000))
+
+    def turn_is_over() -> None:
+        pass
+
+    def close_interrupted(connection: Connection, interruption: Interruption) -> None:
+        interruption.start()
+        connection.close()
+        turn_is_over()
+
+    with running(endless, threads=2, outbuf_high_watermark=100_000) as server:
+        run = server.server._run
+        assert run is not None
+        for interruption in interruptions(until={"turn_is_over"}):
+            with server.client() as client:
+                client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert becomes_true(lambda: any(map(waits_for_room, list(run.manager.connections.values()))), 20)
+                (connection,) = run.manager.connections.values()
+                run.call_soon_threadsafe(partial(close_interrupted, connection, interruption))
+                assert interruption.is_over.wait(20)
+                if not connection.is_gone:  # the exception has come before the first step
+                    run.call_soon_threadsafe(connection.close)
+                assert becomes_true(lambda: not run.manager.connections, 20), interruption.place
+        assert becomes_true(lambda: server.server.stats().threads_busy <= 1, 20)
+
+
+def waits_for_room(connection: Connection) -> bool:
+    outbox = connection.sender.outbox
+    return outbox is not None and outbox.is_waited_for
 
 
 @pytest.mark.parametrize("name", ["standby", "0", "watchdog"])

@@ -68,7 +68,7 @@ def running(application: Callable[..., Any], **settings: Any) -> Iterator[Runnin
         over_tls.addresses.discard(made.address)
         server.close()
         left = waitress_threads() - threads_before
-        is_shortened = ServerRun.threads_seconds < THREADS_SECONDS  # then it has not waited for them under load
+        is_shortened = ServerRun.threads_seconds < THREADS_SECONDS  # then `close` may return before they have ended
         for thread in left:
             if is_shortened or thread.name == "waitress-run":  # this one has announced its end
                 thread.join(20)
@@ -90,7 +90,10 @@ def run_in_thread(server: Any, run: Callable[[], object] | None = None) -> Itera
 
 
 def waitress_threads() -> set[threading.Thread]:
-    """Return the threads of this process that belong to a server."""
+    """Return the threads of this process that belong to a server.
+
+    When `close` returns, the one that has announced the end may be among them for a moment.
+    """
     return {thread for thread in threading.enumerate() if thread.name.startswith("waitress")}
 
 

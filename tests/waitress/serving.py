@@ -8,6 +8,7 @@ from typing import Any
 
 from tests.support.client import Client
 from tests.support.processes import becomes_true
+from tests.support.servers import waitress_threads
 
 PATIENCE = 20.0  # seconds of the real clock for what comes at once on an idle machine
 
@@ -29,7 +30,7 @@ def running(server: Any, run: Callable[[], object] | None = None) -> Iterator[th
         server.close()
         thread.join(PATIENCE)
     assert not thread.is_alive()
-    assert not [other.name for other in threading.enumerate() if other.name.startswith("waitress")]
+    assert becomes_true(lambda: not waitress_threads())
 
 
 def address_of(server: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.support.interruptions import Interruption, interruptions
 from tests.support.manual_clock import ManualClock
 from tests.support.pairs import is_open
 from waitress_core import Adjustments, Dispatcher, Task
@@ -666,3 +667,51 @@ def test_the_thread_that_waits_does_what_it_is_woken_for(make: Make) -> None:
     stepping.run._waiter.end()
     waiter.join(SOON)
     assert not waiter.is_alive()
+
+
+# --- exceptions of other threads
+
+
+def turn_is_over() -> None:
+    """End an interruption that has not come."""
+
+
+def turn_interrupted(stepping: Stepping, interruption: Interruption) -> None:
+    with contextlib.suppress(SystemExit):  # before the turn
+        interruption.start()
+        stepping.turn()
+        turn_is_over()
+
+
+@pytest.mark.parametrize("state", [State.LEAVING, State.CLOSING])
+def test_an_exception_at_any_step_of_a_move_leaves_nothing_of_it_undone(make: Make, state: State) -> None:
+    tried = 0
+    for interruption in interruptions(until={"turn_is_over"}):
+        tried += 1
+        stepping = make()
+        clients = [stepping.connect(), stepping.connect()]
+        stepping.clock.advance(10)  # they have not just connected
+        stepping.request_stop(state, 1e6)
+        stepping.run.wake_leader()
+        turn_interrupted(stepping, interruption)
+        stepping.pass_seconds(3)
+        assert stepping.run.manager.connections == {}, interruption.place
+        assert not any(map(is_open, clients)), interruption.place
+        assert stepping.dispatcher.has_leadership_ended, interruption.place
+        stepping.server.states.clear()  # the server may not have been told of one
+        stepping.close()
+    assert tried > 100
+
+
+def test_an_exception_at_any_step_of_the_end_of_a_connection_leaves_none(make: Make) -> None:
+    tried = 0
+    for interruption in interruptions(until={"turn_is_over"}):
+        tried += 1
+        stepping = make()
+        stepping.connect().close()
+        turn_interrupted(stepping, interruption)
+        stepping.turn(2)
+        assert stepping.run.manager.connections == {}, interruption.place
+        assert len(stepping.server.closed) <= 1, interruption.place
+        stepping.close()
+    assert tried > 30

@@ -70,11 +70,13 @@ def test_all_who_wait_go_on_when_it_is_set() -> None:
 @needs_kill
 def test_all_others_go_on_when_one_that_waits_was_killed() -> None:
     event = Event()
-    killed, *others = waiting = [start_waiting(event) for _ in range(3)]
+    killed, *_ = waiting = [start_waiting(event) for _ in range(3)]
     assert becomes_true(lambda: all(map(is_in_wait, waiting)), SOON)
+    time.sleep(0.02)  # most likely they wait for the lock by then; if not, the test has less to find
     kill(killed)
     event.set()
-    assert all(map(goes_on, others))
+    assert all(map(goes_on, waiting))
+    assert not event._gate.locked()
 
 
 def test_an_exception_at_any_step_holds_up_nobody() -> None:
@@ -94,10 +96,10 @@ def test_an_exception_at_any_step_holds_up_nobody() -> None:
 def test_a_set_between_the_steps_of_another_thread_is_no_end_of_all_waits() -> None:
     event = Event()
     event._gate.release()  # the last step of a `set`, before which another thread has cleared the event
-    started_at = time.monotonic()
+    started_at = time.perf_counter()
     for _ in range(3):
         assert not event.wait(0.01)
-    assert time.monotonic() - started_at >= 0.02
+    assert time.perf_counter() - started_at >= 0.015
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no signal ends a wait on Windows")

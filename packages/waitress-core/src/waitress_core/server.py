@@ -561,7 +561,7 @@ class BaseWSGIServer:
         if threading.current_thread() in (self._runner, *(one for run in self._runs for one in run.threads)):
             return
         # Bounded: a signal handler may call this. The reactor checks the time once a second.
-        self._ended.wait(min(seconds + TICK_SECONDS + ServerRun.threads_seconds, threading.TIMEOUT_MAX))
+        self._ended.wait(seconds + TICK_SECONDS + ServerRun.threads_seconds)
 
     def abandon_after_fork(self) -> None:
         """In a forked child: release what is the parent's. The server has ended here, and never waits."""

@@ -302,10 +302,10 @@ class Acceptor:
                 self._close(handler)
 
     def _close(self, handler: "ListenerHandler") -> None:
-        self._handlers.remove(handler)
         self._reactor.watch(handler, 0)
         self._reactor.handlers.pop(handler.descriptor, None)
         handler.endpoint.listener.close()
+        self._handlers.remove(handler)  # last: `stop` can be repeated after an exception of another thread
 
     def abandon_after_fork(self) -> None:
         """Close a forked child's copies of the listening sockets."""

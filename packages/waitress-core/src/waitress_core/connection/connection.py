@@ -57,7 +57,10 @@ GIVEN_UP = "given up"  # no attribute is added for it: each open connection woul
 
 
 class Connection:
-    """One client connection. `on_closed` is called once, when the descriptor has been closed."""
+    """One client connection.
+
+    `on_closed` is called when the descriptor has been closed; again if an exception comes before the end of that.
+    """
 
     __slots__ = (
         "_context",
@@ -316,6 +319,7 @@ class Connection:
         self.close("error")
         if self._finished is not None:  # the task has ended, and nothing else will notify the reactor of it
             self._finished = self._task = None
+        if self._task is None and self.sender.state is GONE:
             self._release()
 
     def on_receiving_overdue(self) -> None:
@@ -571,20 +575,29 @@ class Connection:
 
         `reason` is one of `stats.END_REASONS`; without one it follows from what the connection has seen.
         """
-        context, sender, receiver = self._context, self.sender, self.receiver
-        if sender.state >= GONE:
+        if self.sender.state >= GONE:
             return
-        context.counters.by_end_reason[self._end_reason or reason or self._reason_seen()] += 1
-        is_cut_off = sender.state is FLUSH and sender.has_pending
-        context.reactor.watch(self, 0)
-        if receiver.request is not None:
-            self._count(receiver.request.head.method, "")
-            if context.access_log is not None:
-                self._start_exchange(context.access_log)
-        receiver.end()
-        sender.enter(GONE, 0.0)
-        if is_cut_off:
-            self._transport.reset()  # or an HTTP/1.0 client could take the end for that of the response
+        try:
+            self._close(reason)
+        except BaseException:  # of another thread, at any step: the next ones have not been made
+            self._close(reason)
+            raise
+
+    def _close(self, reason: str) -> None:
+        """Make the steps of `close`, or again those that may have been left out."""
+        context, sender, receiver = self._context, self.sender, self.receiver
+        if sender.state < GONE:
+            end_reason = self._end_reason or reason or self._reason_seen()
+            context.reactor.watch(self, 0)
+            if receiver.request is not None:
+                self._count(receiver.request.head.method, "")
+                if context.access_log is not None:
+                    self._start_exchange(context.access_log)
+            receiver.end()
+            if sender.state is FLUSH and sender.has_pending:
+                self._transport.reset()  # or an HTTP/1.0 client could take the end for that of the response
+            sender.enter(GONE, 0.0)
+            context.counters.by_end_reason[end_reason] += 1
         if sender.outbox is not None:
             sender.abort()
         self._transport.end(is_complete=self._task is None)
@@ -602,12 +615,20 @@ class Connection:
 
     def _release(self) -> None:
         """Close the descriptor."""
-        self.sender.enter(CLOSED, 0.0)
+        try:
+            self._make_release()
+        except BaseException:  # as in `close`
+            self._make_release()
+            raise
+
+    def _make_release(self) -> None:
+        """Make the steps of `_release`, or again those that may have been left out."""
+        if self.sender.state is not CLOSED:
+            self.sender.enter(CLOSED, 0.0)
         if self.exchange is not None:
             self.end_exchange(self.exchange)
         self._transport.close()
         self._on_closed(self)
-        self._context.counters.ended_bytes_out += self._transport.sent_bytes
 
     def abandon_after_fork(self) -> None:
         """Close a forked child's copy of the descriptor: what the child's task sends goes nowhere."""

@@ -107,10 +107,15 @@ class ConnectionManager:
 
     def _remove(self, connection: Connection) -> None:
         """A connection has ended; its descriptor may be another's at once."""
-        self.connections.pop(connection.descriptor, None)
+        if self.connections.get(connection.descriptor) is not connection:
+            return
         self._reactor.handlers.pop(connection.descriptor, None)
-        self._on_closed(connection)
-        self._acceptor.resume()
+        del self.connections[connection.descriptor]
+        self._context.counters.ended_bytes_out += connection.sender.sent_bytes
+        try:
+            self._on_closed(connection)
+        finally:
+            self._acceptor.resume()
 
     def _close_one(self) -> bool:
         """Close a connection that can be spared, for a client that waits; False when there is none."""

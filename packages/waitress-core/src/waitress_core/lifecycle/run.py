@@ -87,6 +87,7 @@ class ServerRun:
         # Written by the leader, read by the thread that waits
         self._ticked_at = self._reactor.now
         # Reactor only
+        self._acted_on = State.SERVING  # the latest state, once all that it asks for is done
         self._ticks = make_ticks(observer, self._context, dispatcher, self._give_up)
         if worker is not None:
             self._ticks.append(worker.on_tick)
@@ -220,12 +221,14 @@ class ServerRun:
                 self._callbacks.popleft()()
             except BaseException:  # of a program that derives a server; the others, and the end, are not its to stop
                 logger.exception("uncaptured python exception in the reactor")
-        if self._waiter.callbacks:  # of a signal handler, which wakes the leader only
+        if self._waiter.callbacks:  # left by a signal handler, which wakes only the leader
             self._waiter.wake()
         if not self._stop_requests:
             return
         now, connections = self._reactor.now, self.manager.connections
         request = strongest(self._stop_requests)
+        if self._acted_on < self.state:  # an exception of another thread has interrupted the move
+            self._act(request)
         leave_seconds = RETIRE_SECONDS if request.retires else self._adj.shutdown_delay
         while True:
             leave_until = self._left_at + leave_seconds
@@ -249,11 +252,12 @@ class ServerRun:
         elif state is State.CLOSING and request.is_signal and self._under_way():
             named = _named(self._under_way())
             logger.warning("%d connection(s) cut off, because a signal ends the server at once: %s%s", *named)
-        self._enter(state)
         if state is State.LEAVING:
             self._left_at = self._reactor.now
+        self._enter(state)
+        self._act(request)
+        if state is State.LEAVING:
             if request.retires:
-                self.manager.stop_listening()
                 logger.info("Retiring: answering the requests in progress, another worker accepts")
             elif request.ends_now:
                 count = len(self._under_way())
@@ -265,13 +269,19 @@ class ServerRun:
                 self._waiter.call(partial(self.report_stopping, count, request.ends_now))
             else:
                 logger.info("Stopping: answering the requests in progress")
-        elif state is State.DRAINING:
+
+    def _act(self, request: StopRequest) -> None:
+        """Do what the present state asks for; it may be done twice."""
+        state = self.state
+        if state is State.DRAINING:
             self.manager.drain()
-        elif state is State.CLOSING:
+        elif state is State.CLOSING or request.retires:
             self.manager.stop_listening()
+        if state is State.CLOSING:
             cancelled = self._dispatcher.cancel_pending()
             if cancelled:
                 logger.warning("Canceling %d pending task(s)", cancelled)
+        self._acted_on = state
 
     def _enter(self, state: State, *, in_silence: bool = False) -> None:
         """Move to a state, and report it unless `in_silence`. The only place that writes it."""

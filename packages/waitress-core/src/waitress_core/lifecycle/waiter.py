@@ -61,7 +61,7 @@ class Waiter:
         self._woken.set()
 
     def end(self) -> None:
-        """The run has ended."""
+        """End the wait: the run has ended."""
         self._has_ended.set()
         self._woken.set()
 

@@ -28,8 +28,8 @@ Rules
    was lost on its way can be started again, and if the lost one turns up after all, nobody accepts it.
 8. A thread that an exception has reached (no task, turn or record lets one through, but `PyThreadState_SetAsyncExc`
    raises one anywhere) goes on. It starts the next term if it may have led, and ends the task that it ran (`fail`).
-   What is lost nevertheless, a thread or leadership, `check` replaces. Only CPython 3.14 raises one between the taking
-   of a lock and the block of its `with`, too: nobody releases that lock.
+   What is lost nevertheless, a thread or leadership, `check` replaces. Nobody releases the lock of a log handler that
+   `logging` was taking (up to CPython 3.12), or one that a `with` has just taken (CPython 3.14).
 9. Each task runs in a copy of the context (`contextvars`) that its thread started with, its log records included.
 
 Guarantees, each with its test in tests/core/threads
@@ -130,7 +130,8 @@ class Dispatcher:
         self._pool = ThreadPool(name, self._on_fault)
         # Leader only
         self.ready: deque[Task] = deque()
-        self.has_leadership_ended = False  # read by every thread after a turn or a task
+        # Written by the leader, and by the thread that ends the threads; read by every thread
+        self.has_leadership_ended = False
         # Guarded by self._lock: without it two threads could each start the next term
         self._lock = threading.Lock()
         self._term = _Term()  # the latest; may be read without the lock
@@ -230,7 +231,10 @@ class Dispatcher:
         return running_tasks(self._pool.slots, _now())
 
     def end_leadership(self) -> None:
-        """End leadership for good, after the turn that calls this. Thread: the leader."""
+        """End leadership for good, after the turn that calls this.
+
+        Thread: the leader, or the one that ends the threads.
+        """
         self.has_leadership_ended = True
         self._watchdog.stop()
 

@@ -2,14 +2,14 @@
 
 The methods of `threading.Event` run Python code while they hold a lock. An exception that comes there from another
 thread (`PyThreadState_SetAsyncExc`, by which programs kill threads) leaves the lock held, and everybody else waits for
-it. Here a lock is what is waited for, and it is taken and released by calls in C.
+it. Here threads wait for a lock, which calls in C take and release.
 """
 
 import threading
 
 
 class Event:
-    """Like `threading.Event`, but a wait is never without a limit. Thread: any; a signal handler may call `set`.
+    """Like `threading.Event`, but every wait has a limit. Thread: any; a signal handler may call `set`.
 
     If an event is ever cleared, only one thread may wait for it, and only that thread may clear it.
     """
@@ -42,8 +42,8 @@ class Event:
         """Wait up to `seconds` until it is set; return whether it is."""
         if not self._is_set:
             try:
-                self._gate.acquire(timeout=max(0.0, seconds))
-            finally:  # also after an exception, which comes when the lock is taken: others may wait
+                self._gate.acquire(timeout=min(max(0.0, seconds), threading.TIMEOUT_MAX))
+            finally:  # also after an exception of another thread, which comes when the lock is taken: others may wait
                 if self._is_set:
                     try:
                         self._gate.release()
