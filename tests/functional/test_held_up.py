@@ -114,12 +114,15 @@ def test_a_client_that_reads_slowly_is_not_reset_because_the_server_was_held_up(
     source = APPLICATION.replace('[b"ok"]', "(bytes(1_000_000) for _ in range(20))").replace(
         '[("Content-Length", "2")]', "[]"
     )
-    settings = {**SETTINGS, "outbuf_high_watermark": 1_000_000, "response_rate": 1, "blocked_response_rate": 500_000}
+    # Longer deadlines than those of the others: on a busy machine it may be the client that is held up.
+    deadlines = {"channel_timeout": 4, "response_timeout": 4}
+    rates = {"response_rate": 1, "blocked_response_rate": 500_000}
+    settings = {**SETTINGS, **deadlines, **rates, "outbuf_high_watermark": 1_000_000}
     with serving_program(source, tmp_path, **settings) as served, served.client() as client:
         client.send(get("Connection: close"))
         assert client.socket.recv(1, socket.MSG_PEEK)
         stop(served)
-        time.sleep(HELD_SECONDS)
+        time.sleep(4 * HELD_SECONDS)
         served.process.signal(signal_number("SIGCONT"))
         assert len(body_of(client)) == 20_000_000
 

@@ -475,7 +475,7 @@ def test_a_leader_killed_at_any_step_of_its_end_does_not_keep_the_server(
 
     monkeypatch.setattr(Dispatcher, "end_leadership", interrupted)
     tried = 0
-    for interruption in interruptions(until={"_expire"}):  # what its turn does next
+    for interruption in interruptions(until={"_expire", "release", "_delete"}):  # what its turn or thread does next
         tried += 1
         with running(application, threads=1) as server:
             if leads:

@@ -20,7 +20,8 @@ from types import FrameType
 
 import pytest
 
-PRINTED = ("_remove", "<genexpr>")  # the callback of a weak reference, a generator that is closed: raised in vain
+# Callbacks of weak references and of the garbage collector, and generators that are closed: what they raise is printed.
+PRINTED = ("_remove", "gc_callback", "<genexpr>")
 
 needs_kill = pytest.mark.skipif(
     sys.implementation.name != "cpython", reason="needs CPython's PyThreadState_SetAsyncExc"

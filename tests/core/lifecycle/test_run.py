@@ -25,6 +25,7 @@ from waitress_core.lifecycle.run import ServerRun
 from waitress_core.lifecycle.states import CLOSE_SECONDS, TRANSITIONS, StopRequest
 from waitress_core.net.binding import open_listeners
 from waitress_core.net.tls_contexts import TlsContexts
+from waitress_core.net.transport import SocketTransport
 from waitress_core.observability.access_log import AccessLog
 from waitress_core.wsgi.environ import EnvironBuilder
 from waitress_core.wsgi.proxy_headers import ProxyPolicy
@@ -117,7 +118,7 @@ class Stepping:
     """A run without threads, and its clients."""
 
     def __init__(self, **settings: Any) -> None:
-        adj = Adjustments(listen="127.0.0.1:0", **settings)
+        adj = Adjustments(**{"listen": "127.0.0.1:0", **settings})
         self.dispatcher = FakeDispatcher()
         self.adj = adj
         self.stop_requests: list[StopRequest] = []
@@ -715,3 +716,31 @@ def test_an_exception_at_any_step_of_the_end_of_a_connection_leaves_none(make: M
         assert len(stepping.server.closed) <= 1, interruption.place
         stepping.close()
     assert tried > 30
+
+
+def test_an_exception_that_comes_each_time_does_not_keep_the_server_from_its_end(
+    make: Make, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    stepping = make()
+    stepping.connect()
+    stepping.clock.advance(10)
+
+    def fail(transport: SocketTransport, size: int) -> bytes:
+        raise RuntimeError("no tea")
+
+    monkeypatch.setattr(SocketTransport, "receive", fail)
+    stepping.stop(State.LEAVING, 5)
+    stepping.pass_seconds(7)
+    assert stepping.has_ended
+    assert "uncaptured python exception in the reactor" in messages(caplog)
+
+
+def test_an_exception_at_any_step_of_the_end_of_a_listener_leaves_the_others(make: Make) -> None:
+    for interruption in interruptions(until={"turn_is_over"}):
+        stepping = make(listen="127.0.0.1:0 127.0.0.1:0")
+        stepping.run.remove_listener(0)
+        turn_interrupted(stepping, interruption)
+        stepping.turn(2)
+        if stepping.listeners[0].socket.fileno() == -1:
+            assert [one.endpoint.listener for one in stepping.run.manager._acceptor._handlers] == stepping.listeners[1:]
+        stepping.close()

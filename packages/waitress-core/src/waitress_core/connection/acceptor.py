@@ -302,10 +302,19 @@ class Acceptor:
                 self._close(handler)
 
     def _close(self, handler: "ListenerHandler") -> None:
+        try:
+            self._make_close(handler)
+        except BaseException:  # of another thread, at any step: the next ones have not been made
+            self._make_close(handler)
+            raise
+
+    def _make_close(self, handler: "ListenerHandler") -> None:
+        """Make the steps of `_close`, or again those that may have been left out."""
         self._reactor.watch(handler, 0)
         self._reactor.handlers.pop(handler.descriptor, None)
         handler.endpoint.listener.close()
-        self._handlers.remove(handler)  # last: `stop` can be repeated after an exception of another thread
+        if handler in self._handlers:
+            self._handlers.remove(handler)
 
     def abandon_after_fork(self) -> None:
         """Close a forked child's copies of the listening sockets."""

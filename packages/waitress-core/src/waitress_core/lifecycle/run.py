@@ -227,8 +227,11 @@ class ServerRun:
             return
         now, connections = self._reactor.now, self.manager.connections
         request = strongest(self._stop_requests)
-        if self._acted_on < self.state:  # an exception of another thread has interrupted the move
-            self._act(request)
+        if self._acted_on < self.state:  # an exception has interrupted the move
+            try:
+                self._act(request)
+            except BaseException:  # one that comes each time must not keep the server from its end
+                logger.exception("uncaptured python exception in the reactor")
         leave_seconds = RETIRE_SECONDS if request.retires else self._adj.shutdown_delay
         while True:
             leave_until = self._left_at + leave_seconds
