@@ -210,6 +210,7 @@ class Stepping:
         assert self.reactor.handlers == {}
         assert self.run.state is State.CLOSED
         assert [listener.socket.fileno() for listener in self.listeners] == [-1] * len(self.listeners)
+        self.run._context.read_buffer.release()  # half a MiB, until the garbage is collected
 
 
 Make = Callable[..., Stepping]
@@ -673,6 +674,14 @@ def test_the_thread_that_waits_does_what_it_is_woken_for(make: Make) -> None:
 # --- exceptions of other threads
 
 
+@contextlib.contextmanager
+def serving(**settings: Any) -> Iterator[Stepping]:
+    """Serve with settings, as `make` does, and keep nothing afterwards."""
+    with contextlib.closing(Stepping(**settings)) as stepping:
+        stepping.start()
+        yield stepping
+
+
 def turn_is_over() -> None:
     """End an interruption that has not come."""
 
@@ -685,36 +694,34 @@ def turn_interrupted(stepping: Stepping, interruption: Interruption) -> None:
 
 
 @pytest.mark.parametrize("state", [State.LEAVING, State.CLOSING])
-def test_an_exception_at_any_step_of_a_move_leaves_nothing_of_it_undone(make: Make, state: State) -> None:
+def test_an_exception_at_any_step_of_a_move_leaves_nothing_of_it_undone(state: State) -> None:
     tried = 0
     for interruption in interruptions(until={"turn_is_over"}):
         tried += 1
-        stepping = make()
-        clients = [stepping.connect(), stepping.connect()]
-        stepping.clock.advance(10)  # they have not just connected
-        stepping.request_stop(state, 1e6)
-        stepping.run.wake_leader()
-        turn_interrupted(stepping, interruption)
-        stepping.pass_seconds(3)
-        assert stepping.run.manager.connections == {}, interruption.place
-        assert not any(map(is_open, clients)), interruption.place
-        assert stepping.dispatcher.has_leadership_ended, interruption.place
-        stepping.server.states.clear()  # the server may not have been told of one
-        stepping.close()
+        with serving() as stepping:
+            clients = [stepping.connect(), stepping.connect()]
+            stepping.clock.advance(10)  # they have not just connected
+            stepping.request_stop(state, 1e6)
+            stepping.run.wake_leader()
+            turn_interrupted(stepping, interruption)
+            stepping.pass_seconds(3)
+            assert stepping.run.manager.connections == {}, interruption.place
+            assert not any(map(is_open, clients)), interruption.place
+            assert stepping.dispatcher.has_leadership_ended, interruption.place
+            stepping.server.states.clear()  # the server may not have been told of one
     assert tried > 100
 
 
-def test_an_exception_at_any_step_of_the_end_of_a_connection_leaves_none(make: Make) -> None:
+def test_an_exception_at_any_step_of_the_end_of_a_connection_leaves_none() -> None:
     tried = 0
     for interruption in interruptions(until={"turn_is_over"}):
         tried += 1
-        stepping = make()
-        stepping.connect().close()
-        turn_interrupted(stepping, interruption)
-        stepping.turn(2)
-        assert stepping.run.manager.connections == {}, interruption.place
-        assert len(stepping.server.closed) <= 1, interruption.place
-        stepping.close()
+        with serving() as stepping:
+            stepping.connect().close()
+            turn_interrupted(stepping, interruption)
+            stepping.turn(2)
+            assert stepping.run.manager.connections == {}, interruption.place
+            assert len(stepping.server.closed) <= 1, interruption.place
     assert tried > 30
 
 
@@ -735,12 +742,12 @@ def test_an_exception_that_comes_each_time_does_not_keep_the_server_from_its_end
     assert "uncaptured python exception in the reactor" in messages(caplog)
 
 
-def test_an_exception_at_any_step_of_the_end_of_a_listener_leaves_the_others(make: Make) -> None:
+def test_an_exception_at_any_step_of_the_end_of_a_listener_leaves_the_others() -> None:
     for interruption in interruptions(until={"turn_is_over"}):
-        stepping = make(listen="127.0.0.1:0 127.0.0.1:0")
-        stepping.run.remove_listener(0)
-        turn_interrupted(stepping, interruption)
-        stepping.turn(2)
-        if stepping.listeners[0].socket.fileno() == -1:
-            assert [one.endpoint.listener for one in stepping.run.manager._acceptor._handlers] == stepping.listeners[1:]
-        stepping.close()
+        with serving(listen="127.0.0.1:0 127.0.0.1:0") as stepping:
+            stepping.run.remove_listener(0)
+            turn_interrupted(stepping, interruption)
+            stepping.turn(2)
+            if stepping.listeners[0].socket.fileno() == -1:
+                handlers = stepping.run.manager._acceptor._handlers
+                assert [one.endpoint.listener for one in handlers] == stepping.listeners[1:], interruption.place
