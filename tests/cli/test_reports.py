@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tests.cli.helpers import APPLICATION, run_command
@@ -118,6 +118,7 @@ NAMES = [setting.name for setting in ALL_SETTINGS]
     st.dictionaries(st.sampled_from(NAMES), TEXTS | st.booleans() | st.integers(0, 9) | st.lists(TEXTS), max_size=4),
     st.dictionaries(st.sampled_from([f"WAITRESS_{name.upper()}" for name in NAMES]), TEXTS, max_size=4),
 )
+@example({}, {"WAITRESS_PORT": "INF"})  # the name of a service, though not of a known one
 def test_whatever_is_given_what_is_printed_is_a_file_without_faults(
     folder: Path, table: dict[str, Any], environ: dict[str, str]
 ) -> None:

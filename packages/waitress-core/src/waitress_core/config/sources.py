@@ -316,7 +316,8 @@ def _is_plain(text: str, setting: Setting) -> bool:
     if setting.kind == "boolean":
         return setting.cast is asbool or text.strip().lower() in TRUE_WORDS | FALSE_WORDS
     try:
-        float(text)
+        # "1e5" or "inf" is no integer, but may be the name of a service
+        (float if setting.kind == "number" else int)(text)
     except ValueError:
         return False
     return True
