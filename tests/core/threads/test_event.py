@@ -6,11 +6,11 @@ import sys
 import threading
 import time
 from contextlib import suppress
+from types import SimpleNamespace
 
 import pytest
 
-from tests.support.interruptions import interruptions, kill, needs_kill
-from tests.support.processes import becomes_true
+from tests.support.interruptions import interruptions
 from waitress_core.threads.event import Event
 
 SOON = 20.0
@@ -50,11 +50,6 @@ def start_waiting(event: Event) -> threading.Thread:
     return thread
 
 
-def is_in_wait(thread: threading.Thread) -> bool:
-    frame = sys._current_frames().get(thread.ident or 0)
-    return frame is not None and frame.f_code is Event.wait.__code__
-
-
 def goes_on(thread: threading.Thread) -> bool:
     thread.join(SOON)
     return not thread.is_alive()
@@ -67,16 +62,24 @@ def test_all_who_wait_go_on_when_it_is_set() -> None:
     assert all(map(goes_on, waiting))
 
 
-@needs_kill
-def test_all_others_go_on_when_one_that_waits_was_killed() -> None:
-    event = Event()
-    killed, *_ = waiting = [start_waiting(event) for _ in range(3)]
-    assert becomes_true(lambda: all(map(is_in_wait, waiting)), SOON)
-    time.sleep(0.02)  # most likely they wait for the lock by then; if not, the test has less to find
-    kill(killed)
-    event.set()
-    assert all(map(goes_on, waiting))
-    assert not event._gate.locked()
+def test_one_that_is_killed_at_any_step_of_its_wait_leaves_it_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    places: list[str] = []
+    for interruption in interruptions(until={"stop"}):
+        event = Event()
+        gate = event._gate
+
+        def acquire(timeout: float, event: Event = event, gate: threading.Lock = gate) -> bool:
+            event.set()  # another thread does, while this one waits
+            return gate.acquire(timeout=timeout)
+
+        monkeypatch.setattr(event, "_gate", SimpleNamespace(acquire=acquire, release=gate.release))
+        with suppress(SystemExit):
+            interruption.start()
+            event.wait(SOON)
+            interruption.stop()
+        places.append(interruption.place)
+        assert gate.locked() is not event.is_set(), interruption.place
+    assert any("acquire" in place and "c_return" in place for place in places)
 
 
 def test_an_exception_at_any_step_holds_up_nobody() -> None:
