@@ -325,7 +325,7 @@ def sends_more(server: Running, sent: int) -> bool:
     """
     assert server.server._run is not None
     run = server.server._run
-    client = next(one for one in run.manager.connections.copy().values() if one.sender.has_pending)
+    client = next(one for one in run.manager.connections.copy().values() if one.sender.outbox is not None)
     run.call_soon_threadsafe(partial(client.on_ready, WRITE))
     return client.sender.sent_bytes > sent
 
